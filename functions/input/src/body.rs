@@ -1,0 +1,195 @@
+//! From the request's body to the envelope's bytes: type, encoding, bounds (invariant 8).
+
+use std::borrow::Cow;
+use std::io::Read;
+use vernier_ledger::limits::{BODY_BYTES_MAX, BODY_DECOMPRESSED_BYTES_MAX};
+
+/// Why the body is not looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    /// Not declared as JSON.
+    #[error("Content-Type is {0}; send application/json in UTF-8")]
+    ContentType(String),
+    /// Encoded in a way that is not understood.
+    #[error("Content-Encoding is {0:?}; gzip, zstd and identity are understood, one at a time")]
+    ContentEncoding(String),
+    /// Over the bound as received.
+    #[error(
+        "the body has {bytes} bytes; {BODY_BYTES_MAX} are the most: send smaller envelopes or compress them"
+    )]
+    TooLarge {
+        /// As received.
+        bytes: usize,
+    },
+    /// Over the bound when decompressed.
+    #[error(
+        "the body has more than {BODY_DECOMPRESSED_BYTES_MAX} bytes when decompressed: send smaller envelopes"
+    )]
+    ExpandsTooFar,
+    /// Damaged.
+    #[error("the body is not valid {encoding}: {cause}")]
+    Damaged {
+        /// The declared encoding.
+        encoding: &'static str,
+        /// What the decoder said.
+        cause: String,
+    },
+}
+
+/// Checks the declared type: `application/json` (Caliper 1.2, HTTP requests), UTF-8.
+///
+/// # Errors
+/// When it is missing or another.
+pub fn check_content_type(header: Option<&str>) -> Result<(), BadBody> {
+    let Some(value) = header else {
+        return Err(BadBody::ContentType("missing".into()));
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let charset = parts
+        .filter_map(|p| p.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, charset)| charset.trim().trim_matches('"'));
+    let utf8 =
+        charset.is_none_or(|c| c.eq_ignore_ascii_case("utf-8") || c.eq_ignore_ascii_case("utf8"));
+    if essence.eq_ignore_ascii_case("application/json") && utf8 {
+        return Ok(());
+    }
+    let shown: String = value.chars().take(80).collect();
+    Err(BadBody::ContentType(format!("{shown:?}")))
+}
+
+/// Decompresses within the bounds.
+///
+/// # Errors
+/// What is wrong with the body.
+pub fn decompress<'b>(
+    body: Cow<'b, [u8]>,
+    encoding: Option<&str>,
+) -> Result<Cow<'b, [u8]>, BadBody> {
+    if body.len() > BODY_BYTES_MAX {
+        return Err(BadBody::TooLarge { bytes: body.len() });
+    }
+    let encoding = encoding.map_or("", str::trim).to_ascii_lowercase();
+    match encoding.as_str() {
+        "" | "identity" => Ok(body),
+        "gzip" | "x-gzip" => {
+            read_bounded("gzip", flate2::bufread::MultiGzDecoder::new(&*body)).map(Cow::Owned)
+        }
+        "zstd" => {
+            let damaged = |e: std::io::Error| BadBody::Damaged {
+                encoding: "zstd",
+                cause: e.to_string(),
+            };
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(&*body).map_err(damaged)?;
+            // RFC 9659: at most 8 MiB of window, so that a small body cannot claim gigabytes.
+            decoder.window_log_max(23).map_err(damaged)?;
+            read_bounded("zstd", decoder).map(Cow::Owned)
+        }
+        other => Err(BadBody::ContentEncoding(other.chars().take(80).collect())),
+    }
+}
+
+fn read_bounded(encoding: &'static str, decoder: impl Read) -> Result<Vec<u8>, BadBody> {
+    let mut bytes = Vec::new();
+    let bound = BODY_DECOMPRESSED_BYTES_MAX as u64 + 1;
+    let read = decoder.take(bound).read_to_end(&mut bytes);
+    if bytes.len() > BODY_DECOMPRESSED_BYTES_MAX {
+        return Err(BadBody::ExpandsTooFar);
+    }
+    read.map_err(|e| BadBody::Damaged {
+        encoding,
+        cause: e.to_string(),
+    })?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).expect("writes to memory");
+        encoder.finish().expect("writes to memory")
+    }
+
+    #[test]
+    fn the_three_encodings_give_the_same_bytes() {
+        let text = br#"{"data":[]}"#;
+        let zstd = zstd::bulk::compress(text, 3).expect("compresses");
+        for (encoding, body) in [
+            (None, text.to_vec()),
+            (Some("identity"), text.to_vec()),
+            (Some("GZIP"), gzip(text)),
+            (Some("zstd"), zstd),
+        ] {
+            assert_eq!(
+                decompress(body.into(), encoding).as_deref(),
+                Ok(&text[..]),
+                "{encoding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused() {
+        let zeros = vec![b' '; BODY_DECOMPRESSED_BYTES_MAX + 1];
+        assert_eq!(
+            decompress(gzip(&zeros).into(), Some("gzip")),
+            Err(BadBody::ExpandsTooFar)
+        );
+        let zstd = zstd::bulk::compress(&zeros, 1).expect("compresses");
+        assert_eq!(
+            decompress(zstd.into(), Some("zstd")),
+            Err(BadBody::ExpandsTooFar)
+        );
+        let exactly = &zeros[1..];
+        assert!(decompress(gzip(exactly).into(), Some("gzip")).is_ok());
+    }
+
+    #[test]
+    fn damage_and_unknown_encodings_are_named() {
+        let mut cut = gzip(b"{\"data\":[]}");
+        cut.truncate(12);
+        assert!(matches!(
+            decompress(cut.into(), Some("gzip")),
+            Err(BadBody::Damaged {
+                encoding: "gzip",
+                ..
+            })
+        ));
+        assert!(matches!(
+            decompress(b"x".as_slice().into(), Some("zstd")),
+            Err(BadBody::Damaged { .. })
+        ));
+        for bad in ["br", "gzip, gzip", "deflate"] {
+            assert_eq!(
+                decompress(b"x".as_slice().into(), Some(bad)),
+                Err(BadBody::ContentEncoding(bad.into()))
+            );
+        }
+    }
+
+    #[test]
+    fn json_in_utf8_is_the_one_type() {
+        for good in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON;charset=\"UTF-8\"",
+        ] {
+            assert_eq!(check_content_type(Some(good)), Ok(()), "{good}");
+        }
+        for bad in [
+            None,
+            Some("text/plain"),
+            Some("application/json; charset=latin1"),
+            Some("application/xml"),
+            Some(""),
+        ] {
+            assert!(check_content_type(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The only reader of the environment and builder of clients.
+
+use crate::{Ports, Settings};
+use std::time::Duration;
+use vernier_ledger::access::Authenticator;
+use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
+use vernier_ledger::environment::{number, text};
+
+/// What lives as long as the process.
+#[derive(Debug)]
+pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
+    /// Stores.
+    pub ports: Ports<S, T, O>,
+    /// Token look-ups.
+    pub authenticator: Authenticator<T>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+impl Context {
+    /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`
+    /// and `VERNIER_RECEIPT_DAYS`, and the ordinary AWS environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or misshapen.
+    pub async fn from_env() -> Result<Self, String> {
+        let (table, stream, bucket) = (
+            text("VERNIER_TABLE")?,
+            text("VERNIER_STREAM")?,
+            text("VERNIER_BUCKET")?,
+        );
+        let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
+        let settings = Settings {
+            receipt_days: number("VERNIER_RECEIPT_DAYS")?,
+        };
+        let config = aws::config().await;
+        let table = Table::new(&config, table);
+        Ok(Self {
+            ports: Ports {
+                stream: KinesisStream::new(&config, stream),
+                receipts: table.clone(),
+                objects: Bucket::new(&config, bucket),
+            },
+            authenticator: Authenticator::new(table, ttl),
+            settings,
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! Routes and status codes of /caliper, a Caliper Endpoint (Caliper 1.2, HTTP requests).
+
+use crate::body::{self, BadBody};
+use crate::context::Context;
+use crate::{Accepted, NotAccepted, accept};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use lambda_runtime::{Error, LambdaEvent};
+use serde::Serialize;
+use serde_json::json;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_ledger::access::{Identity, Scope};
+use vernier_ledger::limits::BODY_BYTES_MAX;
+use vernier_ledger::line::Verdict;
+use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts};
+use vernier_ledger::time::Millis;
+use vernier_validation::{Problem, RefusalKind};
+use vernier_web::{ProblemDocument, ProblemType, Request};
+
+/// Kept back from the function's deadline to write the answer.
+const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+
+/// Context versions that envelopes may declare (the endpoint configuration).
+const SUPPORTED_VERSIONS: [&str; 3] = [
+    "http://purl.imsglobal.org/ctx/caliper/v1p0",
+    "http://purl.imsglobal.org/ctx/caliper/v1p1",
+    "http://purl.imsglobal.org/ctx/caliper/v1p2",
+];
+
+/// Answers one request; every failure is an answer.
+///
+/// # Errors
+/// Never; the type is the runtime's.
+pub async fn handle<S: FrameStream, T: Receipts + Directory, O: Objects>(
+    context: &Context<S, T, O>,
+    event: LambdaEvent<ApiGatewayProxyRequest>,
+) -> Result<ApiGatewayProxyResponse, Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let budget = event
+        .context
+        .deadline()
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    let answer = route(
+        context,
+        Request(&event.payload),
+        now,
+        budget.saturating_sub(ANSWER_RESERVE),
+    )
+    .await;
+    Ok(answer.unwrap_or_else(|document| {
+        tracing::info!(
+            status = document.kind.status(),
+            problem = document.kind.uri(),
+            "refused"
+        );
+        vernier_web::problem(&document)
+    }))
+}
+
+async fn route<S: FrameStream, T: Receipts + Directory, O: Objects>(
+    context: &Context<S, T, O>,
+    request: Request<'_>,
+    now: Millis,
+    budget: Duration,
+) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
+    let authorization = request.header("authorization");
+    let identity = context
+        .authenticator
+        .authenticate(authorization, Scope::EventsWrite)
+        .await?;
+    match request.0.http_method.as_str() {
+        "POST" => post(context, request, &identity, now, budget).await,
+        "GET" => Ok(configuration()),
+        other => Err(ProblemDocument::new(
+            ProblemType::MethodNotAllowed,
+            format!("{other}: POST or GET"),
+        )),
+    }
+}
+
+async fn post<S: FrameStream, T: Receipts + Directory, O: Objects>(
+    context: &Context<S, T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+    budget: Duration,
+) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
+    body::check_content_type(request.header("content-type"))?;
+    let body = body::decompress(request.body()?, request.header("content-encoding"))?;
+    let accepted = accept(
+        &context.ports,
+        context.settings,
+        identity,
+        &body,
+        now,
+        budget,
+    )
+    .await?;
+    tracing::info!(
+        receipt = %accepted.receipt,
+        tenant = %identity.tenant.id,
+        received = accepted.tally.events,
+        rejected = accepted.tally.rejected,
+        "envelope acknowledged"
+    );
+    let wants_verdicts = request.header("prefer").is_some_and(prefers_representation);
+    Ok(acknowledge(&accepted, wants_verdicts))
+}
+
+/// `return=representation` among the preferences (RFC 7240, 4.2).
+fn prefers_representation(header: &str) -> bool {
+    header.split(',').any(|p| {
+        p.trim()
+            .replace('"', "")
+            .eq_ignore_ascii_case("return=representation")
+    })
+}
+
+#[derive(Serialize)]
+struct EventVerdict<'e> {
+    index: usize,
+    id: Option<&'e str>,
+    r#type: Option<&'e str>,
+    verdict: Verdict,
+    strict: Verdict,
+    problems: &'e [Problem],
+    deviations: &'e [Problem],
+}
+
+/// 200 with an empty body: real sensors accept nothing else.
+fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxyResponse {
+    let tally = &accepted.tally;
+    let mut headers = vec![
+        ("vernier-receipt", accepted.receipt.to_string()),
+        ("vernier-received", tally.events.to_string()),
+        (
+            "vernier-accepted",
+            (tally.events - tally.rejected).to_string(),
+        ),
+        ("vernier-rejected", tally.rejected.to_string()),
+    ];
+    if !wants_verdicts {
+        return vernier_web::empty(200, &headers);
+    }
+    headers.push(("preference-applied", "return=representation".to_owned()));
+    let items = accepted.envelope.items.iter().enumerate();
+    let events: Vec<EventVerdict<'_>> = items
+        .map(|(index, item)| EventVerdict {
+            index,
+            id: item.columns.id.as_deref(),
+            r#type: item.columns.type_name.as_deref(),
+            verdict: Verdict::from(item.verdict.accepted),
+            strict: Verdict::from(item.verdict.strict_accepted),
+            problems: &item.verdict.problems,
+            deviations: &item.verdict.deviations,
+        })
+        .collect();
+    let body = json!({
+        "receipt": accepted.receipt,
+        "received_at": accepted.receipt.received_at().rfc3339(),
+        "received": tally.events,
+        "accepted": tally.events - tally.rejected,
+        "rejected": tally.rejected,
+        "deviations": accepted.envelope.deviations,
+        "events": events,
+    });
+    vernier_web::json(200, &headers, &body)
+}
+
+/// The endpoint configuration (Caliper 1.2, endpoint configuration); the size is in kilobytes.
+fn configuration() -> ApiGatewayProxyResponse {
+    let body = json!({
+        "caliper_maximum_payload_size": BODY_BYTES_MAX / 1_000,
+        "caliper_supported_versions": SUPPORTED_VERSIONS,
+        "caliper_supported_extensions": {
+            "endpoint_name": "Vernier",
+            "endpoint_version": env!("CARGO_PKG_VERSION"),
+        },
+    });
+    vernier_web::json(200, &[], &body)
+}
+
+impl From<BadBody> for ProblemDocument {
+    fn from(bad: BadBody) -> Self {
+        let kind = match bad {
+            BadBody::ContentType(_) | BadBody::ContentEncoding(_) => {
+                ProblemType::MediaTypeUnsupported
+            }
+            BadBody::TooLarge { .. } | BadBody::ExpandsTooFar => ProblemType::ContentTooLarge,
+            BadBody::Damaged { .. } => ProblemType::EnvelopeMalformed,
+        };
+        Self::new(kind, bad.to_string())
+    }
+}
+
+impl From<NotAccepted> for ProblemDocument {
+    fn from(reason: NotAccepted) -> Self {
+        let refusal = match reason {
+            NotAccepted::Port(error) => return error.into(),
+            NotAccepted::Refused(refusal) => refusal,
+        };
+        let kind = match refusal.kind {
+            RefusalKind::UnsupportedVersion => ProblemType::VersionUnsupported,
+            RefusalKind::TooManyEvents => ProblemType::ContentTooLarge,
+            RefusalKind::Empty
+            | RefusalKind::NotUtf8
+            | RefusalKind::NotJson
+            | RefusalKind::TooDeep
+            | RefusalKind::DuplicateKey
+            | RefusalKind::NotAnEnvelope => ProblemType::EnvelopeMalformed,
+        };
+        let problems = refusal
+            .problems
+            .iter()
+            .filter_map(|p| serde_json::to_value(p).ok())
+            .collect();
+        Self {
+            problems,
+            ..Self::new(kind, refusal.to_string())
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The only reader of the environment and builder of clients.
+
+use crate::Ports;
+use std::time::Duration;
+use vernier_ledger::access::Authenticator;
+use vernier_ledger::aws::{self, Bucket, Table};
+use vernier_ledger::environment::{number, text};
+
+/// What lives as long as the process.
+#[derive(Debug)]
+pub struct Context<T = Table, O = Bucket> {
+    /// Stores.
+    pub ports: Ports<T, O>,
+    /// Token look-ups.
+    pub authenticator: Authenticator<T>,
+}
+
+impl Context {
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_TOKEN_CACHE_SECONDS`, and the
+    /// ordinary AWS environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or misshapen.
+    pub async fn from_env() -> Result<Self, String> {
+        let (table, bucket) = (text("VERNIER_TABLE")?, text("VERNIER_BUCKET")?);
+        let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
+        let config = aws::config().await;
+        let table = Table::new(&config, table);
+        Ok(Self {
+            ports: Ports {
+                table: table.clone(),
+                objects: Bucket::new(&config, bucket),
+            },
+            authenticator: Authenticator::new(table, ttl),
+        })
+    }
+}

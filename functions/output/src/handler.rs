@@ -1,0 +1,169 @@
+//! Routes and status codes of the reading side.
+
+use crate::context::Context;
+use crate::cursor::PageCursor;
+use crate::query::{EventQuery, PARAMETERS, read_limit};
+use crate::{events, receipts};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::json;
+use std::time::{SystemTime, UNIX_EPOCH};
+use vernier_ledger::access::{Identity, Scope};
+use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::ports::{Commits, Directory, Objects, Receipts};
+use vernier_ledger::time::Millis;
+use vernier_web::{ProblemDocument, ProblemType, Request};
+
+/// Answers one request; every failure is an answer.
+///
+/// # Errors
+/// Never; the type is the runtime's.
+pub async fn handle<T: Receipts + Commits + Directory, O: Objects>(
+    context: &Context<T, O>,
+    event: LambdaEvent<ApiGatewayProxyRequest>,
+) -> Result<ApiGatewayProxyResponse, Error> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let answer = route(context, Request(&event.payload), now).await;
+    Ok(answer.unwrap_or_else(|document| vernier_web::problem(&document)))
+}
+
+type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;
+
+async fn route<T: Receipts + Commits + Directory, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    now: Millis,
+) -> Answer {
+    let resource = request.0.resource.as_deref().unwrap_or_default();
+    if request.0.http_method.as_str() != "GET" {
+        return Err(ProblemDocument::new(
+            ProblemType::MethodNotAllowed,
+            "GET only",
+        ));
+    }
+    if resource == "/healthz" {
+        return Ok(vernier_web::json(
+            200,
+            &[],
+            &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
+        ));
+    }
+    let authorization = request.header("authorization");
+    let identity = context
+        .authenticator
+        .authenticate(authorization, Scope::EventsRead)
+        .await?;
+    match resource {
+        "/receipts/{id}" => get_receipt(context, request, &identity, now).await,
+        "/events/{id}" => get_event(context, request, &identity, now).await,
+        "/events" => list_events(context, request, &identity, now).await,
+        other => Err(ProblemDocument::new(
+            ProblemType::NotFound,
+            format!("no route {other}"),
+        )),
+    }
+}
+
+async fn get_receipt<T: Receipts + Commits + Directory, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&["id"])?;
+    let text = request.path("id").unwrap_or_default();
+    let id: ReceiptId = text
+        .parse()
+        .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
+    match receipts::view(&context.ports, &identity.tenant.id, id, now)
+        .await
+        .map_err(too_much)?
+    {
+        Some(view) => Ok(vernier_web::json(200, &[], &view)),
+        None => Err(ProblemDocument::new(
+            ProblemType::NotFound,
+            "no such receipt",
+        )),
+    }
+}
+
+async fn get_event<T: Receipts + Commits + Directory, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&["id"])?;
+    let id = request.path("id").unwrap_or_default();
+    match events::by_id(&context.ports, &identity.tenant.id, &id, now)
+        .await
+        .map_err(too_much)?
+    {
+        Some(event) => Ok(vernier_web::json(200, &[], &event)),
+        None => Err(ProblemDocument::new(
+            ProblemType::NotFound,
+            "no event with this id in the last 24 hours",
+        )),
+    }
+}
+
+async fn list_events<T: Receipts + Commits + Directory, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&PARAMETERS)?;
+    let limit = read_limit(request)?;
+    let key = &identity.signing_key;
+    let (query, after) = match request.query("cursor")? {
+        None => (EventQuery::read(request, now)?, None),
+        Some(text) => {
+            let cursor = PageCursor::open(text, key).ok_or_else(|| {
+                ProblemDocument::parameter("cursor", "not a cursor of this token")
+            })?;
+            same_query(request, &cursor.query, now)?;
+            (cursor.query, Some(cursor.after))
+        }
+    };
+    let tenant = &identity.tenant.id;
+    let page = events::page(&context.ports, tenant, &query, after, limit, (now, key))
+        .await
+        .map_err(too_much)?;
+    Ok(vernier_web::json(200, &[], &page))
+}
+
+/// A cursor carries its query; parameters given beside it must not say otherwise.
+fn same_query(
+    request: Request<'_>,
+    carried: &EventQuery,
+    now: Millis,
+) -> Result<(), ProblemDocument> {
+    let given = EventQuery::read(request, now)?;
+    let said = |name| Ok::<bool, ProblemDocument>(request.query(name)?.is_some());
+    let differs = (said("from")? && given.from != carried.from)
+        || (said("to")? && given.to != carried.to)
+        || (said("order")? && given.order != carried.order)
+        || (said("disposition")? && given.disposition != carried.disposition)
+        || given.filters.iter().any(|f| !carried.filters.contains(f));
+    if differs {
+        return Err(ProblemDocument::parameter(
+            "cursor",
+            "belongs to another query; give it alone or with the same parameters",
+        ));
+    }
+    Ok(())
+}
+
+fn too_much(error: vernier_ledger::live::ReadError) -> ProblemDocument {
+    match error {
+        vernier_ledger::live::ReadError::Port(error) => error.into(),
+        error @ vernier_ledger::live::ReadError::TooMuch { .. } => ProblemDocument::new(
+            ProblemType::ParameterInvalid,
+            format!("{error}: ask for a shorter range"),
+        ),
+    }
+}

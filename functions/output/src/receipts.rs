@@ -1,0 +1,168 @@
+//! A receipt with what became of its events.
+
+use crate::Ports;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use vernier_ledger::account::Coverage;
+use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
+use vernier_ledger::line::Verdict;
+use vernier_ledger::live::{self, Fetched, ReadError};
+use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::receipt::Receipt;
+use vernier_ledger::time::{Millis, Minute};
+
+/// Where an envelope is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptState {
+    /// Durable on the stream; not all of it is committed to a segment yet.
+    InFlight,
+    /// Every event has its disposition.
+    Complete,
+}
+
+/// Counts of a receipt; dispositions are of the events committed so far.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Counts {
+    /// Events of the envelope.
+    pub received: u64,
+    /// Those that passed the rules.
+    pub accepted: u64,
+    /// How the committed ones ended.
+    #[serde(flatten)]
+    pub dispositions: DispositionCounts,
+}
+
+/// One event of the receipt.
+#[derive(Debug, Serialize)]
+pub struct ReceiptEvent {
+    /// Its position in the envelope.
+    pub index: u32,
+    /// Its id.
+    pub id: Option<String>,
+    /// Its type.
+    pub r#type: Option<String>,
+    /// Verdict in the tenant's mode.
+    pub verdict: Verdict,
+    /// Verdict of the specification.
+    pub strict: Verdict,
+    /// How it ended.
+    pub disposition: Disposition,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problems: Option<Box<RawValue>>,
+    /// What lenient mode let pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviations: Option<Box<RawValue>>,
+}
+
+/// The answer of GET /receipts/{id}.
+#[derive(Debug, Serialize)]
+pub struct ReceiptView {
+    /// Its id.
+    pub receipt: ReceiptId,
+    /// Where it is on its way.
+    pub state: ReceiptState,
+    /// Whether its sender got a 2xx.
+    pub acknowledged: bool,
+    /// Which sensor sent it.
+    pub sensor: String,
+    /// RFC 3339.
+    pub received_at: String,
+    /// SHA-256 of the body as received, hexadecimal.
+    pub body_sha256: Option<String>,
+    /// Order-free digest over its events, hexadecimal.
+    pub digest: String,
+    /// Counts.
+    pub counts: Counts,
+    /// Whether dispositions can still change: its window is not sealed.
+    pub provisional: bool,
+    /// The committed events, in order.
+    pub events: Vec<ReceiptEvent>,
+}
+
+/// Reads a receipt of the tenant; none when it has no such receipt.
+///
+/// # Errors
+/// When its surroundings are more than one request may read, and the stores'.
+pub async fn view<T: Receipts + Commits, O: Objects>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    id: ReceiptId,
+    now: Millis,
+) -> Result<Option<ReceiptView>, ReadError> {
+    let Some(receipt) = ports.table.receipt(tenant, id).await? else {
+        return Ok(None);
+    };
+    let received_at = id.received_at();
+    let since = received_at.plus_seconds(-LOOKBACK_SECONDS);
+    let through = now.min(received_at.plus_seconds(LIVE_SECONDS_MAX));
+    let records = live::records_since(&ports.table, since, through).await?;
+    let coverage = Coverage::of(&records);
+    let committed = |slice: &u32| {
+        let claim = receipt.claims.get(slice);
+        claim.is_some_and(|c| coverage.contains(&c.origin.shard, &c.origin.sequence))
+    };
+    let complete = receipt.expected_slices().all(|slice| committed(&slice));
+    // First occurrences come at or before this receipt's own minute.
+    let minute_end = Minute(id.minute().0 + 1).start();
+    let blocks = live::blocks_of(&records, tenant, since, minute_end);
+    let blocks = live::fetch(&ports.objects, blocks).await?;
+    let events = events_of(id, &blocks)?;
+    Ok(Some(assemble(&receipt, complete, events)))
+}
+
+fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
+    let known = live::dispositions(blocks)?;
+    let mut events = BTreeMap::new();
+    for block in blocks {
+        block.for_each_line(|head, _| {
+            if head.receipt != id {
+                return;
+            }
+            let event = ReceiptEvent {
+                index: head.index,
+                id: head.id.clone().map(Into::into),
+                r#type: head.type_name.clone().map(Into::into),
+                verdict: head.verdict,
+                strict: head.strict,
+                disposition: known.of(&head),
+                problems: head.problems.as_deref().map(ToOwned::to_owned),
+                deviations: head.deviations.as_deref().map(ToOwned::to_owned),
+            };
+            events.insert(head.index, event);
+        })?;
+    }
+    Ok(events)
+}
+
+fn assemble(receipt: &Receipt, complete: bool, events: BTreeMap<u32, ReceiptEvent>) -> ReceiptView {
+    let tally = receipt.received();
+    let mut dispositions = DispositionCounts::default();
+    for event in events.values() {
+        dispositions.add(event.disposition);
+    }
+    ReceiptView {
+        receipt: receipt.id,
+        state: if complete {
+            ReceiptState::Complete
+        } else {
+            ReceiptState::InFlight
+        },
+        acknowledged: receipt.acknowledged.is_some(),
+        sensor: receipt.sensor.clone(),
+        received_at: receipt.id.received_at().rfc3339(),
+        body_sha256: receipt.body_sha256.clone(),
+        digest: tally.digest.to_string(),
+        counts: Counts {
+            received: tally.events,
+            accepted: tally.events - tally.rejected,
+            dispositions,
+        },
+        provisional: true,
+        events: events.into_values().collect(),
+    }
+}

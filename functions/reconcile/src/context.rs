@@ -1,0 +1,56 @@
+//! The only reader of the environment and builder of clients.
+
+use crate::{Ports, Settings};
+use std::time::Duration;
+use vernier_ledger::access::Authenticator;
+use vernier_ledger::aws::{self, Bucket, Table, Topic};
+use vernier_ledger::environment::{number, text};
+
+/// What lives as long as the process.
+#[derive(Debug)]
+pub struct Context<T = Table, O = Bucket, N = Topic> {
+    /// Stores.
+    pub ports: Ports<T, O, N>,
+    /// Token look-ups.
+    pub authenticator: Authenticator<T>,
+    /// Settings.
+    pub settings: Settings,
+}
+
+impl Context {
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_WINDOW_SECONDS`
+    /// (whole minutes), `VERNIER_GRACE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and the
+    /// ordinary AWS environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or misshapen.
+    pub async fn from_env() -> Result<Self, String> {
+        let (table, bucket, topic) = (
+            text("VERNIER_TABLE")?,
+            text("VERNIER_BUCKET")?,
+            text("VERNIER_TOPIC_ARN")?,
+        );
+        let window_seconds: u32 = number("VERNIER_WINDOW_SECONDS")?;
+        if window_seconds == 0 || !window_seconds.is_multiple_of(60) {
+            return Err(format!(
+                "VERNIER_WINDOW_SECONDS is {window_seconds}, not a multiple of 60"
+            ));
+        }
+        let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
+        let settings = Settings {
+            window_minutes: window_seconds / 60,
+            grace_seconds: number("VERNIER_GRACE_SECONDS")?,
+        };
+        let config = aws::config().await;
+        let table = Table::new(&config, table);
+        Ok(Self {
+            ports: Ports {
+                table: table.clone(),
+                objects: Bucket::new(&config, bucket),
+                notices: Topic::new(&config, topic),
+            },
+            authenticator: Authenticator::new(table, ttl),
+            settings,
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Received against stored, window by window (invariant 3).
+//!
+//! [`accounts`] draws up the accounts of a range for one tenant; [`run`] does it on a schedule
+//! for every tenant's windows that are over, keeps each account, and announces those that do not
+//! add up.
+
+pub mod context;
+pub mod handler;
+mod scheduled;
+
+pub use scheduled::{RunSummary, run};
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{Coverage, WindowAccount, draw_up};
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::ids::{Lane, TenantId};
+use vernier_ledger::limits::{LOOKBACK_SECONDS, READS_IN_FLIGHT_MAX};
+use vernier_ledger::live::{self, ReadError};
+use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::receipt::Receipt;
+use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::time::{Millis, Minute, Window};
+
+/// Settings of the function.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Length of a window, minutes.
+    pub window_minutes: u32,
+    /// How long after its end a window may take to add up, seconds.
+    pub grace_seconds: i64,
+}
+
+/// What the function needs of the world.
+#[derive(Debug)]
+pub struct Ports<T, O, N> {
+    /// Receipts, segment records, tenants, accounts.
+    pub table: T,
+    /// Segments.
+    pub objects: O,
+    /// The audit topic.
+    pub notices: N,
+}
+
+/// The accounts of all windows that touch `[from, to)`, oldest first.
+///
+/// # Errors
+/// When the range holds more than one request may read, and the stores'.
+pub async fn accounts<T: Receipts + Commits, O: Objects, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    tenant: &Tenant,
+    (from, to): (Millis, Millis),
+    now: Millis,
+) -> Result<Vec<WindowAccount>, ReadError> {
+    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
+    let Some(first) = windows.first() else {
+        return Ok(Vec::new());
+    };
+    // Receipts first: what is committed between the two reads is then seen as stored.
+    let mut receipts = receipts_of(&ports.table, tenant, &windows).await?;
+    let since = first.start.plus_seconds(-LOOKBACK_SECONDS);
+    let records = live::records_since(&ports.table, since, now).await?;
+    let coverage = Coverage::of(&records);
+    let mut accounts: Vec<WindowAccount> = windows
+        .iter()
+        .map(|window| {
+            let of_window: Vec<Receipt> = window
+                .minutes()
+                .flat_map(|m| receipts.remove(&m).unwrap_or_default())
+                .collect();
+            draw_up(
+                &tenant.id,
+                *window,
+                &of_window,
+                &records,
+                &coverage,
+                (now, settings.grace_seconds),
+            )
+        })
+        .collect();
+    count_dispositions(&ports.objects, &tenant.id, &records, since, &mut accounts).await?;
+    Ok(accounts)
+}
+
+async fn receipts_of<T: Receipts>(
+    table: &T,
+    tenant: &Tenant,
+    windows: &[Window],
+) -> Result<BTreeMap<Minute, Vec<Receipt>>, PortError> {
+    let lanes: Vec<Lane> = (0..tenant.lanes)
+        .filter_map(|lane| Lane::try_from(lane).ok())
+        .collect();
+    let keys: Vec<(Minute, Lane)> = windows
+        .iter()
+        .flat_map(|w| w.minutes())
+        .flat_map(|minute| lanes.iter().map(move |lane| (minute, *lane)))
+        .collect();
+    let pages: Vec<(Minute, Vec<Receipt>)> = stream::iter(keys)
+        .map(|(minute, lane)| async move {
+            let receipts = table.receipts_in(&tenant.id, minute, lane).await?;
+            Ok::<_, PortError>((minute, receipts))
+        })
+        .buffer_unordered(READS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    let mut by_minute: BTreeMap<Minute, Vec<Receipt>> = BTreeMap::new();
+    for (minute, receipts) in pages {
+        by_minute.entry(minute).or_default().extend(receipts);
+    }
+    Ok(by_minute)
+}
+
+/// Counts how the stored side's events ended, by window.
+async fn count_dispositions<O: Objects>(
+    objects: &O,
+    tenant: &TenantId,
+    records: &[SegmentRecord],
+    since: Millis,
+    accounts: &mut [WindowAccount],
+) -> Result<(), ReadError> {
+    let (Some(first), Some(last)) = (accounts.first(), accounts.last()) else {
+        return Ok(());
+    };
+    let (start, end) = (first.start, last.end);
+    if accounts.iter().all(|a| a.stored_side.events == 0) {
+        for account in accounts {
+            account.dispositions = Some(DispositionCounts::default());
+        }
+        return Ok(());
+    }
+    let blocks = live::fetch(objects, live::blocks_of(records, tenant, since, end)).await?;
+    let known = live::dispositions(&blocks)?;
+    let mut counts = vec![DispositionCounts::default(); accounts.len()];
+    for block in &blocks {
+        block.for_each_line(|head, _| {
+            let at = head.receipt.received_at();
+            if start <= at && at < end {
+                let place = accounts.partition_point(|a| a.end <= at);
+                counts[place].add(known.of(&head));
+            }
+        })?;
+    }
+    for (account, counts) in accounts.iter_mut().zip(counts) {
+        account.dispositions = Some(counts);
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The reconcile function: GET /windows and the schedule.
+
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use vernier_reconcile::{context::Context, handler};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let context = Context::from_env().await?;
+    run(service_fn(|event: LambdaEvent<_>| {
+        handler::handle(&context, event)
+    }))
+    .await
+}

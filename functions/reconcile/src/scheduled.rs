@@ -1,0 +1,139 @@
+//! The scheduled run.
+
+use crate::{Ports, Settings, accounts};
+use serde_json::json;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{WindowAccount, WindowState};
+use vernier_ledger::live::ReadError;
+use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, PortError, Receipts};
+use vernier_ledger::time::{Millis, Window};
+
+/// Windows back from the newest that is over which a run looks at: after an outage, as many are
+/// caught up with.
+const WINDOWS_BACK_MAX: i64 = 16;
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunSummary {
+    /// Tenants looked at.
+    pub tenants: u32,
+    /// Windows that add up and were not known to.
+    pub completed: u32,
+    /// Windows that do not add up.
+    pub incomplete: u32,
+    /// Tenants whose accounts could not be drawn up this time.
+    pub failed: u32,
+}
+
+/// Draws up the account of every window that is over and was not complete before, for every
+/// tenant; keeps it, and announces a window when it first turns out incomplete.
+///
+/// # Errors
+/// When the tenants cannot be listed. One tenant's failure does not hold up the others.
+pub async fn run<T, O, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    now: Millis,
+) -> Result<RunSummary, PortError>
+where
+    T: Receipts + Commits + Directory + Accounts,
+    O: Objects,
+    N: Notices,
+{
+    let mut summary = RunSummary::default();
+    for id in ports.table.tenants().await? {
+        let Some(tenant) = ports.table.tenant(&id).await? else {
+            continue;
+        };
+        summary.tenants += 1;
+        if let Err(error) = run_tenant(ports, settings, &tenant, now, &mut summary).await {
+            summary.failed += 1;
+            tracing::error!(tenant = %id, %error, "accounts not drawn up");
+        }
+    }
+    Ok(summary)
+}
+
+async fn run_tenant<T, O, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    tenant: &Tenant,
+    now: Millis,
+    summary: &mut RunSummary,
+) -> Result<(), ReadError>
+where
+    T: Receipts + Commits + Accounts,
+    O: Objects,
+    N: Notices,
+{
+    let due = due_windows(settings, now.max(tenant.created_at));
+    let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
+    for window in due.into_iter().filter(|w| w.end > tenant.created_at) {
+        let before = ports.table.account(&tenant.id, window).await?;
+        if before
+            .as_ref()
+            .is_none_or(|a| a.state != WindowState::Complete)
+        {
+            open.push((window, before));
+        }
+    }
+    let (Some((first, _)), Some((last, _))) = (open.first(), open.last()) else {
+        return Ok(());
+    };
+    let range = (first.start, last.end);
+    let drawn_up = accounts(ports, settings, tenant, range, now).await?;
+    for (window, before) in open {
+        let Some(account) = drawn_up.iter().find(|a| a.window() == window) else {
+            continue;
+        };
+        let known = before.is_some_and(|b| b.state == WindowState::Incomplete);
+        if account.state == WindowState::Complete {
+            summary.completed += 1;
+        } else if account.state == WindowState::Incomplete {
+            summary.incomplete += 1;
+            if !known {
+                // Before it is kept: a crash in between announces twice rather than never.
+                announce(&ports.notices, tenant, account).await?;
+            }
+        }
+        ports.table.save_account(&tenant.id, account).await?;
+    }
+    Ok(())
+}
+
+/// The newest windows that are over, oldest first.
+fn due_windows(settings: Settings, now: Millis) -> Vec<Window> {
+    let length = i64::from(settings.window_minutes) * 60;
+    let to = Window::containing(now, settings.window_minutes).start;
+    Window::touching(
+        to.plus_seconds(-length * WINDOWS_BACK_MAX),
+        to,
+        settings.window_minutes,
+    )
+    .collect()
+}
+
+async fn announce<N: Notices>(
+    notices: &N,
+    tenant: &Tenant,
+    account: &WindowAccount,
+) -> Result<(), PortError> {
+    let missing: Vec<String> = account
+        .missing
+        .iter()
+        .map(|m| m.receipt.to_string())
+        .collect();
+    let body = json!({
+        "tenant": tenant.id,
+        "window": { "start": account.start.rfc3339(), "end": account.end.rfc3339() },
+        "received_events": account.received.tally.events,
+        "stored_side_events": account.stored_side.events,
+        "missing_count": account.missing_count,
+        "missing_receipts": missing,
+        "invariant": vernier_ledger::Invariant::Complete.number(),
+    });
+    tracing::warn!(tenant = %tenant.id, window = account.start.rfc3339(), missing = account.missing_count, "window does not add up");
+    notices
+        .publish("Vernier: a window does not add up", &body.to_string())
+        .await
+}

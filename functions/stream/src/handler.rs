@@ -1,0 +1,91 @@
+//! From the trigger's event to batches by shard, and from failures to the trigger's retry.
+//!
+//! Any failure of a store fails the whole invocation: the cursor makes the retry cheap, and
+//! partial answers are not understood everywhere.
+
+use crate::context::Context;
+use crate::{Record, process};
+use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
+use lambda_runtime::{Error, LambdaEvent};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_ledger::ids::Shard;
+use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::time::Millis;
+
+/// Kept back from the function's deadline: a clean failure is retried sooner than a time-out.
+const ANSWER_RESERVE: Duration = Duration::from_secs(1);
+
+/// Takes one trigger event.
+///
+/// # Errors
+/// When a store failed to the end of the time budget, or the event is not Kinesis's.
+pub async fn handle<T: Receipts + Commits, O: Objects>(
+    context: &Context<T, O>,
+    event: LambdaEvent<KinesisEvent>,
+) -> Result<(), Error> {
+    let deadline = event.context.deadline();
+    for (shard, records) in by_shard(event.payload)? {
+        let left = deadline
+            .duration_since(SystemTime::now())
+            .unwrap_or_default();
+        let budget = left.saturating_sub(ANSWER_RESERVE);
+        let outcome = process(
+            &context.ports,
+            context.settings,
+            &shard,
+            records,
+            now,
+            budget,
+        )
+        .await;
+        match outcome {
+            Ok(outcome) => tracing::info!(
+                shard = shard.id,
+                steps = outcome.steps,
+                records_behind_cursor = outcome.behind_cursor,
+                frames = outcome.frames,
+                events = outcome.events,
+                copies = outcome.copies,
+                quarantined = outcome.quarantined,
+                "batch committed"
+            ),
+            Err(error) => {
+                tracing::warn!(shard = shard.id, %error, "batch not committed");
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn now() -> Millis {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A trigger batch comes from one shard; grouping costs nothing and trusts nothing.
+fn by_shard(event: KinesisEvent) -> Result<BTreeMap<Shard, Vec<Record>>, PortError> {
+    let mut shards: BTreeMap<Shard, Vec<Record>> = BTreeMap::new();
+    for record in event.records {
+        let shard = shard_of(&record).ok_or_else(|| {
+            PortError::Fatal("the event names no shard of a Kinesis stream".into())
+        })?;
+        let sequence = record.kinesis.sequence_number.parse();
+        let sequence = sequence.map_err(|e| PortError::Fatal(format!("event record: {e}")))?;
+        shards.entry(shard).or_default().push(Record {
+            sequence,
+            data: record.kinesis.data.0,
+        });
+    }
+    Ok(shards)
+}
+
+/// The stream from the source's ARN, the shard from the event id (`shardId-…:sequence`).
+fn shard_of(record: &KinesisEventRecord) -> Option<Shard> {
+    let stream = record.event_source_arn.as_deref()?.rsplit('/').next()?;
+    let (shard, _) = record.event_id.as_deref()?.split_once(':')?;
+    Shard::new(stream, shard).ok()
+}

@@ -1,0 +1,177 @@
+//! Frames in; claims, segment objects and commits out.
+//!
+//! [`process`] takes one shard's batch. It works in steps, each a prefix of what is left, each
+//! ending in one transaction that moves the cursor and records the segment. What a crash leaves
+//! behind is repaired by the next try:
+//!
+//! - after a claim: the claim names this record, so the retry finds it its own;
+//! - after the object: no record names it, so it is garbage;
+//! - after the commit: the cursor stands behind these records, so the retry drops them.
+
+pub mod context;
+pub mod handler;
+mod step;
+
+use std::time::Duration;
+use vernier_ledger::frame::FrameError;
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, Objects, PortError, Receipts};
+use vernier_ledger::retry::Backoff;
+use vernier_ledger::time::Millis;
+
+/// Settings of the function.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long receipts are kept, days.
+    pub receipt_days: u32,
+}
+
+/// What the function needs of the world.
+#[derive(Debug)]
+pub struct Ports<T, O> {
+    /// Claims, cursors, segment records.
+    pub table: T,
+    /// Segments and quarantine.
+    pub objects: O,
+}
+
+/// One record of the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the shard.
+    pub sequence: Sequence,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// A record that is no frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    /// The record as it came.
+    pub record: Record,
+    /// Why.
+    pub error: FrameError,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Commits made.
+    pub steps: u32,
+    /// Records that an earlier try had committed.
+    pub behind_cursor: u64,
+    /// Frames stored.
+    pub frames: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Records that carried a frame claimed by another record.
+    pub copies: u64,
+    /// Records that were no frames.
+    pub quarantined: u64,
+}
+
+/// Takes a shard's batch to the end or fails as a whole; either way it may be called again with
+/// any batch of the shard (invariant 4).
+///
+/// # Errors
+/// The store's error that outlasted `budget`.
+pub async fn process<T: Receipts + Commits, O: Objects>(
+    ports: &Ports<T, O>,
+    settings: Settings,
+    shard: &Shard,
+    mut records: Vec<Record>,
+    clock: impl Fn() -> Millis,
+    budget: Duration,
+) -> Result<Outcome, PortError> {
+    records.sort_by(|a, b| a.sequence.cmp(&b.sequence));
+    records.dedup_by(|a, b| a.sequence == b.sequence);
+    let mut outcome = Outcome::default();
+    let mut backoff = Backoff::within(budget);
+    let mut known: Option<Cursor> = None;
+    loop {
+        let tried = advance(
+            ports,
+            settings,
+            shard,
+            &mut records,
+            &mut known,
+            &clock,
+            &mut outcome,
+        )
+        .await;
+        match tried {
+            Ok(Progress::Finished) => return Ok(outcome),
+            Ok(Progress::Committed) => {}
+            // The cursor is elsewhere: our own commit that timed out, or a late predecessor.
+            Ok(Progress::Stale) => {
+                known = None;
+                if !backoff.pause().await {
+                    return Err(PortError::Retryable("the cursor kept moving".into()));
+                }
+            }
+            Err(error) if error.is_retryable() => {
+                known = None;
+                tracing::info!(shard = shard.id, %error, "step tried again");
+                if !backoff.pause().await {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+enum Progress {
+    Finished,
+    Committed,
+    Stale,
+}
+
+/// One step: drop what is committed, take a prefix, claim, write, commit.
+async fn advance<T: Receipts + Commits, O: Objects>(
+    ports: &Ports<T, O>,
+    settings: Settings,
+    shard: &Shard,
+    records: &mut Vec<Record>,
+    known: &mut Option<Cursor>,
+    clock: &impl Fn() -> Millis,
+    outcome: &mut Outcome,
+) -> Result<Progress, PortError> {
+    let cursor = match known.take() {
+        Some(cursor) => cursor,
+        None => ports.table.cursor(shard).await?,
+    };
+    let before = records.len();
+    if let Some(done) = &cursor.sequence {
+        records.retain(|r| r.sequence > *done);
+    }
+    outcome.behind_cursor += (before - records.len()) as u64;
+    if records.is_empty() {
+        return Ok(Progress::Finished);
+    }
+    let step = step::take(records);
+    step::quarantine(&ports.objects, shard, &step.undecodable, clock()).await?;
+    let expires = clock().plus_seconds(i64::from(settings.receipt_days) * 86_400);
+    let claimed = step::claim(&ports.table, shard, &step.frames, expires).await?;
+    let record = step::write(&ports.objects, shard, &cursor, &step, &claimed, clock).await?;
+    match ports.table.commit(&cursor, &record).await? {
+        CommitOutcome::Stale => Ok(Progress::Stale),
+        CommitOutcome::Committed => {
+            records.drain(..step.taken);
+            outcome.steps += 1;
+            outcome.frames += claimed.len() as u64;
+            outcome.events += claimed
+                .iter()
+                .map(|f| f.header.slice_tally.events)
+                .sum::<u64>();
+            outcome.copies += u64::from(record.copies);
+            outcome.quarantined += u64::from(record.quarantined);
+            *known = Some(Cursor {
+                sequence: Some(record.last.clone()),
+                next_position: record.position + 1,
+                last_hash: Some(record.hash()),
+            });
+            Ok(Progress::Committed)
+        }
+    }
+}

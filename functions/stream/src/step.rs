@@ -1,0 +1,166 @@
+//! The parts of one commit step.
+
+use crate::{Record, Undecodable};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeSet;
+use vernier_ledger::frame::{self, Frame};
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::limits;
+use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts};
+use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
+use vernier_ledger::segment::{self, SEGMENT_VERSION, SegmentRecord};
+use vernier_ledger::time::Millis;
+
+/// A prefix of the batch, decoded.
+pub(crate) struct Step {
+    /// How many records it takes.
+    pub(crate) taken: usize,
+    pub(crate) first: Sequence,
+    pub(crate) last: Sequence,
+    pub(crate) frames: Vec<(Sequence, Frame)>,
+    pub(crate) undecodable: Vec<Undecodable>,
+}
+
+/// Decodes the longest prefix that stays within a step's memory and its segment record's size
+/// (invariant 8); at least one record. `records` is not empty.
+pub(crate) fn take(records: &[Record]) -> Step {
+    let mut step = Step {
+        taken: 0,
+        first: records[0].sequence.clone(),
+        last: records[0].sequence.clone(),
+        frames: Vec::new(),
+        undecodable: Vec::new(),
+    };
+    let mut bytes = 0;
+    let mut pairs = BTreeSet::new();
+    for record in records {
+        match frame::decode(&record.data) {
+            Ok(frame) => {
+                bytes += frame.lines.len();
+                pairs.insert((frame.header.tenant.clone(), frame.header.receipt.minute()));
+                let over =
+                    bytes > limits::STEP_LINES_BYTES_MAX || !segment::record_fits(pairs.len());
+                if over && step.taken > 0 {
+                    break;
+                }
+                step.frames.push((record.sequence.clone(), frame));
+            }
+            Err(error) => step.undecodable.push(Undecodable {
+                record: record.clone(),
+                error,
+            }),
+        }
+        step.taken += 1;
+        step.last = record.sequence.clone();
+    }
+    step
+}
+
+/// Keeps undecodable records raw, with their reason (invariant 5).
+pub(crate) async fn quarantine<O: Objects>(
+    objects: &O,
+    shard: &Shard,
+    undecodable: &[Undecodable],
+    now: Millis,
+) -> Result<(), PortError> {
+    let (date, _) = now.date_and_hour();
+    for Undecodable { record, error } in undecodable {
+        let sequence = record.sequence.padded();
+        let key = format!(
+            "quarantine/frames/dt={date}/{}/{}/{sequence}",
+            shard.stream, shard.id
+        );
+        let note: String = error
+            .to_string()
+            .chars()
+            .filter(char::is_ascii)
+            .take(512)
+            .collect();
+        // A retry finds its own object, or leaves another under the next day's date: both are raw.
+        objects
+            .put_new(&key, record.data.clone(), Some(&note))
+            .await?;
+        tracing::warn!(
+            shard = shard.id,
+            sequence,
+            reason = error_kind(error),
+            "record quarantined"
+        );
+    }
+    Ok(())
+}
+
+/// The reason without quoting the record.
+fn error_kind(error: &frame::FrameError) -> &'static str {
+    match error {
+        frame::FrameError::Unrecognised => "unrecognised",
+        frame::FrameError::Compression(_) => "compression",
+        frame::FrameError::TooLarge => "too large",
+        frame::FrameError::Header(_) => "header",
+        frame::FrameError::NewerVersion(_) => "newer version",
+        frame::FrameError::Line { .. } => "line",
+        frame::FrameError::Tally(_) => "tally",
+    }
+}
+
+/// Claims every frame; gives back those that are this batch's, in order.
+pub(crate) async fn claim<'s, R: Receipts>(
+    receipts: &R,
+    shard: &Shard,
+    frames: &'s [(Sequence, Frame)],
+    expires: Millis,
+) -> Result<Vec<&'s Frame>, PortError> {
+    let claimed: Vec<Option<&Frame>> = stream::iter(frames)
+        .map(|(sequence, frame)| async move {
+            let origin = Origin {
+                shard: shard.clone(),
+                sequence: sequence.clone(),
+            };
+            let request = ClaimRequest {
+                header: &frame.header,
+                origin: &origin,
+                expires,
+            };
+            let outcome = receipts.claim(request).await?;
+            Ok::<_, PortError>((outcome == ClaimOutcome::Mine).then_some(frame))
+        })
+        .buffered(limits::CLAIMS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    Ok(claimed.into_iter().flatten().collect())
+}
+
+/// Writes the segment object and gives back the record that will commit it.
+pub(crate) async fn write<O: Objects>(
+    objects: &O,
+    shard: &Shard,
+    cursor: &Cursor,
+    step: &Step,
+    claimed: &[&Frame],
+    clock: &impl Fn() -> Millis,
+) -> Result<SegmentRecord, PortError> {
+    let built = segment::build(shard, &step.first, &step.last, claimed)
+        .map_err(|e| PortError::Fatal(format!("segment: {e}")))?;
+    let (object, blocks) = match built {
+        None => (None, Vec::new()),
+        Some(built) => {
+            // The key ends in the content's hash: an object in its place is the same object.
+            objects.put_new(&built.key, built.bytes, None).await?;
+            (Some(built.key), built.blocks)
+        }
+    };
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Ok(SegmentRecord {
+        vernier_segment: SEGMENT_VERSION,
+        shard: shard.clone(),
+        first: step.first.clone(),
+        last: step.last.clone(),
+        committed_at: clock(),
+        position: cursor.next_position,
+        previous: cursor.last_hash.clone(),
+        object,
+        blocks,
+        copies: count(step.frames.len() - claimed.len()),
+        quarantined: count(step.undecodable.len()),
+    })
+}

@@ -1,0 +1,24 @@
+//! The ports in memory, with faults on demand. For tests only: no function depends on it.
+//!
+//! Each call asks the fault plan first. A fault can strike before the effect (nothing happened)
+//! or after it (it happened, and the caller is told that it failed): the second is what time-outs
+//! look like.
+
+mod faults;
+mod objects;
+mod stream;
+mod table;
+mod topic;
+
+pub use faults::{Fault, FaultPlan, Faults, Operation};
+pub use objects::MemoryBucket;
+pub use stream::{MemoryStream, ShardRecords};
+pub use table::MemoryTable;
+pub use topic::MemoryTopic;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A panic of another test thread leaves plain data behind, which is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,277 @@
+//! The table's ports in memory.
+
+use crate::faults::{Faults, Operation};
+use crate::lock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use vernier_ledger::access::{Tenant, TokenInfo};
+use vernier_ledger::account::WindowAccount;
+use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
+use vernier_ledger::ports::{
+    Accounts, Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts,
+};
+use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
+use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::time::{Millis, Minute, Window};
+
+#[derive(Debug, Default)]
+struct State {
+    receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
+    cursors: BTreeMap<Shard, Cursor>,
+    records: Vec<SegmentRecord>,
+    tenants: BTreeMap<TenantId, Tenant>,
+    tokens: BTreeMap<[u8; 32], TokenInfo>,
+    accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
+}
+
+/// A table; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryTable {
+    state: Arc<Mutex<State>>,
+    faults: Faults,
+}
+
+impl MemoryTable {
+    /// An empty one.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self {
+            state: Arc::default(),
+            faults,
+        }
+    }
+
+    /// All receipts of a tenant.
+    #[must_use]
+    pub fn all_receipts(&self, tenant: &TenantId) -> Vec<Receipt> {
+        let state = lock(&self.state);
+        state
+            .receipts
+            .iter()
+            .filter(|((t, _), _)| t == tenant)
+            .map(|(_, r)| r.clone())
+            .collect()
+    }
+
+    /// All segment records in the order of their commits.
+    #[must_use]
+    pub fn all_records(&self) -> Vec<SegmentRecord> {
+        lock(&self.state).records.clone()
+    }
+}
+
+/// The half that is not written yet.
+fn blank(id: ReceiptId, sensor: &str) -> Receipt {
+    Receipt {
+        id,
+        sensor: sensor.to_owned(),
+        acknowledged: None,
+        body_sha256: None,
+        claims: BTreeMap::new(),
+    }
+}
+
+impl Receipts for MemoryTable {
+    async fn acknowledge(&self, ack: &Acknowledgement) -> Result<(), PortError> {
+        self.faults.around(Operation::Acknowledge, || {
+            let mut state = lock(&self.state);
+            let key = (ack.tenant.clone(), ack.receipt);
+            let receipt = state
+                .receipts
+                .entry(key)
+                .or_insert_with(|| blank(ack.receipt, &ack.sensor));
+            let slices = u32::try_from(ack.placed.len()).unwrap_or(u32::MAX);
+            receipt.acknowledged = Some((ack.tally, slices));
+            receipt.body_sha256 =
+                Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
+        })
+    }
+
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError> {
+        self.faults.around(Operation::Claim, || {
+            let header = request.header;
+            let mut state = lock(&self.state);
+            let key = (header.tenant.clone(), header.receipt);
+            let receipt = state
+                .receipts
+                .entry(key)
+                .or_insert_with(|| blank(header.receipt, &header.sensor));
+            if let Some(claim) = receipt.claims.get(&header.slice)
+                && claim.origin != *request.origin
+                && claim.attempt >= header.attempt
+            {
+                return ClaimOutcome::Copy;
+            }
+            let claim = Claim {
+                origin: request.origin.clone(),
+                attempt: header.attempt,
+                tally: header.slice_tally,
+            };
+            receipt.claims.insert(header.slice, claim);
+            ClaimOutcome::Mine
+        })
+    }
+
+    async fn receipt(
+        &self,
+        tenant: &TenantId,
+        id: ReceiptId,
+    ) -> Result<Option<Receipt>, PortError> {
+        self.faults.around(Operation::Read, || {
+            lock(&self.state)
+                .receipts
+                .get(&(tenant.clone(), id))
+                .cloned()
+        })
+    }
+
+    async fn receipts_in(
+        &self,
+        tenant: &TenantId,
+        minute: Minute,
+        lane: Lane,
+    ) -> Result<Vec<Receipt>, PortError> {
+        self.faults.around(Operation::Read, || {
+            let state = lock(&self.state);
+            let of = |(t, id): &(TenantId, ReceiptId)| {
+                t == tenant && id.minute() == minute && id.lane() == lane
+            };
+            state
+                .receipts
+                .iter()
+                .filter(|(key, _)| of(key))
+                .map(|(_, r)| r.clone())
+                .collect()
+        })
+    }
+}
+
+impl Commits for MemoryTable {
+    async fn cursor(&self, shard: &Shard) -> Result<Cursor, PortError> {
+        self.faults.around(Operation::Read, || {
+            lock(&self.state)
+                .cursors
+                .get(shard)
+                .cloned()
+                .unwrap_or_default()
+        })
+    }
+
+    async fn commit(
+        &self,
+        seen: &Cursor,
+        record: &SegmentRecord,
+    ) -> Result<CommitOutcome, PortError> {
+        self.faults.around(Operation::Commit, || {
+            let mut state = lock(&self.state);
+            let cursor = state.cursors.entry(record.shard.clone()).or_default();
+            if cursor.sequence != seen.sequence || cursor.next_position != seen.next_position {
+                return CommitOutcome::Stale;
+            }
+            *cursor = Cursor {
+                sequence: Some(record.last.clone()),
+                next_position: record.position + 1,
+                last_hash: Some(record.hash()),
+            };
+            state.records.push(record.clone());
+            CommitOutcome::Committed
+        })
+    }
+
+    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
+        self.faults.around(Operation::Read, || {
+            let state = lock(&self.state);
+            let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
+            state.records.iter().filter(within).cloned().collect()
+        })
+    }
+}
+
+impl Directory for MemoryTable {
+    async fn token(&self, sha256: &[u8; 32]) -> Result<Option<TokenInfo>, PortError> {
+        self.faults.around(Operation::Read, || {
+            lock(&self.state).tokens.get(sha256).cloned()
+        })
+    }
+
+    async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, PortError> {
+        self.faults.around(Operation::Read, || {
+            lock(&self.state).tenants.get(id).cloned()
+        })
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantId>, PortError> {
+        self.faults.around(Operation::Read, || {
+            lock(&self.state).tenants.keys().cloned().collect()
+        })
+    }
+}
+
+impl Administration for MemoryTable {
+    async fn create_tenant(&self, tenant: &Tenant) -> Result<bool, PortError> {
+        let mut state = lock(&self.state);
+        if state.tenants.contains_key(&tenant.id) {
+            return Ok(false);
+        }
+        state.tenants.insert(tenant.id.clone(), tenant.clone());
+        Ok(true)
+    }
+
+    async fn put_token(&self, sha256: &[u8; 32], info: &TokenInfo) -> Result<(), PortError> {
+        let mut state = lock(&self.state);
+        if state.tokens.contains_key(sha256) {
+            return Err(PortError::Fatal(
+                "store token: there is one with this hash or id".into(),
+            ));
+        }
+        state.tokens.insert(*sha256, info.clone());
+        Ok(())
+    }
+
+    async fn list_tokens(&self, tenant: &TenantId) -> Result<Vec<TokenInfo>, PortError> {
+        let state = lock(&self.state);
+        let mut tokens: Vec<TokenInfo> = state
+            .tokens
+            .values()
+            .filter(|t| &t.tenant == tenant)
+            .cloned()
+            .collect();
+        tokens.sort_by(|a, b| a.token_id.cmp(&b.token_id));
+        Ok(tokens)
+    }
+
+    async fn revoke_token(
+        &self,
+        tenant: &TenantId,
+        token_id: &str,
+        at: Millis,
+    ) -> Result<Option<Millis>, PortError> {
+        let mut state = lock(&self.state);
+        let found = state
+            .tokens
+            .values_mut()
+            .find(|t| &t.tenant == tenant && t.token_id == token_id);
+        Ok(found.map(|token| *token.revoked_at.get_or_insert(at)))
+    }
+}
+
+impl Accounts for MemoryTable {
+    async fn save_account(
+        &self,
+        tenant: &TenantId,
+        account: &WindowAccount,
+    ) -> Result<(), PortError> {
+        let key = (tenant.clone(), account.start.0, account.end.0);
+        lock(&self.state).accounts.insert(key, account.clone());
+        Ok(())
+    }
+
+    async fn account(
+        &self,
+        tenant: &TenantId,
+        window: Window,
+    ) -> Result<Option<WindowAccount>, PortError> {
+        let key = (tenant.clone(), window.start.0, window.end.0);
+        Ok(lock(&self.state).accounts.get(&key).cloned())
+    }
+}

@@ -1,0 +1,26 @@
+//! An audit topic in memory.
+
+use crate::lock;
+use std::sync::{Arc, Mutex};
+use vernier_ledger::ports::{Notices, PortError};
+
+/// A topic; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryTopic {
+    notices: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl MemoryTopic {
+    /// What was published: subject and body.
+    #[must_use]
+    pub fn notices(&self) -> Vec<(String, String)> {
+        lock(&self.notices).clone()
+    }
+}
+
+impl Notices for MemoryTopic {
+    async fn publish(&self, subject: &str, body: &str) -> Result<(), PortError> {
+        lock(&self.notices).push((subject.to_owned(), body.to_owned()));
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! A window's account: received against stored, and what is missing by receipt (invariant 3).
+
+use crate::disposition::DispositionCounts;
+use crate::frame::Tally;
+use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
+use crate::limits;
+use crate::receipt::Receipt;
+use crate::segment::SegmentRecord;
+use crate::time::{Millis, Window};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How a window stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowState {
+    /// It is not over: envelopes may still be received.
+    Open,
+    /// It is over, within the grace in which the stream function may still be at work, and does
+    /// not add up yet.
+    Settling,
+    /// It is over and adds up.
+    Complete,
+    /// It is over, the grace too, and it does not add up.
+    Incomplete,
+}
+
+/// Why a slice of an envelope is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MissingCause {
+    /// No stream function has met its frame.
+    Unclaimed,
+    /// It was claimed by a batch that is not committed.
+    Uncommitted,
+}
+
+/// A receipt whose events are not all stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingReceipt {
+    /// Which.
+    pub receipt: ReceiptId,
+    /// The slices that are missing.
+    pub slices: Vec<u32>,
+    /// Why the first of them is.
+    pub cause: MissingCause,
+}
+
+/// The received side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReceivedSide {
+    /// Envelopes, acknowledged or not.
+    pub envelopes: u64,
+    /// Envelopes that reached the stream though their sender got no answer.
+    pub unacknowledged: u64,
+    /// Their events.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// Both sides of one window of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowAccount {
+    /// First instant.
+    pub start: Millis,
+    /// First instant after it.
+    pub end: Millis,
+    /// How it stands.
+    pub state: WindowState,
+    /// From the receipts.
+    pub received: ReceivedSide,
+    /// From the segment records.
+    pub stored_side: Tally,
+    /// How the stored side's events ended; none until somebody counted.
+    pub dispositions: Option<DispositionCounts>,
+    /// Receipts that are not wholly stored.
+    pub missing_count: u64,
+    /// The first of them.
+    pub missing: Vec<MissingReceipt>,
+    /// When this was computed.
+    pub computed_at: Millis,
+}
+
+impl WindowAccount {
+    /// Whether both sides agree by count and digest.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.received.tally == self.stored_side
+            && self
+                .dispositions
+                .is_none_or(|d| d.accounts_for(&self.stored_side))
+    }
+
+    /// Its window.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        Window {
+            start: self.start,
+            end: self.end,
+        }
+    }
+}
+
+/// Which sequence numbers are committed, by shard.
+#[derive(Debug, Default)]
+pub struct Coverage {
+    shards: BTreeMap<Shard, Vec<(Sequence, Sequence)>>,
+}
+
+impl Coverage {
+    /// Of these records.
+    pub fn of<'r>(records: impl IntoIterator<Item = &'r SegmentRecord>) -> Self {
+        let mut shards: BTreeMap<Shard, Vec<(Sequence, Sequence)>> = BTreeMap::new();
+        for record in records {
+            let ranges = shards.entry(record.shard.clone()).or_default();
+            ranges.push((record.first.clone(), record.last.clone()));
+        }
+        for ranges in shards.values_mut() {
+            ranges.sort();
+        }
+        Self { shards }
+    }
+
+    /// Whether a committed batch took this record.
+    #[must_use]
+    pub fn contains(&self, shard: &Shard, sequence: &Sequence) -> bool {
+        let Some(ranges) = self.shards.get(shard) else {
+            return false;
+        };
+        let after = ranges.partition_point(|(first, _)| first <= sequence);
+        after > 0 && ranges[after - 1].1 >= *sequence
+    }
+}
+
+/// Draws up the account of one window. `receipts` are the tenant's of that window; `records` all
+/// that may hold its events; `grace_seconds` is how long after its end the stream may take.
+#[must_use]
+pub fn draw_up(
+    tenant: &TenantId,
+    window: Window,
+    receipts: &[Receipt],
+    records: &[SegmentRecord],
+    coverage: &Coverage,
+    clock: (Millis, i64),
+) -> WindowAccount {
+    let (now, grace_seconds) = clock;
+    let mut received = ReceivedSide::default();
+    for receipt in receipts {
+        received.envelopes += 1;
+        received.unacknowledged += u64::from(receipt.acknowledged.is_none());
+        received.tally.merge(&receipt.received());
+    }
+    let mut stored_side = Tally::default();
+    for block in records.iter().filter_map(|r| r.block(tenant)) {
+        stored_side.merge(&block.tally_in(window));
+    }
+    let missing: Vec<MissingReceipt> = if received.tally == stored_side {
+        Vec::new()
+    } else {
+        receipts
+            .iter()
+            .filter_map(|r| missing_of(r, coverage))
+            .collect()
+    };
+    let state = if now < window.end {
+        WindowState::Open
+    } else if received.tally == stored_side {
+        WindowState::Complete
+    } else if now < window.end.plus_seconds(grace_seconds) {
+        WindowState::Settling
+    } else {
+        WindowState::Incomplete
+    };
+    WindowAccount {
+        start: window.start,
+        end: window.end,
+        state,
+        received,
+        stored_side,
+        dispositions: None,
+        missing_count: missing.len() as u64,
+        missing: missing
+            .into_iter()
+            .take(limits::MISSING_NAMED_MAX)
+            .collect(),
+        computed_at: now,
+    }
+}
+
+fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> {
+    let stored = |slice: &u32| {
+        receipt
+            .claims
+            .get(slice)
+            .is_some_and(|c| coverage.contains(&c.origin.shard, &c.origin.sequence))
+    };
+    let slices: Vec<u32> = receipt.expected_slices().filter(|s| !stored(s)).collect();
+    let first = slices.first()?;
+    let cause = if receipt.claims.contains_key(first) {
+        MissingCause::Uncommitted
+    } else {
+        MissingCause::Unclaimed
+    };
+    Some(MissingReceipt {
+        receipt: receipt.id,
+        slices,
+        cause,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::{Claim, Origin};
+    use std::collections::BTreeMap;
+
+    fn shard() -> Shard {
+        Shard::new("frames", "shardId-000000000000").expect("a shard")
+    }
+
+    fn sequence(n: u64) -> Sequence {
+        n.to_string().parse().expect("digits")
+    }
+
+    fn tally(events: u64) -> Tally {
+        Tally {
+            events,
+            ..Tally::default()
+        }
+    }
+
+    fn receipt(acknowledged: Option<(Tally, u32)>, claims: &[(u32, u64)]) -> Receipt {
+        let claim = |n: u64| Claim {
+            origin: Origin {
+                shard: shard(),
+                sequence: sequence(n),
+            },
+            attempt: 0,
+            tally: tally(5),
+        };
+        Receipt {
+            id: ReceiptId::from_parts(Millis(60_001), 0, [1; 8]),
+            sensor: "s".into(),
+            acknowledged,
+            body_sha256: None,
+            claims: claims
+                .iter()
+                .map(|(slice, n)| (*slice, claim(*n)))
+                .collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    fn record(first: u64, last: u64) -> SegmentRecord {
+        SegmentRecord {
+            vernier_segment: 1,
+            shard: shard(),
+            first: sequence(first),
+            last: sequence(last),
+            committed_at: Millis(0),
+            position: 0,
+            previous: None,
+            object: None,
+            blocks: Vec::new(),
+            copies: 0,
+            quarantined: 0,
+        }
+    }
+
+    #[test]
+    fn an_unacknowledged_envelope_counts_what_arrived() {
+        assert_eq!(receipt(None, &[(0, 1), (2, 3)]).received().events, 10);
+        assert_eq!(
+            receipt(Some((tally(15), 3)), &[(0, 1)]).received().events,
+            15
+        );
+    }
+
+    #[test]
+    fn missing_slices_are_named_with_their_cause() {
+        let window = Window {
+            start: Millis(60_000),
+            end: Millis(120_000),
+        };
+        let tenant: TenantId = "t".parse().expect("a tenant");
+        let records = [record(1, 10), record(11, 12)];
+        let coverage = Coverage::of(&records);
+        let receipts = [
+            receipt(Some((tally(10), 2)), &[(0, 5)]),
+            receipt(Some((tally(5), 1)), &[(0, 99)]),
+            receipt(None, &[(1, 12)]),
+        ];
+        let account = draw_up(
+            &tenant,
+            window,
+            &receipts,
+            &records,
+            &coverage,
+            (Millis(400_000), 60),
+        );
+        assert_eq!(account.state, WindowState::Incomplete);
+        assert_eq!(account.missing_count, 2);
+        assert_eq!(
+            (
+                account.missing[0].slices.as_slice(),
+                account.missing[0].cause
+            ),
+            (&[1][..], MissingCause::Unclaimed)
+        );
+        assert_eq!(account.missing[1].cause, MissingCause::Uncommitted);
+        let early = draw_up(
+            &tenant,
+            window,
+            &receipts,
+            &records,
+            &coverage,
+            (Millis(121_000), 60),
+        );
+        assert_eq!(early.state, WindowState::Settling);
+    }
+
+    #[test]
+    fn coverage_knows_gaps() {
+        let coverage = Coverage::of(&[record(11, 20), record(1, 5)]);
+        for (n, expected) in [
+            (0, false),
+            (1, true),
+            (5, true),
+            (6, false),
+            (11, true),
+            (20, true),
+            (21, false),
+        ] {
+            assert_eq!(coverage.contains(&shard(), &sequence(n)), expected, "{n}");
+        }
+        let other = Shard::new("frames", "shardId-000000000001").expect("a shard");
+        assert!(!coverage.contains(&other, &sequence(1)));
+    }
+}

@@ -1,0 +1,52 @@
+//! [`Accounts`] on DynamoDB: the last account of each window.
+
+use super::Table;
+use super::attributes::{Reader, json, s};
+use super::error::port_error;
+use crate::account::WindowAccount;
+use crate::ids::TenantId;
+use crate::ports::{Accounts, PortError};
+use crate::time::Window;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+fn key_of(tenant: &TenantId, window: Window) -> (AttributeValue, AttributeValue) {
+    let span = format!("{:015}-{:015}", window.start.0, window.end.0);
+    (s(format!("windows#{tenant}")), s(span))
+}
+
+impl Accounts for Table {
+    async fn save_account(
+        &self,
+        tenant: &TenantId,
+        account: &WindowAccount,
+    ) -> Result<(), PortError> {
+        let (pk, sk) = key_of(tenant, account.window());
+        self.client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", pk)
+            .item("sk", sk)
+            .item("account", json(account))
+            .send()
+            .await
+            .map_err(|e| port_error("save account", e))?;
+        Ok(())
+    }
+
+    async fn account(
+        &self,
+        tenant: &TenantId,
+        window: Window,
+    ) -> Result<Option<WindowAccount>, PortError> {
+        let (pk, sk) = key_of(tenant, window);
+        let item = self.get(pk, sk, "read account").await?;
+        item.map(|item| {
+            Reader {
+                what: "account",
+                item: &item,
+            }
+            .json("account")
+        })
+        .transpose()
+    }
+}

@@ -1,0 +1,163 @@
+//! [`Commits`] on DynamoDB: a cursor per shard, segment records by hour of commit.
+
+use super::Table;
+use super::attributes::{Reader, json, n, s};
+use super::error::{misshapen, port_error};
+use crate::ids::Shard;
+use crate::limits::SEGMENT_SLOTS;
+use crate::ports::{CommitOutcome, Commits, Cursor, PortError};
+use crate::segment::SegmentRecord;
+use crate::time::Millis;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+fn cursor_key(shard: &Shard) -> AttributeValue {
+    s(format!("cursor#{}#{}", shard.stream, shard.id))
+}
+
+fn records_partition(hour: i64, slot: u8) -> AttributeValue {
+    s(format!("segments#{hour}#{slot}"))
+}
+
+/// Sort keys begin with the instant of commit, padded so that text order is time order.
+fn commit_prefix(at: Millis) -> String {
+    format!("{:015}", at.0.max(0))
+}
+
+impl Commits for Table {
+    async fn cursor(&self, shard: &Shard) -> Result<Cursor, PortError> {
+        let Some(item) = self
+            .get(cursor_key(shard), s("cursor"), "read cursor")
+            .await?
+        else {
+            return Ok(Cursor::default());
+        };
+        let reader = Reader {
+            what: "cursor",
+            item: &item,
+        };
+        let sequence = reader
+            .text("sequence")?
+            .parse()
+            .map_err(|_| misshapen("cursor", "sequence"))?;
+        Ok(Cursor {
+            sequence: Some(sequence),
+            next_position: reader.number("next_position")?,
+            last_hash: reader.text_if_any("last_hash").map(str::to_owned),
+        })
+    }
+
+    async fn commit(
+        &self,
+        seen: &Cursor,
+        record: &SegmentRecord,
+    ) -> Result<CommitOutcome, PortError> {
+        let built = |e| PortError::Fatal(format!("commit: {e}"));
+        let mut cursor = Update::builder()
+            .table_name(&self.name)
+            .key("pk", cursor_key(&record.shard))
+            .key("sk", s("cursor"))
+            .update_expression("SET #sequence = :last, next_position = :next, last_hash = :hash")
+            .expression_attribute_names("#sequence", "sequence")
+            .expression_attribute_values(":last", s(record.last.as_str()))
+            .expression_attribute_values(":next", n(record.position + 1))
+            .expression_attribute_values(":hash", s(record.hash()));
+        cursor = match &seen.sequence {
+            None => cursor.condition_expression("attribute_not_exists(pk)"),
+            Some(sequence) => cursor
+                .condition_expression("#sequence = :seen AND next_position = :position")
+                .expression_attribute_values(":seen", s(sequence.as_str()))
+                .expression_attribute_values(":position", n(seen.next_position)),
+        };
+        let sort = format!(
+            "{}#{}#{}#{}",
+            commit_prefix(record.committed_at),
+            record.shard.stream,
+            record.shard.id,
+            record.first.padded(),
+        );
+        let put = Put::builder()
+            .table_name(&self.name)
+            .item(
+                "pk",
+                records_partition(record.committed_at.hour(), record.shard.segment_slot()),
+            )
+            .item("sk", s(sort))
+            .item("record", json(record))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(built)?;
+        let answer = self
+            .client
+            .transact_write_items()
+            .transact_items(
+                TransactWriteItem::builder()
+                    .update(cursor.build().map_err(built)?)
+                    .build(),
+            )
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(CommitOutcome::Committed),
+            Err(e) => match e.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let codes: Vec<_> = cancelled
+                        .cancellation_reasons()
+                        .iter()
+                        .filter_map(|r| r.code())
+                        .collect();
+                    cancelled_outcome(&codes)
+                }
+                _ => Err(port_error("commit", e)),
+            },
+        }
+    }
+
+    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
+        let range = (commit_prefix(from), format!("{}~", commit_prefix(to)));
+        let partitions: Vec<AttributeValue> = (from.hour()..=to.hour())
+            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| records_partition(hour, slot)))
+            .collect();
+        let pages: Vec<Vec<SegmentRecord>> = stream::iter(partitions)
+            .map(|pk| {
+                let range = range.clone();
+                async move {
+                    let items = self.query(pk, Some(range), "list segment records").await?;
+                    let read = |item| {
+                        Reader {
+                            what: "segment record",
+                            item,
+                        }
+                        .json("record")
+                    };
+                    items
+                        .iter()
+                        .map(read)
+                        .collect::<Result<Vec<SegmentRecord>, _>>()
+                }
+            })
+            .buffer_unordered(crate::limits::READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        Ok(pages.into_iter().flatten().collect())
+    }
+}
+
+/// A cancelled transaction: stale when a condition failed, else to be tried again.
+fn cancelled_outcome(codes: &[&str]) -> Result<CommitOutcome, PortError> {
+    if codes.contains(&"ConditionalCheckFailed") {
+        return Ok(CommitOutcome::Stale);
+    }
+    let codes: Vec<_> = codes.iter().copied().filter(|c| *c != "None").collect();
+    let text = format!("commit cancelled: {}", codes.join(", "));
+    let fatal = codes
+        .iter()
+        .any(|c| matches!(*c, "ValidationError" | "ItemCollectionSizeLimitExceeded"));
+    Err(if fatal {
+        PortError::Fatal(text)
+    } else {
+        PortError::Retryable(text)
+    })
+}

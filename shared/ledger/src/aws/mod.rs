@@ -1,0 +1,117 @@
+//! The ports on AWS: one file per service, the only place that names the SDK.
+
+mod accounts;
+mod attributes;
+mod commits;
+mod directory;
+mod error;
+mod kinesis;
+mod receipts;
+mod s3;
+mod sns;
+
+pub use kinesis::KinesisStream;
+pub use s3::Bucket;
+pub use sns::Topic;
+
+use crate::ports::PortError;
+use attributes::Item;
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use error::port_error;
+use std::time::Duration;
+
+/// Settings from the ordinary AWS environment (credentials, region, `AWS_ENDPOINT_URL`,
+/// profiles), TLS on ring, and time-outs short enough that a retry still fits a request.
+pub async fn config() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(6))
+        .operation_timeout(Duration::from_secs(14))
+        .build();
+    aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .load()
+        .await
+}
+
+/// The ledger's one DynamoDB table. docs/tables.md lists every item shape.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: aws_sdk_dynamodb::Client,
+    name: String,
+}
+
+impl Table {
+    /// The table of this name.
+    #[must_use]
+    pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+        Self {
+            client: aws_sdk_dynamodb::Client::new(config),
+            name: name.into(),
+        }
+    }
+}
+
+impl Table {
+    /// One item, read consistently.
+    async fn get(
+        &self,
+        pk: AttributeValue,
+        sk: AttributeValue,
+        what: &str,
+    ) -> Result<Option<Item>, PortError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", pk)
+            .key("sk", sk)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|e| port_error(what, e))?;
+        Ok(answer.item)
+    }
+
+    /// All items of a partition, or those whose sort key lies in a closed range, read
+    /// consistently and in order, page by page.
+    async fn query(
+        &self,
+        pk: AttributeValue,
+        range: Option<(String, String)>,
+        what: &str,
+    ) -> Result<Vec<Item>, PortError> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .expression_attribute_values(":pk", pk)
+            .consistent_read(true);
+        request = match range {
+            None => request.key_condition_expression("pk = :pk"),
+            Some((low, high)) => request
+                .key_condition_expression("pk = :pk AND sk BETWEEN :low AND :high")
+                .expression_attribute_values(":low", attributes::s(low))
+                .expression_attribute_values(":high", attributes::s(high)),
+        };
+        let mut pages = request.into_paginator().send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            items.extend(
+                page.map_err(|e| port_error(what, e))?
+                    .items
+                    .unwrap_or_default(),
+            );
+        }
+        Ok(items)
+    }
+}

@@ -1,0 +1,83 @@
+//! [`Objects`] on S3: written once with `If-None-Match: *`.
+
+use super::error::port_error;
+use crate::ports::{Objects, PortError, PutOutcome};
+use aws_config::SdkConfig;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// The ledger's bucket.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+}
+
+impl Bucket {
+    /// The bucket of this name. Path-style addresses, which AWS, LocalStack and other emulators
+    /// all answer, are used when the endpoint is not AWS's own.
+    #[must_use]
+    pub fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+        let own_endpoint = config.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(config)
+            .force_path_style(own_endpoint)
+            .build();
+        Self {
+            client: aws_sdk_s3::Client::from_conf(config),
+            name: name.into(),
+        }
+    }
+}
+
+impl Objects for Bucket {
+    async fn put_new(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        note: Option<&str>,
+    ) -> Result<PutOutcome, PortError> {
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .if_none_match("*")
+            .body(ByteStream::from(bytes));
+        if let Some(note) = note {
+            request = request.metadata("vernier-note", note);
+        }
+        match request.send().await {
+            Ok(_) => Ok(PutOutcome::Created),
+            Err(e) if e.code() == Some("PreconditionFailed") => Ok(PutOutcome::Exists),
+            Err(e) => Err(port_error("put object", e)),
+        }
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        range: Option<(u64, u64)>,
+    ) -> Result<Option<Vec<u8>>, PortError> {
+        let range = range.map(|(offset, length)| {
+            format!("bytes={offset}-{}", offset + length.saturating_sub(1))
+        });
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.name)
+            .key(key)
+            .set_range(range)
+            .send()
+            .await;
+        match answer {
+            Ok(object) => {
+                let body = object.body.collect().await;
+                let bytes = body.map_err(|e| PortError::Retryable(format!("get object: {e}")))?;
+                Ok(Some(bytes.into_bytes().to_vec()))
+            }
+            Err(SdkError::ServiceError(e)) if e.err().is_no_such_key() => Ok(None),
+            Err(e) => Err(port_error("get object", e)),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Which of equal events is the stored one (invariant 2).
+//!
+//! The first by (receipt id, index) is stored; later ones with the same content are duplicates,
+//! with other content conflicts. Receipt ids order by time, so the answer does not depend on the
+//! order in which batches were committed.
+
+use crate::digest::Fingerprint;
+use crate::frame::Tally;
+use crate::line::{LineHead, Verdict, event_key};
+use crate::segment::Place;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// How an event of an acknowledged envelope ended; there is nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Disposition {
+    /// It is the event.
+    Stored,
+    /// It is there already, with the same content.
+    Duplicate,
+    /// Its id is there already, with other content.
+    Conflict,
+    /// The rules of the tenant's mode refused it; it is kept with its reasons.
+    Rejected,
+}
+
+/// How many events ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DispositionCounts {
+    /// Stored.
+    pub stored: u64,
+    /// Duplicate.
+    pub duplicate: u64,
+    /// Conflict.
+    pub conflict: u64,
+    /// Rejected.
+    pub rejected: u64,
+}
+
+impl DispositionCounts {
+    /// Counts one.
+    pub fn add(&mut self, disposition: Disposition) {
+        match disposition {
+            Disposition::Stored => self.stored += 1,
+            Disposition::Duplicate => self.duplicate += 1,
+            Disposition::Conflict => self.conflict += 1,
+            Disposition::Rejected => self.rejected += 1,
+        }
+    }
+
+    /// All together.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.stored + self.duplicate + self.conflict + self.rejected
+    }
+
+    /// Whether they account for all of a tally's events (invariant 3).
+    #[must_use]
+    pub const fn accounts_for(&self, tally: &Tally) -> bool {
+        self.total() == tally.events && self.rejected == tally.rejected
+    }
+}
+
+/// Knows the first place of every event that it was shown.
+#[derive(Debug, Default)]
+pub struct Dispositions {
+    first: HashMap<[u8; 32], (Place, [u8; 32])>,
+}
+
+impl Dispositions {
+    /// Shows it an event. Show all events that may come first before asking for any.
+    pub fn show(&mut self, head: &LineHead<'_>) {
+        if head.verdict == Verdict::Rejected {
+            return;
+        }
+        let (key, place, fingerprint) = identify(head);
+        match self.first.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert((place, fingerprint));
+            }
+            Entry::Occupied(mut taken) => {
+                if place < taken.get().0 {
+                    taken.insert((place, fingerprint));
+                }
+            }
+        }
+    }
+
+    /// The event's disposition among all that were shown.
+    #[must_use]
+    pub fn of(&self, head: &LineHead<'_>) -> Disposition {
+        if head.verdict == Verdict::Rejected {
+            return Disposition::Rejected;
+        }
+        let (key, place, fingerprint) = identify(head);
+        match self.first.get(&key) {
+            Some((first, content)) if *first < place => {
+                if *content == fingerprint {
+                    Disposition::Duplicate
+                } else {
+                    Disposition::Conflict
+                }
+            }
+            _ => Disposition::Stored,
+        }
+    }
+}
+
+fn identify(head: &LineHead<'_>) -> ([u8; 32], Place, [u8; 32]) {
+    let key = event_key(&head.kind, head.id.as_deref(), &head.fingerprint);
+    let content = Fingerprint::of(head.fingerprint.as_bytes()).0;
+    (key, (head.receipt, head.index), content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ReceiptId;
+    use crate::line::tests::head;
+    use crate::time::Millis;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the order of showing: one stored per id, equal content is a duplicate.
+        #[test]
+        fn dispositions_do_not_depend_on_order(
+            events in proptest::collection::vec((0u8..4, 0u8..3), 1..40).prop_shuffle(),
+            turn in 0usize..40,
+        ) {
+            let ids: Vec<String> = events.iter().map(|(id, _)| format!("urn:{id}")).collect();
+            let texts: Vec<String> = events.iter().map(|(_, content)| format!("{{\"c\":{content}}}")).collect();
+            let heads: Vec<_> = (0..events.len())
+                .map(|n| {
+                    let receipt = ReceiptId::from_parts(Millis(i64::try_from(n).unwrap_or(0)), 0, [0; 8]);
+                    head(receipt, 0, &ids[n], &texts[n])
+                })
+                .collect();
+            let mut known = Dispositions::default();
+            for at in 0..heads.len() {
+                known.show(&heads[(at + turn) % heads.len()]);
+            }
+            for (n, head) in heads.iter().enumerate() {
+                let first = events.iter().position(|(id, _)| *id == events[n].0).expect("itself at least");
+                let expected = if first == n {
+                    Disposition::Stored
+                } else if events[first].1 == events[n].1 {
+                    Disposition::Duplicate
+                } else {
+                    Disposition::Conflict
+                };
+                prop_assert_eq!(known.of(head), expected);
+            }
+        }
+    }
+}

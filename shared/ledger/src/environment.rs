@@ -1,0 +1,25 @@
+//! Reading settings: each function's `context.rs` calls this and nothing else does.
+
+use std::str::FromStr;
+
+/// A variable's text.
+///
+/// # Errors
+/// Names the variable when it is missing or empty.
+pub fn text(name: &str) -> Result<String, String> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => Err(format!("the environment has no {name}")),
+    }
+}
+
+/// A variable's number.
+///
+/// # Errors
+/// Names the variable when it is missing or not such a number.
+pub fn number<T: FromStr>(name: &str) -> Result<T, String> {
+    let value = text(name)?;
+    value
+        .parse()
+        .map_err(|_| format!("{name} is {value:?}, not a whole number in range"))
+}

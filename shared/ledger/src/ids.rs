@@ -1,0 +1,325 @@
+//! Names of things, each with the rule that keeps it safe inside a key.
+
+use crate::time::{Millis, Minute};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The text is not an id of this kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {why}")]
+pub struct BadId {
+    what: &'static str,
+    why: Cow<'static, str>,
+}
+
+impl BadId {
+    fn new(what: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            what,
+            why: why.into(),
+        }
+    }
+}
+
+/// A tenant's name: 1 to 63 of `a-z 0-9 -`, first a letter or digit. The characters cannot form
+/// a key separator or a path step (invariant 7).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if text.is_empty() || text.len() > 63 || text.starts_with('-') || !text.bytes().all(allowed)
+        {
+            return Err(BadId::new(
+                "tenant",
+                "expected 1 to 63 of a-z, 0-9 and '-', first a letter or digit",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(id: TenantId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One of a tenant's lanes: its partition key on the stream and the partition of its receipts.
+pub type Lane = u8;
+
+/// A receipt's id: a UUIDv7 (RFC 9562, 5.7) that carries its minute in the time and its lane in
+/// the low byte of `rand_a`, so that the id alone finds the item.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReceiptId(Uuid);
+
+impl ReceiptId {
+    /// From its time, lane and random bytes.
+    #[must_use]
+    pub fn from_parts(at: Millis, lane: Lane, random: [u8; 8]) -> Self {
+        let [a, b, c, d, e, f, g, h] = random;
+        // The builder takes rand_a from the first two bytes (its high nibble becomes the version)
+        // and rand_b from the rest.
+        let bits = [a, lane, b, c, d, e, f, g, h, a ^ h];
+        let millis = u64::try_from(at.0).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &bits).into_uuid())
+    }
+
+    /// A new one.
+    #[must_use]
+    pub fn generate(at: Millis, lane: Lane) -> Self {
+        Self::from_parts(at, lane, rand::random())
+    }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// When the envelope was received.
+    #[must_use]
+    pub fn received_at(&self) -> Millis {
+        let bytes = self.0.as_bytes();
+        let millis = bytes[..6]
+            .iter()
+            .fold(0_i64, |sum, b| sum << 8 | i64::from(*b));
+        Millis(millis)
+    }
+
+    /// The minute it was received in.
+    #[must_use]
+    pub fn minute(&self) -> Minute {
+        self.received_at().minute()
+    }
+
+    /// Its lane.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.0.as_bytes()[7]
+    }
+}
+
+impl FromStr for ReceiptId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let uuid = Uuid::try_parse(text).map_err(|e| BadId::new("receipt id", e.to_string()))?;
+        if uuid.get_version_num() != 7 || text.len() != 36 {
+            return Err(BadId::new(
+                "receipt id",
+                "expected a UUID of version 7 with hyphens",
+            ));
+        }
+        Ok(Self(uuid))
+    }
+}
+
+impl fmt::Display for ReceiptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ReceiptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A Kinesis sequence number: a decimal number of up to 128 digits, ordered as a number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sequence(String);
+
+impl Sequence {
+    /// Digits padded for text order, as used in keys. AWS's have 56 digits.
+    const PADDED_DIGITS: usize = 64;
+
+    /// The digits as Kinesis gave them, without leading zeros.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// With leading zeros, so that text order is number order.
+    #[must_use]
+    pub fn padded(&self) -> String {
+        format!("{:0>width$}", self.0, width = Self::PADDED_DIGITS)
+    }
+}
+
+impl FromStr for Sequence {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        if text.is_empty() || text.len() > 128 || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(BadId::new(
+                "sequence number",
+                "expected 1 to 128 decimal digits",
+            ));
+        }
+        let digits = text.trim_start_matches('0');
+        Ok(Self(
+            if digits.is_empty() { "0" } else { digits }.to_owned(),
+        ))
+    }
+}
+
+impl TryFrom<String> for Sequence {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl From<Sequence> for String {
+    fn from(sequence: Sequence) -> Self {
+        sequence.0
+    }
+}
+
+impl Ord for Sequence {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0
+            .len()
+            .cmp(&other.0.len())
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for Sequence {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A shard of a named stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Shard {
+    /// The stream's name.
+    pub stream: String,
+    /// Its shard id.
+    pub id: String,
+}
+
+impl Shard {
+    /// Checks both names for the characters that Kinesis allows.
+    ///
+    /// # Errors
+    /// When one is empty, longer than 128, or has other characters than `A-Z a-z 0-9 _ . -`.
+    pub fn new(stream: &str, id: &str) -> Result<Self, BadId> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        for text in [stream, id] {
+            if text.is_empty() || text.len() > 128 || !text.bytes().all(allowed) {
+                return Err(BadId::new(
+                    "shard",
+                    "expected a stream name and a shard id of Kinesis",
+                ));
+            }
+        }
+        Ok(Self {
+            stream: stream.to_owned(),
+            id: id.to_owned(),
+        })
+    }
+
+    /// Which partition of an hour's segment records this shard's go to.
+    #[must_use]
+    pub fn segment_slot(&self) -> u8 {
+        let sum = self
+            .stream
+            .bytes()
+            .chain(self.id.bytes())
+            .fold(0x811c_9dc5_u32, |h, b| {
+                // FNV-1a: stable across versions, unlike the standard library's hasher.
+                (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+            });
+        u8::try_from(sum % u32::from(crate::limits::SEGMENT_SLOTS)).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_receipt_id_carries_its_time_and_lane(ms in 0i64..(1 << 48), lane: u8, random: [u8; 8]) {
+            let id = ReceiptId::from_parts(Millis(ms), lane, random);
+            prop_assert_eq!(id.received_at(), Millis(ms));
+            prop_assert_eq!(id.lane(), lane);
+            prop_assert_eq!(id.to_string().parse::<ReceiptId>(), Ok(id));
+        }
+
+        #[test]
+        fn sequence_order_is_number_order(a: u128, b: u128) {
+            let left: Sequence = a.to_string().parse().expect("digits");
+            let right: Sequence = b.to_string().parse().expect("digits");
+            prop_assert_eq!(left.cmp(&right), a.cmp(&b));
+            prop_assert_eq!(left.padded().cmp(&right.padded()), a.cmp(&b));
+        }
+    }
+
+    #[test]
+    fn names_that_could_break_a_key_are_refused() {
+        for bad in ["", "-a", "A", "a#b", "a/b", "..", "a b", &"a".repeat(64)] {
+            assert!(bad.parse::<TenantId>().is_err(), "{bad}");
+        }
+        assert!("school-7".parse::<TenantId>().is_ok());
+        assert!("12a".parse::<Sequence>().is_err());
+        assert!(Shard::new("s", "shard#1").is_err());
+        assert!("not-a-uuid".parse::<ReceiptId>().is_err());
+        assert!(
+            "2f1acc5e-7a3a-4b8e-8f0e-0d5c0c1b2a39"
+                .parse::<ReceiptId>()
+                .is_err(),
+            "version 4"
+        );
+    }
+}

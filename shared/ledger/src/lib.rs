@@ -1,0 +1,26 @@
+//! The ledger: what an envelope becomes on its way to being accounted for.
+//!
+//! Pure domain types first ([`frame`], [`line`](mod@line), [`segment`], [`receipt`], [`digest`],
+//! [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
+//! that names the AWS SDK ([`aws`]). Nothing here reads the clock: times are arguments, so that a
+//! simulation can own them.
+
+pub mod access;
+pub mod account;
+pub mod aws;
+pub mod digest;
+pub mod disposition;
+pub mod environment;
+pub mod frame;
+pub mod ids;
+pub mod invariant;
+pub mod limits;
+pub mod line;
+pub mod live;
+pub mod ports;
+pub mod receipt;
+pub mod retry;
+pub mod segment;
+pub mod time;
+
+pub use invariant::Invariant;

@@ -1,0 +1,76 @@
+//! Every bound of the ledger with its arithmetic (invariant 8). Units stand last in the names.
+
+/// Request body as received, bytes. A Lambda request is 6 MiB at most and carries the body as
+/// base64 (4/3): 4 MiB become 5.6 MB, which leaves 0.7 MB for headers and the request context.
+pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Body after decompression, bytes. 10,000 events of 1.6 KB; also what one request may make the
+/// input function hold twice (as sent and as lines) in 128 MB.
+pub const BODY_DECOMPRESSED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Lines of one frame before compression, bytes. zstd adds at most n/256 + 64 to what it cannot
+/// compress, so that a frame is always under the 1 MiB (1,048,576) of a Kinesis record:
+/// 1,000,000 + 3,906 + 64 + partition key 256.
+pub const FRAME_LINES_BYTES_MAX: usize = 1_000_000;
+
+/// Header of a frame, bytes, taken from the frame's budget.
+pub const FRAME_HEADER_BYTES_MAX: usize = 2_048;
+
+/// One event's line inside a frame, bytes; a larger event goes to S3 and leaves a pointer.
+pub const LINE_BYTES_MAX: usize = FRAME_LINES_BYTES_MAX - FRAME_HEADER_BYTES_MAX;
+
+/// A Kinesis record with its partition key, bytes (default limit of a stream).
+pub const RECORD_BYTES_MAX: usize = 1_048_576;
+
+/// Records of one `PutRecords` call (service limit).
+pub const PUT_RECORDS_COUNT_MAX: usize = 500;
+
+/// Bytes of one `PutRecords` call: the service takes 10 MiB, older endpoints and emulators 5.
+pub const PUT_RECORDS_BYTES_MAX: usize = 5 * 1024 * 1024;
+
+/// Lines, uncompressed, that one commit step of the stream function holds, bytes. Held once as
+/// lines and once compressed: under 64 MB of the function's 256.
+pub const STEP_LINES_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// A segment record, bytes. A DynamoDB item is 400 KB at most; the rest is keys and room.
+pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
+
+/// Claims under way at once in one stream function: a batch of 10,000 frames at 5 ms a claim
+/// takes 1.6 s.
+pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;
+
+/// Partitions of an hour's segment records. Each takes 1,000 write units a second and a commit
+/// costs 4: 2,000 commits a second in all.
+pub const SEGMENT_SLOTS: u8 = 8;
+
+/// Lanes of one tenant: partition keys on Kinesis and partitions of its receipts. At 1,000
+/// records a second for a lane's shard: 256,000 envelopes a second.
+pub const LANES_MAX: u16 = 256;
+
+/// Events of one page.
+pub const PAGE_EVENTS_MAX: usize = 1_000;
+
+/// Bytes of raw events in one page: a Lambda answer is 6 MB at most.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Range of one query or account over live segments, seconds (24 hours).
+pub const RANGE_SECONDS_MAX: i64 = 24 * 3600;
+
+/// How far back live segments are looked at, seconds (72 hours): beyond it lies the archive.
+pub const LIVE_SECONDS_MAX: i64 = 72 * 3600;
+
+/// Segment objects that one request reads.
+pub const SEGMENTS_READ_MAX: usize = 2_000;
+
+/// Compressed segment bytes that one request reads and holds, bytes (64 MiB: about 250,000
+/// events of the reference mix).
+pub const LIVE_READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How far before a range an event's first occurrence is looked for, seconds (2 hours).
+pub const LOOKBACK_SECONDS: i64 = 2 * 3600;
+
+/// Storage calls under way at once in one read request.
+pub const READS_IN_FLIGHT_MAX: usize = 16;
+
+/// Missing receipts named in one window's account; the count says how many there are.
+pub const MISSING_NAMED_MAX: usize = 100;

@@ -1,0 +1,149 @@
+//! Reading the live store: which committed blocks hold a tenant's events of a time range.
+
+use crate::disposition::Dispositions;
+use crate::ids::TenantId;
+use crate::limits;
+use crate::line::LineHead;
+use crate::ports::{Commits, Objects, PortError};
+use crate::segment::{self, Block, BlockError, SegmentRecord};
+use crate::time::Millis;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+/// Clocks of the functions may differ by this much, seconds: a commit can bear an earlier time
+/// than the receipt of what it holds.
+pub const CLOCK_SKEW_SECONDS_MAX: i64 = 60;
+
+/// One tenant's block and the object that it lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveBlock {
+    /// The object's key.
+    pub object: String,
+    /// The block.
+    pub block: Block,
+}
+
+/// All segment records that can hold events received at or after `from`.
+///
+/// # Errors
+/// The store's.
+pub async fn records_since<C: Commits>(
+    commits: &C,
+    from: Millis,
+    now: Millis,
+) -> Result<Vec<SegmentRecord>, PortError> {
+    let from = from.plus_seconds(-CLOCK_SKEW_SECONDS_MAX);
+    commits
+        .records(from, now.plus_seconds(CLOCK_SKEW_SECONDS_MAX))
+        .await
+}
+
+/// The tenant's blocks among the records that touch `[from, to)` of received-at, newest last.
+#[must_use]
+pub fn blocks_of(
+    records: &[SegmentRecord],
+    tenant: &TenantId,
+    from: Millis,
+    to: Millis,
+) -> Vec<LiveBlock> {
+    let mut found: Vec<LiveBlock> = records
+        .iter()
+        .filter_map(|record| {
+            let block = record.block(tenant).filter(|b| b.touches(from, to))?;
+            Some(LiveBlock {
+                object: record.object.clone()?,
+                block: block.clone(),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| {
+        (a.block.received_through, &a.object).cmp(&(b.block.received_through, &b.object))
+    });
+    found
+}
+
+/// A block with its compressed bytes.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    live: LiveBlock,
+    bytes: Vec<u8>,
+}
+
+impl Fetched {
+    /// Calls `each` with the head and the event's bytes of every line.
+    ///
+    /// # Errors
+    /// Fatal when the bytes are not what the record says.
+    pub fn for_each_line(
+        &self,
+        mut each: impl FnMut(LineHead<'_>, &[u8]),
+    ) -> Result<(), PortError> {
+        let damaged =
+            |e: BlockError| PortError::Fatal(format!("segment {}: {e}", self.live.object));
+        let lines = segment::open_block(&self.live.block, &self.bytes).map_err(damaged)?;
+        let read = segment::for_each_line::<BlockError>(&lines, |head, event| {
+            each(head, event);
+            Ok(())
+        });
+        read.map_err(damaged)
+    }
+}
+
+/// Why blocks are not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// More than one request may read (invariant 8).
+    #[error(
+        "{blocks} blocks of {bytes} bytes would be read; {} blocks and {} bytes are the most",
+        limits::SEGMENTS_READ_MAX,
+        limits::LIVE_READ_BYTES_MAX
+    )]
+    TooMuch {
+        /// Blocks in the range.
+        blocks: usize,
+        /// Their compressed bytes.
+        bytes: u64,
+    },
+    /// A store failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// Reads the blocks, several at once, in their order.
+///
+/// # Errors
+/// When there are more than one request may read; the store's; fatal when an object is gone.
+pub async fn fetch<O: Objects>(
+    objects: &O,
+    blocks: Vec<LiveBlock>,
+) -> Result<Vec<Fetched>, ReadError> {
+    let bytes: u64 = blocks.iter().map(|b| b.block.bytes).sum();
+    if blocks.len() > limits::SEGMENTS_READ_MAX || bytes > limits::LIVE_READ_BYTES_MAX {
+        return Err(ReadError::TooMuch {
+            blocks: blocks.len(),
+            bytes,
+        });
+    }
+    stream::iter(blocks)
+        .map(|live| async move {
+            let range = Some((live.block.offset, live.block.bytes));
+            match objects.get(&live.object, range).await? {
+                Some(bytes) => Ok(Fetched { live, bytes }),
+                None => Err(PortError::Fatal(format!("segment {} is gone", live.object)).into()),
+            }
+        })
+        .buffered(limits::READS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await
+}
+
+/// The first places of all events in the blocks.
+///
+/// # Errors
+/// Fatal when a block is damaged.
+pub fn dispositions(blocks: &[Fetched]) -> Result<Dispositions, PortError> {
+    let mut known = Dispositions::default();
+    for block in blocks {
+        block.for_each_line(|head, _| known.show(&head))?;
+    }
+    Ok(known)
+}

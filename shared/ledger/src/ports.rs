@@ -1,0 +1,196 @@
+//! What the functions need of the world, in the ledger's own words.
+//!
+//! Each port has one adapter on AWS ([`crate::aws`]) and one in memory (the fakes crate); the
+//! same contract tests run on both. No method retries beyond what its client does: whoever knows
+//! the deadline retries.
+
+use crate::access::{Tenant, TokenInfo};
+use crate::account::WindowAccount;
+use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
+use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
+use crate::segment::SegmentRecord;
+use crate::time::{Millis, Minute, Window};
+
+/// A storage call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PortError {
+    /// Throttled, timed out, unavailable: the same call may succeed later. It may also have
+    /// happened: every caller must bear that.
+    #[error("{0} (may be tried again)")]
+    Retryable(String),
+    /// Denied, malformed, missing: the same call will fail again.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl PortError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Retryable(_))
+    }
+}
+
+/// One record to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRecord {
+    /// Decides the shard.
+    pub partition_key: String,
+    /// The frame.
+    pub data: Vec<u8>,
+}
+
+/// The stream of frames.
+#[allow(async_fn_in_trait)] // callers are generic and single-threaded; no Send bound is wanted
+pub trait FrameStream {
+    /// Appends records, one answer each and in order: where it lies, or why not. A record is
+    /// durable when its answer is an origin; one with an error may have been written all the
+    /// same (a time-out says nothing).
+    async fn append(&self, records: &[NewRecord]) -> Vec<Result<Origin, PortError>>;
+}
+
+/// Receipts with their claims.
+#[allow(async_fn_in_trait)]
+pub trait Receipts {
+    /// Writes the acknowledgement's half. Durable on return. Writing it again changes nothing.
+    async fn acknowledge(&self, acknowledgement: &Acknowledgement) -> Result<(), PortError>;
+
+    /// Claims a frame for its record unless another record has it with the same or a higher
+    /// attempt. Durable on return; claiming again for the same record answers the same.
+    async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError>;
+
+    /// One receipt, both halves, read consistently.
+    async fn receipt(&self, tenant: &TenantId, id: ReceiptId)
+    -> Result<Option<Receipt>, PortError>;
+
+    /// All receipts of a minute in a lane, oldest first, read consistently.
+    async fn receipts_in(
+        &self,
+        tenant: &TenantId,
+        minute: Minute,
+        lane: Lane,
+    ) -> Result<Vec<Receipt>, PortError>;
+}
+
+/// A shard's place in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// Last sequence number taken; none before the first batch.
+    pub sequence: Option<Sequence>,
+    /// Place of the next record in the shard's chain.
+    pub next_position: u64,
+    /// Hash of the last segment record.
+    pub last_hash: Option<String>,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitOutcome {
+    /// Cursor and segment record are both durable.
+    Committed,
+    /// The cursor was not where the caller saw it; nothing was written.
+    Stale,
+}
+
+/// Cursors and segment records.
+#[allow(async_fn_in_trait)]
+pub trait Commits {
+    /// The shard's cursor, read consistently.
+    async fn cursor(&self, shard: &Shard) -> Result<Cursor, PortError>;
+
+    /// Moves the cursor from `seen` to the record's last sequence number and writes the record,
+    /// both or neither. A retryable error may have committed: read the cursor to know.
+    async fn commit(
+        &self,
+        seen: &Cursor,
+        record: &SegmentRecord,
+    ) -> Result<CommitOutcome, PortError>;
+
+    /// All segment records committed in `[from, to]`, any order, read consistently.
+    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError>;
+}
+
+/// What became of writing an object that must not be there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// Written; durable on return.
+    Created,
+    /// The key was taken; nothing was written.
+    Exists,
+}
+
+/// Write-once objects.
+#[allow(async_fn_in_trait)]
+pub trait Objects {
+    /// Writes an object unless the key is taken. `note` is kept beside it as metadata.
+    async fn put_new(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        note: Option<&str>,
+    ) -> Result<PutOutcome, PortError>;
+
+    /// Reads a whole object, or `range` of it as (offset, length); none when there is none.
+    async fn get(&self, key: &str, range: Option<(u64, u64)>)
+    -> Result<Option<Vec<u8>>, PortError>;
+}
+
+/// Tenants and tokens as the functions see them.
+#[allow(async_fn_in_trait)]
+pub trait Directory {
+    /// The token with this hash, revoked or not.
+    async fn token(&self, sha256: &[u8; 32]) -> Result<Option<TokenInfo>, PortError>;
+
+    /// A tenant's settings.
+    async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, PortError>;
+
+    /// All tenants' names, in order.
+    async fn tenants(&self) -> Result<Vec<TenantId>, PortError>;
+}
+
+/// Tenants and tokens as the operator changes them.
+#[allow(async_fn_in_trait)]
+pub trait Administration {
+    /// Creates a tenant; false when the name is taken (nothing is changed).
+    async fn create_tenant(&self, tenant: &Tenant) -> Result<bool, PortError>;
+
+    /// Stores a new token under its hash and in its tenant's list.
+    async fn put_token(&self, sha256: &[u8; 32], info: &TokenInfo) -> Result<(), PortError>;
+
+    /// All tokens of a tenant, revoked ones too.
+    async fn list_tokens(&self, tenant: &TenantId) -> Result<Vec<TokenInfo>, PortError>;
+
+    /// Revokes a token; none when the tenant has no such token, else when it was revoked (the
+    /// first time counts).
+    async fn revoke_token(
+        &self,
+        tenant: &TenantId,
+        token_id: &str,
+        at: Millis,
+    ) -> Result<Option<Millis>, PortError>;
+}
+
+/// Window accounts that the scheduled run leaves behind.
+#[allow(async_fn_in_trait)]
+pub trait Accounts {
+    /// Stores a window's account over the one before.
+    async fn save_account(
+        &self,
+        tenant: &TenantId,
+        account: &WindowAccount,
+    ) -> Result<(), PortError>;
+
+    /// The last stored account.
+    async fn account(
+        &self,
+        tenant: &TenantId,
+        window: Window,
+    ) -> Result<Option<WindowAccount>, PortError>;
+}
+
+/// The audit topic.
+#[allow(async_fn_in_trait)]
+pub trait Notices {
+    /// Publishes one notice; subscribers may see it more than once.
+    async fn publish(&self, subject: &str, body: &str) -> Result<(), PortError>;
+}

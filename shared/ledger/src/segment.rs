@@ -1,0 +1,270 @@
+//! Segments: the live store. One object per committed batch, one zstd block per tenant in it.
+//!
+//! `zstd -dc` of a whole object gives all its lines; a block alone gives one tenant's. The
+//! segment record, written in the transaction that moves the cursor, is what makes an object
+//! part of the ledger; an object that no record names is garbage.
+
+use crate::digest::Fingerprint;
+use crate::frame::{Frame, Tally};
+use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
+use crate::limits;
+use crate::line::{self, BadLine, LineHead};
+use crate::time::{Millis, Minute, Window};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the segment record's JSON.
+pub const SEGMENT_VERSION: u32 = 1;
+
+/// Compression level of blocks, as for frames.
+const ZSTD_LEVEL: i32 = 3;
+
+/// One minute's events in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinuteTally {
+    /// The minute of received-at.
+    pub minute: Minute,
+    /// Its events.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// One tenant's part of a segment object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Whose.
+    pub tenant: TenantId,
+    /// First byte in the object.
+    pub offset: u64,
+    /// Compressed length, bytes.
+    pub bytes: u64,
+    /// Length before compression, bytes.
+    pub lines_bytes: u64,
+    /// SHA-256 of the compressed block, hexadecimal.
+    pub sha256: String,
+    /// Latest received-at in it.
+    pub received_through: Millis,
+    /// Counts and digests by minute.
+    pub minutes: Vec<MinuteTally>,
+}
+
+impl Block {
+    /// What it holds of a window.
+    #[must_use]
+    pub fn tally_in(&self, window: Window) -> Tally {
+        let mut sum = Tally::default();
+        for minute in self
+            .minutes
+            .iter()
+            .filter(|m| window.contains(m.minute.start()))
+        {
+            sum.merge(&minute.tally);
+        }
+        sum
+    }
+
+    /// Whether it holds anything received in `[from, to)`, to the minute.
+    #[must_use]
+    pub fn touches(&self, from: Millis, to: Millis) -> bool {
+        self.minutes
+            .iter()
+            .any(|m| m.minute.start() < to && Minute(m.minute.0 + 1).start() > from)
+    }
+}
+
+/// What one committed batch says of itself. Records of a shard form a chain: each names the hash
+/// of the one before, the cursor holds the last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// [`SEGMENT_VERSION`].
+    pub vernier_segment: u32,
+    /// The shard.
+    pub shard: Shard,
+    /// First sequence number that the batch took.
+    pub first: Sequence,
+    /// Last sequence number that the batch took; the cursor's new place.
+    pub last: Sequence,
+    /// When it was committed, by the committing function's clock.
+    pub committed_at: Millis,
+    /// Place in the shard's chain, from 0.
+    pub position: u64,
+    /// Hash of the record before, hexadecimal; none for the first.
+    pub previous: Option<String>,
+    /// The object; none when the batch held only copies or undecodable records.
+    pub object: Option<String>,
+    /// One per tenant.
+    pub blocks: Vec<Block>,
+    /// Records of the batch that were copies of claimed frames.
+    pub copies: u32,
+    /// Records of the batch that went to quarantine.
+    pub quarantined: u32,
+}
+
+impl SegmentRecord {
+    /// The bytes that are stored and hashed.
+    ///
+    /// # Panics
+    /// Never: the record is plain data with string keys.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain data with string keys serialises")
+    }
+
+    /// SHA-256 of [`Self::to_json`], hexadecimal.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        Fingerprint::of(self.to_json().as_bytes()).hex()
+    }
+
+    /// Whether the batch took this sequence number.
+    #[must_use]
+    pub fn covers(&self, shard: &Shard, sequence: &Sequence) -> bool {
+        &self.shard == shard && &self.first <= sequence && sequence <= &self.last
+    }
+
+    /// The tenant's block, if it has one.
+    #[must_use]
+    pub fn block(&self, tenant: &TenantId) -> Option<&Block> {
+        self.blocks.iter().find(|b| &b.tenant == tenant)
+    }
+}
+
+/// Object bytes and their blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentObject {
+    /// Key in the bucket.
+    pub key: String,
+    /// The object.
+    pub bytes: Vec<u8>,
+    /// Its blocks.
+    pub blocks: Vec<Block>,
+}
+
+/// Builds the object of a batch from its claimed frames; none when there are none.
+///
+/// The key ends in the content's hash: a retry that decided otherwise (a claim was taken by a
+/// playback in the meantime) makes another object instead of finding the old one in its place.
+///
+/// # Errors
+/// When zstd fails, which it does only without memory.
+pub fn build(
+    shard: &Shard,
+    first: &Sequence,
+    last: &Sequence,
+    frames: &[&Frame],
+) -> std::io::Result<Option<SegmentObject>> {
+    let mut tenants: BTreeMap<&TenantId, Vec<&Frame>> = BTreeMap::new();
+    for frame in frames {
+        tenants.entry(&frame.header.tenant).or_default().push(frame);
+    }
+    let Some(oldest) = frames.iter().map(|f| f.header.receipt.received_at()).min() else {
+        return Ok(None);
+    };
+    let (mut bytes, mut blocks) = (Vec::new(), Vec::with_capacity(tenants.len()));
+    for (tenant, frames) in tenants {
+        let (block, compressed) = build_block(tenant, &frames, bytes.len() as u64)?;
+        blocks.push(block);
+        bytes.extend_from_slice(&compressed);
+    }
+    let (date, hour) = oldest.date_and_hour();
+    let hash = Fingerprint::of(&bytes).hex();
+    let key = format!(
+        "segments/dt={date}/hour={hour}/{}/{}/{}-{}-{}.jsonl.zst",
+        shard.stream,
+        shard.id,
+        first.padded(),
+        last.padded(),
+        &hash[..16],
+    );
+    Ok(Some(SegmentObject { key, bytes, blocks }))
+}
+
+fn build_block(
+    tenant: &TenantId,
+    frames: &[&Frame],
+    offset: u64,
+) -> std::io::Result<(Block, Vec<u8>)> {
+    let mut minutes: BTreeMap<Minute, Tally> = BTreeMap::new();
+    let mut received_through = Millis(i64::MIN);
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    let mut lines_bytes = 0;
+    for frame in frames {
+        std::io::Write::write_all(&mut encoder, &frame.lines)?;
+        lines_bytes += frame.lines.len() as u64;
+        let received_at = frame.header.receipt.received_at();
+        received_through = received_through.max(received_at);
+        minutes
+            .entry(received_at.minute())
+            .or_default()
+            .merge(&frame.header.slice_tally);
+    }
+    let compressed = encoder.finish()?;
+    let block = Block {
+        tenant: tenant.clone(),
+        offset,
+        bytes: compressed.len() as u64,
+        lines_bytes,
+        sha256: Fingerprint::of(&compressed).hex(),
+        received_through,
+        minutes: minutes
+            .into_iter()
+            .map(|(minute, tally)| MinuteTally { minute, tally })
+            .collect(),
+    };
+    Ok((block, compressed))
+}
+
+/// An upper bound of what a frame adds to its batch's segment record, bytes: a block for its
+/// tenant (350 with a 63-byte name) and a minute in it (150).
+pub const RECORD_BYTES_PER_FRAME_MAX: usize = 512;
+
+/// Whether a batch with so many distinct (tenant, minute) pairs fits its segment record.
+#[must_use]
+pub const fn record_fits(pairs: usize) -> bool {
+    1_024 + pairs * RECORD_BYTES_PER_FRAME_MAX <= limits::SEGMENT_RECORD_BYTES_MAX
+}
+
+/// Why a block could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// The bytes are not those that the record names.
+    #[error("the block's SHA-256 is not its record's")]
+    Changed,
+    /// It does not decompress.
+    #[error("does not decompress: {0}")]
+    Compression(String),
+    /// A line in it is damaged.
+    #[error(transparent)]
+    Line(#[from] BadLine),
+}
+
+/// Decompresses a block after checking its hash.
+///
+/// # Errors
+/// When the bytes are not the recorded ones or do not decompress.
+pub fn open_block(block: &Block, bytes: &[u8]) -> Result<Vec<u8>, BlockError> {
+    if Fingerprint::of(bytes).hex() != block.sha256 {
+        return Err(BlockError::Changed);
+    }
+    let length = usize::try_from(block.lines_bytes).unwrap_or(usize::MAX);
+    zstd::bulk::decompress(bytes, length).map_err(|e| BlockError::Compression(e.to_string()))
+}
+
+/// Calls `each` with every line of an open block: its head, and the event's bytes.
+///
+/// # Errors
+/// The first damaged line, or what `each` answers.
+pub fn for_each_line<E: From<BadLine>>(
+    lines: &[u8],
+    mut each: impl FnMut(LineHead<'_>, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut head = Vec::with_capacity(1_024);
+    for text in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        let event = line::split(text, &mut head)?;
+        each(line::read_head(&head)?, event)?;
+    }
+    Ok(())
+}
+
+/// An event's place among all: the order in which "first" is decided.
+pub type Place = (ReceiptId, u32);

@@ -1,0 +1,161 @@
+//! Times are milliseconds since the Unix epoch, UTC; windows are whole minutes of received-at.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// The minute that this instant lies in, counted from the epoch.
+    #[must_use]
+    pub const fn minute(self) -> Minute {
+        Minute(self.0.div_euclid(60_000))
+    }
+
+    /// The hour that this instant lies in, counted from the epoch.
+    #[must_use]
+    pub const fn hour(self) -> i64 {
+        self.0.div_euclid(3_600_000)
+    }
+
+    /// This instant plus (or minus) seconds; stops at the ends of the range.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000)))
+    }
+
+    /// RFC 3339 in UTC with milliseconds. Instants outside years -9999 to 9999 print as a number.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        match Timestamp::from_millisecond(self.0) {
+            Ok(t) => format!("{t:.3}"),
+            Err(_) => self.0.to_string(),
+        }
+    }
+
+    /// Reads an RFC 3339 time with any offset.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, String> {
+        text.parse::<Timestamp>()
+            .map(|t| Self(t.as_millisecond()))
+            .map_err(|e| e.to_string())
+    }
+
+    /// `YYYY-MM-DD` and `HH` in UTC, for object keys.
+    #[must_use]
+    pub fn date_and_hour(self) -> (String, String) {
+        let text = self.rfc3339();
+        match (text.get(..10), text.get(11..13)) {
+            (Some(date), Some(hour)) => (date.to_owned(), hour.to_owned()),
+            _ => ("0000-00-00".to_owned(), "00".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rfc3339())
+    }
+}
+
+/// A minute of received-at, counted from the epoch: the grain of receipts and of stored counts,
+/// so that the window's length can change without rewriting either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Minute(pub i64);
+
+impl Minute {
+    /// Its first instant.
+    #[must_use]
+    pub const fn start(self) -> Millis {
+        Millis(self.0 * 60_000)
+    }
+}
+
+/// A time slice of received-at, `[start, end)`, of whole minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    /// First instant.
+    pub start: Millis,
+    /// First instant after it.
+    pub end: Millis,
+}
+
+impl Window {
+    /// The window of `minutes` minutes that `at` lies in.
+    #[must_use]
+    pub fn containing(at: Millis, minutes: u32) -> Self {
+        let length = i64::from(minutes.max(1)) * 60_000;
+        let start = at.0.div_euclid(length) * length;
+        Self {
+            start: Millis(start),
+            end: Millis(start + length),
+        }
+    }
+
+    /// All windows that touch `[from, to)`, oldest first.
+    pub fn touching(from: Millis, to: Millis, minutes: u32) -> impl Iterator<Item = Self> {
+        let length = i64::from(minutes.max(1)) * 60_000;
+        let first = Self::containing(from, minutes).start.0;
+        (0..)
+            .map(move |n| first + n * length)
+            .take_while(move |start| *start < to.0)
+            .map(move |start| Self {
+                start: Millis(start),
+                end: Millis(start + length),
+            })
+    }
+
+    /// Its minutes, in order.
+    pub fn minutes(self) -> impl Iterator<Item = Minute> {
+        (self.start.minute().0..self.end.minute().0).map(Minute)
+    }
+
+    /// Whether the instant lies in it.
+    #[must_use]
+    pub const fn contains(self, at: Millis) -> bool {
+        self.start.0 <= at.0 && at.0 < self.end.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_always_has_milliseconds() {
+        assert_eq!(Millis(0).rfc3339(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            Millis(1_479_204_900_120).rfc3339(),
+            "2016-11-15T10:15:00.120Z"
+        );
+        assert_eq!(
+            Millis::parse_rfc3339("2016-11-15T11:15:00.12+01:00"),
+            Ok(Millis(1_479_204_900_120))
+        );
+    }
+
+    #[test]
+    fn windows_cover_the_range_without_gap() {
+        let from = Millis(1_000_000);
+        let to = Millis(4_000_000);
+        let windows: Vec<_> = Window::touching(from, to, 15).collect();
+        assert!(windows.first().is_some_and(|w| w.contains(from)));
+        assert!(windows.last().is_some_and(|w| w.contains(Millis(to.0 - 1))));
+        assert!(windows.windows(2).all(|p| p[0].end == p[1].start));
+        assert_eq!(windows[0].minutes().count(), 15);
+    }
+
+    #[test]
+    fn times_before_the_epoch_fall_into_the_window_before_it() {
+        assert_eq!(Window::containing(Millis(-1), 1).end, Millis(0));
+    }
+}
