@@ -13,11 +13,15 @@ use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts};
 use vernier_ledger::time::Millis;
-use vernier_validation::{Problem, RefusalKind};
+use vernier_validation::{Item, Problem, RefusalKind};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Kept back from the function's deadline to write the answer.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+
+/// Verdicts in one answer, bytes: a Lambda answer is 6 MB at most, and JSON inside JSON grows by
+/// its quotes.
+const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Context versions that envelopes may declare (the endpoint configuration).
 const SUPPORTED_VERSIONS: [&str; 3] = [
@@ -147,7 +151,12 @@ fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxy
     }
     headers.push(("preference-applied", "return=representation".to_owned()));
     let items = accepted.envelope.items.iter().enumerate();
+    let mut bytes = 0;
     let events: Vec<EventVerdict<'_>> = items
+        .take_while(|(_, item)| {
+            bytes += answer_bytes(item);
+            bytes <= ANSWER_BYTES_MAX
+        })
         .map(|(index, item)| EventVerdict {
             index,
             id: item.columns.id.as_deref(),
@@ -165,9 +174,25 @@ fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxy
         "accepted": tally.events - tally.rejected,
         "rejected": tally.rejected,
         "deviations": accepted.envelope.deviations,
+        // The receipt has them all.
+        "events_cut": events.len() < accepted.envelope.items.len(),
         "events": events,
     });
     vernier_web::json(200, &headers, &body)
+}
+
+/// What an event's verdict takes of the answer, bytes, at most: JSON escapes a byte as six.
+fn answer_bytes(item: &Item<'_>) -> usize {
+    let texts = |p: &Problem| {
+        p.pointer.len() + p.found.len() + p.message.len() + p.expected.len() + p.clause.len() + 128
+    };
+    let findings = item.verdict.problems.iter().chain(&item.verdict.deviations);
+    let column = |text: &Option<_>| {
+        text.as_ref()
+            .map_or(0, |t: &std::borrow::Cow<'_, str>| t.len())
+    };
+    let own = column(&item.columns.id) + column(&item.columns.type_name);
+    128 + 2 * (own + findings.map(texts).sum::<usize>())
 }
 
 /// The endpoint configuration (Caliper 1.2, endpoint configuration); the size is in kilobytes.

@@ -73,12 +73,18 @@ async fn get_receipt<T: Receipts + Commits + Directory, O: Objects>(
     identity: &Identity,
     now: Millis,
 ) -> Answer {
-    request.only_query(&["id"])?;
+    request.only_query(&["index"])?;
+    let first_index = match request.query("index")? {
+        None => 0,
+        Some(text) => text
+            .parse()
+            .map_err(|_| ProblemDocument::parameter("index", "expected a whole number from 0"))?,
+    };
     let text = request.path("id").unwrap_or_default();
     let id: ReceiptId = text
         .parse()
         .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
-    match receipts::view(&context.ports, &identity.tenant.id, id, now)
+    match receipts::view(&context.ports, &identity.tenant.id, (id, first_index), now)
         .await
         .map_err(too_much)?
     {
@@ -96,7 +102,7 @@ async fn get_event<T: Receipts + Commits + Directory, O: Objects>(
     identity: &Identity,
     now: Millis,
 ) -> Answer {
-    request.only_query(&["id"])?;
+    request.only_query(&[])?;
     let id = request.path("id").unwrap_or_default();
     match events::by_id(&context.ports, &identity.tenant.id, &id, now)
         .await

@@ -14,7 +14,7 @@ const DEFAULT_LIMIT: usize = 100;
 const FILTER_BYTES_MAX: usize = 2_048;
 
 /// Parameters that the route knows.
-pub const PARAMETERS: [&str; 11] = [
+pub const PARAMETERS: [&str; 12] = [
     "from",
     "to",
     "type",
@@ -22,6 +22,7 @@ pub const PARAMETERS: [&str; 11] = [
     "actor",
     "group",
     "sensor",
+    "id",
     "disposition",
     "order",
     "limit",
@@ -55,7 +56,7 @@ pub struct EventQuery {
 }
 
 /// Columns that can be filtered by equality.
-const FILTERS: [&str; 5] = ["type", "action", "actor", "group", "sensor"];
+const FILTERS: [&str; 6] = ["type", "action", "actor", "group", "sensor", "id"];
 
 impl EventQuery {
     /// All stored events of a range.
@@ -118,6 +119,7 @@ impl EventQuery {
             "action" => head.action.as_deref(),
             "actor" => head.actor.as_deref(),
             "group" => head.group.as_deref(),
+            "id" => head.id.as_deref(),
             _ => Some(head.sensor.as_ref()),
         };
         self.from <= at

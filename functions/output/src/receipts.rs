@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use vernier_ledger::account::Coverage;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
+use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
 use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
@@ -59,6 +59,15 @@ pub struct ReceiptEvent {
     pub deviations: Option<Box<RawValue>>,
 }
 
+impl ReceiptEvent {
+    /// What it takes of an answer, bytes.
+    fn bytes(&self) -> usize {
+        let text = |t: &Option<String>| t.as_ref().map_or(0, String::len);
+        let raw = |r: &Option<Box<RawValue>>| r.as_ref().map_or(0, |r| r.get().len());
+        192 + text(&self.id) + text(&self.r#type) + raw(&self.problems) + raw(&self.deviations)
+    }
+}
+
 /// The answer of GET /receipts/{id}.
 #[derive(Debug, Serialize)]
 pub struct ReceiptView {
@@ -72,7 +81,7 @@ pub struct ReceiptView {
     pub sensor: String,
     /// RFC 3339.
     pub received_at: String,
-    /// SHA-256 of the body as received, hexadecimal.
+    /// SHA-256 of the body after decompression, hexadecimal.
     pub body_sha256: Option<String>,
     /// Order-free digest over its events, hexadecimal.
     pub digest: String,
@@ -80,8 +89,10 @@ pub struct ReceiptView {
     pub counts: Counts,
     /// Whether dispositions can still change: its window is not sealed.
     pub provisional: bool,
-    /// The committed events, in order.
+    /// The committed events, in order, as many as fit an answer.
     pub events: Vec<ReceiptEvent>,
+    /// Ask again with `index` set to this for the events that follow.
+    pub next_index: Option<u32>,
 }
 
 /// Reads a receipt of the tenant; none when it has no such receipt.
@@ -91,7 +102,7 @@ pub struct ReceiptView {
 pub async fn view<T: Receipts + Commits, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
-    id: ReceiptId,
+    (id, first_index): (ReceiptId, u32),
     now: Millis,
 ) -> Result<Option<ReceiptView>, ReadError> {
     let Some(receipt) = ports.table.receipt(tenant, id).await? else {
@@ -112,7 +123,7 @@ pub async fn view<T: Receipts + Commits, O: Objects>(
     let blocks = live::blocks_of(&records, tenant, since, minute_end);
     let blocks = live::fetch(&ports.objects, blocks).await?;
     let events = events_of(id, &blocks)?;
-    Ok(Some(assemble(&receipt, complete, events)))
+    Ok(Some(assemble(&receipt, complete, events, first_index)))
 }
 
 fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
@@ -139,11 +150,27 @@ fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptE
     Ok(events)
 }
 
-fn assemble(receipt: &Receipt, complete: bool, events: BTreeMap<u32, ReceiptEvent>) -> ReceiptView {
+fn assemble(
+    receipt: &Receipt,
+    complete: bool,
+    events: BTreeMap<u32, ReceiptEvent>,
+    first_index: u32,
+) -> ReceiptView {
     let tally = receipt.received();
     let mut dispositions = DispositionCounts::default();
     for event in events.values() {
         dispositions.add(event.disposition);
+    }
+    let mut bytes = 0;
+    let mut next_index = None;
+    let mut shown = Vec::new();
+    for event in events.into_values().filter(|e| e.index >= first_index) {
+        bytes += event.bytes();
+        if bytes > PAGE_BYTES_MAX && !shown.is_empty() {
+            next_index = Some(event.index);
+            break;
+        }
+        shown.push(event);
     }
     ReceiptView {
         receipt: receipt.id,
@@ -163,6 +190,7 @@ fn assemble(receipt: &Receipt, complete: bool, events: BTreeMap<u32, ReceiptEven
             dispositions,
         },
         provisional: true,
-        events: events.into_values().collect(),
+        events: shown,
+        next_index,
     }
 }

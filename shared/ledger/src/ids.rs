@@ -81,7 +81,7 @@ pub type Lane = u8;
 /// A receipt's id: a UUIDv7 (RFC 9562, 5.7) that carries its minute in the time and its lane in
 /// the low byte of `rand_a`, so that the id alone finds the item.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Uuid", into = "Uuid")]
 pub struct ReceiptId(Uuid);
 
 impl ReceiptId {
@@ -131,18 +131,32 @@ impl ReceiptId {
     }
 }
 
+impl TryFrom<Uuid> for ReceiptId {
+    type Error = BadId;
+
+    fn try_from(uuid: Uuid) -> Result<Self, BadId> {
+        if uuid.get_version_num() != 7 {
+            return Err(BadId::new("receipt id", "expected a UUID of version 7"));
+        }
+        Ok(Self(uuid))
+    }
+}
+
+impl From<ReceiptId> for Uuid {
+    fn from(id: ReceiptId) -> Self {
+        id.0
+    }
+}
+
 impl FromStr for ReceiptId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
         let uuid = Uuid::try_parse(text).map_err(|e| BadId::new("receipt id", e.to_string()))?;
-        if uuid.get_version_num() != 7 || text.len() != 36 {
-            return Err(BadId::new(
-                "receipt id",
-                "expected a UUID of version 7 with hyphens",
-            ));
+        if text.len() != 36 {
+            return Err(BadId::new("receipt id", "expected the form with hyphens"));
         }
-        Ok(Self(uuid))
+        uuid.try_into()
     }
 }
 
@@ -314,6 +328,8 @@ mod tests {
         assert!("school-7".parse::<TenantId>().is_ok());
         assert!("12a".parse::<Sequence>().is_err());
         assert!(Shard::new("s", "shard#1").is_err());
+        let version_4 = "\"2f1acc5e-7a3a-4b8e-8f0e-0d5c0c1b2a39\"";
+        assert!(serde_json::from_str::<ReceiptId>(version_4).is_err());
         assert!("not-a-uuid".parse::<ReceiptId>().is_err());
         assert!(
             "2f1acc5e-7a3a-4b8e-8f0e-0d5c0c1b2a39"

@@ -4,13 +4,14 @@
 /// base64 (4/3): 4 MiB become 5.6 MB, which leaves 0.7 MB for headers and the request context.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Body after decompression, bytes. 10,000 events of 1.6 KB; also what one request may make the
-/// input function hold twice (as sent and as lines) in 128 MB.
+/// Body after decompression, bytes: 10,000 events of 1.6 KB. The input function holds it as sent, as
+/// lines (with columns and problems up to 10 times as much where every event is rejected at length)
+/// and as frames: under 256 MB.
 pub const BODY_DECOMPRESSED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Lines of one frame before compression, bytes. zstd adds at most n/256 + 64 to what it cannot
-/// compress, so that a frame is always under the 1 MiB (1,048,576) of a Kinesis record:
-/// 1,000,000 + 3,906 + 64 + partition key 256.
+/// Lines of one frame before compression, bytes. A frame is never longer than its text (it is left
+/// uncompressed where zstd does not shrink it), so that with its partition key (256 bytes at most)
+/// it is always under the 1 MiB (1,048,576) of a Kinesis record.
 pub const FRAME_LINES_BYTES_MAX: usize = 1_000_000;
 
 /// Header of a frame, bytes, taken from the frame's budget.
@@ -43,14 +44,17 @@ pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;
 /// costs 4: 2,000 commits a second in all.
 pub const SEGMENT_SLOTS: u8 = 8;
 
-/// Lanes of one tenant: partition keys on Kinesis and partitions of its receipts. At 1,000
-/// records a second for a lane's shard: 256,000 envelopes a second.
+/// Lanes of one tenant: partition keys on Kinesis and partitions of its receipts. An envelope costs
+/// its receipt's partition two write units (acknowledgement and claim) of 1,000 a second: 500
+/// envelopes a second and lane, 128,000 in all.
 pub const LANES_MAX: u16 = 256;
 
 /// Events of one page.
 pub const PAGE_EVENTS_MAX: usize = 1_000;
 
-/// Bytes of raw events in one page: a Lambda answer is 6 MB at most.
+/// Bytes of raw events in one page. A Lambda answer is 6 MB at most and carries the body as a JSON
+/// string, in which every quote takes two bytes: Caliper grows by a fifth to a quarter, 4 MiB to
+/// 5.2 MB.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Range of one query or account over live segments, seconds (24 hours).

@@ -28,7 +28,7 @@ pub struct Acknowledgement {
     pub tenant: TenantId,
     /// Which sensor sent it.
     pub sensor: String,
-    /// SHA-256 of the body as received.
+    /// SHA-256 of the body after decompression.
     pub body_sha256: [u8; 32],
     /// The envelope's events.
     pub tally: Tally,
@@ -79,7 +79,7 @@ pub struct Receipt {
     /// The acknowledged events and how many slices they travel in; nothing when the sender got
     /// no answer.
     pub acknowledged: Option<(Tally, u32)>,
-    /// SHA-256 of the body as received, hexadecimal.
+    /// SHA-256 of the body after decompression, hexadecimal.
     pub body_sha256: Option<String>,
     /// Claims by slice.
     pub claims: BTreeMap<u32, Claim>,

@@ -73,7 +73,8 @@ impl Block {
 }
 
 /// What one committed batch says of itself. Records of a shard form a chain: each names the hash
-/// of the one before, the cursor holds the last.
+/// of the one before, the cursor holds the last, so that a dropped or changed record shows even
+/// before its window is sealed (invariant 6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
     /// [`SEGMENT_VERSION`].

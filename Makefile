@@ -1,0 +1,91 @@
+# Vernier. `make` alone says what there is. The work is done by scripts/, in Python's standard library.
+
+PYTHON ?= python3
+PORT ?=
+ENV ?= dev
+# In samconfig.toml the dev environment is called "default": it is what a bare `sam deploy` gets.
+CONFIG_ENV = $(if $(filter dev,$(ENV)),default,$(ENV))
+SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator artifacts sam-local bench fmt clean
+
+help:
+	@echo "Vernier: an auditable event ledger for learning data."
+	@echo
+	@echo "  First steps"
+	@echo "    make demo              set up, build, deploy to a local emulator, send a semester, show the account"
+	@echo "                           ENVELOPES=dir sends your own, EVENTS=n sets the semester's size, KEEP=1 leaves it up"
+	@echo "    make test              every check and test (what .ci/run runs)"
+	@echo
+	@echo "  Running it here"
+	@echo "    make up                start the emulator and deploy what is built (PORT=n for a port of your choice)"
+	@echo "    eval \"\$$(make -s env)\"  point your shell, vernier and any AWS tool at it"
+	@echo "    make status            what is up, and where"
+	@echo "    make down              stop it; nothing is left"
+	@echo
+	@echo "  Parts"
+	@echo "    make setup             the pinned tools, into .venv/"
+	@echo "    make build             the four functions and the deployable template, into .aws-sam/build"
+	@echo "    make lint              fmt, clippy, docs, template rules"
+	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
+	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
+	@echo "    make artifacts         sam build, and that every artifact starts"
+	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
+	@echo "    make bench             what validating an event costs, against parsing alone"
+	@echo "    make fmt               format the code"
+	@echo "    make clean             remove what was built (not .venv)"
+	@echo
+	@echo "  AWS"
+	@echo "    make deploy ENV=dev    build for arm64 and sam deploy; ENV=prod asks before it changes anything"
+
+setup:
+	@$(PYTHON) scripts/setup.py
+
+build: setup
+	@$(PYTHON) scripts/build.py
+
+up: build
+	@$(PYTHON) scripts/stack.py up $(if $(PORT),--port $(PORT))
+
+down:
+	@$(PYTHON) scripts/stack.py down
+
+status:
+	@$(PYTHON) scripts/stack.py status
+
+env:
+	@$(PYTHON) scripts/stack.py env
+
+demo:
+	@$(PYTHON) scripts/demo.py
+
+deploy: setup
+	@$(PYTHON) scripts/build.py --arch arm64
+	@$(SAM) deploy --config-env $(CONFIG_ENV)
+
+test: setup
+	@$(PYTHON) scripts/test.py
+
+lint unit pipeline repo: setup
+	@$(PYTHON) scripts/test.py $@
+
+artifacts: setup
+	@$(PYTHON) scripts/test.py build
+
+emulator: setup
+	@$(PYTHON) scripts/test.py build emulator
+
+# Looks for Docker before it builds.
+sam-local: setup
+	@$(PYTHON) scripts/sam_local.py
+
+bench:
+	cargo bench --package vernier-validation
+
+fmt:
+	cargo fmt --all
+
+clean: down
+	cargo clean
+	rm -rf .aws-sam .run

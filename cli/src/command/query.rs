@@ -1,0 +1,283 @@
+//! `vernier query`.
+
+use super::api::{Api, ApiArgs};
+use super::time::{FORMS, Moment, now};
+use super::{Format, output, time};
+use clap::{ArgGroup, ValueEnum};
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Options that go with a range of time, not with an id.
+const RANGE_OPTIONS: [&str; 11] = [
+    "from",
+    "to",
+    "kind",
+    "action",
+    "actor",
+    "group",
+    "sensor",
+    "disposition",
+    "oldest_first",
+    "limit",
+    "all",
+];
+
+/// Which events are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Disposition {
+    Stored,
+    Duplicate,
+    Conflict,
+    Rejected,
+    All,
+}
+
+impl Disposition {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Read events: by id, or those received in a range of time.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = ArgGroup::new("range").args(RANGE_OPTIONS).multiple(true).conflicts_with("id"),
+    after_help = "\
+Examples:
+  vernier query --from -15m
+  vernier query --from -1d --type GradeEvent --all --format json | jq .events[].event
+  vernier query --from -1h --disposition rejected --limit 20
+  vernier query --from -5m --wait 30                    until there is something
+  vernier query --id urn:uuid:ff9ec22a-fc59-4ae1-ae8d-2c9463ee2f8f --wait 30
+
+With --format json each page of the service's answer is one line."
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// The event with this id
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse,
+        default_value = "-15m", help = format!("First instant of received-at: {FORMS}"))]
+    from: Moment,
+    /// First instant after it
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, default_value = "now")]
+    to: Moment,
+    /// Only events of this Caliper type
+    #[arg(long = "type", id = "kind", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only events with this action
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// Only events of the actor with this id
+    #[arg(long, value_name = "IRI")]
+    actor: Option<String>,
+    /// Only events of the group (course section) with this id
+    #[arg(long, value_name = "IRI")]
+    group: Option<String>,
+    /// Only events that this sensor sent
+    #[arg(long, value_name = "NAME")]
+    sensor: Option<String>,
+    /// Events that ended so, in place of the stored ones
+    #[arg(long, value_enum, value_name = "DISPOSITION")]
+    disposition: Option<Disposition>,
+    /// The first received first, in place of the last
+    #[arg(long)]
+    oldest_first: bool,
+    /// Events of one page
+    #[arg(long, value_name = "EVENTS", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// All pages, not the first one only
+    #[arg(long)]
+    all: bool,
+    /// Look again for so many seconds until there are events and each has its disposition
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+}
+
+/// Reads.
+///
+/// # Errors
+/// The service cannot be reached or refuses.
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
+    let api = Api::new(&args.api, 1)?;
+    let wait = Duration::from_secs(args.wait);
+    if let Some(id) = &args.id {
+        let path = format!("/events/{}", path_segment(id));
+        let event = api.poll(wait, |api| api.get(&path, &[]), has_disposition)?;
+        match format {
+            Format::Json => output::json(&event)?,
+            Format::Text => output::line(serde_json::to_string_pretty(&event)?)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    // The range begins at one instant for good; while waiting, a `--to now` moves on.
+    let from = args.from.rfc3339(now());
+    let first = api.poll(
+        wait,
+        |api| api.get("/events", &args.parameters(&from)),
+        |page| events(page).next().is_some() && events(page).all(has_disposition),
+    )?;
+    // A cursor carries its query.
+    show_pages(args, format, first, |cursor| {
+        api.get(
+            "/events",
+            &[("limit", args.limit.to_string()), ("cursor", cursor)],
+        )
+    })
+}
+
+impl Args {
+    fn parameters(&self, from: &str) -> Vec<(&'static str, String)> {
+        let optional = [
+            ("type", &self.kind),
+            ("action", &self.action),
+            ("actor", &self.actor),
+            ("group", &self.group),
+            ("sensor", &self.sensor),
+        ];
+        let mut parameters = vec![("from", from.to_owned()), ("to", self.to.rfc3339(now()))];
+        parameters.push(("limit", self.limit.to_string()));
+        parameters.extend(
+            optional
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value.clone()?))),
+        );
+        parameters.extend(
+            self.disposition
+                .map(|d| ("disposition", d.name().to_owned())),
+        );
+        parameters.extend(self.oldest_first.then(|| ("order", "oldest".to_owned())));
+        parameters
+    }
+}
+
+fn show_pages(
+    args: &Args,
+    format: Format,
+    first: Value,
+    next: impl Fn(String) -> anyhow::Result<Value>,
+) -> anyhow::Result<ExitCode> {
+    let mut page = first;
+    let mut count = 0;
+    loop {
+        match format {
+            Format::Json => output::json(&page)?,
+            Format::Text => {
+                let rows: Vec<Vec<String>> = events(&page).map(row).collect();
+                if count == 0 || !rows.is_empty() {
+                    output::line(output::table(
+                        &["received", "disposition", "type", "action", "id"],
+                        &rows,
+                    ))?;
+                }
+            }
+        }
+        count += events(&page).count();
+        let cursor = page
+            .get("next_cursor")
+            .and_then(Value::as_str)
+            .map(str::to_owned);
+        match cursor {
+            Some(cursor) if args.all => page = next(cursor)?,
+            more => {
+                if format == Format::Text {
+                    output::line(footer(&page, count, more.is_some()))?;
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+}
+
+fn footer(page: &Value, count: usize, more: bool) -> String {
+    let text = |name: &str| page.get(name).and_then(Value::as_str);
+    let mut line = format!("{} events", output::thousands(count as u64));
+    if more {
+        line.push_str(", and there are more (--all)");
+    }
+    for (name, words) in [
+        ("complete_through", "complete through"),
+        ("live_through", "live through"),
+    ] {
+        if let Some(at) = text(name) {
+            line.push_str(&format!("; {words} {at}"));
+        }
+    }
+    if page.get("provisional").and_then(Value::as_bool) == Some(true) {
+        line.push_str("; some are not sealed yet");
+    }
+    line
+}
+
+fn events(page: &Value) -> impl Iterator<Item = &Value> {
+    page.get("events")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn has_disposition(row: &Value) -> bool {
+    row.get("disposition").is_some_and(|d| !d.is_null())
+}
+
+fn row(row: &Value) -> Vec<String> {
+    let cell = |pointer: &str| {
+        row.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or("-")
+            .to_owned()
+    };
+    vec![
+        cell("/received_at"),
+        cell("/disposition"),
+        cell("/event/type"),
+        cell("/event/action"),
+        cell("/event/id"),
+    ]
+}
+
+/// Percent-encodes what cannot stand in one segment of a path (RFC 3986, 3.3).
+pub(super) fn path_segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~:@!$'()*,;=".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ids_of_any_form_fit_into_a_path() {
+        assert_eq!(path_segment("urn:uuid:1-2"), "urn:uuid:1-2");
+        assert_eq!(
+            path_segment("https://a/b?c#d é%"),
+            "https:%2F%2Fa%2Fb%3Fc%23d%20%C3%A9%25"
+        );
+    }
+
+    #[test]
+    fn rows_say_what_there_is() {
+        let found = row(
+            &json!({"received_at": "t", "disposition": null, "event": {"type": "ViewEvent", "id": 7}}),
+        );
+        assert_eq!(found, ["t", "-", "ViewEvent", "-", "-"]);
+        assert!(!has_disposition(&json!({"disposition": null})));
+        assert!(has_disposition(&json!({"disposition": "stored"})));
+    }
+}

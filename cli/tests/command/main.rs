@@ -1,0 +1,7 @@
+//! The command as a process, against a small API on loopback.
+
+mod generate;
+mod read;
+mod send;
+mod service;
+mod validate;

@@ -1,0 +1,101 @@
+"""What every script here shares: where things are, how to say something, how to run something."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+TOOLS = VENV / "tools" / "bin"
+EMULATOR = VENV / "emulator" / "bin"
+RUN = ROOT / ".run"
+BUILT = ROOT / ".aws-sam" / "build"
+
+#: The functions of template.yaml: directory under functions/ to logical id.
+FUNCTIONS = {
+    "input": "InputFunction",
+    "stream": "StreamFunction",
+    "output": "OutputFunction",
+    "reconcile": "ReconcileFunction",
+}
+
+
+class Failed(Exception):
+    """Something the reader can act on. Shown as one message, without a trace."""
+
+
+def say(text: str) -> None:
+    """One line of progress, at once."""
+    print(text, flush=True)
+
+
+def tool_env(**more: str) -> dict[str, str]:
+    """The environment for sam, cargo-lambda and cfn-lint: ours first on PATH, no telemetry."""
+    env = dict(os.environ)
+    env["PATH"] = f"{TOOLS}{os.pathsep}{env.get('PATH', '')}"
+    env["SAM_CLI_TELEMETRY"] = "0"
+    env["PYTHONUNBUFFERED"] = "1"
+    env.update(more)
+    return env
+
+
+def need_setup() -> None:
+    """Refuses with the way out when the tools are not installed."""
+    if not (TOOLS / "sam").exists() or not (EMULATOR / "ministack").exists():
+        raise Failed("The tools are not installed. Run: make setup")
+
+
+def run(command: list, env: dict | None = None, cwd: Path = ROOT, quiet: bool = False) -> None:
+    """Runs a command to its end. `quiet` shows its output only when it fails."""
+    shown = " ".join(str(part) for part in command)
+    try:
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if quiet else None,
+            stderr=subprocess.STDOUT if quiet else None,
+            check=False,
+        )
+    except FileNotFoundError as missing:
+        raise Failed(f"Not found: {missing.filename}. Run: make setup") from missing
+    if done.returncode != 0:
+        if quiet and done.stdout:
+            sys.stdout.write(done.stdout.decode("utf-8", "replace"))
+            sys.stdout.flush()
+        raise Failed(f"Failed ({done.returncode}): {shown}")
+
+
+def took(since: float) -> str:
+    """How long ago `since` (time.monotonic) was, for people."""
+    seconds = time.monotonic() - since
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def main_guard(main) -> None:
+    """Runs `main`, turning Failed into a message and exit 1, an interruption into exit 130.
+
+    SIGINT, SIGTERM and SIGHUP become KeyboardInterrupt, so that `finally` blocks run for them too.
+    """
+
+    def interrupted(_signal, _frame):
+        raise KeyboardInterrupt
+
+    # SIGINT too: a shell that starts us in the background lets us inherit it as ignored.
+    signal.signal(signal.SIGINT, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        print(f"\n{failure}", file=sys.stderr, flush=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr, flush=True)
+        sys.exit(130)

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""From nothing to an account that adds up: what `make demo` shows.
+
+Sets up, builds, deploys to a local emulator, makes a tenant, sends example envelopes and a generated
+semester (one envelope of it twice, some events of it invalid), then asks the deployed API what became
+of them. Every number shown comes out of the `vernier` command; it ends with 1 when they do not agree.
+
+Environment: ENVELOPES=dir sends your own envelopes in place of the examples; EVENTS=n sets the size of
+the semester (20000); SEED=n chooses another one (7); KEEP=1 leaves the emulator up afterwards.
+"""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from common import ROOT, RUN, Failed, main_guard, run, say, took, tool_env  # noqa: E402
+from stack import Stack, child_env, vernier_env  # noqa: E402
+
+VERNIER = ROOT / "target" / "debug" / "vernier"
+#: The public Caliper examples, when they lie beside the project.
+EXAMPLES = ROOT.parent / "shared" / "caliper" / "valid"
+SCOPES = "events:write,events:read,audit:read"
+ENVELOPE_EVENTS = 100
+#: One event in so many is made invalid.
+INVALID_EVERY = 800
+#: How long windows may take to close and add up, seconds: a window of 60, its grace, a run a minute.
+WINDOWS_SECONDS_MAX = 240
+#: Lines of a long answer that are shown.
+SHOWN_LINES_MAX = 14
+
+
+class Demo:
+    def __init__(self):
+        self.times: list[tuple[str, str]] = []
+        self.checks: list[tuple[bool, str]] = []
+        self.stack = Stack(RUN)
+        self.state: dict | None = None
+        self.token = ""
+        self.folder = RUN / "demo"
+
+    # ---- telling and running
+
+    def step(self, title: str, task):
+        say(f"\n── {title}")
+        started = time.monotonic()
+        try:
+            return task()
+        finally:
+            self.times.append((title, took(started)))
+
+    def vernier(self, *arguments: str, ok: tuple[int, ...] = (0,), show: bool = True, as_json: bool = False) -> str:
+        """Runs `vernier` against the stack, shows the command and, unless JSON, what it says."""
+        env = {**child_env(self.state), **vernier_env(self.state), "VERNIER_TOKEN": self.token}
+        if show:
+            say("$ vernier " + " ".join(shlex.quote(self.shown(part)) for part in arguments))
+        command = [str(VERNIER), *(["--format", "json"] if as_json else []), *arguments]
+        # Progress is for a terminal; it goes to standard error, which is left alone.
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode not in ok:
+            trouble = self.stack.trouble(self.state)
+            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}.\n{trouble or ''}".rstrip())
+        if show and not as_json:
+            self.show(done.stdout)
+        return done.stdout
+
+    def shown(self, part: str) -> str:
+        return part.replace(f"{ROOT}{os.sep}", "")
+
+    def show(self, text: str) -> None:
+        lines = self.shown(text.rstrip()).splitlines()
+        for line in lines[:SHOWN_LINES_MAX]:
+            say(f"  {line}")
+        if len(lines) > SHOWN_LINES_MAX:
+            say(f"  … {len(lines) - SHOWN_LINES_MAX} more lines")
+
+    def check(self, holds: bool, what: str) -> None:
+        self.checks.append((holds, what))
+        say(f"  {'✓' if holds else '✗'} {what}")
+
+    # ---- the story
+
+    def prepare(self) -> None:
+        self.step("Set up", lambda: run([sys.executable, ROOT / "scripts" / "setup.py"]))
+        self.step("Build the functions", lambda: run([sys.executable, ROOT / "scripts" / "build.py"]))
+        self.step(
+            "Build the vernier command",
+            lambda: run(["cargo", "build", "--workspace", "--bin", "vernier"], env=tool_env()),
+        )
+
+    def introduce(self) -> None:
+        tenant = f"demo-{uuid.uuid4().hex[:8]}"
+        self.vernier("tenant", "create", tenant)
+        issue = ("token", "issue", "--tenant", tenant, "--sensor", "demo", "--scope", SCOPES)
+        issued = json.loads(self.vernier(*issue, as_json=True))
+        self.token = issued["token"]
+        say(f"  token {issued['token_id']} for {issued['sensor']} of {tenant}, shown to this script only")
+
+    def send(self, title: str, path: Path, concurrency: int) -> dict:
+        """Sends, and gives the summary of the report that was written."""
+        report = self.folder / f"{title}.report.jsonl"
+        common = ("send", str(path), "--report", str(report), "--concurrency", str(concurrency))
+        summary = json.loads(self.vernier(*common, as_json=True, ok=(0, 1)))
+        say(
+            f"  {summary['envelopes']:,} envelopes, {summary['acknowledged']:,} acknowledged, "
+            f"{summary['refused']:,} refused; {summary['events']:,} events, {summary['accepted']:,} accepted, "
+            f"{summary['rejected']:,} rejected; {summary['seconds']:.1f} s, {summary['events_per_second']:,.0f} events/s"
+        )
+        for refusal in summary["refusals"][:5]:
+            say(f"    refused: {self.shown(refusal)}")
+        for rule in summary["rules"][:8]:
+            say(f"    {rule['events']:>5,} × {rule['rule']}: {rule['message']}")
+        return summary
+
+    def examples(self) -> dict | None:
+        own = os.environ.get("ENVELOPES")
+        if own:
+            return self.send("envelopes", Path(own).resolve(), 4)
+        if not EXAMPLES.is_dir():
+            say("  The public Caliper examples are not beside the project; ENVELOPES=dir sends any others.")
+            return None
+        folder = self.folder / "examples"
+        folder.mkdir()
+        for source in sorted(EXAMPLES.glob("*/*nvelope*.json")):
+            shutil.copy(source, folder / f"{source.parent.name}-{source.name}")
+        return self.send("examples", folder, 4)
+
+    def semester(self, events: int, seed: str) -> tuple[dict, str, str]:
+        """The summary, and the receipts of an envelope and of its copy."""
+        folder = self.folder / "semester"
+        invalid = max(1, events // INVALID_EVERY)
+        self.vernier(
+            "generate", "--seed", seed, "--events", str(events), "--envelope-size", str(ENVELOPE_EVENTS),
+            "--invalid", str(invalid), "--out", str(folder),
+        )  # fmt: skip
+        files = sorted(folder.glob("*.json"))
+        twice = files[len(files) // 2]
+        copy = twice.with_name(f"{twice.stem}-copy.json")
+        say(f"$ cp {self.shown(str(twice))} {self.shown(str(copy))}")
+        shutil.copy(twice, copy)
+        summary = self.send("semester", folder, 8)
+        rows = [json.loads(line) for line in (self.folder / "semester.report.jsonl").read_text().splitlines()]
+        receipts = {Path(row["path"]).name: row["receipt"] for row in rows}
+        self.check(summary["rejected"] >= invalid, f"at least the {invalid:,} events made invalid are rejected")
+        return summary, receipts[twice.name], receipts[copy.name]
+
+    def account(self, since: str, sent: list[dict]) -> dict[str, int]:
+        """Waits until every window adds up, shows the table, and compares with what was sent."""
+        asked = ("windows", "--from", since, "--wait", str(WINDOWS_SECONDS_MAX))
+        self.vernier(*asked, ok=(0, 1))
+        answer = json.loads(self.vernier(*asked[:3], as_json=True, show=False, ok=(0, 1)))
+        windows = answer["windows"]
+        total = {"received": sum(window["received"]["events"] for window in windows)}
+        for name in ("stored", "duplicate", "conflict", "rejected"):
+            total[name] = sum(window["accounted"][name] for window in windows)
+        events = sum(summary["events"] for summary in sent)
+        rejected = sum(summary["rejected"] for summary in sent)
+        accounted = total["stored"] + total["duplicate"] + total["conflict"] + total["rejected"]
+        self.check(total["received"] == events, f"received {total['received']:,} = {events:,} sent and acknowledged")
+        self.check(
+            total["received"] == accounted,
+            f"received {total['received']:,} = stored {total['stored']:,} + duplicate {total['duplicate']:,} "
+            f"+ conflict {total['conflict']:,} + rejected {total['rejected']:,}",
+        )
+        self.check(total["rejected"] == rejected, f"rejected {total['rejected']:,} = {rejected:,} by the senders' verdicts")
+        short = [window["start"] for window in windows if not window["complete"]]
+        digests = [window["start"] for window in windows if window["received"]["digest"] != window["accounted"]["digest"]]
+        self.check(not short and bool(windows), f"{len(windows)} windows, {len(windows) - len(short)} complete")
+        self.check(not digests, "the digests of received and accounted agree in every window")
+        return total
+
+    def look(self, since: str, receipts: tuple[str, str], total: dict[str, int]) -> None:
+        grades = ("query", "--from", since, "--type", "GradeEvent", "--limit", "5")
+        self.vernier(*grades)
+        page = json.loads(self.vernier(*grades, as_json=True, show=False))
+        self.check(len(page["events"]) > 0, f"a query for grades, five a page, finds {len(page['events'])}")
+        first = page["events"][0]["event"]["id"]
+        found = json.loads(self.vernier("query", "--id", first, as_json=True))
+        self.check(found["event"]["id"] == first, f"{first} is found by its id, {found['disposition']}")
+        original, copy = receipts
+        self.vernier("receipt", copy, ok=(0, 1))
+        both = [json.loads(self.vernier("receipt", one, as_json=True, show=False, ok=(0, 1))) for one in (original, copy)]
+        counts = [receipt["counts"] for receipt in both]
+        doubled = sum(count["duplicate"] for count in counts)
+        self.check(
+            doubled == counts[0]["accepted"],
+            f"of the envelope sent twice, {counts[0]['accepted']} accepted events are stored once and {doubled} are duplicates",
+        )
+        self.check(total["duplicate"] >= doubled, f"the windows' {total['duplicate']:,} duplicates contain them")
+
+    def closing(self, sent: list[dict], total: dict[str, int]) -> int:
+        semester = sent[-1]
+        say("\n── In figures")
+        say(f"  events sent          {sum(summary['events'] for summary in sent):>10,}")
+        say(f"  accepted             {sum(summary['accepted'] for summary in sent):>10,}")
+        for name in ("stored", "duplicate", "conflict", "rejected"):
+            say(f"  {name:20} {total[name]:>10,}")
+        say(f"  events/s through API {semester['events_per_second']:>10,.0f}")
+        wrong = [what for holds, what in self.checks if not holds]
+        if wrong:
+            say("\nIt does not add up:")
+            for what in wrong:
+                say(f"  ✗ {what}")
+            return 1
+        say(f"\nIt adds up: {len(self.checks)} checks, none failed.")
+        return 0
+
+
+def tell(demo: Demo) -> int:
+    events = int(os.environ.get("EVENTS") or 20000)
+    seed = os.environ.get("SEED") or "7"
+    shutil.rmtree(demo.folder, ignore_errors=True)
+    demo.folder.mkdir(parents=True)
+    demo.step("Make a tenant and a token", demo.introduce)
+    since = (datetime.now(UTC) - timedelta(minutes=2)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    first = demo.step("Send example envelopes", demo.examples)
+    last, original, copy = demo.step(f"Send a semester of {events:,} events", lambda: demo.semester(events, seed))
+    sent = [summary for summary in (first, last) if summary]
+    total = demo.step("The account: every window, received against stored", lambda: demo.account(since, sent))
+    demo.step("Read: a query, an event, a receipt", lambda: demo.look(since, (original, copy), total))
+    return demo.closing(sent, total)
+
+
+def main() -> int:
+    demo = Demo()
+    demo.prepare()
+    state = demo.stack.state()
+    was_up = state is not None and demo.stack.trouble(state) is None
+    keep = was_up or os.environ.get("KEEP") == "1"
+    try:
+        demo.state = demo.step("Start the emulator and deploy", lambda: demo.stack.up(None))
+        return tell(demo)
+    finally:
+        say("\n── Times")
+        for title, taken in demo.times:
+            say(f"  {title:52} {taken:>12}")
+        say("")
+        if keep and demo.stack.state() is not None:
+            say("The emulator stays up" + (", as it was." if was_up else " (KEEP=1).") + " Stop it with: make down")
+        else:
+            demo.stack.down()
+
+
+if __name__ == "__main__":
+    main_guard(main)

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""The checks and tests of `make test`, step by step with their times; or some of the steps by name.
+
+  test.py             all of them, the quick ones first, stopping at the first that fails
+  test.py lint        fmt, template, clippy, docs
+  test.py unit        tests inside the crates, and the documentation's
+  test.py pipeline    handlers on fakes, from events/, and the simulations
+  test.py repo        the repository's own rules
+  test.py build       sam build, and that each artifact starts
+  test.py emulator    the deployed stack on a local emulator, started and ended here
+
+Whatever happens (failure, Ctrl-C, a kill), no process of it is left behind.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from common import ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
+from stack import Stack, child_env, vernier_env  # noqa: E402
+
+#: How long a step's processes may take to end once they are told to, seconds.
+END_SECONDS_MAX = 5
+
+CARGO_TEST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
+NEXTEST_RESULT = re.compile(r"^\s*Summary \[.*?\]\s+.*? run: (.*)$")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Counts:
+    """Tests that ran, from the runners' own closing lines."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def read(self, line: str) -> None:
+        line = COLOUR.sub("", line)
+        found = CARGO_TEST_RESULT.match(line)
+        if found:
+            passed, failed, skipped = (int(number) for number in found.groups())
+        elif found := NEXTEST_RESULT.match(line):
+            amount = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found.group(1))}
+            passed, skipped = amount.get("passed", 0), amount.get("skipped", 0)
+            failed = amount.get("failed", 0) + amount.get("exec", 0) + amount.get("timed", 0)
+        else:
+            return
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+COUNTS = Counts()
+
+
+def run_step(command: list, env: dict | None = None, counted: bool = False) -> None:
+    """Runs a command in a process group of its own; ends all of the group when interrupted."""
+    env = dict(env or tool_env())
+    if sys.stdout.isatty():
+        env.setdefault("CARGO_TERM_COLOR", "always")
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if counted else None,
+        stderr=subprocess.STDOUT if counted else None,
+        start_new_session=True,
+    )
+    try:
+        if counted:
+            for raw in process.stdout:
+                line = raw.decode("utf-8", "replace")
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                COUNTS.read(line)
+        code = process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    if code != 0:
+        raise Failed(f"Failed ({code}): {' '.join(str(part) for part in command)}")
+
+
+def end_group(process: subprocess.Popen) -> None:
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+        except ProcessLookupError:
+            return
+        try:
+            process.wait(END_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+# ---- what cargo has
+
+
+def test_targets() -> list[str]:
+    """The names of the integration tests of all crates."""
+    shown = subprocess.run(
+        ["cargo", "metadata", "--no-deps", "--format-version", "1"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if shown.returncode != 0:
+        raise Failed(f"cargo metadata failed:\n{shown.stderr}")
+    packages = json.loads(shown.stdout)["packages"]
+    return sorted(
+        target["name"] for package in packages for target in package["targets"] if "test" in target["kind"] and target["test"]
+    )
+
+
+def is_repo(target: str) -> bool:
+    return target in ("repo", "repository")
+
+
+def cargo_tests(targets: list[str], inside: bool = False, env: dict | None = None) -> None:
+    """Runs integration tests by name, and with `inside` the tests inside the crates.
+
+    Always over the whole workspace: another selection of crates would mean other features of their
+    dependencies, and cargo would compile those again.
+    """
+    if not targets and not inside:
+        raise Failed("There are no such tests.")
+    chosen = [part for target in targets for part in ("--test", target)]
+    if inside:
+        chosen += ["--lib", "--bins"]
+    if shutil.which("cargo-nextest"):
+        run_step(["cargo", "nextest", "run", "--workspace", "--no-fail-fast", *chosen], env=env, counted=True)
+    else:
+        run_step(["cargo", "test", "--workspace", "--no-fail-fast", *chosen], env=env, counted=True)
+    if inside:
+        run_step(["cargo", "test", "--workspace", "--doc"], env=env, counted=True)
+
+
+# ---- steps
+
+
+def step_fmt() -> None:
+    run_step(["cargo", "fmt", "--all", "--check"])
+
+
+def step_template() -> None:
+    run_step([TOOLS / "cfn-lint"])
+    run_step([TOOLS / "sam", "validate", "--lint", "--template-file", ROOT / "template.yaml"])
+
+
+def step_clippy() -> None:
+    run_step(["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+
+
+def step_docs() -> None:
+    run_step(["cargo", "doc", "--workspace", "--no-deps", "--quiet"], env=tool_env(RUSTDOCFLAGS="-D warnings"))
+
+
+def step_unit() -> None:
+    cargo_tests([], inside=True)
+
+
+def step_pipeline() -> None:
+    cargo_tests([target for target in test_targets() if target != "emulator" and not is_repo(target)])
+
+
+def step_repo() -> None:
+    cargo_tests([target for target in test_targets() if is_repo(target)])
+
+
+def step_build() -> None:
+    run_step([sys.executable, ROOT / "scripts" / "build.py"])
+    run_step([sys.executable, ROOT / "scripts" / "check_artifacts.py"])
+
+
+def step_emulator() -> None:
+    # Compiled first: the emulator need not wait for it.
+    run_step(["cargo", "build", "--workspace", "--bin", "vernier"])
+    run_step(["cargo", "test", "--workspace", "--no-run", "--test", "emulator"])
+    stack = Stack(RUN / "test")
+    stack.down(quiet=True)
+    try:
+        state = stack.up(None)
+        env = {**child_env(state), **vernier_env(state), "VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier")}
+        try:
+            cargo_tests(["emulator"], env=env)
+        except Failed as failure:
+            raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
+    finally:
+        stack.down()
+
+
+STEPS = {
+    "fmt": step_fmt,
+    "template": step_template,
+    "clippy": step_clippy,
+    "docs": step_docs,
+    "unit": step_unit,
+    "pipeline": step_pipeline,
+    "repo": step_repo,
+    "build": step_build,
+    "emulator": step_emulator,
+}
+GROUPS = {"lint": ["fmt", "template", "clippy", "docs"]}
+
+
+def main() -> int:
+    asked = sys.argv[1:]
+    for name in asked:
+        if name not in STEPS and name not in GROUPS:
+            raise Failed(f"Unknown step {name}. There are: {', '.join([*STEPS, *GROUPS])}")
+    names = [step for name in asked for step in GROUPS.get(name, [name])] or list(STEPS)
+    need_setup()
+    if shutil.which("cargo-nextest") is None:
+        say("cargo-nextest is absent: tests run with `cargo test`.")
+    began = time.monotonic()
+    times = []
+    try:
+        for name in names:
+            say(f"\n=== {name}")
+            started = time.monotonic()
+            try:
+                STEPS[name]()
+            finally:
+                times.append((name, took(started)))
+    finally:
+        say("\n" + "\n".join(f"{name:9} {taken:>12}" for name, taken in [*times, ("total", took(began))]))
+        if COUNTS.passed + COUNTS.failed + COUNTS.skipped:
+            say(f"tests: {COUNTS.passed} passed, {COUNTS.failed} failed, {COUNTS.skipped} skipped")
+    return 0
+
+
+if __name__ == "__main__":
+    main_guard(main)

@@ -1,0 +1,386 @@
+//! A tenant's own event types: JSON Schemas (2020-12), compiled once, checked within bounds.
+//!
+//! Hostile schemas and events are bounded before anything runs: [`bounds`](self::bounds) refuses a
+//! schema that refers elsewhere, refers to itself, or unfolds to more than
+//! [`limits::SCHEMA_UNFOLDED_MAX`](crate::limits::SCHEMA_UNFOLDED_MAX) subschemas, so that checking an
+//! event of n values takes at most that many × n steps; patterns run on an engine without
+//! backtracking.
+mod bounds;
+mod compatible;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    check::{Checker, id, string},
+    columns::Columns,
+    limits::{
+        DOMAIN_VALUES_MAX, PATTERN_BYTES_MAX, PROBLEMS_MAX, SCHEMA_BYTES_MAX, TYPE_NAME_BYTES_MAX,
+    },
+    problem::Problem,
+    rules::{TABLES, Version},
+    scan::{Key, NodeKind, Scanner, Tape},
+    text, time,
+};
+
+/// Which properties of a domain event are its query columns, as JSON pointers to members of
+/// objects. A column without a pointer is read where a Caliper event has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ColumnPointers {
+    /// The event's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The actor's id, or an object that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The object's id, or an object that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// The course's id, or an object that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// When, as RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_time: Option<String>,
+}
+
+impl ColumnPointers {
+    fn all(&self) -> [(&'static str, Option<&str>); 6] {
+        [
+            ("id", self.id.as_deref()),
+            ("actor", self.actor.as_deref()),
+            ("object", self.object.as_deref()),
+            ("group", self.group.as_deref()),
+            ("action", self.action.as_deref()),
+            ("eventTime", self.event_time.as_deref()),
+        ]
+    }
+}
+
+/// Why a schema is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaRefusal {
+    /// JSON pointer to the place in the schema.
+    pub pointer: String,
+    /// One plain sentence.
+    pub message: String,
+}
+
+impl fmt::Display for SchemaRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.pointer.is_empty() {
+            "(top)"
+        } else {
+            &self.pointer
+        };
+        write!(f, "{place}: {}", self.message)
+    }
+}
+
+impl std::error::Error for SchemaRefusal {}
+
+fn refuse(pointer: impl Into<String>, message: impl Into<String>) -> SchemaRefusal {
+    SchemaRefusal {
+        pointer: pointer.into(),
+        message: message.into(),
+    }
+}
+
+/// One version of the schema of one event type, compiled.
+#[derive(Debug)]
+pub struct DomainSchema {
+    type_name: String,
+    version: u32,
+    columns: ColumnPointers,
+    source: Value,
+    validator: Validator,
+}
+
+impl DomainSchema {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// A [`SchemaRefusal`] for a name that Caliper has, for text that is no JSON Schema 2020-12,
+    /// and for what goes past the bounds of [`crate::limits`].
+    pub fn compile(
+        type_name: &str,
+        version: u32,
+        schema: &str,
+        columns: ColumnPointers,
+    ) -> Result<Self, SchemaRefusal> {
+        check_name(type_name)?;
+        if schema.len() > SCHEMA_BYTES_MAX {
+            return Err(refuse(
+                "",
+                format!(
+                    "the schema has {} bytes, at most {SCHEMA_BYTES_MAX} are taken",
+                    schema.len()
+                ),
+            ));
+        }
+        check_json(schema)?;
+        let source: Value =
+            serde_json::from_str(schema).map_err(|e| refuse("", format!("not JSON: {e}")))?;
+        for (name, pointer) in columns.all() {
+            if let Some(pointer) = pointer.filter(|p| !p.starts_with('/') || p.len() > 512) {
+                return Err(refuse(
+                    "",
+                    format!(
+                        "the column {name} should be a JSON pointer, is {:?}",
+                        text::shorten(pointer)
+                    ),
+                ));
+            }
+        }
+        bounds::check(&source)?;
+        let validator = jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .with_pattern_options(
+                PatternOptions::regex()
+                    .size_limit(PATTERN_BYTES_MAX)
+                    .dfa_size_limit(PATTERN_BYTES_MAX),
+            )
+            .build(&source)
+            .map_err(|e| refuse(e.instance_path().as_str(), text::shorten(&e.to_string())))?;
+        Ok(DomainSchema {
+            type_name: type_name.to_owned(),
+            version,
+            columns,
+            source,
+            validator,
+        })
+    }
+
+    /// The event type.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The version, counted by whoever keeps the schemas.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The query columns.
+    pub fn columns(&self) -> &ColumnPointers {
+        &self.columns
+    }
+
+    /// What of `self` an event of the `old` version could break: empty when every property that
+    /// was accepted with its value still is. Conservative: a change that cannot be shown to be
+    /// compatible is listed.
+    pub fn incompatibilities(&self, old: &DomainSchema) -> Vec<SchemaRefusal> {
+        let mut found = compatible::compare(&old.source, &self.source);
+        if old.columns != self.columns {
+            found.push(refuse(
+                "",
+                "the query columns differ, so that one type would be found by two meanings",
+            ));
+        }
+        found
+    }
+
+    /// The problems of an event as sent, at most [`PROBLEMS_MAX`]. Pointers are relative to it.
+    pub fn check(&self, raw: &str) -> Vec<Problem> {
+        let mut tape = Tape::default();
+        let mut scanner = Scanner::new(raw);
+        if scanner.value(&mut tape, Key::default(), 1).is_err() {
+            return vec![self.problem(
+                "",
+                "domain.schema",
+                "JSON".into(),
+                "no JSON".into(),
+                "not JSON".into(),
+            )];
+        }
+        self.check_tape(raw, &tape)
+    }
+
+    fn check_tape(&self, raw: &str, tape: &Tape) -> Vec<Problem> {
+        if tape.nodes.len() > DOMAIN_VALUES_MAX {
+            let expected = format!("at most {DOMAIN_VALUES_MAX} values");
+            let found = format!("{} values", tape.nodes.len());
+            return vec![self.problem(
+                "",
+                "domain.size",
+                expected,
+                found.clone(),
+                format!("a domain event of {found} is too large to be checked"),
+            )];
+        }
+        let event: Value = match serde_json::from_str(raw) {
+            Ok(event) => event,
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                return vec![self.problem(
+                    "",
+                    "domain.size",
+                    "numbers within bounds".into(),
+                    "others".into(),
+                    message,
+                )];
+            }
+        };
+        self.validator
+            .iter_errors(&event)
+            .take(PROBLEMS_MAX)
+            .map(|error| {
+                let found = error.instance().to_string();
+                let expected = format!("{} of the schema", error.schema_path().as_str());
+                self.problem(
+                    error.instance_path().as_str(),
+                    "domain.schema",
+                    expected,
+                    text::shorten(&found),
+                    text::shorten(&error.to_string()),
+                )
+            })
+            .collect()
+    }
+
+    fn problem(
+        &self,
+        pointer: &str,
+        rule: &'static str,
+        expected: String,
+        found: String,
+        message: String,
+    ) -> Problem {
+        Problem {
+            pointer: pointer.to_owned(),
+            rule: rule.into(),
+            expected: expected.into(),
+            found,
+            message,
+            clause: format!("schema of {}, version {}", self.type_name, self.version).into(),
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), SchemaRefusal> {
+    if name.is_empty() || name.len() > TYPE_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(refuse(
+            "",
+            format!("a type's name has 1 to {TYPE_NAME_BYTES_MAX} bytes and no control characters"),
+        ));
+    }
+    let caliper = Version::ALL
+        .into_iter()
+        .any(|v| TABLES.type_number(v, name.as_bytes()) != crate::names::UNKNOWN);
+    if caliper || name.starts_with("http://purl.imsglobal.org/") {
+        return Err(refuse("", format!("{name} is a type of Caliper")));
+    }
+    Ok(())
+}
+
+/// Depth and double keys, which the reader of JSON below does not look at.
+fn check_json(schema: &str) -> Result<(), SchemaRefusal> {
+    let mut tape = Tape::default();
+    let mut scanner = Scanner::new(schema);
+    scanner
+        .value(&mut tape, Key::default(), 1)
+        .map_err(|e| refuse("", format!("not JSON: {}", e.what())))?;
+    match tape.duplicate {
+        Some(at) => Err(refuse(
+            crate::report::pointer(schema, &tape.nodes, at),
+            "the key is there twice",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The compiled schemas of one tenant, by type.
+#[derive(Clone, Debug, Default)]
+pub struct DomainSchemas {
+    by_type: HashMap<String, Arc<DomainSchema>>,
+}
+
+impl DomainSchemas {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a schema; one of the same type gives way when its version is not newer.
+    pub fn insert(&mut self, schema: Arc<DomainSchema>) {
+        match self.by_type.get(&schema.type_name) {
+            Some(there) if there.version > schema.version => {}
+            _ => {
+                self.by_type.insert(schema.type_name.clone(), schema);
+            }
+        }
+    }
+
+    /// The schema of a type.
+    pub fn get(&self, type_name: &str) -> Option<&Arc<DomainSchema>> {
+        self.by_type.get(type_name)
+    }
+
+    /// Reports what the type's schema finds.
+    pub(crate) fn check(&self, type_name: &str, checker: &mut Checker<'_, '_>, tape: &Tape) {
+        let Some(schema) = self.by_type.get(type_name) else {
+            return;
+        };
+        let node = &tape.nodes[0];
+        for problem in
+            schema.check_tape(&checker.text[node.start as usize..node.end as usize], tape)
+        {
+            checker.push(problem);
+        }
+    }
+
+    /// Puts the type's own columns in the place of Caliper's.
+    pub(crate) fn columns<'a>(&self, checker: &Checker<'a, '_>, columns: &mut Columns<'a>) {
+        let Some(schema) = columns
+            .type_name
+            .as_deref()
+            .and_then(|name| self.by_type.get(name))
+        else {
+            return;
+        };
+        let find = |pointer: &Option<String>| pointer.as_ref().map(|p| resolve(checker, p));
+        let pointers = &schema.columns;
+        for (column, pointer) in [
+            (&mut columns.id, &pointers.id),
+            (&mut columns.actor, &pointers.actor),
+            (&mut columns.object, &pointers.object),
+            (&mut columns.group, &pointers.group),
+            (&mut columns.action, &pointers.action),
+        ] {
+            if let Some(at) = find(pointer) {
+                *column = id(checker, at);
+            }
+        }
+        if let Some(at) = find(&pointers.event_time) {
+            let text = at.and_then(|at| string(checker.text, &checker.nodes[at]));
+            columns.event_time = text
+                .and_then(|t| time::date_time(t.as_bytes()))
+                .map(|t| t.millis);
+        }
+    }
+}
+
+impl FromIterator<Arc<DomainSchema>> for DomainSchemas {
+    fn from_iter<I: IntoIterator<Item = Arc<DomainSchema>>>(schemas: I) -> Self {
+        let mut all = DomainSchemas::default();
+        schemas.into_iter().for_each(|schema| all.insert(schema));
+        all
+    }
+}
+
+/// The node at a JSON pointer through objects.
+fn resolve(checker: &Checker<'_, '_>, pointer: &str) -> Option<usize> {
+    pointer.split('/').skip(1).try_fold(0, |at, token| {
+        let key = token.replace("~1", "/").replace("~0", "~");
+        (checker.nodes[at].kind == NodeKind::Object)
+            .then(|| checker.free_member(at, &key))
+            .flatten()
+    })
+}

@@ -1,0 +1,42 @@
+//! What the lenient mode forgives, by profile.
+use crate::{policy::Profile, rules::TABLES};
+
+/// Whether a profile's lenient mode lets a broken rule pass.
+pub(crate) fn forgives(profile: Profile, rule: &str) -> bool {
+    TABLES
+        .forgiven
+        .iter()
+        .filter(|(name, _)| *name == profile.name() || *name == Profile::Generic.name())
+        .any(|(_, patterns)| patterns.iter().any(|pattern| matches(pattern, rule)))
+}
+
+/// Whether `*` in the pattern, standing for any run of characters, makes it equal to `text`.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            (0..=tail.len()).any(|at| tail.is_char_boundary(at) && matches(rest, &tail[at..]))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("*.time", "Event.eventTime.time"));
+        assert!(matches("a*c*e", "abcde"));
+        assert!(!matches("*.type", "Entity.type.required"));
+        assert!(!matches("Event.actor.entity", "Event.actor.entity.x"));
+    }
+
+    #[test]
+    fn a_profile_has_what_generic_has() {
+        assert!(forgives(Profile::Canvas, "Event.eventTime.time"));
+        assert!(forgives(Profile::Canvas, "AssignableEvent.object.type"));
+        assert!(!forgives(Profile::Generic, "AssignableEvent.object.type"));
+        assert!(!forgives(Profile::Canvas, "Event.actor.required"));
+    }
+}

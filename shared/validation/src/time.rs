@@ -1,0 +1,205 @@
+//! Times of day and durations as Caliper writes them.
+
+/// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<i64> {
+    bytes.iter().try_fold(0i64, |sum, byte| {
+        byte.is_ascii_digit()
+            .then(|| sum * 10 + i64::from(byte - b'0'))
+    })
+}
+
+/// A date and time with a zone, and what it lacks of Caliper's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub(crate) millis: i64,
+    /// It ends in `Z`.
+    pub(crate) utc: bool,
+    /// Digits of the second's fraction.
+    pub(crate) fraction_digits: usize,
+}
+
+/// Reads an RFC 3339 time, the profile of ISO 8601 that a date and time with a zone has.
+pub(crate) fn date_time(b: &[u8]) -> Option<Time> {
+    if b.len() < 20
+        || b[4] != b'-'
+        || b[7] != b'-'
+        || !matches!(b[10], b'T' | b't')
+        || b[13] != b':'
+        || b[16] != b':'
+    {
+        return None;
+    }
+    let (year, month, day) = (number(&b[..4])?, number(&b[5..7])?, number(&b[8..10])?);
+    let (hour, minute, second) = (
+        number(&b[11..13])?,
+        number(&b[14..16])?,
+        number(&b[17..19])?,
+    );
+    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
+        return None;
+    }
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut at = 19;
+    let mut fraction_millis = 0;
+    let mut fraction_digits = 0;
+    if b[at] == b'.' {
+        at += 1;
+        let mut scale = 100;
+        while let Some(digit @ b'0'..=b'9') = b.get(at) {
+            fraction_millis += i64::from(digit - b'0') * scale;
+            scale /= 10;
+            at += 1;
+            fraction_digits += 1;
+        }
+        if fraction_digits == 0 {
+            return None;
+        }
+    }
+    let zone = &b[at..];
+    let offset_minutes = match zone {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    let seconds = days_from_civil(year, month, day) * 86_400
+        + hour * 3_600
+        + (minute - offset_minutes) * 60
+        + second.min(59);
+    Some(Time {
+        millis: seconds * 1_000 + fraction_millis,
+        utc: matches!(zone, [b'Z']),
+        fraction_digits,
+    })
+}
+
+/// Whether `text` is an ISO 8601 duration (`PnYnMnDTnHnMnS` or `PnW`).
+pub(crate) fn is_duration(text: &str) -> bool {
+    let Some(body) = text.strip_prefix('P') else {
+        return false;
+    };
+    let (date, time) = match body.split_once('T') {
+        Some((date, time)) => (date, Some(time)),
+        None => (body, None),
+    };
+    if time.is_some_and(str::is_empty) || body.is_empty() {
+        return false;
+    }
+    parts(date, b"YMWD") && time.is_none_or(|t| parts(t, b"HMS"))
+}
+
+fn parts(mut text: &str, units: &[u8]) -> bool {
+    let mut from = 0;
+    while !text.is_empty() {
+        let Some(length) = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',') else {
+            return false;
+        };
+        let figure = &text[..length];
+        let well_formed = {
+            let mut halves = figure.split(['.', ',']);
+            let whole = halves.next().is_some_and(|h| !h.is_empty());
+            let fraction = halves.next().is_none_or(|h| !h.is_empty());
+            whole && fraction && halves.next().is_none()
+        };
+        let unit = text.as_bytes()[length];
+        let Some(place) = units[from..].iter().position(|&u| u == unit) else {
+            return false;
+        };
+        if !well_formed {
+            return false;
+        }
+        from += place + 1;
+        text = &text[length + 1..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(text: &str) -> Option<i64> {
+        date_time(text.as_bytes()).map(|t| t.millis)
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(millis("1970-01-01T00:00:00.000Z"), Some(0));
+        assert_eq!(millis("2018-11-15T10:15:00.123Z"), Some(1_542_276_900_123));
+        assert_eq!(
+            millis("2018-11-15T12:15:00.123456+02:00"),
+            Some(1_542_276_900_123)
+        );
+        assert_eq!(millis("2018-11-15T04:45:00-05:30"), Some(1_542_276_900_000));
+        assert_eq!(millis("2000-02-29T00:00:00Z"), Some(951_782_400_000));
+        assert_eq!(millis("1969-12-31T23:59:59.999Z"), Some(-1));
+        for bad in [
+            "2016-08-01",
+            "2018-13-15T10:15:00.000Z",
+            "2019-02-29T10:15:00.000Z",
+            "2018-11-15T24:15:00.000Z",
+            "2018-11-15T10:15:00.000",
+            "2018-11-15T10:15:00.Z",
+            "2018-11-15 10:15:00.000Z",
+            "2018-11-15T10:15:00.000+0200",
+            "",
+        ] {
+            assert_eq!(millis(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for good in [
+            "PT05M21S",
+            "P1Y2M3DT4H5M6S",
+            "P3W",
+            "PT0.5S",
+            "PT50M30S",
+            "P0D",
+            "PT3000S",
+        ] {
+            assert!(is_duration(good), "{good}");
+        }
+        for bad in [
+            "",
+            "P",
+            "PT",
+            "5M",
+            "PT5",
+            "P1S",
+            "PT1M1H",
+            "PT1..5S",
+            "P1DT",
+            "2016-11-15T10:05:00.000Z",
+            "-PT5M",
+        ] {
+            assert!(!is_duration(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Test bodies: what must hold on the fakes and on the deployed stack alike.
+
+pub mod access;
+pub mod accounting;
+pub mod reading;
+pub mod refusals;
+
+use crate::world::{Answer, Call, Member, World, eventually};
+use serde_json::Value;
+
+/// All bodies by name; a tier instantiates them with its world.
+#[macro_export]
+macro_rules! for_each_body {
+    ($instantiate:ident) => {
+        $instantiate! {
+            accounting::an_envelope_is_acknowledged_and_every_event_gets_its_disposition,
+            accounting::the_official_example_envelopes_are_stored,
+            accounting::a_resent_envelope_becomes_duplicates,
+            accounting::the_same_id_with_other_content_is_a_conflict,
+            accounting::rejected_events_travel_with_their_reasons,
+            accounting::an_envelope_over_one_frame_is_stored_whole,
+            accounting::an_event_over_one_frame_is_stored_by_reference,
+            accounting::an_undecodable_record_is_quarantined_and_holds_nothing_up,
+            accounting::compressed_bodies_are_the_same_events,
+            refusals::bad_requests_are_answered_with_problem_documents,
+            refusals::bad_queries_are_answered_with_problem_documents,
+            refusals::nothing_of_a_refused_envelope_is_kept,
+            refusals::an_event_with_an_endless_key_is_rejected_and_kept,
+            access::tenants_are_walls,
+            access::a_revoked_token_stops_working,
+            access::a_token_does_only_what_its_scopes_say,
+            access::the_endpoint_configuration_needs_a_token,
+            reading::pages_hold_every_event_once_in_either_order,
+            reading::filters_select_by_column,
+            reading::an_event_is_found_by_its_id,
+            reading::health_needs_no_token,
+        }
+    };
+}
+
+/// Posts an envelope and gives back its receipt's id.
+///
+/// # Panics
+/// When it is not acknowledged with 200 and an empty body.
+pub async fn post<W: World>(world: &W, member: &Member, body: Vec<u8>) -> String {
+    let answer = world.call(Call::post(body).token(&member.secret)).await;
+    assert_eq!(
+        (answer.status, answer.body.len()),
+        (200, 0),
+        "{}",
+        String::from_utf8_lossy(&answer.body)
+    );
+    answer.header("vernier-receipt").to_owned()
+}
+
+/// Waits until every event of a receipt has its disposition.
+pub async fn settled<W: World>(world: &W, member: &Member, receipt: &str) -> Value {
+    let call = Call::get("/receipts/{id}")
+        .id(receipt)
+        .token(&member.secret);
+    eventually(world, call, |a| a.json()["state"] == "complete")
+        .await
+        .json()
+}
+
+/// Waits until all windows of the last hour add up, and gives back their sums: received,
+/// stored, duplicate, conflict, rejected.
+pub async fn balanced<W: World>(world: &W, member: &Member, received: u64) -> [u64; 5] {
+    let call = Call::get("/windows").token(&member.secret);
+    let answer = eventually(world, call, |answer| {
+        all_complete(answer) && sums(&answer.json())[0] == received
+    })
+    .await;
+    let sums = sums(&answer.json());
+    assert_eq!(
+        sums[0],
+        sums[1..].iter().sum::<u64>(),
+        "invariant 3: received = stored + duplicate + conflict + rejected"
+    );
+    sums
+}
+
+fn all_complete(answer: &Answer) -> bool {
+    let json = answer.json();
+    json["windows"]
+        .as_array()
+        .is_some_and(|windows| windows.iter().all(|w| w["complete"] == true))
+}
+
+/// Sums over an answer of GET /windows: received, stored, duplicate, conflict, rejected.
+#[must_use]
+pub fn sums(json: &Value) -> [u64; 5] {
+    let empty = Vec::new();
+    let windows = json["windows"].as_array().unwrap_or(&empty);
+    let sum = |pointer: &str| {
+        windows
+            .iter()
+            .filter_map(|w| w.pointer(pointer)?.as_u64())
+            .sum()
+    };
+    [
+        sum("/received/events"),
+        sum("/accounted/stored"),
+        sum("/accounted/duplicate"),
+        sum("/accounted/conflict"),
+        sum("/accounted/rejected"),
+    ]
+}

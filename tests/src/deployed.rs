@@ -1,0 +1,197 @@
+//! The deployed stack: HTTP to its API, the SDK to its stores.
+//!
+//! Where it lies comes from the environment that `make test` sets: `VERNIER_API`,
+//! `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET` and the ordinary AWS variables.
+
+use crate::world::{Answer, Call, Member, World};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::aws::{self, KinesisStream, Table};
+use vernier_ledger::ports::{Administration, FrameStream, NewRecord};
+use vernier_ledger::time::Millis;
+use vernier_validation::{Mode, Profile};
+
+/// A stack that somebody else started.
+#[derive(Debug)]
+pub struct DeployedWorld {
+    api: String,
+    table: Table,
+    stream: KinesisStream,
+    bucket: String,
+    s3: aws_sdk_s3::Client,
+    agent: ureq::Agent,
+}
+
+/// A variable of the environment that `make emulator` sets.
+///
+/// # Panics
+/// When it is not set.
+#[must_use]
+pub fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: the emulator tier runs on a deployed stack, see `make emulator`")
+    })
+}
+
+fn now() -> Millis {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl DeployedWorld {
+    /// The stack that the environment names.
+    pub async fn from_env() -> Self {
+        let config = aws::config().await;
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(true)
+            .build();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Self {
+            api: variable("VERNIER_API").trim_end_matches('/').to_owned(),
+            table: Table::new(&config, variable("VERNIER_TABLE")),
+            stream: KinesisStream::new(&config, variable("VERNIER_STREAM")),
+            bucket: variable("VERNIER_BUCKET"),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            agent: agent.into(),
+        }
+    }
+
+    fn url(&self, call: &Call) -> String {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let path = match &call.id {
+            Some(id) => call.route.replace("{id}", &encode(id)),
+            None => call.route.to_owned(),
+        };
+        let pairs: Vec<String> = call
+            .query
+            .iter()
+            .map(|(n, v)| format!("{}={}", encode(n), encode(v)))
+            .collect();
+        let query = if pairs.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", pairs.join("&"))
+        };
+        format!("{}{path}{query}", self.api)
+    }
+}
+
+fn send(agent: &ureq::Agent, url: &str, call: &Call) -> Result<Answer, ureq::Error> {
+    let mut request = ureq::http::Request::builder().method(call.method).uri(url);
+    for (name, value) in &call.headers {
+        request = request.header(name, value);
+    }
+    let mut response = match call.method {
+        "GET" => agent.run(request.body(())?)?,
+        _ => agent.run(request.body(&call.body[..])?)?,
+    };
+    let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    Ok(Answer {
+        status: response.status().as_u16(),
+        headers: response
+            .headers()
+            .iter()
+            .map(|(n, v)| (n.as_str().to_owned(), text(v)))
+            .collect::<BTreeMap<_, _>>(),
+        body: response
+            .body_mut()
+            .with_config()
+            .limit(16 * 1024 * 1024)
+            .read_to_vec()?,
+    })
+}
+
+impl World for DeployedWorld {
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
+        let id = format!("t-{}", uuid::Uuid::new_v4().simple());
+        let tenant = Tenant {
+            id: id.parse().expect("a tenant's name"),
+            mode,
+            profile,
+            lanes: 2,
+            created_at: now(),
+        };
+        assert_eq!(self.table.create_tenant(&tenant).await, Ok(true));
+        self.token(&id, &Scope::ALL).await
+    }
+
+    async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member {
+        let token = NewToken::generate();
+        let info = TokenInfo {
+            token_id: token.token_id.clone(),
+            tenant: tenant.parse().expect("a tenant's name"),
+            sensor: "https://school.example/sensors/1".to_owned(),
+            scopes: scopes.to_vec(),
+            label: None,
+            created_at: now(),
+            revoked_at: None,
+        };
+        self.table
+            .put_token(&token.sha256, &info)
+            .await
+            .expect("a new token");
+        Member {
+            tenant: tenant.to_owned(),
+            token_id: token.token_id,
+            secret: token.secret,
+        }
+    }
+
+    async fn revoke(&self, member: &Member) {
+        let tenant = member.tenant.parse().expect("a tenant's name");
+        let revoked = self
+            .table
+            .revoke_token(&tenant, &member.token_id, now())
+            .await;
+        assert!(revoked.is_ok_and(|at| at.is_some()));
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let (agent, url) = (self.agent.clone(), self.url(&call));
+        let answer = tokio::task::spawn_blocking(move || send(&agent, &url, &call)).await;
+        answer.expect("the thread ends").expect("the API answers")
+    }
+
+    async fn put_record(&self, partition_key: &str, data: &[u8]) {
+        let record = NewRecord {
+            partition_key: partition_key.to_owned(),
+            data: data.to_vec(),
+        };
+        for answer in self.stream.append(&[record]).await {
+            answer.expect("the stream takes it");
+        }
+    }
+
+    async fn keys(&self, prefix: &str) -> Vec<String> {
+        let mut pages = self
+            .s3
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.expect("the bucket lists");
+            keys.extend(
+                page.contents()
+                    .iter()
+                    .filter_map(|o| o.key().map(str::to_owned)),
+            );
+        }
+        keys
+    }
+
+    async fn turn(&self) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

@@ -1,0 +1,42 @@
+//! The trigger files in events/: inputs of tests and of `sam local invoke`.
+
+use std::path::{Path, PathBuf};
+
+/// The token that the files carry.
+pub const FILES_TOKEN: &str = "vrn_test_events_token";
+
+/// A function's files, in order.
+///
+/// # Panics
+/// When the function has no folder.
+#[must_use]
+pub fn files_of(function: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../events")
+        .join(function);
+    let entries = std::fs::read_dir(&folder).expect("the function has its events");
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    files.sort();
+    files
+}
+
+/// A file's name without its ending.
+#[must_use]
+pub fn name_of(file: &Path) -> String {
+    file.file_stem()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// What a file's name promises of the answer.
+#[must_use]
+pub fn expected_status(name: &str) -> u16 {
+    match name {
+        "no_token" | "unknown_token" => 401,
+        "not_json" | "empty_body" => 400,
+        "wrong_content_type" => 415,
+        "unknown_version" => 422,
+        "receipt_unknown" | "event_by_id" => 404,
+        _ => 200,
+    }
+}

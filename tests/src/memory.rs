@@ -1,0 +1,344 @@
+//! The handlers over the fakes, with a trigger that delivers everything in order.
+
+use crate::world::{Answer, Call, Member, World};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::encodings::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lambda_runtime::{Context as Invocation, LambdaEvent};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_ledger::access::{Authenticator, NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::ports::{Administration, FrameStream, NewRecord};
+use vernier_ledger::time::Millis;
+use vernier_validation::{Mode, Profile};
+
+/// Contexts of the four functions over one set of fakes.
+#[derive(Debug)]
+pub struct MemoryWorld {
+    /// Shared by all fakes.
+    pub faults: Faults,
+    /// The stream.
+    pub stream: MemoryStream,
+    /// The table.
+    pub table: MemoryTable,
+    /// The bucket.
+    pub bucket: MemoryBucket,
+    /// The audit topic.
+    pub topic: MemoryTopic,
+    input: vernier_input::context::Context<MemoryStream, MemoryTable, MemoryBucket>,
+    streaming: vernier_stream::context::Context<MemoryTable, MemoryBucket>,
+    output: vernier_output::context::Context<MemoryTable, MemoryBucket>,
+    reconcile: vernier_reconcile::context::Context<MemoryTable, MemoryBucket, MemoryTopic>,
+    delivered: Mutex<BTreeMap<Shard, Sequence>>,
+}
+
+impl Default for MemoryWorld {
+    fn default() -> Self {
+        Self::new(2)
+    }
+}
+
+impl MemoryWorld {
+    /// With so many shards.
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        let faults = Faults::default();
+        let stream = MemoryStream::new(shards, faults.clone());
+        let table = MemoryTable::new(faults.clone());
+        let bucket = MemoryBucket::new(faults.clone());
+        let topic = MemoryTopic::default();
+        let ttl = Duration::from_millis(50);
+        Self {
+            input: vernier_input::context::Context {
+                ports: vernier_input::Ports {
+                    stream: stream.clone(),
+                    receipts: table.clone(),
+                    objects: bucket.clone(),
+                },
+                authenticator: Authenticator::new(table.clone(), ttl),
+                settings: vernier_input::Settings { receipt_days: 90 },
+            },
+            streaming: vernier_stream::context::Context {
+                ports: vernier_stream::Ports {
+                    table: table.clone(),
+                    objects: bucket.clone(),
+                },
+                settings: vernier_stream::Settings { receipt_days: 90 },
+            },
+            output: vernier_output::context::Context {
+                ports: vernier_output::Ports {
+                    table: table.clone(),
+                    objects: bucket.clone(),
+                },
+                authenticator: Authenticator::new(table.clone(), ttl),
+            },
+            reconcile: vernier_reconcile::context::Context {
+                ports: vernier_reconcile::Ports {
+                    table: table.clone(),
+                    objects: bucket.clone(),
+                    notices: topic.clone(),
+                },
+                authenticator: Authenticator::new(table.clone(), ttl),
+                settings: vernier_reconcile::Settings {
+                    window_minutes: 1,
+                    grace_seconds: 0,
+                },
+            },
+            faults,
+            stream,
+            table,
+            bucket,
+            topic,
+            delivered: Mutex::default(),
+        }
+    }
+
+    /// Runs the function behind a route on a trigger event, as `sam local invoke` would.
+    ///
+    /// # Errors
+    /// What the function answers the runtime with.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, String> {
+        let shown = |e: lambda_runtime::Error| e.to_string();
+        match function {
+            "input" => {
+                let event = LambdaEvent::new(typed(event)?, invocation());
+                let answer = vernier_input::handler::handle(&self.input, event)
+                    .await
+                    .map_err(shown)?;
+                serde_json::to_value(answer).map_err(|e| e.to_string())
+            }
+            "output" => {
+                let event = LambdaEvent::new(typed(event)?, invocation());
+                let answer = vernier_output::handler::handle(&self.output, event)
+                    .await
+                    .map_err(shown)?;
+                serde_json::to_value(answer).map_err(|e| e.to_string())
+            }
+            "stream" => {
+                let event = LambdaEvent::new(typed(event)?, invocation());
+                vernier_stream::handler::handle(&self.streaming, event)
+                    .await
+                    .map_err(shown)?;
+                Ok(Value::Null)
+            }
+            "reconcile" => {
+                let event = LambdaEvent::new(event, invocation());
+                vernier_reconcile::handler::handle(&self.reconcile, event)
+                    .await
+                    .map_err(shown)
+            }
+            other => Err(format!("no function {other}")),
+        }
+    }
+
+    /// Delivers what is new on every shard, a batch each; a failed batch is left for the next
+    /// call, as the trigger would.
+    ///
+    /// # Errors
+    /// The first failed batch's answer; the others are delivered all the same.
+    pub async fn deliver(&self) -> Result<(), String> {
+        let mut failed = None;
+        for (shard, records) in self.stream.records() {
+            let after = lock(&self.delivered).get(&shard).cloned();
+            let new: Vec<_> = records
+                .into_iter()
+                .filter(|(s, _)| after.as_ref().is_none_or(|a| s > a))
+                .collect();
+            let Some((last, _)) = new.last() else {
+                continue;
+            };
+            let last = last.clone();
+            match self.invoke("stream", trigger_event(&shard, &new)).await {
+                Ok(_) => {
+                    lock(&self.delivered).insert(shard, last);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn typed<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, String> {
+    serde_json::from_value(event).map_err(|e| e.to_string())
+}
+
+/// The invocation's context: 20 seconds to the deadline.
+fn invocation() -> Invocation {
+    let mut context = Invocation::default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    context.deadline =
+        u64::try_from((now + Duration::from_secs(20)).as_millis()).unwrap_or(u64::MAX);
+    context
+}
+
+/// A Kinesis trigger event of one shard.
+#[must_use]
+pub fn trigger_event(shard: &Shard, records: &[(Sequence, NewRecord)]) -> Value {
+    let record = |(sequence, record): &(Sequence, NewRecord)| {
+        json!({
+            "eventID": format!("{}:{sequence}", shard.id),
+            "eventName": "aws:kinesis:record",
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "awsRegion": "us-east-1",
+            "eventSourceARN": format!("arn:aws:kinesis:us-east-1:000000000000:stream/{}", shard.stream),
+            "kinesis": {
+                "approximateArrivalTimestamp": 1_700_000_000.0,
+                "data": STANDARD.encode(&record.data),
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": record.partition_key,
+                "sequenceNumber": sequence.as_str(),
+            }
+        })
+    };
+    json!({ "Records": records.iter().map(record).collect::<Vec<_>>() })
+}
+
+/// The proxy request that API Gateway would make of a call.
+#[must_use]
+pub fn proxy_event(call: &Call) -> Value {
+    let several: BTreeMap<&str, Vec<&str>> =
+        call.query
+            .iter()
+            .fold(BTreeMap::new(), |mut all, (name, value)| {
+                all.entry(name).or_default().push(value);
+                all
+            });
+    let single: BTreeMap<&str, &str> = call
+        .query
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .collect();
+    let path = match &call.id {
+        Some(id) => call.route.replace("{id}", id),
+        None => call.route.to_owned(),
+    };
+    json!({
+        "resource": call.route,
+        "path": path,
+        "httpMethod": call.method,
+        "headers": call.headers,
+        "multiValueHeaders": call.headers.iter().map(|(n, v)| (n, vec![v])).collect::<BTreeMap<_, _>>(),
+        "queryStringParameters": single,
+        "multiValueQueryStringParameters": several,
+        "pathParameters": call.id.iter().map(|id| ("id", id)).collect::<BTreeMap<_, _>>(),
+        "requestContext": { "stage": "v1", "resourcePath": call.route, "httpMethod": call.method },
+        "body": STANDARD.encode(&call.body),
+        "isBase64Encoded": true,
+    })
+}
+
+fn answer_of(response: &ApiGatewayProxyResponse) -> Answer {
+    let body = match &response.body {
+        Some(Body::Text(text)) => text.clone().into_bytes(),
+        Some(Body::Binary(bytes)) => bytes.clone(),
+        _ => Vec::new(),
+    };
+    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    Answer {
+        status: u16::try_from(response.status_code).unwrap_or(0),
+        headers: response
+            .headers
+            .iter()
+            .map(|(n, v)| (n.as_str().to_owned(), text(v)))
+            .collect(),
+        body,
+    }
+}
+
+impl World for MemoryWorld {
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
+        let tenant = Tenant {
+            id: format!("t-{}", uuid::Uuid::new_v4().simple())
+                .parse()
+                .expect("a tenant's name"),
+            mode,
+            profile,
+            lanes: 2,
+            created_at: Millis(0),
+        };
+        assert_eq!(self.table.create_tenant(&tenant).await, Ok(true));
+        self.token(tenant.id.as_str(), &Scope::ALL).await
+    }
+
+    async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member {
+        let token = NewToken::generate();
+        let info = TokenInfo {
+            token_id: token.token_id.clone(),
+            tenant: tenant.parse().expect("a tenant's name"),
+            sensor: "https://school.example/sensors/1".to_owned(),
+            scopes: scopes.to_vec(),
+            label: None,
+            created_at: Millis(0),
+            revoked_at: None,
+        };
+        self.table
+            .put_token(&token.sha256, &info)
+            .await
+            .expect("a new token");
+        Member {
+            tenant: tenant.to_owned(),
+            token_id: token.token_id,
+            secret: token.secret,
+        }
+    }
+
+    async fn revoke(&self, member: &Member) {
+        let tenant = member.tenant.parse().expect("a tenant's name");
+        let revoked = self
+            .table
+            .revoke_token(&tenant, &member.token_id, Millis(1))
+            .await;
+        assert_eq!(revoked, Ok(Some(Millis(1))));
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let function = match call.route {
+            "/caliper" => "input",
+            "/windows" => "reconcile",
+            _ => "output",
+        };
+        // Through JSON both ways, as between the gateway and the function.
+        let event: ApiGatewayProxyRequest =
+            serde_json::from_value(proxy_event(&call)).expect("a proxy request");
+        let event = serde_json::to_value(event).expect("serialises");
+        let answer = self.invoke(function, event).await.expect("handlers answer");
+        answer_of(&serde_json::from_value(answer).expect("a proxy response"))
+    }
+
+    async fn put_record(&self, partition_key: &str, data: &[u8]) {
+        let record = NewRecord {
+            partition_key: partition_key.to_owned(),
+            data: data.to_vec(),
+        };
+        for answer in self.stream.append(&[record]).await {
+            answer.expect("the stream takes it");
+        }
+    }
+
+    async fn keys(&self, prefix: &str) -> Vec<String> {
+        self.bucket.keys(prefix)
+    }
+
+    async fn turn(&self) {
+        // A failed batch stays for the next turn.
+        let _ = self.deliver().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,173 @@
+//! What a test body needs of the system under test.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use vernier_ledger::access::Scope;
+use vernier_validation::{Mode, Profile};
+
+/// One HTTP request.
+#[derive(Debug, Clone, Default)]
+pub struct Call {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The route as the API names it, such as `/events/{id}`.
+    pub route: &'static str,
+    /// The value of `{id}`, not encoded.
+    pub id: Option<String>,
+    /// Query parameters, not encoded.
+    pub query: Vec<(String, String)>,
+    /// Headers by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Call {
+    /// A GET of a route.
+    #[must_use]
+    pub fn get(route: &'static str) -> Self {
+        Self {
+            method: "GET",
+            route,
+            ..Self::default()
+        }
+    }
+
+    /// A POST of an envelope.
+    #[must_use]
+    pub fn post(body: impl Into<Vec<u8>>) -> Self {
+        let call = Self {
+            method: "POST",
+            route: "/caliper",
+            body: body.into(),
+            ..Self::default()
+        };
+        call.header("content-type", "application/json")
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Without a header.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn token(self, secret: &str) -> Self {
+        self.header("authorization", &format!("Bearer {secret}"))
+    }
+
+    /// With the path's id.
+    #[must_use]
+    pub fn id(mut self, id: &str) -> Self {
+        self.id = Some(id.to_owned());
+        self
+    }
+
+    /// With a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// One HTTP answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Headers by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON; null when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    /// A header's text; empty when there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// A tenant's token.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The tenant.
+    pub tenant: String,
+    /// The token's public name.
+    pub token_id: String,
+    /// The token.
+    pub secret: String,
+}
+
+/// The system under test, for one test alone: other tests use other tenants of it.
+#[allow(async_fn_in_trait)] // tests call it generically on one thread
+pub trait World {
+    /// How long it may take until something committed is seen, or a token stops.
+    const PATIENCE: Duration;
+
+    /// A new tenant with a token of all scopes.
+    async fn tenant(&self, mode: Mode, profile: Profile) -> Member;
+
+    /// Another token of a tenant.
+    async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member;
+
+    /// Revokes a token.
+    async fn revoke(&self, member: &Member);
+
+    /// One request.
+    async fn call(&self, call: Call) -> Answer;
+
+    /// Puts a record on the stream past the input function.
+    async fn put_record(&self, partition_key: &str, data: &[u8]);
+
+    /// Keys of the bucket that begin so.
+    async fn keys(&self, prefix: &str) -> Vec<String>;
+
+    /// Lets the stream function take what is there; on a deployed stack, waits a moment.
+    async fn turn(&self);
+}
+
+/// Asks until the answer satisfies, as long as the world's patience.
+///
+/// # Panics
+/// With the last answer when it never does.
+pub async fn eventually<W: World>(
+    world: &W,
+    call: Call,
+    satisfied: impl Fn(&Answer) -> bool,
+) -> Answer {
+    let deadline = std::time::Instant::now() + W::PATIENCE;
+    loop {
+        world.turn().await;
+        let answer = world.call(call.clone()).await;
+        if satisfied(&answer) {
+            return answer;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "still {} {} after {:?}: {}",
+            call.method,
+            call.route,
+            W::PATIENCE,
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+}

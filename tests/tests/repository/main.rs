@@ -1,0 +1,17 @@
+//! The repository's own rules: what prose would forget, a test remembers.
+//!
+//! Each rule is one test, and says for each violation the file, the line and the rule. A rule
+//! that looks for something also has a test that it finds it.
+
+mod boundaries;
+mod dependencies;
+mod documents;
+mod frame_page;
+mod functions;
+mod golden;
+mod invariants;
+mod rust;
+mod sizes;
+mod tree;
+mod unfinished;
+mod words;
