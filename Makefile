@@ -8,7 +8,7 @@ CONFIG_ENV = $(if $(filter dev,$(ENV)),default,$(ENV))
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator artifacts sam-local bench fmt clean
+.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator artifacts sam-local bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -33,6 +33,7 @@ help:
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what validating an event costs, against parsing alone"
+	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
 	@echo "    make clean             remove what was built (not .venv)"
 	@echo
@@ -82,6 +83,10 @@ sam-local: setup
 
 bench:
 	cargo bench --package vernier-validation
+
+SECONDS_MAX = $(or $(SECONDS),60)
+fuzz:
+	VERNIER_FUZZ_SECONDS=$(SECONDS_MAX) cargo test -p vernier-validation --release --test fuzz -- --ignored --nocapture
 
 fmt:
 	cargo fmt --all

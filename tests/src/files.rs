@@ -36,7 +36,7 @@ pub fn expected_status(name: &str) -> u16 {
         "not_json" | "empty_body" => 400,
         "wrong_content_type" => 415,
         "unknown_version" => 422,
-        "receipt_unknown" | "event_by_id" => 404,
+        "receipt_unknown" | "event_unknown" => 404,
         _ => 200,
     }
 }

@@ -47,7 +47,7 @@ pub struct EventQuery {
     pub from: Millis,
     /// First instant after it.
     pub to: Millis,
-    /// Equality filters by column, in the order of [`FILTERS`].
+    /// Equality filters by column, each given once.
     pub filters: Vec<(String, String)>,
     /// Only events that ended so; all when none.
     pub disposition: Option<Disposition>,

@@ -1,6 +1,6 @@
 //! Frames: what travels on Kinesis. The format's page is docs/frame.md.
 //!
-//! A frame is text: a header line, then one [line](crate::line) per event. It is compressed with
+//! A frame is text: a header line, then one [`line`](mod@crate::line) per event. It is compressed with
 //! zstd, or left as it is where that is smaller; the first bytes tell (zstd's magic number, or
 //! `{`). `zstd -dc` reads the one, any editor the other.
 
