@@ -3,14 +3,13 @@
 //! Where it lies comes from the environment that `make test` sets: `VERNIER_API`,
 //! `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET` and the ordinary AWS variables.
 
-use crate::world::{Answer, Call, Member, World};
+use crate::world::{self, Answer, Call, Member, World};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::access::Scope;
 use vernier_ledger::aws::{self, KinesisStream, Table};
-use vernier_ledger::ports::{Administration, FrameStream, NewRecord};
-use vernier_ledger::time::Millis;
+use vernier_ledger::ports::{FrameStream, NewRecord};
 use vernier_validation::{Mode, Profile};
 
 /// A stack that somebody else started.
@@ -33,13 +32,6 @@ pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
         panic!("{name} is not set: the emulator tier runs on a deployed stack, see `make emulator`")
     })
-}
-
-fn now() -> Millis {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl DeployedWorld {
@@ -112,47 +104,16 @@ impl World for DeployedWorld {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
-        let id = format!("t-{}", uuid::Uuid::new_v4().simple());
-        let tenant = Tenant {
-            id: id.parse().expect("a tenant's name"),
-            mode,
-            profile,
-            lanes: 2,
-            created_at: now(),
-        };
-        assert_eq!(self.table.create_tenant(&tenant).await, Ok(true));
-        self.token(&id, &Scope::ALL).await
+        let tenant = world::create_tenant(&self.table, mode, profile).await;
+        self.token(&tenant, &Scope::ALL).await
     }
 
     async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member {
-        let token = NewToken::generate();
-        let info = TokenInfo {
-            token_id: token.token_id.clone(),
-            tenant: tenant.parse().expect("a tenant's name"),
-            sensor: "https://school.example/sensors/1".to_owned(),
-            scopes: scopes.to_vec(),
-            label: None,
-            created_at: now(),
-            revoked_at: None,
-        };
-        self.table
-            .put_token(&token.sha256, &info)
-            .await
-            .expect("a new token");
-        Member {
-            tenant: tenant.to_owned(),
-            token_id: token.token_id,
-            secret: token.secret,
-        }
+        world::issue_token(&self.table, tenant, scopes).await
     }
 
     async fn revoke(&self, member: &Member) {
-        let tenant = member.tenant.parse().expect("a tenant's name");
-        let revoked = self
-            .table
-            .revoke_token(&tenant, &member.token_id, now())
-            .await;
-        assert!(revoked.is_ok_and(|at| at.is_some()));
+        world::revoke_token(&self.table, member).await;
     }
 
     async fn call(&self, call: Call) -> Answer {

@@ -1,6 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-use crate::world::{Answer, Call, Member, World};
+use crate::world::{self, Answer, Call, Member, World};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
@@ -11,10 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
-use vernier_ledger::access::{Authenticator, NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::access::{Authenticator, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
-use vernier_ledger::ports::{Administration, FrameStream, NewRecord};
-use vernier_ledger::time::Millis;
+use vernier_ledger::ports::{FrameStream, NewRecord};
 use vernier_validation::{Mode, Profile};
 
 /// Contexts of the four functions over one set of fakes.
@@ -264,48 +263,16 @@ impl World for MemoryWorld {
     const PATIENCE: Duration = Duration::from_secs(5);
 
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
-        let tenant = Tenant {
-            id: format!("t-{}", uuid::Uuid::new_v4().simple())
-                .parse()
-                .expect("a tenant's name"),
-            mode,
-            profile,
-            lanes: 2,
-            created_at: Millis(0),
-        };
-        assert_eq!(self.table.create_tenant(&tenant).await, Ok(true));
-        self.token(tenant.id.as_str(), &Scope::ALL).await
+        let tenant = world::create_tenant(&self.table, mode, profile).await;
+        self.token(&tenant, &Scope::ALL).await
     }
 
     async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member {
-        let token = NewToken::generate();
-        let info = TokenInfo {
-            token_id: token.token_id.clone(),
-            tenant: tenant.parse().expect("a tenant's name"),
-            sensor: "https://school.example/sensors/1".to_owned(),
-            scopes: scopes.to_vec(),
-            label: None,
-            created_at: Millis(0),
-            revoked_at: None,
-        };
-        self.table
-            .put_token(&token.sha256, &info)
-            .await
-            .expect("a new token");
-        Member {
-            tenant: tenant.to_owned(),
-            token_id: token.token_id,
-            secret: token.secret,
-        }
+        world::issue_token(&self.table, tenant, scopes).await
     }
 
     async fn revoke(&self, member: &Member) {
-        let tenant = member.tenant.parse().expect("a tenant's name");
-        let revoked = self
-            .table
-            .revoke_token(&tenant, &member.token_id, Millis(1))
-            .await;
-        assert_eq!(revoked, Ok(Some(Millis(1))));
+        world::revoke_token(&self.table, member).await;
     }
 
     async fn call(&self, call: Call) -> Answer {

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use vernier_ledger::access::Scope;
+use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::clock;
+use vernier_ledger::ports::Administration;
 use vernier_validation::{Mode, Profile};
 
 /// One HTTP request.
@@ -143,6 +145,61 @@ pub trait World {
 
     /// Lets the stream function take what is there; on a deployed stack, waits a moment.
     async fn turn(&self);
+}
+
+/// Creates a tenant in a table.
+///
+/// # Panics
+/// When the table refuses.
+pub async fn create_tenant(table: &impl Administration, mode: Mode, profile: Profile) -> String {
+    let id = format!("t-{}", uuid::Uuid::new_v4().simple());
+    let tenant = Tenant {
+        id: id.parse().expect("a tenant's name"),
+        mode,
+        profile,
+        lanes: 2,
+        created_at: clock::now(),
+    };
+    assert_eq!(table.create_tenant(&tenant).await, Ok(true));
+    id
+}
+
+/// Issues a token of a tenant in a table.
+///
+/// # Panics
+/// When the table refuses.
+pub async fn issue_token(table: &impl Administration, tenant: &str, scopes: &[Scope]) -> Member {
+    let token = NewToken::generate();
+    let info = TokenInfo {
+        token_id: token.token_id.clone(),
+        tenant: tenant.parse().expect("a tenant's name"),
+        sensor: "https://school.example/sensors/1".to_owned(),
+        scopes: scopes.to_vec(),
+        label: None,
+        created_at: clock::now(),
+        revoked_at: None,
+    };
+    table
+        .put_token(&token.sha256, &info)
+        .await
+        .expect("a new token");
+    Member {
+        tenant: tenant.to_owned(),
+        token_id: token.token_id,
+        secret: token.secret,
+    }
+}
+
+/// Revokes a token in a table.
+///
+/// # Panics
+/// When the table refuses or has no such token.
+pub async fn revoke_token(table: &impl Administration, member: &Member) {
+    let tenant = member.tenant.parse().expect("a tenant's name");
+    let revoked = table
+        .revoke_token(&tenant, &member.token_id, clock::now())
+        .await;
+    assert!(revoked.is_ok_and(|at| at.is_some()));
 }
 
 /// Asks until the answer satisfies, as long as the world's patience.

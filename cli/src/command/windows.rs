@@ -75,6 +75,13 @@ fn count(window: &Value, pointer: &str) -> u64 {
 }
 
 fn accounted(window: &Value) -> u64 {
+    // The service leaves single dispositions out where they are too many to count in one answer.
+    if window
+        .pointer("/accounted/stored")
+        .is_some_and(Value::is_null)
+    {
+        return count(window, "/accounted/events");
+    }
     ["stored", "duplicate", "conflict", "rejected"]
         .iter()
         .map(|name| count(window, &format!("/accounted/{name}")))
@@ -133,7 +140,10 @@ fn row(window: &Value) -> Vec<String> {
             .unwrap_or("-")
             .to_owned()
     };
-    let number = |pointer: &str| output::thousands(count(window, pointer));
+    let number = |pointer: &str| match window.pointer(pointer) {
+        Some(Value::Null) => "?".to_owned(),
+        _ => output::thousands(count(window, pointer)),
+    };
     let missing: Vec<&Value> = window
         .get("missing")
         .and_then(Value::as_array)

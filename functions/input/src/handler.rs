@@ -7,8 +7,9 @@ use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use vernier_ledger::access::{Identity, Scope};
+use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts};
@@ -38,10 +39,7 @@ pub async fn handle<S: FrameStream, T: Receipts + Directory, O: Objects>(
     context: &Context<S, T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let now = clock::now();
     let budget = event
         .context
         .deadline()

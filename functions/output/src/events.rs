@@ -92,7 +92,7 @@ pub struct EventsPage {
     pub provisional: bool,
 }
 
-/// The live blocks of a range with what may come first before them.
+/// The live blocks of a range with what may come first before them, where that is not too much.
 async fn blocks_for<T: Commits, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
@@ -109,8 +109,8 @@ async fn blocks_for<T: Commits, O: Objects>(
         .filter_map(|r| r.block(tenant))
         .map(|b| b.received_through)
         .max();
-    let blocks = live::blocks_of(&records, tenant, since, to);
-    Ok((live::fetch(&ports.objects, blocks).await?, newest))
+    let choices = [since, from].map(|from| live::blocks_of(&records, tenant, from, to));
+    Ok((live::fetch_widest(&ports.objects, choices).await?, newest))
 }
 
 /// One page of a query, from the cursor's place on.

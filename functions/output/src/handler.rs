@@ -7,8 +7,8 @@ use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::json;
-use std::time::{SystemTime, UNIX_EPOCH};
 use vernier_ledger::access::{Identity, Scope};
+use vernier_ledger::clock;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{Commits, Directory, Objects, Receipts};
 use vernier_ledger::time::Millis;
@@ -22,10 +22,7 @@ pub async fn handle<T: Receipts + Commits + Directory, O: Objects>(
     context: &Context<T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let now = clock::now();
     let answer = route(context, Request(&event.payload), now).await;
     Ok(answer.unwrap_or_else(|document| vernier_web::problem(&document)))
 }
@@ -84,10 +81,7 @@ async fn get_receipt<T: Receipts + Commits + Directory, O: Objects>(
     let id: ReceiptId = text
         .parse()
         .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
-    match receipts::view(&context.ports, &identity.tenant.id, (id, first_index), now)
-        .await
-        .map_err(too_much)?
-    {
+    match receipts::view(&context.ports, &identity.tenant.id, (id, first_index), now).await? {
         Some(view) => Ok(vernier_web::json(200, &[], &view)),
         None => Err(ProblemDocument::new(
             ProblemType::NotFound,
@@ -104,10 +98,7 @@ async fn get_event<T: Receipts + Commits + Directory, O: Objects>(
 ) -> Answer {
     request.only_query(&[])?;
     let id = request.path("id").unwrap_or_default();
-    match events::by_id(&context.ports, &identity.tenant.id, &id, now)
-        .await
-        .map_err(too_much)?
-    {
+    match events::by_id(&context.ports, &identity.tenant.id, &id, now).await? {
         Some(event) => Ok(vernier_web::json(200, &[], &event)),
         None => Err(ProblemDocument::new(
             ProblemType::NotFound,
@@ -136,9 +127,7 @@ async fn list_events<T: Receipts + Commits + Directory, O: Objects>(
         }
     };
     let tenant = &identity.tenant.id;
-    let page = events::page(&context.ports, tenant, &query, after, limit, (now, key))
-        .await
-        .map_err(too_much)?;
+    let page = events::page(&context.ports, tenant, &query, after, limit, (now, key)).await?;
     Ok(vernier_web::json(200, &[], &page))
 }
 
@@ -162,14 +151,4 @@ fn same_query(
         ));
     }
     Ok(())
-}
-
-fn too_much(error: vernier_ledger::live::ReadError) -> ProblemDocument {
-    match error {
-        vernier_ledger::live::ReadError::Port(error) => error.into(),
-        error @ vernier_ledger::live::ReadError::TooMuch { .. } => ProblemDocument::new(
-            ProblemType::ParameterInvalid,
-            format!("{error}: ask for a shorter range"),
-        ),
-    }
 }

@@ -12,6 +12,7 @@ use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
 use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
+use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute};
 
 /// Where an envelope is on its way.
@@ -120,8 +121,17 @@ pub async fn view<T: Receipts + Commits, O: Objects>(
     let complete = receipt.expected_slices().all(|slice| committed(&slice));
     // First occurrences come at or before this receipt's own minute.
     let minute_end = Minute(id.minute().0 + 1).start();
-    let blocks = live::blocks_of(&records, tenant, since, minute_end);
-    let blocks = live::fetch(&ports.objects, blocks).await?;
+    let own = |record: &&SegmentRecord| {
+        let mut claims = receipt.claims.values();
+        claims.any(|c| record.covers(&c.origin.shard, &c.origin.sequence))
+    };
+    let own: Vec<SegmentRecord> = records.iter().filter(own).cloned().collect();
+    let choices = [
+        live::blocks_of(&records, tenant, since, minute_end),
+        live::blocks_of(&records, tenant, id.minute().start(), minute_end),
+        live::blocks_of(&own, tenant, id.minute().start(), minute_end),
+    ];
+    let blocks = live::fetch_widest(&ports.objects, choices).await?;
     let events = events_of(id, &blocks)?;
     Ok(Some(assemble(&receipt, complete, events, first_index)))
 }

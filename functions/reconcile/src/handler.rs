@@ -1,17 +1,15 @@
 //! Routes and status codes of the accounts; the schedule's event.
 
 use crate::context::Context;
-use crate::{accounts, run};
+use crate::{counted_accounts, run};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 use vernier_ledger::access::Scope;
 use vernier_ledger::account::{MissingReceipt, WindowAccount, WindowState};
+use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
-use vernier_ledger::disposition::DispositionCounts;
-use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, Receipts};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -29,10 +27,7 @@ where
     O: Objects,
     N: Notices,
 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now = Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let now = clock::now();
     if event.payload.get("httpMethod").is_some() {
         let request: ApiGatewayProxyRequest = serde_json::from_value(event.payload)?;
         let answer = route(context, Request(&request), now).await;
@@ -63,8 +58,11 @@ struct Received {
 #[derive(Serialize)]
 struct Accounted {
     events: u64,
-    #[serde(flatten)]
-    dispositions: Option<DispositionCounts>,
+    /// Null where the range is too large to count them in one request.
+    stored: Option<u64>,
+    duplicate: Option<u64>,
+    conflict: Option<u64>,
+    rejected: u64,
     digest: Digest,
 }
 
@@ -83,6 +81,7 @@ struct WindowView<'a> {
 impl<'a> From<&'a WindowAccount> for WindowView<'a> {
     fn from(account: &'a WindowAccount) -> Self {
         let (received, stored) = (&account.received, &account.stored_side);
+        let counts = account.dispositions;
         Self {
             start: account.start.rfc3339(),
             end: account.end.rfc3339(),
@@ -96,7 +95,10 @@ impl<'a> From<&'a WindowAccount> for WindowView<'a> {
             },
             accounted: Accounted {
                 events: stored.events,
-                dispositions: account.dispositions,
+                stored: counts.map(|c| c.stored),
+                duplicate: counts.map(|c| c.duplicate),
+                conflict: counts.map(|c| c.conflict),
+                rejected: stored.rejected,
                 digest: stored.digest,
             },
             missing_count: account.missing_count,
@@ -127,21 +129,14 @@ where
         .await?;
     request.only_query(&["from", "to"])?;
     let range = request.live_range(now)?;
-    let drawn_up = accounts(
+    let drawn_up = counted_accounts(
         &context.ports,
         context.settings,
         &identity.tenant,
         range,
         now,
     )
-    .await;
-    let drawn_up = drawn_up.map_err(|error| match error {
-        ReadError::Port(error) => error.into(),
-        error @ ReadError::TooMuch { .. } => ProblemDocument::new(
-            ProblemType::ParameterInvalid,
-            format!("{error}: ask for a shorter range"),
-        ),
-    })?;
+    .await?;
     let windows: Vec<WindowView<'_>> = drawn_up.iter().map(WindowView::from).collect();
     Ok(vernier_web::json(200, &[], &json!({ "windows": windows })))
 }

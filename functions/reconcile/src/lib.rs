@@ -1,6 +1,7 @@
 //! Received against stored, window by window (invariant 3).
 //!
-//! [`accounts`] draws up the accounts of a range for one tenant; [`run`] does it on a schedule
+//! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
+//! dispositions as well; [`run`] draws them up on a schedule
 //! for every tenant's windows that are over, keeps each account, and announces those that do not
 //! add up.
 
@@ -43,45 +44,77 @@ pub struct Ports<T, O, N> {
     pub notices: N,
 }
 
-/// The accounts of all windows that touch `[from, to)`, oldest first.
+/// The accounts of all windows that touch `[from, to)`, oldest first, by counts and digests: no
+/// event is read, so that what it costs does not grow with them.
 ///
 /// # Errors
-/// When the range holds more than one request may read, and the stores'.
-pub async fn accounts<T: Receipts + Commits, O: Objects, N>(
-    ports: &Ports<T, O, N>,
+/// The stores'.
+pub async fn accounts<T: Receipts + Commits>(
+    table: &T,
     settings: Settings,
     tenant: &Tenant,
     (from, to): (Millis, Millis),
     now: Millis,
-) -> Result<Vec<WindowAccount>, ReadError> {
+) -> Result<Vec<WindowAccount>, PortError> {
     let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
     let Some(first) = windows.first() else {
         return Ok(Vec::new());
     };
     // Receipts first: what is committed between the two reads is then seen as stored.
-    let mut receipts = receipts_of(&ports.table, tenant, &windows).await?;
+    let receipts = receipts_of(table, tenant, &windows).await?;
+    let records = live::records_since(table, first.start, now).await?;
+    Ok(balance(settings, tenant, &windows, receipts, &records, now))
+}
+
+/// [`accounts`] with how the events ended, counted by reading them; without that count where the
+/// range holds more than one request may read.
+///
+/// # Errors
+/// The stores'.
+pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    tenant: &Tenant,
+    (from, to): (Millis, Millis),
+    now: Millis,
+) -> Result<Vec<WindowAccount>, PortError> {
+    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
+    let Some(first) = windows.first() else {
+        return Ok(Vec::new());
+    };
+    // Receipts first: what is committed between the two reads is then seen as stored.
+    let receipts = receipts_of(&ports.table, tenant, &windows).await?;
     let since = first.start.plus_seconds(-LOOKBACK_SECONDS);
     let records = live::records_since(&ports.table, since, now).await?;
-    let coverage = Coverage::of(&records);
-    let mut accounts: Vec<WindowAccount> = windows
-        .iter()
-        .map(|window| {
-            let of_window: Vec<Receipt> = window
-                .minutes()
-                .flat_map(|m| receipts.remove(&m).unwrap_or_default())
-                .collect();
-            draw_up(
-                &tenant.id,
-                *window,
-                &of_window,
-                &records,
-                &coverage,
-                (now, settings.grace_seconds),
-            )
-        })
-        .collect();
-    count_dispositions(&ports.objects, &tenant.id, &records, since, &mut accounts).await?;
+    let mut accounts = balance(settings, tenant, &windows, receipts, &records, now);
+    match count_dispositions(&ports.objects, &tenant.id, &records, since, &mut accounts).await {
+        Ok(()) => {}
+        Err(ReadError::Port(error)) => return Err(error),
+        Err(error @ ReadError::TooMuch { .. }) => {
+            tracing::info!(tenant = %tenant.id, %error, "dispositions not counted");
+        }
+    }
     Ok(accounts)
+}
+
+fn balance(
+    settings: Settings,
+    tenant: &Tenant,
+    windows: &[Window],
+    mut receipts: BTreeMap<Minute, Vec<Receipt>>,
+    records: &[SegmentRecord],
+    now: Millis,
+) -> Vec<WindowAccount> {
+    let coverage = Coverage::of(records);
+    let clock = (now, settings.grace_seconds);
+    let account = |window: &Window| {
+        let minutes = window.minutes();
+        let of_window: Vec<Receipt> = minutes
+            .flat_map(|m| receipts.remove(&m).unwrap_or_default())
+            .collect();
+        draw_up(&tenant.id, *window, &of_window, records, &coverage, clock)
+    };
+    windows.iter().map(account).collect()
 }
 
 async fn receipts_of<T: Receipts>(
@@ -130,7 +163,8 @@ async fn count_dispositions<O: Objects>(
         }
         return Ok(());
     }
-    let blocks = live::fetch(objects, live::blocks_of(records, tenant, since, end)).await?;
+    let choices = [since, start].map(|from| live::blocks_of(records, tenant, from, end));
+    let blocks = live::fetch_widest(objects, choices).await?;
     let known = live::dispositions(&blocks)?;
     let mut counts = vec![DispositionCounts::default(); accounts.len()];
     for block in &blocks {

@@ -4,7 +4,6 @@ use crate::{Ports, Settings, accounts};
 use serde_json::json;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
-use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, PortError, Receipts};
 use vernier_ledger::time::{Millis, Window};
 
@@ -60,7 +59,7 @@ async fn run_tenant<T, O, N>(
     tenant: &Tenant,
     now: Millis,
     summary: &mut RunSummary,
-) -> Result<(), ReadError>
+) -> Result<(), PortError>
 where
     T: Receipts + Commits + Accounts,
     O: Objects,
@@ -81,7 +80,7 @@ where
         return Ok(());
     };
     let range = (first.start, last.end);
-    let drawn_up = accounts(ports, settings, tenant, range, now).await?;
+    let drawn_up = accounts(&ports.table, settings, tenant, range, now).await?;
     for (window, before) in open {
         let Some(account) = drawn_up.iter().find(|a| a.window() == window) else {
             continue;

@@ -8,10 +8,10 @@ use crate::{Record, process};
 use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
 use lambda_runtime::{Error, LambdaEvent};
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
+use vernier_ledger::clock::now;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
-use vernier_ledger::time::Millis;
 
 /// Kept back from the function's deadline: a clean failure is retried sooner than a time-out.
 const ANSWER_RESERVE: Duration = Duration::from_secs(1);
@@ -57,13 +57,6 @@ pub async fn handle<T: Receipts + Commits, O: Objects>(
         }
     }
     Ok(())
-}
-
-fn now() -> Millis {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A trigger batch comes from one shard; grouping costs nothing and trusts nothing.

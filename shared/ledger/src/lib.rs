@@ -2,12 +2,13 @@
 //!
 //! Pure domain types first ([`frame`], [`line`](mod@line), [`segment`], [`receipt`], [`digest`],
 //! [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
-//! that names the AWS SDK ([`aws`]). Nothing here reads the clock: times are arguments, so that a
+//! that names the AWS SDK ([`aws`]). Nothing but [`clock`] reads the clock: times are arguments, so that a
 //! simulation can own them.
 
 pub mod access;
 pub mod account;
 pub mod aws;
+pub mod clock;
 pub mod digest;
 pub mod disposition;
 pub mod environment;

@@ -136,6 +136,28 @@ pub async fn fetch<O: Objects>(
         .await
 }
 
+/// Reads the first of several choices of blocks that one request may read: widest first, so that a
+/// busy tenant's lookback shrinks before its request is refused.
+///
+/// # Errors
+/// As [`fetch`]; too much when none of them may be read.
+pub async fn fetch_widest<O: Objects>(
+    objects: &O,
+    choices: impl IntoIterator<Item = Vec<LiveBlock>>,
+) -> Result<Vec<Fetched>, ReadError> {
+    let mut refused = ReadError::TooMuch {
+        blocks: 0,
+        bytes: 0,
+    };
+    for blocks in choices {
+        match fetch(objects, blocks).await {
+            Err(too_much @ ReadError::TooMuch { .. }) => refused = too_much,
+            answer => return answer,
+        }
+    }
+    Err(refused)
+}
+
 /// The first places of all events in the blocks.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use vernier_ledger::access::Denied;
+use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::PortError;
 
 /// Every kind of problem that the API answers with.
@@ -166,6 +167,18 @@ impl From<Denied> for ProblemDocument {
             Denied::Missing | Denied::Unknown | Denied::Revoked(_) => {
                 Self::new(ProblemType::Unauthorized, denied.to_string())
             }
+        }
+    }
+}
+
+impl From<ReadError> for ProblemDocument {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Port(error) => error.into(),
+            ReadError::TooMuch { .. } => Self::new(
+                ProblemType::ParameterInvalid,
+                format!("{error}: ask for a shorter range with 'from' and 'to'"),
+            ),
         }
     }
 }
