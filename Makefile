@@ -3,8 +3,6 @@
 PYTHON ?= python3
 PORT ?=
 ENV ?= dev
-# In samconfig.toml the dev environment is called "default": it is what a bare `sam deploy` gets.
-CONFIG_ENV = $(if $(filter dev,$(ENV)),default,$(ENV))
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
@@ -63,7 +61,7 @@ demo:
 
 deploy: setup
 	@$(PYTHON) scripts/build.py --arch arm64
-	@$(SAM) deploy --config-env $(CONFIG_ENV)
+	@$(SAM) deploy --config-env $(ENV)
 
 test: setup
 	@$(PYTHON) scripts/test.py

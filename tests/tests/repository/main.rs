@@ -6,6 +6,7 @@
 mod boundaries;
 mod dependencies;
 mod documents;
+mod environments;
 mod frame_page;
 mod functions;
 mod golden;
