@@ -56,14 +56,8 @@ pub async fn accounts<T: Receipts + Commits>(
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
-    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
-    let Some(first) = windows.first() else {
-        return Ok(Vec::new());
-    };
-    // Receipts first: what is committed between the two reads is then seen as stored.
-    let receipts = receipts_of(table, tenant, &windows).await?;
-    let records = live::records_since(table, first.start, now).await?;
-    Ok(balance(settings, tenant, &windows, receipts, &records, now))
+    let (accounts, _) = draw_up_range(table, settings, tenant, (from, to), 0, now).await?;
+    Ok(accounts)
 }
 
 /// [`accounts`] with how the events ended, counted by reading them; without that count where the
@@ -78,16 +72,16 @@ pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
-    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
-    let Some(first) = windows.first() else {
-        return Ok(Vec::new());
-    };
-    // Receipts first: what is committed between the two reads is then seen as stored.
-    let receipts = receipts_of(&ports.table, tenant, &windows).await?;
-    let since = first.start.plus_seconds(-LOOKBACK_SECONDS);
-    let records = live::records_since(&ports.table, since, now).await?;
-    let mut accounts = balance(settings, tenant, &windows, receipts, &records, now);
-    match count_dispositions(&ports.objects, &tenant.id, &records, since, &mut accounts).await {
+    let (mut accounts, records) = draw_up_range(
+        &ports.table,
+        settings,
+        tenant,
+        (from, to),
+        LOOKBACK_SECONDS,
+        now,
+    )
+    .await?;
+    match count_dispositions(&ports.objects, &tenant.id, &records, &mut accounts).await {
         Ok(()) => {}
         Err(ReadError::Port(error)) => return Err(error),
         Err(error @ ReadError::TooMuch { .. }) => {
@@ -95,6 +89,27 @@ pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
         }
     }
     Ok(accounts)
+}
+
+/// The accounts of a range, and the segment records since `lookback_seconds` before it.
+async fn draw_up_range<T: Receipts + Commits>(
+    table: &T,
+    settings: Settings,
+    tenant: &Tenant,
+    (from, to): (Millis, Millis),
+    lookback_seconds: i64,
+    now: Millis,
+) -> Result<(Vec<WindowAccount>, Vec<SegmentRecord>), PortError> {
+    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
+    let Some(first) = windows.first() else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    // Receipts first: what is committed between the two reads is then seen as stored.
+    let receipts = receipts_of(table, tenant, &windows).await?;
+    let since = first.start.plus_seconds(-lookback_seconds);
+    let records = live::records_since(table, since, now).await?;
+    let accounts = balance(settings, tenant, &windows, receipts, &records, now);
+    Ok((accounts, records))
 }
 
 fn balance(
@@ -150,13 +165,13 @@ async fn count_dispositions<O: Objects>(
     objects: &O,
     tenant: &TenantId,
     records: &[SegmentRecord],
-    since: Millis,
     accounts: &mut [WindowAccount],
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (accounts.first(), accounts.last()) else {
         return Ok(());
     };
     let (start, end) = (first.start, last.end);
+    let since = start.plus_seconds(-LOOKBACK_SECONDS);
     if accounts.iter().all(|a| a.stored_side.events == 0) {
         for account in accounts {
             account.dispositions = Some(DispositionCounts::default());
