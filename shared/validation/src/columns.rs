@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::{
     check::{Checker, id, own_id, string},
     names::UNKNOWN,
+    result::ResultColumns,
     rules::{Version, keys},
     scan::NodeKind,
     time,
@@ -57,10 +58,12 @@ pub struct Columns<'a> {
     pub event_time: Option<i64>,
     /// The generated (or, in 1.0, the object's) score.
     pub score: Option<Score>,
+    /// What an accepted event says of a learner's attempt at an assignment.
+    pub result: Option<Box<ResultColumns<'a>>>,
 }
 
 /// A number, or a string that holds one.
-fn number(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<f64> {
+pub(crate) fn number(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<f64> {
     let node = &checker.nodes[at?];
     if !matches!(node.kind, NodeKind::Number | NodeKind::String) {
         return None;
@@ -69,6 +72,17 @@ fn number(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<f64> {
         .parse()
         .ok()?;
     number.is_finite().then_some(number)
+}
+
+/// The entity that holds the score: the generated one, or (Open edX) its `score`.
+pub(crate) fn score_of(checker: &Checker<'_, '_>, generated: usize) -> usize {
+    if score(checker, generated).is_some() {
+        return generated;
+    }
+    checker
+        .free_member(generated, "score")
+        .filter(|at| checker.nodes[*at].kind == NodeKind::Object)
+        .unwrap_or(generated)
 }
 
 fn score(checker: &Checker<'_, '_>, generated: usize) -> Option<Score> {
@@ -145,9 +159,8 @@ pub(crate) fn columns<'a>(checker: &Checker<'a, '_>, version: Version, kind: Kin
     columns.event_time = text_of(keys::EVENT_TIME)
         .and_then(|t| time::date_time(t.as_bytes()))
         .map(|t| t.millis);
-    columns.score = checker.member(0, keys::GENERATED).and_then(|generated| {
-        score(checker, generated)
-            .or_else(|| score(checker, checker.free_member(generated, "score")?))
-    });
+    columns.score = checker
+        .member(0, keys::GENERATED)
+        .and_then(|generated| score(checker, score_of(checker, generated)));
     columns
 }

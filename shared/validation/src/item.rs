@@ -9,6 +9,7 @@ use crate::{
     policy::{Mode, Policy},
     problem::{Problem, Verdict},
     report::{found, pointer},
+    result::result,
     rules::{Class, Condition, TypeSet, Version, has_term, keys},
     scan::{NodeKind, Tape, key_of},
     text,
@@ -39,10 +40,16 @@ pub(crate) fn judge<'a>(
     }
     let judged = object(&mut checker, tape, envelope, policy);
     let mut columns = columns(&checker, judged.version, judged.kind);
-    if let (Kind::Domain, Some(domain)) = (judged.kind, policy.domain) {
-        domain.columns(&checker, &mut columns);
+    match (judged.kind, policy.domain) {
+        (Kind::Domain, Some(domain)) => domain.columns(&checker, &mut columns),
+        (Kind::Event, _) => columns.result = result(&checker, policy.profile, &columns),
+        _ => {}
     }
-    (verdict(checker, policy, Some(&judged), &columns), columns)
+    let verdict = verdict(checker, policy, Some(&judged), &columns);
+    if !verdict.accepted {
+        columns.result = None;
+    }
+    (verdict, columns)
 }
 
 /// What makes the JSON of an item ambiguous or no item at all.

@@ -5,7 +5,7 @@
 //! refuses its envelope; only what makes the whole body unreadable does ([`Refusal`]).
 //!
 //! The crate is pure: no clock, no environment, no I/O. It builds no tree of owned values; an
-//! accepted event costs no allocation.
+//! accepted event costs no allocation, but for the columns of one that says a result.
 #![deny(missing_docs)]
 
 mod check;
@@ -27,6 +27,7 @@ mod policy;
 mod problem;
 mod refusal;
 mod report;
+mod result;
 mod rule_list;
 mod rules;
 mod scan;
@@ -45,4 +46,5 @@ pub use envelope::{Envelope, Item, read_envelope};
 pub use policy::{Mode, Policy, Profile, UnknownName};
 pub use problem::{Problem, Verdict};
 pub use refusal::{Refusal, RefusalKind};
+pub use result::ResultColumns;
 pub use rule_list::{RuleText, rule_list};

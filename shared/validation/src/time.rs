@@ -139,9 +139,57 @@ fn parts(mut text: &str, units: &[u8]) -> bool {
     true
 }
 
+/// Milliseconds of an ISO 8601 duration; none for text that is none, and for years and months,
+/// which have no fixed length.
+pub(crate) fn duration_millis(text: &str) -> Option<i64> {
+    if !is_duration(text) {
+        return None;
+    }
+    let (mut millis, mut from, mut in_time) = (0.0, 1, false);
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        let unit = match byte {
+            b'0'..=b'9' | b'.' | b',' => continue,
+            b'T' => {
+                (from, in_time) = (at + 1, true);
+                continue;
+            }
+            b'W' => 604_800_000.0,
+            b'D' => 86_400_000.0,
+            b'H' => 3_600_000.0,
+            b'M' if in_time => 60_000.0,
+            b'S' => 1_000.0,
+            _ => return None,
+        };
+        let figure: f64 = text[from..at].replace(',', ".").parse().ok()?;
+        millis += figure * unit;
+        from = at + 1;
+    }
+    // Beyond a million years no figure is a duration.
+    (millis < 3.2e16).then_some(f64::round(millis) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_in_milliseconds() {
+        for (text, millis) in [
+            ("PT50M12S", Some(3_012_000)),
+            ("PT0.5S", Some(500)),
+            ("PT1,25S", Some(1_250)),
+            ("P1DT1H", Some(90_000_000)),
+            ("P2W", Some(1_209_600_000)),
+            ("P0D", Some(0)),
+            ("P1M", None),
+            ("P1Y2M3DT4H5M6S", None),
+            ("PT99999999999999999999H", None),
+            ("PT", None),
+            ("12", None),
+        ] {
+            assert_eq!(duration_millis(text), millis, "{text}");
+        }
+    }
 
     fn millis(text: &str) -> Option<i64> {
         date_time(text.as_bytes()).map(|t| t.millis)

@@ -6,63 +6,26 @@
 //! event of n values takes at most that many × n steps; patterns run on an engine without
 //! backtracking.
 mod bounds;
+mod columns;
 mod compatible;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+pub use columns::ColumnPointers;
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    check::{Checker, id, string},
+    check::Checker,
     columns::Columns,
     limits::{
         DOMAIN_VALUES_MAX, PATTERN_BYTES_MAX, PROBLEMS_MAX, SCHEMA_BYTES_MAX, TYPE_NAME_BYTES_MAX,
     },
     problem::Problem,
     rules::{TABLES, Version},
-    scan::{Key, NodeKind, Scanner, Tape},
-    text, time,
+    scan::{Key, Scanner, Tape},
+    text,
 };
-
-/// Which properties of a domain event are its query columns, as JSON pointers to members of
-/// objects. A column without a pointer is read where a Caliper event has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ColumnPointers {
-    /// The event's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The actor's id, or an object that has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub actor: Option<String>,
-    /// The object's id, or an object that has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub object: Option<String>,
-    /// The course's id, or an object that has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// What was done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub action: Option<String>,
-    /// When, as RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_time: Option<String>,
-}
-
-impl ColumnPointers {
-    fn all(&self) -> [(&'static str, Option<&str>); 6] {
-        [
-            ("id", self.id.as_deref()),
-            ("actor", self.actor.as_deref()),
-            ("object", self.object.as_deref()),
-            ("group", self.group.as_deref()),
-            ("action", self.action.as_deref()),
-            ("eventTime", self.event_time.as_deref()),
-        ]
-    }
-}
 
 /// Why a schema is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,17 +91,7 @@ impl DomainSchema {
         check_json(schema)?;
         let source: Value =
             serde_json::from_str(schema).map_err(|e| refuse("", format!("not JSON: {e}")))?;
-        for (name, pointer) in columns.all() {
-            if let Some(pointer) = pointer.filter(|p| !p.starts_with('/') || p.len() > 512) {
-                return Err(refuse(
-                    "",
-                    format!(
-                        "the column {name} should be a JSON pointer, is {:?}",
-                        text::shorten(pointer)
-                    ),
-                ));
-            }
-        }
+        columns.check()?;
         bounds::check(&source)?;
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
@@ -345,25 +298,7 @@ impl DomainSchemas {
         else {
             return;
         };
-        let find = |pointer: &Option<String>| pointer.as_ref().map(|p| resolve(checker, p));
-        let pointers = &schema.columns;
-        for (column, pointer) in [
-            (&mut columns.id, &pointers.id),
-            (&mut columns.actor, &pointers.actor),
-            (&mut columns.object, &pointers.object),
-            (&mut columns.group, &pointers.group),
-            (&mut columns.action, &pointers.action),
-        ] {
-            if let Some(at) = find(pointer) {
-                *column = id(checker, at);
-            }
-        }
-        if let Some(at) = find(&pointers.event_time) {
-            let text = at.and_then(|at| string(checker.text, &checker.nodes[at]));
-            columns.event_time = text
-                .and_then(|t| time::date_time(t.as_bytes()))
-                .map(|t| t.millis);
-        }
+        schema.columns.take(checker, columns);
     }
 }
 
@@ -373,14 +308,4 @@ impl FromIterator<Arc<DomainSchema>> for DomainSchemas {
         schemas.into_iter().for_each(|schema| all.insert(schema));
         all
     }
-}
-
-/// The node at a JSON pointer through objects.
-fn resolve(checker: &Checker<'_, '_>, pointer: &str) -> Option<usize> {
-    pointer.split('/').skip(1).try_fold(0, |at, token| {
-        let key = token.replace("~1", "/").replace("~0", "~");
-        (checker.nodes[at].kind == NodeKind::Object)
-            .then(|| checker.free_member(at, &key))
-            .flatten()
-    })
 }
