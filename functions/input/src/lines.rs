@@ -6,10 +6,10 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{EnvelopeLines, NewLine};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits;
-use vernier_ledger::line::{EventRef, LineHead, Verdict, write_line};
+use vernier_ledger::line::{EventRef, LineHead, LineResult, Verdict, write_line};
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_validation::{Envelope, Item, Kind, Problem, compact};
+use vernier_validation::{Columns, Envelope, Item, Kind, Problem, ResultColumns, compact};
 
 /// An event that does not fit a frame, on its way to S3.
 #[derive(Debug, Clone)]
@@ -125,11 +125,37 @@ fn head_of<'i>(
         time: columns
             .event_time
             .map(|at| Cow::Owned(Millis(at).rfc3339())),
+        result: columns
+            .result
+            .as_deref()
+            .and_then(|r| result_of(r, columns)),
         problems: findings(&item.verdict.problems)?,
         deviations: findings(&item.verdict.deviations)?,
         event_ref: None,
         fingerprint: Cow::Borrowed(fingerprint),
     })
+}
+
+/// The column of a result whose ids are within their bounds.
+fn result_of<'i>(result: &'i ResultColumns<'_>, columns: &Columns<'_>) -> Option<LineResult<'i>> {
+    let borrowed = |text: &'i Option<Cow<'_, str>>| text.as_deref().map(Cow::Borrowed);
+    let instant = |at: Option<i64>| at.map(|at| Cow::Owned(Millis(at).rfc3339()));
+    let column = LineResult {
+        assignment: borrowed(&result.assignment),
+        learner: Cow::Borrowed(&result.learner),
+        attempt: borrowed(&result.attempt),
+        count: result.count,
+        part_of: borrowed(&result.part_of),
+        given: result.score.map(|score| score.given),
+        maximum: result.score.and_then(|score| score.maximum),
+        scored_by: borrowed(&result.scored_by),
+        started_at: instant(result.started_at),
+        submitted_at: instant(result.submitted_at),
+        duration_millis: result.duration_millis,
+    };
+    column
+        .fits(columns.group.as_deref(), columns.action.as_deref())
+        .then_some(column)
 }
 
 const fn kind_name(kind: Kind) -> &'static str {

@@ -1,7 +1,7 @@
 //! The ledger: what an envelope becomes on its way to being accounted for.
 //!
 //! Pure domain types first ([`frame`], [`line`](mod@line), [`segment`], [`receipt`], [`digest`],
-//! [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
+//! [`results`], [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
 //! that names the AWS SDK ([`aws`]). Nothing but [`clock`] reads the clock: times are arguments, so that a
 //! simulation can own them.
 
@@ -20,6 +20,7 @@ pub mod line;
 pub mod live;
 pub mod ports;
 pub mod receipt;
+pub mod results;
 pub mod retry;
 pub mod segment;
 pub mod time;

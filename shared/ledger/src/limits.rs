@@ -40,6 +40,31 @@ pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
 /// takes 1.6 s.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;
 
+/// Partitions of one section's results, by learner. Each takes 1,000 write units a second and a
+/// result costs one: 16,000 results a second for one section. 100,000 learners who finish one exam at
+/// the same moment take 6.3 s.
+pub const RESULT_SLOTS: u8 = 16;
+
+/// An id in a result (section, assignment, learner, attempt, who scored it), bytes. Browsers and
+/// proxies cut IRIs at about 2,000; real ids have 20 to 120. Seven of them, one JSON-escaped six-fold
+/// at worst, keep an item under 25 KB of DynamoDB's 400; docs/tables.md has the arithmetic.
+pub const RESULT_ID_BYTES_MAX: usize = 1_024;
+
+/// An action in a result, bytes: Caliper's longest term has 24.
+pub const RESULT_ACTION_BYTES_MAX: usize = 256;
+
+/// An event's id in the cause of a value, bytes; `urn:uuid:` ids have 45 and take 16. An event with a
+/// longer id goes by its fingerprint.
+pub const CAUSE_ID_BYTES_MAX: usize = 256;
+
+/// Writes of results under way at once in one stream function: at 5 ms each 6,400 a second, which is
+/// less than one section's partitions take.
+pub const RESULTS_IN_FLIGHT_MAX: usize = 32;
+
+/// Results that one read gives back: about 64 MB of items. A class of 1,000 with 30 assignments of two
+/// attempts has 60,000.
+pub const RESULTS_READ_MAX: usize = 64_000;
+
 /// Partitions of an hour's segment records. Each takes 1,000 write units a second and a commit
 /// costs 4: 2,000 commits a second in all.
 pub const SEGMENT_SLOTS: u8 = 8;

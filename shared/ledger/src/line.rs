@@ -6,6 +6,7 @@
 
 use crate::digest::Fingerprint;
 use crate::ids::ReceiptId;
+use crate::limits::{RESULT_ACTION_BYTES_MAX, RESULT_ID_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -37,6 +38,63 @@ pub struct EventRef {
     pub key: String,
     /// Size of the compacted event, bytes.
     pub bytes: u64,
+}
+
+/// What the event says of a learner's attempt at an assignment. The section, the status and the
+/// time are the line's columns `group`, `action` and `time`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LineResult<'a> {
+    /// The assignment's id. At least one of this and `attempt` is there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub assignment: Option<Cow<'a, str>>,
+    /// The learner's id.
+    pub learner: Cow<'a, str>,
+    /// The attempt's id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attempt: Option<Cow<'a, str>>,
+    /// Which of the learner's attempts it is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
+    /// The attempt that this one is a part of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub part_of: Option<Cow<'a, str>>,
+    /// The score.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub given: Option<f64>,
+    /// The most that the score can be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub maximum: Option<f64>,
+    /// Who or what scored it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scored_by: Option<Cow<'a, str>>,
+    /// When the attempt began, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Cow<'a, str>>,
+    /// When the attempt ended or was submitted, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub submitted_at: Option<Cow<'a, str>>,
+    /// The time spent, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_millis: Option<i64>,
+}
+
+impl LineResult<'_> {
+    /// Whether the ids and words that a result is made of are within their bounds, the line's own
+    /// `group` and `action` too. An event with longer ones says nothing of a result.
+    #[must_use]
+    pub fn fits(&self, group: Option<&str>, action: Option<&str>) -> bool {
+        let ids = [
+            group,
+            self.assignment.as_deref(),
+            Some(&*self.learner),
+            self.attempt.as_deref(),
+            self.part_of.as_deref(),
+            self.scored_by.as_deref(),
+        ];
+        let mut ids = ids.into_iter().flatten();
+        ids.all(|id| id.len() <= RESULT_ID_BYTES_MAX)
+            && action.is_none_or(|action| action.len() <= RESULT_ACTION_BYTES_MAX)
+    }
 }
 
 /// Everything of a line but the event.
@@ -85,6 +143,9 @@ pub struct LineHead<'a> {
     /// When it happened, RFC 3339 in UTC with milliseconds.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub time: Option<Cow<'a, str>>,
+    /// What an accepted event says of a result.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub result: Option<LineResult<'a>>,
     /// Why it was rejected: the validation crate's problems, as JSON.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub problems: Option<Cow<'a, RawValue>>,
@@ -129,7 +190,7 @@ pub struct BadLine(pub String);
 
 /// The separator between head and event. A quote inside a JSON string is escaped, so that the
 /// first occurrence in a line is the key itself.
-const EVENT_KEY: &[u8] = b",\"event\":";
+pub(crate) const EVENT_KEY: &[u8] = b",\"event\":";
 
 /// Appends one line with its line feed. `event` is compact JSON, `null` where `event_ref` is set.
 ///
@@ -213,6 +274,7 @@ pub(crate) mod tests {
             object: None,
             group: None,
             time: None,
+            result: None,
             problems: None,
             deviations: None,
             event_ref: None,

@@ -49,6 +49,7 @@ fn head<'a>(index: u32, kind: &'a str, event: &str) -> LineHead<'a> {
         object: None,
         group: None,
         time: None,
+        result: None,
         problems: None,
         deviations: None,
         event_ref: None,

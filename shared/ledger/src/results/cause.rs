@@ -1,0 +1,195 @@
+//! Which event a register has its value from, in the order in which writers win.
+
+use crate::digest::Fingerprint;
+use crate::limits::CAUSE_ID_BYTES_MAX;
+use crate::time::Millis;
+use std::fmt;
+use uuid::Uuid;
+
+/// The event's time, at the front.
+const TIME_BYTES: usize = 8;
+
+/// Bytes of the fingerprint behind an id: they decide between events of one id and time.
+const TIE_BYTES: usize = 16;
+
+/// What follows the time: an event without an id of its own, by its whole fingerprint.
+const BY_FINGERPRINT: u8 = 0;
+/// An id of the form `urn:uuid:…` in its usual spelling, as 16 bytes.
+const BY_UUID: u8 = 1;
+/// Any other id, as text.
+const BY_TEXT: u8 = 2;
+
+/// How most event ids begin.
+const URN: &str = "urn:uuid:";
+
+/// The event that caused a value: event time first, then the event's id, then the first bytes of
+/// its fingerprint. The order is total, is that of the bytes, and hence that of DynamoDB's
+/// comparison of binary attributes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cause(Vec<u8>);
+
+impl Cause {
+    /// Of an event that happened at `at`. One without an id, or with one over
+    /// [`CAUSE_ID_BYTES_MAX`], goes by its fingerprint.
+    #[must_use]
+    pub fn new(at: Millis, id: Option<&str>, fingerprint: &Fingerprint) -> Self {
+        let mut bytes = Vec::with_capacity(TIME_BYTES + 1 + 2 * TIE_BYTES);
+        // With the sign bit turned over, times before 1970 come before the others.
+        bytes.extend_from_slice(&((at.0 as u64) ^ (1 << 63)).to_be_bytes());
+        match id.filter(|id| id.len() <= CAUSE_ID_BYTES_MAX) {
+            None => {
+                bytes.push(BY_FINGERPRINT);
+                bytes.extend_from_slice(&fingerprint.0);
+            }
+            Some(id) => {
+                match usual_uuid(id) {
+                    Some(uuid) => {
+                        bytes.push(BY_UUID);
+                        bytes.extend_from_slice(uuid.as_bytes());
+                    }
+                    None => {
+                        bytes.push(BY_TEXT);
+                        bytes.extend_from_slice(id.as_bytes());
+                    }
+                }
+                bytes.extend_from_slice(&fingerprint.0[..TIE_BYTES]);
+            }
+        }
+        Self(bytes)
+    }
+
+    /// As it is stored: at most 8 + 1 + 256 + 16 bytes, 41 for a UUID.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// From stored bytes; none when they are no cause.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.get(TIME_BYTES..)?.split_first()?;
+        let sound = match *tag {
+            BY_FINGERPRINT => rest.len() == 32,
+            BY_UUID => rest.len() == 16 + TIE_BYTES,
+            BY_TEXT => {
+                let id = rest.len().checked_sub(TIE_BYTES)?;
+                id <= CAUSE_ID_BYTES_MAX && std::str::from_utf8(&rest[..id]).is_ok()
+            }
+            _ => false,
+        };
+        sound.then(|| Self(bytes.to_vec()))
+    }
+
+    /// When the event happened, as it says.
+    #[must_use]
+    pub fn event_time(&self) -> Millis {
+        let mut time = [0; TIME_BYTES];
+        time.copy_from_slice(&self.0[..TIME_BYTES]);
+        Millis((u64::from_be_bytes(time) ^ (1 << 63)) as i64)
+    }
+
+    /// The event's id; none for one that goes by its fingerprint.
+    #[must_use]
+    pub fn event_id(&self) -> Option<String> {
+        let name = &self.0[TIME_BYTES + 1..];
+        let id = name.get(..name.len().checked_sub(TIE_BYTES)?)?;
+        match self.0[TIME_BYTES] {
+            BY_UUID => Uuid::from_slice(id).ok().map(|u| format!("{URN}{u}")),
+            BY_TEXT => String::from_utf8(id.to_vec()).ok(),
+            _ => None,
+        }
+    }
+
+    /// The event's fingerprint, where it goes by it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let name = &self.0[TIME_BYTES + 1..];
+        (self.0[TIME_BYTES] == BY_FINGERPRINT)
+            .then(|| name.try_into().ok().map(Fingerprint))
+            .flatten()
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.event_time())?;
+        match self.event_id() {
+            Some(id) => f.write_str(&id),
+            None => fmt::Debug::fmt(&self.fingerprint(), f),
+        }
+    }
+}
+
+/// The UUID of an id that reads the same when it is written from it.
+fn usual_uuid(id: &str) -> Option<Uuid> {
+    let text = id.strip_prefix(URN)?;
+    let uuid = Uuid::try_parse(text).ok()?;
+    (uuid.as_hyphenated().to_string() == text).then_some(uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_id() -> impl Strategy<Value = Option<String>> {
+        prop_oneof![
+            Just(None),
+            any::<u128>().prop_map(|n| Some(format!("urn:uuid:{}", Uuid::from_u128(n)))),
+            any::<u128>().prop_map(|n| Some(format!("urn:uuid:{:X}", Uuid::from_u128(n)))),
+            "\\PC{1,300}".prop_map(Some),
+            "[ab]{1,3}".prop_map(Some),
+        ]
+    }
+
+    fn any_cause() -> impl Strategy<Value = (i64, Option<String>, [u8; 32])> {
+        let time = prop_oneof![-2i64..2, any::<i64>()];
+        let content = prop_oneof![Just([0; 32]), any::<[u8; 32]>()];
+        (time, any_id(), content)
+    }
+
+    proptest! {
+        #[test]
+        fn a_cause_says_what_it_was_made_of((at, id, content) in any_cause()) {
+            let cause = Cause::new(Millis(at), id.as_deref(), &Fingerprint(content));
+            let again = Cause::from_bytes(cause.as_bytes()).expect("a cause");
+            prop_assert_eq!(&again, &cause);
+            prop_assert_eq!(cause.event_time(), Millis(at));
+            let kept = id.filter(|id| id.len() <= CAUSE_ID_BYTES_MAX);
+            let by_fingerprint = kept.is_none().then_some(Fingerprint(content));
+            prop_assert_eq!(cause.event_id(), kept);
+            prop_assert_eq!(cause.fingerprint(), by_fingerprint);
+        }
+
+        #[test]
+        fn times_come_first_and_different_events_differ(a in any_cause(), b in any_cause()) {
+            let cause = |(at, id, content): &(i64, Option<String>, [u8; 32])| {
+                Cause::new(Millis(*at), id.as_deref(), &Fingerprint(*content))
+            };
+            let (first, second) = (cause(&a), cause(&b));
+            if a.0 != b.0 {
+                prop_assert_eq!(first < second, a.0 < b.0);
+            } else if a != b {
+                prop_assert_ne!(first, second);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_a_cause_panic(bytes: Vec<u8>) {
+            if let Some(cause) = Cause::from_bytes(&bytes) {
+                let _ = format!("{cause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn between_uuids_the_order_is_the_texts() {
+        let cause = |id: &str| Cause::new(Millis(0), Some(id), &Fingerprint([9; 32]));
+        let (low, high) = (
+            cause("urn:uuid:0fffffff-ffff-4fff-8fff-ffffffffffff"),
+            cause("urn:uuid:10000000-0000-4000-8000-000000000000"),
+        );
+        assert!(low < high);
+        assert_eq!(low.as_bytes().len(), 41);
+    }
+}

@@ -1,0 +1,209 @@
+//! From lines to changes of results, and from a batch's changes to the fewest writes.
+
+use super::{Cause, Count, Register, Registers, ResultKey, Score, Started, Status, Submitted};
+use crate::digest::Fingerprint;
+use crate::ids::TenantId;
+use crate::line::{BadLine, EVENT_KEY, LineResult, Verdict};
+use crate::time::Millis;
+use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How the column begins in a line's head. A quote inside a JSON string is escaped, so that a head
+/// without these bytes has no such column.
+const RESULT_KEY: &[u8] = b"\"result\":";
+
+/// The columns of a line that a result is made of; the rest of the head is skipped.
+#[derive(Deserialize)]
+struct ResultHead {
+    verdict: Verdict,
+    kind: String,
+    id: Option<String>,
+    action: Option<String>,
+    group: Option<String>,
+    time: Option<String>,
+    fingerprint: String,
+    #[serde(default)]
+    result: Option<LineResult<'static>>,
+}
+
+/// What one event changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Of which result.
+    pub key: ResultKey,
+    /// The registers that the event speaks of, with itself as their cause.
+    pub registers: Registers,
+}
+
+impl Change {
+    /// What a line (without its line feed) says of a result: nothing for most lines, for rejected
+    /// events, for events without a time, and for ids over their bounds. The event itself is not
+    /// read. `scratch` is overwritten.
+    ///
+    /// # Errors
+    /// When it is no line, or its column is not of the form that docs/frame.md gives it.
+    pub fn of_line(line: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Self>, BadLine> {
+        let end =
+            memchr::memmem::find(line, EVENT_KEY).ok_or_else(|| BadLine("no event".into()))?;
+        let head = &line[..end];
+        if memchr::memmem::find(head, RESULT_KEY).is_none() {
+            return Ok(None);
+        }
+        scratch.clear();
+        scratch.extend_from_slice(head);
+        scratch.push(b'}');
+        let head: ResultHead =
+            serde_json::from_slice(scratch).map_err(|e| BadLine(e.to_string()))?;
+        head.change()
+    }
+}
+
+impl ResultHead {
+    fn change(self) -> Result<Option<Change>, BadLine> {
+        let (Verdict::Accepted, Some(time), Some(result)) =
+            (self.verdict, &self.time, &self.result)
+        else {
+            return Ok(None);
+        };
+        if !result.fits(self.group.as_deref(), self.action.as_deref()) {
+            return Ok(None);
+        }
+        let at = Millis::parse_rfc3339(time).map_err(BadLine)?;
+        let fingerprint = Fingerprint::from_hex(&self.fingerprint)
+            .ok_or_else(|| BadLine("fingerprint".into()))?;
+        // As for duplicates: only these have an id of their own.
+        let own_id = matches!(self.kind.as_str(), "event" | "domain");
+        let cause = Cause::new(at, self.id.as_deref().filter(|_| own_id), &fingerprint);
+        let registers = registers(result, self.action.as_deref(), &cause)?;
+        let text = |id: &Option<std::borrow::Cow<'static, str>>| id.as_deref().map(str::to_owned);
+        let key = ResultKey {
+            section: self.group.clone(),
+            learner: result.learner.clone().into_owned(),
+            assignment: text(&result.assignment),
+            attempt: text(&result.attempt),
+        };
+        Ok(Some(Change { key, registers }))
+    }
+}
+
+fn registers(
+    result: &LineResult<'_>,
+    action: Option<&str>,
+    cause: &Cause,
+) -> Result<Registers, BadLine> {
+    fn register<T>(value: T, cause: &Cause) -> Register<T> {
+        let cause = cause.clone();
+        Register { value, cause }
+    }
+    let instant = |text: &Option<std::borrow::Cow<'_, str>>| {
+        let parsed = text.as_deref().map(Millis::parse_rfc3339);
+        parsed.transpose().map_err(BadLine)
+    };
+    let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+    let score = result.given.map(|given| Score {
+        given,
+        maximum: result.maximum,
+        by: owned(&result.scored_by),
+    });
+    let submitted = Submitted {
+        at: instant(&result.submitted_at)?,
+        duration_millis: result.duration_millis,
+    };
+    let count = Count {
+        count: result.count,
+        part_of: owned(&result.part_of),
+    };
+    let status = action.map(|action| Status {
+        action: action.to_owned(),
+    });
+    let started = instant(&result.started_at)?.map(|at| Started { at });
+    let submitted =
+        (submitted.at.is_some() || submitted.duration_millis.is_some()).then_some(submitted);
+    let count = (count.count.is_some() || count.part_of.is_some()).then_some(count);
+    Ok(Registers {
+        score: score.map(|value| register(value, cause)),
+        status: status.map(|value| register(value, cause)),
+        started: started.map(|value| register(value, cause)),
+        submitted: submitted.map(|value| register(value, cause)),
+        count: count.map(|value| register(value, cause)),
+    })
+}
+
+/// One result's part of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultWrite {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it is of.
+    pub key: ResultKey,
+    /// What the batch says of it.
+    pub registers: Registers,
+}
+
+/// A batch's changes, one entry for each result however many events speak of it.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    by_key: BTreeMap<TenantId, BTreeMap<ResultKey, Registers>>,
+}
+
+impl Changes {
+    /// Adds one event's.
+    pub fn add(&mut self, tenant: &TenantId, change: Change) {
+        if change.registers.is_empty() {
+            return;
+        }
+        if !self.by_key.contains_key(tenant) {
+            self.by_key.insert(tenant.clone(), BTreeMap::new());
+        }
+        if let Some(results) = self.by_key.get_mut(tenant) {
+            results
+                .entry(change.key)
+                .or_default()
+                .merge(change.registers);
+        }
+    }
+
+    /// Adds all of a frame's or block's lines; gives back how many of them have a column that
+    /// cannot be read. Their events are stored like any others.
+    pub fn add_lines(&mut self, tenant: &TenantId, lines: &[u8]) -> u64 {
+        let mut scratch = Vec::new();
+        let mut unreadable = 0;
+        for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            match Change::of_line(line, &mut scratch) {
+                Ok(Some(change)) => self.add(tenant, change),
+                Ok(None) => {}
+                Err(_) => unreadable += 1,
+            }
+        }
+        unreadable
+    }
+
+    /// The writes, one for each result, so that the table's partitions take turns: where one of
+    /// them is throttled, those of the others are not all behind it.
+    #[must_use]
+    pub fn into_writes(self) -> Vec<ResultWrite> {
+        let mut partitions: BTreeMap<String, VecDeque<ResultWrite>> = BTreeMap::new();
+        for (tenant, results) in self.by_key {
+            for (key, registers) in results {
+                let slot = ResultKey::slot_of(&key.learner);
+                let partition = ResultKey::partition(&tenant, key.section.as_deref(), slot);
+                let tenant = tenant.clone();
+                partitions
+                    .entry(partition)
+                    .or_default()
+                    .push_back(ResultWrite {
+                        tenant,
+                        key,
+                        registers,
+                    });
+            }
+        }
+        let mut queues: Vec<VecDeque<ResultWrite>> = partitions.into_values().collect();
+        let mut writes = Vec::with_capacity(queues.iter().map(VecDeque::len).sum());
+        while !queues.is_empty() {
+            writes.extend(queues.iter_mut().filter_map(VecDeque::pop_front));
+            queues.retain(|queue| !queue.is_empty());
+        }
+        writes
+    }
+}
