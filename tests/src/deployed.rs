@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_ledger::access::Scope;
 use vernier_ledger::aws::{self, KinesisStream, Table};
-use vernier_ledger::ports::{FrameStream, NewRecord};
+use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_validation::{Mode, Profile};
 
 /// A stack that somebody else started.
@@ -150,6 +150,10 @@ impl World for DeployedWorld {
             );
         }
         keys
+    }
+
+    fn results(&self) -> &impl Results {
+        &self.table
     }
 
     async fn turn(&self) {

@@ -40,6 +40,55 @@ pub fn invalid_event() -> Value {
     event
 }
 
+/// The attempt of a learner at an assignment, both by short names.
+fn attempt(learner: &str, assignment: &str) -> Value {
+    let assignment = format!("https://school.example/sections/3/assignments/{assignment}");
+    json!({
+        "id": format!("{assignment}/users/{learner}/attempts/1"),
+        "type": "Attempt",
+        "assignee": format!("https://school.example/users/{learner}"),
+        "assignable": assignment,
+        "count": 1
+    })
+}
+
+/// A valid assessment event: a learner did something with an assignment in section 3 at a time.
+#[must_use]
+pub fn assessed(learner: &str, assignment: &str, action: &str, at: &str) -> Value {
+    let mut event = event();
+    let attempt = attempt(learner, assignment);
+    event["type"] = json!("AssessmentEvent");
+    event["profile"] = json!("AssessmentProfile");
+    event["actor"]["id"] = attempt["assignee"].clone();
+    event["action"] = json!(action);
+    event["object"] = json!({ "id": attempt["assignable"], "type": "Assessment" });
+    event["generated"] = attempt;
+    event["eventTime"] = json!(at);
+    event
+}
+
+/// A valid grade event: a learner's attempt at an assignment in section 3 got so many of ten
+/// points at a time.
+#[must_use]
+pub fn graded(learner: &str, assignment: &str, given: f64, at: &str) -> Value {
+    let mut event = event();
+    let autograder = "https://school.example/autograder";
+    event["type"] = json!("GradeEvent");
+    event["profile"] = json!("GradingProfile");
+    event["actor"] = json!({ "id": autograder, "type": "SoftwareApplication" });
+    event["action"] = json!("Graded");
+    event["object"] = attempt(learner, assignment);
+    event["generated"] = json!({
+        "id": format!("urn:uuid:{}", Uuid::new_v4()),
+        "type": "Score",
+        "scoreGiven": given,
+        "maxScore": 10.0,
+        "scoredBy": autograder
+    });
+    event["eventTime"] = json!(at);
+    event
+}
+
 /// An envelope of events.
 #[must_use]
 pub fn envelope(events: &[Value]) -> Value {

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
 use vernier_ledger::access::{Authenticator, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
-use vernier_ledger::ports::{FrameStream, NewRecord};
+use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_validation::{Mode, Profile};
 
 /// Contexts of the four functions over one set of fakes.
@@ -301,6 +301,10 @@ impl World for MemoryWorld {
 
     async fn keys(&self, prefix: &str) -> Vec<String> {
         self.bucket.keys(prefix)
+    }
+
+    fn results(&self) -> &impl Results {
+        &self.table
     }
 
     async fn turn(&self) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::clock;
-use vernier_ledger::ports::Administration;
+use vernier_ledger::ports::{Administration, Results};
 use vernier_validation::{Mode, Profile};
 
 /// One HTTP request.
@@ -142,6 +142,9 @@ pub trait World {
 
     /// Keys of the bucket that begin so.
     async fn keys(&self, prefix: &str) -> Vec<String>;
+
+    /// Where results lie.
+    fn results(&self) -> &impl Results;
 
     /// Lets the stream function take what is there; on a deployed stack, waits a moment.
     async fn turn(&self);

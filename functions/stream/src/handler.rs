@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 use vernier_ledger::clock::now;
 use vernier_ledger::ids::Shard;
-use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Commits, Objects, PortError, Receipts, Results};
 
 /// Kept back from the function's deadline: a clean failure is retried sooner than a time-out.
 const ANSWER_RESERVE: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const ANSWER_RESERVE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a store failed to the end of the time budget, or the event is not Kinesis's.
-pub async fn handle<T: Receipts + Commits, O: Objects>(
+pub async fn handle<T: Receipts + Commits + Results, O: Objects>(
     context: &Context<T, O>,
     event: LambdaEvent<KinesisEvent>,
 ) -> Result<(), Error> {
@@ -48,6 +48,8 @@ pub async fn handle<T: Receipts + Commits, O: Objects>(
                 events = outcome.events,
                 copies = outcome.copies,
                 quarantined = outcome.quarantined,
+                results = outcome.results,
+                results_unreadable = outcome.results_unreadable,
                 "batch committed"
             ),
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Frames in; claims, segment objects and commits out.
+//! Frames in; claims, segment objects, results and commits out.
 //!
 //! [`process`] takes one shard's batch. It works in steps, each a prefix of what is left, each
 //! ending in one transaction that moves the cursor and records the segment. What a crash leaves
@@ -6,6 +6,7 @@
 //!
 //! - after a claim: the claim names this record, so the retry finds it its own;
 //! - after the object: no record names it, so it is garbage;
+//! - after some or all results: merging the same events into them again changes nothing;
 //! - after the commit: the cursor stands behind these records, so the retry drops them.
 
 pub mod context;
@@ -13,9 +14,12 @@ pub mod handler;
 mod step;
 
 use std::time::Duration;
+use tokio::time::Instant;
 use vernier_ledger::frame::FrameError;
 use vernier_ledger::ids::{Sequence, Shard};
-use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, Objects, PortError, Receipts};
+use vernier_ledger::ports::{
+    CommitOutcome, Commits, Cursor, Objects, PortError, Receipts, Results,
+};
 use vernier_ledger::retry::Backoff;
 use vernier_ledger::time::Millis;
 
@@ -29,7 +33,7 @@ pub struct Settings {
 /// What the function needs of the world.
 #[derive(Debug)]
 pub struct Ports<T, O> {
-    /// Claims, cursors, segment records.
+    /// Claims, cursors, segment records, results.
     pub table: T,
     /// Segments and quarantine.
     pub objects: O,
@@ -68,6 +72,10 @@ pub struct Outcome {
     pub copies: u64,
     /// Records that were no frames.
     pub quarantined: u64,
+    /// Results that the events changed or could have changed, once for each commit.
+    pub results: u64,
+    /// Events whose result could not be read from their line.
+    pub results_unreadable: u64,
 }
 
 /// Takes a shard's batch to the end or fails as a whole; either way it may be called again with
@@ -75,7 +83,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The store's error that outlasted `budget`.
-pub async fn process<T: Receipts + Commits, O: Objects>(
+pub async fn process<T: Receipts + Commits + Results, O: Objects>(
     ports: &Ports<T, O>,
     settings: Settings,
     shard: &Shard,
@@ -88,17 +96,15 @@ pub async fn process<T: Receipts + Commits, O: Objects>(
     let mut outcome = Outcome::default();
     let mut backoff = Backoff::within(budget);
     let mut known: Option<Cursor> = None;
+    let batch = Batch {
+        ports,
+        settings,
+        shard,
+        clock,
+        deadline: Instant::now() + budget,
+    };
     loop {
-        let tried = advance(
-            ports,
-            settings,
-            shard,
-            &mut records,
-            &mut known,
-            &clock,
-            &mut outcome,
-        )
-        .await;
+        let tried = advance(&batch, &mut records, &mut known, &mut outcome).await;
         match tried {
             Ok(Progress::Finished) => return Ok(outcome),
             Ok(Progress::Committed) => {}
@@ -127,16 +133,28 @@ enum Progress {
     Stale,
 }
 
-/// One step: drop what is committed, take a prefix, claim, write, commit.
-async fn advance<T: Receipts + Commits, O: Objects>(
-    ports: &Ports<T, O>,
+/// What the steps of one batch have in common.
+struct Batch<'b, T, O, C> {
+    ports: &'b Ports<T, O>,
     settings: Settings,
-    shard: &Shard,
+    shard: &'b Shard,
+    clock: C,
+    deadline: Instant,
+}
+
+/// One step: drop what is committed, take a prefix, claim, write, merge results, commit.
+async fn advance<T: Receipts + Commits + Results, O: Objects, C: Fn() -> Millis>(
+    batch: &Batch<'_, T, O, C>,
     records: &mut Vec<Record>,
     known: &mut Option<Cursor>,
-    clock: &impl Fn() -> Millis,
     outcome: &mut Outcome,
 ) -> Result<Progress, PortError> {
+    let Batch {
+        ports,
+        shard,
+        clock,
+        ..
+    } = batch;
     let cursor = match known.take() {
         Some(cursor) => cursor,
         None => ports.table.cursor(shard).await?,
@@ -151,9 +169,12 @@ async fn advance<T: Receipts + Commits, O: Objects>(
     }
     let step = step::take(records);
     step::quarantine(&ports.objects, shard, &step.undecodable, clock()).await?;
-    let expires = clock().plus_seconds(i64::from(settings.receipt_days) * 86_400);
+    let expires = clock().plus_seconds(i64::from(batch.settings.receipt_days) * 86_400);
     let claimed = step::claim(&ports.table, shard, &step.frames, expires).await?;
-    let record = step::write(&ports.objects, shard, &cursor, &step, &claimed, clock).await?;
+    let written = step::write(&ports.objects, shard, &step, &claimed).await?;
+    let left = batch.deadline.saturating_duration_since(Instant::now());
+    let merged = step::merge_results(&ports.table, &claimed, left).await?;
+    let record = step::record(shard, &cursor, &step, written, claimed.len(), clock());
     match ports.table.commit(&cursor, &record).await? {
         CommitOutcome::Stale => Ok(Progress::Stale),
         CommitOutcome::Committed => {
@@ -166,6 +187,8 @@ async fn advance<T: Receipts + Commits, O: Objects>(
                 .sum::<u64>();
             outcome.copies += u64::from(record.copies);
             outcome.quarantined += u64::from(record.quarantined);
+            outcome.results += merged.results;
+            outcome.results_unreadable += merged.unreadable;
             *known = Some(Cursor {
                 sequence: Some(record.last.clone()),
                 next_position: record.position + 1,

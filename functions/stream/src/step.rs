@@ -3,12 +3,15 @@
 use crate::{Record, Undecodable};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use vernier_ledger::frame::{self, Frame};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::limits;
-use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts, Results};
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
-use vernier_ledger::segment::{self, SEGMENT_VERSION, SegmentRecord};
+use vernier_ledger::results::Changes;
+use vernier_ledger::retry::retry;
+use vernier_ledger::segment::{self, Block, SEGMENT_VERSION, SegmentRecord};
 use vernier_ledger::time::Millis;
 
 /// A prefix of the batch, decoded.
@@ -130,37 +133,81 @@ pub(crate) async fn claim<'s, R: Receipts>(
     Ok(claimed.into_iter().flatten().collect())
 }
 
-/// Writes the segment object and gives back the record that will commit it.
+/// Writes the segment object; gives back its key and blocks, none when nothing was claimed.
 pub(crate) async fn write<O: Objects>(
     objects: &O,
     shard: &Shard,
-    cursor: &Cursor,
     step: &Step,
     claimed: &[&Frame],
-    clock: &impl Fn() -> Millis,
-) -> Result<SegmentRecord, PortError> {
+) -> Result<(Option<String>, Vec<Block>), PortError> {
     let built = segment::build(shard, &step.first, &step.last, claimed)
         .map_err(|e| PortError::Fatal(format!("segment: {e}")))?;
-    let (object, blocks) = match built {
-        None => (None, Vec::new()),
-        Some(built) => {
-            // The key ends in the content's hash: an object in its place is the same object.
-            objects.put_new(&built.key, built.bytes, None).await?;
-            (Some(built.key), built.blocks)
-        }
+    let Some(built) = built else {
+        return Ok((None, Vec::new()));
     };
+    // The key ends in the content's hash: an object in its place is the same object.
+    objects.put_new(&built.key, built.bytes, None).await?;
+    Ok((Some(built.key), built.blocks))
+}
+
+/// What a step's events changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Merged {
+    /// Results, however many events spoke of each.
+    pub(crate) results: u64,
+    /// Lines whose result could not be read.
+    pub(crate) unreadable: u64,
+}
+
+/// Merges what the claimed frames say of results, one write for each result. A write that is
+/// throttled is tried again by itself, as long as the budget lasts: the others go on.
+///
+/// This comes before the commit: a retry merges the same events again, which changes nothing.
+pub(crate) async fn merge_results<R: Results>(
+    results: &R,
+    claimed: &[&Frame],
+    budget: Duration,
+) -> Result<Merged, PortError> {
+    let mut changes = Changes::default();
+    let mut merged = Merged::default();
+    for frame in claimed {
+        merged.unreadable += changes.add_lines(&frame.header.tenant, &frame.lines);
+    }
+    let writes = changes.into_writes();
+    merged.results = writes.len() as u64;
+    stream::iter(&writes)
+        .map(|w| {
+            retry(budget, async || {
+                results.merge(&w.tenant, &w.key, &w.registers).await
+            })
+        })
+        .buffer_unordered(limits::RESULTS_IN_FLIGHT_MAX)
+        .try_collect::<()>()
+        .await?;
+    Ok(merged)
+}
+
+/// The record that will commit the step.
+pub(crate) fn record(
+    shard: &Shard,
+    cursor: &Cursor,
+    step: &Step,
+    (object, blocks): (Option<String>, Vec<Block>),
+    claimed: usize,
+    committed_at: Millis,
+) -> SegmentRecord {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Ok(SegmentRecord {
+    SegmentRecord {
         vernier_segment: SEGMENT_VERSION,
         shard: shard.clone(),
         first: step.first.clone(),
         last: step.last.clone(),
-        committed_at: clock(),
+        committed_at,
         position: cursor.next_position,
         previous: cursor.last_hash.clone(),
         object,
         blocks,
-        copies: count(step.frames.len() - claimed.len()),
+        copies: count(step.frames.len() - claimed),
         quarantined: count(step.undecodable.len()),
-    })
+    }
 }

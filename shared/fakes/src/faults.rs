@@ -17,6 +17,8 @@ pub enum Operation {
     Claim,
     /// `Commits::commit`.
     Commit,
+    /// `Results::merge`.
+    MergeResult,
     /// `Objects::put_new`.
     PutObject,
     /// Any read.

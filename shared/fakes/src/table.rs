@@ -7,10 +7,13 @@ use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
+use vernier_ledger::limits::RESULTS_READ_MAX;
 use vernier_ledger::ports::{
     Accounts, Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts,
+    Results,
 };
 use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
+use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
 
@@ -22,6 +25,7 @@ struct State {
     tenants: BTreeMap<TenantId, Tenant>,
     tokens: BTreeMap<[u8; 32], TokenInfo>,
     accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
+    results: BTreeMap<(TenantId, ResultKey), Registers>,
 }
 
 /// A table; clones share it.
@@ -57,6 +61,69 @@ impl MemoryTable {
     #[must_use]
     pub fn all_records(&self) -> Vec<SegmentRecord> {
         lock(&self.state).records.clone()
+    }
+}
+
+impl MemoryTable {
+    /// All results, by tenant and key.
+    #[must_use]
+    pub fn all_results(&self) -> BTreeMap<(TenantId, ResultKey), Registers> {
+        lock(&self.state).results.clone()
+    }
+
+    fn results_where(&self, wanted: impl Fn(&TenantId, &ResultKey) -> bool) -> ResultList {
+        let state = lock(&self.state);
+        let mut items = state
+            .results
+            .iter()
+            .filter(|((tenant, key), _)| wanted(tenant, key))
+            .map(|((_, key), registers)| ResultItem {
+                key: key.clone(),
+                registers: registers.clone(),
+            });
+        ResultList {
+            items: items.by_ref().take(RESULTS_READ_MAX).collect(),
+            more: items.next().is_some(),
+        }
+    }
+}
+
+impl Results for MemoryTable {
+    async fn merge(
+        &self,
+        tenant: &TenantId,
+        key: &ResultKey,
+        registers: &Registers,
+    ) -> Result<(), PortError> {
+        self.faults.around(Operation::MergeResult, || {
+            let mut state = lock(&self.state);
+            let at = (tenant.clone(), key.clone());
+            let stored = state.results.entry(at).or_default();
+            stored.merge(registers.clone());
+        })
+    }
+
+    async fn of_learner(
+        &self,
+        tenant: &TenantId,
+        section: Option<&str>,
+        learner: &str,
+    ) -> Result<ResultList, PortError> {
+        self.faults.around(Operation::Read, || {
+            self.results_where(|t, key| {
+                t == tenant && key.section.as_deref() == section && key.learner == learner
+            })
+        })
+    }
+
+    async fn of_section(
+        &self,
+        tenant: &TenantId,
+        section: Option<&str>,
+    ) -> Result<ResultList, PortError> {
+        self.faults.around(Operation::Read, || {
+            self.results_where(|t, key| t == tenant && key.section.as_deref() == section)
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
+use crate::results::{Registers, ResultKey, ResultList};
 use crate::segment::SegmentRecord;
 use crate::time::{Millis, Minute, Window};
 
@@ -108,6 +109,35 @@ pub trait Commits {
 
     /// All segment records committed in `[from, to]`, any order, read consistently.
     async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError>;
+}
+
+/// Results: where learners stand.
+#[allow(async_fn_in_trait)]
+pub trait Results {
+    /// Merges registers into a result: each that is newer than the stored one takes its place,
+    /// the others change nothing. Durable on return; merging again changes nothing. A retryable
+    /// error may have merged some of them.
+    async fn merge(
+        &self,
+        tenant: &TenantId,
+        key: &ResultKey,
+        registers: &Registers,
+    ) -> Result<(), PortError>;
+
+    /// A learner's results in a section (none: where events named no section), read consistently.
+    async fn of_learner(
+        &self,
+        tenant: &TenantId,
+        section: Option<&str>,
+        learner: &str,
+    ) -> Result<ResultList, PortError>;
+
+    /// All results of a section, read consistently, though not at one moment.
+    async fn of_section(
+        &self,
+        tenant: &TenantId,
+        section: Option<&str>,
+    ) -> Result<ResultList, PortError>;
 }
 
 /// What became of writing an object that must not be there yet.

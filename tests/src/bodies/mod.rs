@@ -4,6 +4,7 @@ pub mod access;
 pub mod accounting;
 pub mod reading;
 pub mod refusals;
+pub mod results;
 
 use crate::world::{Answer, Call, Member, World, eventually};
 use serde_json::Value;
@@ -34,6 +35,9 @@ macro_rules! for_each_body {
             reading::filters_select_by_column,
             reading::an_event_is_found_by_its_id,
             reading::health_needs_no_token,
+            results::grades_reach_their_results,
+            results::merging_gives_the_same_in_any_order,
+            results::results_are_found_by_learner_and_by_section,
         }
     };
 }

@@ -1,5 +1,7 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
+mod results;
+
 use serde_json::Value;
 use std::time::Duration;
 use vernier_fakes::{Fault, Operation};

@@ -65,6 +65,23 @@ impl Reader<'_> {
         }
     }
 
+    /// JSON text; none when the attribute is not there.
+    pub(super) fn json_if_any<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, PortError> {
+        let there = self.item.contains_key(name);
+        there.then(|| self.json(name)).transpose()
+    }
+
+    /// Bytes; none when the attribute is not there.
+    pub(super) fn bytes_if_any(&self, name: &str) -> Option<&[u8]> {
+        match self.item.get(name) {
+            Some(AttributeValue::B(blob)) => Some(blob.as_ref()),
+            _ => None,
+        }
+    }
+
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, PortError> {
         serde_json::from_str(self.text(name)?).map_err(|_| misshapen(self.what, name))
     }

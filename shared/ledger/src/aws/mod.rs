@@ -7,6 +7,7 @@ mod directory;
 mod error;
 mod kinesis;
 mod receipts;
+mod results;
 mod s3;
 mod sns;
 
