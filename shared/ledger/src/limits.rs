@@ -46,8 +46,8 @@ pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;
 pub const RESULT_SLOTS: u8 = 16;
 
 /// An id in a result (section, assignment, learner, attempt, who scored it), bytes. Browsers and
-/// proxies cut IRIs at about 2,000; real ids have 20 to 120. Seven of them, one JSON-escaped six-fold
-/// at worst, keep an item under 25 KB of DynamoDB's 400; docs/tables.md has the arithmetic.
+/// proxies cut IRIs at about 2,000; real ids have 20 to 120. An item stays under 20 KB of DynamoDB's
+/// 400 (docs/tables.md has the arithmetic).
 pub const RESULT_ID_BYTES_MAX: usize = 1_024;
 
 /// An action in a result, bytes: Caliper's longest term has 24.

@@ -291,7 +291,7 @@ fn open_edx_calls_its_problems_attempts_and_its_learners_grade_themselves() {
 fn a_domain_type_says_where_its_results_are() {
     let kind = "https://school.example/events/Marked";
     let columns: ColumnPointers = serde_json::from_value(json!({
-        "eventTime": "/at", "actor": "/marker", "group": "/class", "assignment": "/work/ref", "learner": "/pupil",
+        "eventTime": "/at", "actor": "/marker", "group": "/class", "assignment": "/task/ref", "learner": "/pupil",
         "count": "/try", "scoreGiven": "/points", "maxScore": "/of", "scoredBy": "/marker",
         "startedAtTime": "/from", "endedAtTime": "/to", "duration": "/took"
     }))
@@ -304,7 +304,7 @@ fn a_domain_type_says_where_its_results_are() {
     };
     let mut event = json!({
         "type": kind, "at": "2026-09-01T11:15:00.123+02:00", "marker": TEACHER, "class": "bio-1",
-        "work": {"ref": QUIZ}, "pupil": {"id": LEARNER}, "try": "2", "points": "7.5", "of": 10,
+        "task": {"ref": QUIZ}, "pupil": {"id": LEARNER}, "try": "2", "points": "7.5", "of": 10,
         "from": "2026-09-01T09:00:00Z", "to": "2026-09-01T09:10:00Z", "took": 600
     });
     let wanted = ResultColumns {
@@ -314,7 +314,7 @@ fn a_domain_type_says_where_its_results_are() {
         ..expected()
     };
     assert_eq!(said(&event, &policy), Some(wanted));
-    event["work"] = json!(null);
+    event["task"] = json!(null);
     assert_eq!(said(&event, &policy), None, "of nothing");
 
     let elsewhere = ColumnPointers {

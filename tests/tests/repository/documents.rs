@@ -120,6 +120,7 @@ fn every_key_prefix_is_in_the_tables_page() {
         "token#",
         "tenant#",
         "windows#",
+        "results#",
         "tenants",
     ] {
         assert!(

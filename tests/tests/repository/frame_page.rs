@@ -5,6 +5,7 @@ use crate::tree;
 use serde_json::Value;
 use vernier_ledger::frame::FRAME_VERSION;
 use vernier_ledger::limits;
+use vernier_ledger::line::LineResult;
 
 const PAGE: &str = "docs/frame.md";
 
@@ -94,6 +95,33 @@ fn the_page_describes_every_column_of_a_line() {
     assert!(
         missing.is_empty(),
         "{PAGE}: no table row for the line's {}",
+        missing.join(", ")
+    );
+}
+
+#[test]
+fn the_page_describes_every_column_of_a_result() {
+    let text = || Some("x".into());
+    let result = LineResult {
+        assignment: text(),
+        learner: "x".into(),
+        attempt: text(),
+        count: Some(1),
+        part_of: text(),
+        given: Some(1.0),
+        maximum: Some(1.0),
+        scored_by: text(),
+        started_at: text(),
+        submitted_at: text(),
+        duration_millis: Some(1),
+    };
+    let mut names = vec!["result".to_owned()];
+    keys(&serde_json::to_value(result).expect("JSON"), &mut names);
+    assert_eq!(names.len(), 12);
+    let missing = missing_in_table(&tree::text(PAGE), &names);
+    assert!(
+        missing.is_empty(),
+        "{PAGE}: no table row for the result's {}",
         missing.join(", ")
     );
 }

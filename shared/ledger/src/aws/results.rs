@@ -267,3 +267,77 @@ impl Results for Table {
         Ok(list)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Fingerprint;
+    use crate::results::{Count, Score, Started, Status, Submitted};
+    use crate::time::Millis;
+
+    fn register<T>(value: T) -> Option<Register<T>> {
+        let id = Some("urn:uuid:a50ca17f-5971-47bb-8fca-4e6e6879001d");
+        let cause = Cause::new(Millis(1_479_204_930_000), id, &Fingerprint::of(b""));
+        Some(Register { value, cause })
+    }
+
+    /// Invariant 8: docs/tables.md promises that a usual result costs one write unit, whatever
+    /// the tenant's name.
+    #[test]
+    fn a_usual_result_is_under_1_kb() {
+        let section = "https://example.edu/terms/201601/courses/7/sections/1/g";
+        let assignment = format!("{section}/assess/1");
+        let learner = "https://example.edu/users/5544330";
+        let key = ResultKey {
+            section: Some(section.to_owned()),
+            learner: learner.to_owned(),
+            attempt: Some(format!("{assignment}/users/554433/attempts/1")),
+            assignment: Some(assignment),
+        };
+        let at = Millis(1_479_204_930_000);
+        let registers = Registers {
+            score: register(Score {
+                given: 10.0,
+                maximum: Some(15.0),
+                by: Some("https://example.edu/autograder".to_owned()),
+            }),
+            status: register(Status {
+                action: "Graded".to_owned(),
+            }),
+            started: register(Started { at }),
+            submitted: register(Submitted {
+                at: Some(at),
+                duration_millis: Some(630_000),
+            }),
+            count: register(Count {
+                count: Some(1),
+                part_of: None,
+            }),
+        };
+        let bytes = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(blob) => blob.as_ref().len(),
+            other => panic!("{other:?}"),
+        };
+        let tenant = "t".repeat(63).parse().expect("a tenant's name");
+        let (pk, sk) = keys(&tenant, &key);
+        let mut size = "pk".len() + bytes(&pk) + "sk".len() + bytes(&sk);
+        let ids = [&key.section, &key.assignment, &key.attempt];
+        size += ids
+            .iter()
+            .filter_map(|id| id.as_ref())
+            .map(String::len)
+            .sum::<usize>();
+        size += learner.len()
+            + "section".len()
+            + "assignment".len()
+            + "attempt".len()
+            + "learner".len();
+        let all = attributes(&registers);
+        assert_eq!(all.len(), 5);
+        for ((value, cause), stored, stored_cause) in &all {
+            size += value.len() + bytes(stored) + cause.len() + bytes(stored_cause);
+        }
+        assert!((900..=1_024).contains(&size), "{size}");
+    }
+}
