@@ -204,6 +204,21 @@ pub async fn merging_gives_the_same_in_any_order<W: World>(world: &W) {
             );
         }
     }
+    // Six writers at once, each of whom may find another's newer event.
+    let key = key("joe", "together", None);
+    let merge = |change| world.results().merge(&tenant, &key, change);
+    let [a, b, c, d, e, f] = &changes[..] else {
+        panic!("six changes");
+    };
+    let outcomes = tokio::join!(merge(a), merge(b), merge(c), merge(d), merge(e), merge(f));
+    assert_eq!(outcomes, (Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(())));
+    let list = world
+        .results()
+        .of_learner(&tenant, Some(SECTION), "joe")
+        .await;
+    let items = list.expect("the table answers").items;
+    assert_eq!(items.len(), 1);
+    assert_eq!(items[0].registers, expected);
 }
 
 /// The port's contract: a learner's results and a section's, with ids of any characters, without
