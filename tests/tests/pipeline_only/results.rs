@@ -40,6 +40,33 @@ async fn straight(world: &MemoryWorld) -> State {
     writes.map(|w| ((w.tenant, w.key), w.registers)).collect()
 }
 
+/// The last action and score of each learner, picked by hand from the stored lines: by time, then
+/// id, then fingerprint.
+async fn last_words(world: &MemoryWorld) -> BTreeMap<String, (Value, Value)> {
+    let mut said: Vec<([String; 3], Value)> = Vec::new();
+    for record in world.table.all_records() {
+        let key = record.object.as_deref().expect("an object");
+        let bytes = world.bucket.get(key, None).await.expect("no faults");
+        let text = zstd::decode_all(&bytes.expect("it is there")[..]).expect("sound");
+        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            let line: Value = serde_json::from_slice(line).expect("JSON");
+            let text = |name: &str| line[name].as_str().expect("text").to_owned();
+            said.push((["time", "id", "fingerprint"].map(text), line));
+        }
+    }
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut last = BTreeMap::<String, (Value, Value)>::new();
+    for (_, line) in said {
+        let learner = line["result"]["learner"].as_str().expect("a learner");
+        let words = last.entry(learner.to_owned()).or_default();
+        words.0 = line["action"].clone();
+        if line["result"]["given"].is_number() {
+            words.1 = line["result"]["given"].clone();
+        }
+    }
+    last
+}
+
 /// What can happen to results on their way.
 #[derive(Debug, Clone)]
 enum Step {
@@ -125,7 +152,14 @@ proptest! {
             let expected = straight(&world).await;
             let sent = steps.iter().any(|s| matches!(s, Step::Send(..)));
             assert_eq!(!expected.is_empty(), sent);
-            assert_eq!(world.table.all_results(), expected);
+            let found = world.table.all_results();
+            assert_eq!(found, expected);
+            let words = found.into_iter().map(|((_, key), all)| {
+                let action = all.status.map_or(Value::Null, |s| s.value.action.into());
+                let given = all.score.map_or(Value::Null, |s| s.value.given.into());
+                (key.learner, (action, given))
+            });
+            assert_eq!(words.collect::<BTreeMap<_, _>>(), last_words(&world).await);
         });
     }
 }
