@@ -21,6 +21,7 @@ pub mod live;
 pub mod ports;
 pub mod receipt;
 pub mod retry;
+pub mod schema;
 pub mod segment;
 pub mod time;
 

@@ -8,6 +8,7 @@ mod error;
 mod kinesis;
 mod receipts;
 mod s3;
+mod schemas;
 mod sns;
 
 pub use kinesis::KinesisStream;
