@@ -71,8 +71,10 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
     let resource = request.0.resource.as_deref().unwrap_or_default();
     if resource.starts_with("/schemas") {
-        let answer = schemas::route(&context.authenticator, &context.schemas, request, now).await?;
-        return Ok(vernier_web::json(answer.0, &[], &answer.1));
+        let route = schemas::route(&context.authenticator, &context.schemas, request, now);
+        // Boxed: rare, and it would make the future of every envelope as large as its own.
+        let (status, body) = Box::pin(route).await?;
+        return Ok(vernier_web::json(status, &[], &body));
     }
     let authorization = request.header("authorization");
     let identity = context
