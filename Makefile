@@ -30,7 +30,7 @@ help:
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
-	@echo "    make bench             what validating an event costs, against parsing alone"
+	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level"
 	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
 	@echo "    make clean             remove what was built (not .venv)"
@@ -80,7 +80,8 @@ sam-local: setup
 	@$(PYTHON) scripts/sam_local.py
 
 bench:
-	cargo bench --package vernier-validation
+	cargo bench --package vernier-validation --bench validate
+	cargo bench --package vernier-input --bench frames
 
 SECONDS_MAX = $(or $(SECONDS),60)
 fuzz:

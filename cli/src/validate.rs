@@ -34,8 +34,21 @@ pub(crate) struct ValidateArgs {
 /// # Errors
 /// When standard output cannot be written.
 pub(crate) fn run(args: ValidateArgs) -> anyhow::Result<ExitCode> {
+    let policy = Policy::new(args.mode, args.profile);
+    judge(&args.paths, &policy, args.format == "json")
+}
+
+/// Judges files and folders on standard output.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub(crate) fn judge(
+    paths: &[PathBuf],
+    policy: &Policy<'_>,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let status = validate(&args, &mut out, &mut io::stderr())?;
+    let status = validate(paths, policy, as_json, &mut out, &mut io::stderr())?;
     out.flush()?;
     Ok(ExitCode::from(status))
 }
@@ -60,11 +73,15 @@ struct Count {
     unreadable: usize,
 }
 
-fn validate(args: &ValidateArgs, out: &mut impl Write, errors: &mut impl Write) -> io::Result<u8> {
-    let policy = Policy::new(args.mode, args.profile);
-    let as_json = args.format == "json";
+fn validate(
+    paths: &[PathBuf],
+    policy: &Policy<'_>,
+    as_json: bool,
+    out: &mut impl Write,
+    errors: &mut impl Write,
+) -> io::Result<u8> {
     let mut count = Count::default();
-    for path in &args.paths {
+    for path in paths {
         let (files, failures) = files_of(path);
         for (path, error) in failures {
             count.unreadable += 1;
@@ -72,7 +89,7 @@ fn validate(args: &ValidateArgs, out: &mut impl Write, errors: &mut impl Write) 
         }
         for file in files {
             match fs::read(&file) {
-                Ok(body) => document(&file, &body, &policy, &mut |line| {
+                Ok(body) => document(&file, &body, policy, &mut |line| {
                     count.add(&line);
                     if as_json {
                         json_line(out, &line)
@@ -88,7 +105,7 @@ fn validate(args: &ValidateArgs, out: &mut impl Write, errors: &mut impl Write) 
         }
     }
     if !as_json {
-        summary(out, args.mode, &count)?;
+        summary(out, policy.mode, &count)?;
     }
     Ok(if count.unreadable > 0 {
         2
@@ -265,14 +282,11 @@ mod tests {
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("a file in it");
         }
-        let args = ValidateArgs {
-            mode,
-            profile: Profile::Generic,
-            format: "json".to_owned(),
-            paths: vec![folder.path().to_owned()],
-        };
+        let paths = [folder.path().to_owned()];
+        let policy = Policy::new(mode, Profile::Generic);
         let (mut out, mut errors) = (Vec::new(), Vec::new());
-        let status = validate(&args, &mut out, &mut errors).expect("writing to memory");
+        let status =
+            validate(&paths, &policy, true, &mut out, &mut errors).expect("writing to memory");
         let lines = String::from_utf8(out).expect("UTF-8");
         (
             status,
@@ -331,15 +345,11 @@ mod tests {
 
     #[test]
     fn a_path_that_is_not_there_is_status_2() {
-        let args = ValidateArgs {
-            mode: Mode::Strict,
-            profile: Profile::Generic,
-            format: "text".to_owned(),
-            paths: vec![PathBuf::from("no/such/path")],
-        };
+        let paths = [PathBuf::from("no/such/path")];
+        let policy = Policy::new(Mode::Strict, Profile::Generic);
         let (mut out, mut errors) = (Vec::new(), Vec::new());
         assert_eq!(
-            validate(&args, &mut out, &mut errors).expect("writing to memory"),
+            validate(&paths, &policy, false, &mut out, &mut errors).expect("writing to memory"),
             2
         );
         assert!(String::from_utf8_lossy(&errors).contains("no/such/path"));

@@ -57,10 +57,7 @@ impl DeployedWorld {
 
     fn url(&self, call: &Call) -> String {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let path = match &call.id {
-            Some(id) => call.route.replace("{id}", &encode(id)),
-            None => call.route.to_owned(),
-        };
+        let path = call.path(encode);
         let pairs: Vec<String> = call
             .query
             .iter()

@@ -14,6 +14,7 @@ use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic
 use vernier_ledger::access::{Authenticator, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
+use vernier_ledger::schema::SchemaCache;
 use vernier_validation::{Mode, Profile};
 
 /// Contexts of the four functions over one set of fakes.
@@ -60,6 +61,7 @@ impl MemoryWorld {
                     objects: bucket.clone(),
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
+                schemas: SchemaCache::new(table.clone(), ttl),
                 settings: vernier_input::Settings { receipt_days: 90 },
             },
             streaming: vernier_stream::context::Context {
@@ -222,19 +224,15 @@ pub fn proxy_event(call: &Call) -> Value {
         .iter()
         .map(|(n, v)| (n.as_str(), v.as_str()))
         .collect();
-    let path = match &call.id {
-        Some(id) => call.route.replace("{id}", id),
-        None => call.route.to_owned(),
-    };
     json!({
         "resource": call.route,
-        "path": path,
+        "path": call.path(str::to_owned),
         "httpMethod": call.method,
         "headers": call.headers,
         "multiValueHeaders": call.headers.iter().map(|(n, v)| (n, vec![v])).collect::<BTreeMap<_, _>>(),
         "queryStringParameters": single,
         "multiValueQueryStringParameters": several,
-        "pathParameters": call.id.iter().map(|id| ("id", id)).collect::<BTreeMap<_, _>>(),
+        "pathParameters": call.id.iter().map(|id| (call.placeholder(), id)).collect::<BTreeMap<_, _>>(),
         "requestContext": { "stage": "v1", "resourcePath": call.route, "httpMethod": call.method },
         "body": STANDARD.encode(&call.body),
         "isBase64Encoded": true,
@@ -277,7 +275,7 @@ impl World for MemoryWorld {
 
     async fn call(&self, call: Call) -> Answer {
         let function = match call.route {
-            "/caliper" => "input",
+            "/caliper" | "/schemas" | "/schemas/{type}" => "input",
             "/windows" => "reconcile",
             _ => "output",
         };

@@ -11,11 +11,11 @@ use vernier_validation::{Mode, Profile};
 /// One HTTP request.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `PUT`.
     pub method: &'static str,
     /// The route as the API names it, such as `/events/{id}`.
     pub route: &'static str,
-    /// The value of `{id}`, not encoded.
+    /// The value of the route's `{id}` or `{type}`, not encoded.
     pub id: Option<String>,
     /// Query parameters, not encoded.
     pub query: Vec<(String, String)>,
@@ -46,6 +46,37 @@ impl Call {
             ..Self::default()
         };
         call.header("content-type", "application/json")
+    }
+
+    /// A PUT of a JSON document.
+    #[must_use]
+    pub fn put(route: &'static str, body: &Value) -> Self {
+        let call = Self {
+            method: "PUT",
+            route,
+            body: body.to_string().into_bytes(),
+            ..Self::default()
+        };
+        call.header("content-type", "application/json")
+    }
+
+    /// What the route's path parameter is called; empty when it has none.
+    #[must_use]
+    pub fn placeholder(&self) -> &'static str {
+        let inside = |(_, rest): (_, &'static str)| rest.split('}').next();
+        self.route.split_once('{').and_then(inside).unwrap_or("")
+    }
+
+    /// The path, with the parameter's value as `encode` writes it.
+    #[must_use]
+    pub fn path(&self, encode: impl Fn(&str) -> String) -> String {
+        match &self.id {
+            Some(id) => {
+                let name = format!("{{{}}}", self.placeholder());
+                self.route.replace(&name, &encode(id))
+            }
+            None => self.route.to_owned(),
+        }
     }
 
     /// With a header.

@@ -169,6 +169,34 @@ impl Api {
         }
     }
 
+    /// Puts a JSON document once.
+    ///
+    /// # Errors
+    /// The service cannot be reached, or refuses: then a [`Problem`].
+    pub(super) fn put(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &[u8],
+    ) -> anyhow::Result<Value> {
+        let mut request = self
+            .agent
+            .put(format!("{}{path}", self.base))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json");
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        let answer = request
+            .send(body)
+            .and_then(Answer::read)
+            .with_context(|| format!("PUT {}{path}", self.base))?;
+        if !matches!(answer.status, 200 | 201) {
+            return Err(answer.problem().into());
+        }
+        serde_json::from_slice(&answer.body).with_context(|| format!("PUT {path} gave no JSON"))
+    }
+
     /// Looks again and again until `done` says so or the time is over; gives the last look.
     /// A 404 counts as not yet.
     ///
@@ -253,7 +281,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn exit_code(&self) -> u8 {
-        if self.status == 404 {
+        if matches!(self.status, 404 | 409 | 422) {
             FINDINGS
         } else {
             TROUBLE
@@ -276,8 +304,23 @@ impl fmt::Display for Problem {
         if let Some(detail) = text("detail") {
             write!(f, ": {detail}")?;
         }
+        let problems = self.document.get("problems").and_then(Value::as_array);
+        for problem in problems.into_iter().flatten() {
+            let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("");
+            // What one finding alone says is usually the detail.
+            if text("message") != detail_of(&self.document) {
+                write!(f, "\n  {} {}", text("pointer"), text("message"))?;
+            }
+        }
         Ok(())
     }
+}
+
+fn detail_of(document: &Value) -> &str {
+    document
+        .get("detail")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 impl std::error::Error for Problem {}

@@ -8,6 +8,7 @@ mod generate;
 mod output;
 mod query;
 mod receipt;
+mod schema;
 mod send;
 mod tenant;
 mod time;
@@ -84,6 +85,7 @@ enum Command {
     Query(query::Args),
     Receipt(receipt::Args),
     Windows(windows::Args),
+    Schema(schema::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -120,6 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args, format),
         Command::Receipt(args) => receipt::run(&args, format),
         Command::Windows(args) => windows::run(&args, format),
+        Command::Schema(args) => schema::run(args, format),
     }
 }
 
@@ -175,6 +178,10 @@ mod tests {
             "vernier query --api http://h --id urn:uuid:ff9ec22a-fc59-4ae1-ae8d-2c9463ee2f8f --wait 30",
             "vernier receipt 0193 --api http://h --wait 5",
             "vernier windows --api http://h --from -1h",
+            "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
+            "vernier schema get Badge --version 2 --api http://h",
+            "vernier schema list --api http://h --format json",
+            "vernier schema test Badge badge.json events/ --against old.json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|e| panic!("{line}: {e}"));
         }
@@ -207,6 +214,10 @@ mod tests {
             ),
             ("vernier query --api http://h --limit 1001", "1..=1000"),
             ("vernier windows --api http://h --from sometime", "RFC 3339"),
+            (
+                "vernier schema test Badge badge.json --column actor=who",
+                "NAME=POINTER",
+            ),
         ] {
             let error = Cli::try_parse_from(line.split(' '))
                 .expect_err(line)

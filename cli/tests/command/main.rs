@@ -2,6 +2,7 @@
 
 mod generate;
 mod read;
+mod schema;
 mod send;
 mod service;
 mod validate;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::environment::{number, text};
+use vernier_ledger::schema::SchemaCache;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
     pub ports: Ports<S, T, O>,
     /// Token look-ups.
     pub authenticator: Authenticator<T>,
+    /// Tenants' own event types.
+    pub schemas: SchemaCache<T>,
     /// Settings.
     pub settings: Settings,
 }
@@ -41,7 +44,8 @@ impl Context {
                 receipts: table.clone(),
                 objects: Bucket::new(&config, bucket),
             },
-            authenticator: Authenticator::new(table, ttl),
+            authenticator: Authenticator::new(table.clone(), ttl),
+            schemas: SchemaCache::new(table, ttl),
             settings,
         })
     }

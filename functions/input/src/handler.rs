@@ -1,8 +1,9 @@
-//! Routes and status codes of /caliper, a Caliper Endpoint (Caliper 1.2, HTTP requests).
+//! Routes and status codes of /caliper, a Caliper Endpoint (Caliper 1.2, HTTP requests); those of
+//! /schemas lie in [`crate::schemas`].
 
 use crate::body::{self, BadBody};
 use crate::context::Context;
-use crate::{Accepted, NotAccepted, accept};
+use crate::{Accepted, NotAccepted, accept, schemas};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
@@ -12,7 +13,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
-use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts};
+use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, Schemas};
 use vernier_ledger::time::Millis;
 use vernier_validation::{Item, Problem, RefusalKind};
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -35,7 +36,7 @@ const SUPPORTED_VERSIONS: [&str; 3] = [
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<S: FrameStream, T: Receipts + Directory, O: Objects>(
+pub async fn handle<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     context: &Context<S, T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
@@ -62,12 +63,19 @@ pub async fn handle<S: FrameStream, T: Receipts + Directory, O: Objects>(
     }))
 }
 
-async fn route<S: FrameStream, T: Receipts + Directory, O: Objects>(
+async fn route<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
+    let resource = request.0.resource.as_deref().unwrap_or_default();
+    if resource.starts_with("/schemas") {
+        let route = schemas::route(&context.authenticator, &context.schemas, request, now);
+        // Boxed: rare, and it would make the future of every envelope as large as its own.
+        let (status, body) = Box::pin(route).await?;
+        return Ok(vernier_web::json(status, &[], &body));
+    }
     let authorization = request.header("authorization");
     let identity = context
         .authenticator
@@ -83,7 +91,7 @@ async fn route<S: FrameStream, T: Receipts + Directory, O: Objects>(
     }
 }
 
-async fn post<S: FrameStream, T: Receipts + Directory, O: Objects>(
+async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     identity: &Identity,
@@ -92,10 +100,11 @@ async fn post<S: FrameStream, T: Receipts + Directory, O: Objects>(
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
     body::check_content_type(request.header("content-type"))?;
     let body = body::decompress(request.body()?, request.header("content-encoding"))?;
+    let schemas = context.schemas.of(&identity.tenant.id).await?;
     let accepted = accept(
         &context.ports,
         context.settings,
-        identity,
+        (identity, schemas.as_deref()),
         &body,
         now,
         budget,

@@ -7,6 +7,7 @@ pub mod body;
 pub mod context;
 pub mod handler;
 pub mod lines;
+pub mod schemas;
 
 use lines::OversizeEvent;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,7 @@ use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts
 use vernier_ledger::receipt::{Acknowledgement, Origin};
 use vernier_ledger::retry::{Backoff, retry};
 use vernier_ledger::time::Millis;
-use vernier_validation::{Envelope, Policy, Refusal, read_envelope};
+use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
 
 /// Settings of the function.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +67,7 @@ impl From<FrameError> for NotAccepted {
     }
 }
 
-/// Accepts one envelope. On `Ok` every event is on the stream and the receipt is written
+/// Accepts one envelope of a sensor, whose tenant may have event types of its own. On `Ok` every event is on the stream and the receipt is written
 /// (invariant 1). On `Err` nothing is acknowledged: what did reach the stream is accounted for as
 /// an envelope without an answer, and the sender's retry makes duplicates.
 ///
@@ -75,13 +76,16 @@ impl From<FrameError> for NotAccepted {
 pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
     ports: &Ports<S, R, O>,
     settings: Settings,
-    identity: &Identity,
+    (identity, schemas): (&Identity, Option<&DomainSchemas>),
     body: &'b [u8],
     now: Millis,
     budget: Duration,
 ) -> Result<Accepted<'b>, NotAccepted> {
     let started = tokio::time::Instant::now();
-    let policy = Policy::new(identity.tenant.mode, identity.tenant.profile);
+    let policy = Policy {
+        domain: schemas,
+        ..Policy::new(identity.tenant.mode, identity.tenant.profile)
+    };
     let envelope = read_envelope(body, &policy).map_err(NotAccepted::Refused)?;
     let receipt = ReceiptId::generate(now, pick_lane(identity.tenant.lanes));
     let tenant = &identity.tenant.id;

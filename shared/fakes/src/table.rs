@@ -10,10 +10,11 @@ use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::limits::RESULTS_READ_MAX;
 use vernier_ledger::ports::{
     Accounts, Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts,
-    Results,
+    Results, Schemas,
 };
 use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
 use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
+use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
 
@@ -26,6 +27,7 @@ struct State {
     tokens: BTreeMap<[u8; 32], TokenInfo>,
     accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
     results: BTreeMap<(TenantId, ResultKey), Registers>,
+    schemas: BTreeMap<(TenantId, String, u32), StoredSchema>,
 }
 
 /// A table; clones share it.
@@ -319,6 +321,47 @@ impl Administration for MemoryTable {
             .values_mut()
             .find(|t| &t.tenant == tenant && t.token_id == token_id);
         Ok(found.map(|token| *token.revoked_at.get_or_insert(at)))
+    }
+}
+
+impl Schemas for MemoryTable {
+    async fn schemas(&self, tenant: &TenantId) -> Result<Vec<StoredSchema>, PortError> {
+        self.faults.around(Operation::Read, || {
+            let state = lock(&self.state);
+            let of_tenant = state.schemas.iter().filter(|((t, ..), _)| t == tenant);
+            // In order of versions: the last of each type stays.
+            let current: BTreeMap<&str, &StoredSchema> = of_tenant
+                .map(|((_, name, _), schema)| (name.as_str(), schema))
+                .collect();
+            current.into_values().cloned().collect()
+        })
+    }
+
+    async fn schema_version(
+        &self,
+        tenant: &TenantId,
+        type_name: &str,
+        version: u32,
+    ) -> Result<Option<StoredSchema>, PortError> {
+        self.faults.around(Operation::Read, || {
+            let key = (tenant.clone(), type_name.to_owned(), version);
+            lock(&self.state).schemas.get(&key).cloned()
+        })
+    }
+
+    async fn put_schema(
+        &self,
+        tenant: &TenantId,
+        schema: &StoredSchema,
+    ) -> Result<bool, PortError> {
+        let mut state = lock(&self.state);
+        let key = |version| (tenant.clone(), schema.type_name.clone(), version);
+        let follows = schema.version == 1 || state.schemas.contains_key(&key(schema.version - 1));
+        if !follows || state.schemas.contains_key(&key(schema.version)) {
+            return Ok(false);
+        }
+        state.schemas.insert(key(schema.version), schema.clone());
+        Ok(true)
     }
 }
 

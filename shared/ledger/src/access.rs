@@ -199,12 +199,17 @@ pub enum Denied {
     /// It was revoked.
     #[error("the token was revoked at {0}")]
     Revoked(Millis),
-    /// It may not do this.
-    #[error("the token lacks the scope {0}")]
-    Scope(Scope),
+    /// It may do none of these, and needs one.
+    #[error("the token lacks the scope {}", names(.0))]
+    Scope(Vec<Scope>),
     /// The look-up failed; nothing is known.
     #[error(transparent)]
     Port(#[from] PortError),
+}
+
+fn names(scopes: &[Scope]) -> String {
+    let names: Vec<&str> = scopes.iter().map(|s| s.as_str()).collect();
+    names.join(" or ")
 }
 
 /// Looks tokens up and remembers the answers, also that a token is unknown.
@@ -233,6 +238,18 @@ impl<D: Directory> Authenticator<D> {
         header: Option<&str>,
         scope: Scope,
     ) -> Result<Identity, Denied> {
+        self.authenticate_any(header, &[scope]).await
+    }
+
+    /// The identity behind an Authorization header, if its token may do one of `scopes`.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn authenticate_any(
+        &self,
+        header: Option<&str>,
+        scopes: &[Scope],
+    ) -> Result<Identity, Denied> {
         let token = header.and_then(token_of_header).ok_or(Denied::Missing)?;
         let hash = hash_token(token);
         let known = match self.cache.get(&hash) {
@@ -247,8 +264,8 @@ impl<D: Directory> Authenticator<D> {
         if let Some(at) = identity.token.revoked_at {
             return Err(Denied::Revoked(at));
         }
-        if !identity.token.scopes.contains(&scope) {
-            return Err(Denied::Scope(scope));
+        if !scopes.iter().any(|s| identity.token.scopes.contains(s)) {
+            return Err(Denied::Scope(scopes.to_vec()));
         }
         Ok(identity)
     }

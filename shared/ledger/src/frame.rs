@@ -222,8 +222,10 @@ pub fn encode(header: &FrameHeader, lines: &[u8]) -> Result<Vec<u8>, FrameError>
         )));
     }
     text.extend_from_slice(lines);
-    let compressed = zstd::bulk::compress(&text, ZSTD_LEVEL)
+    let mut compressed = zstd::bulk::compress(&text, ZSTD_LEVEL)
         .map_err(|e| FrameError::Compression(e.to_string()))?;
+    // It was given room for text that does not shrink.
+    compressed.shrink_to_fit();
     Ok(if compressed.len() < text.len() {
         compressed
     } else {

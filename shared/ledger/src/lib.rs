@@ -22,6 +22,7 @@ pub mod ports;
 pub mod receipt;
 pub mod results;
 pub mod retry;
+pub mod schema;
 pub mod segment;
 pub mod time;
 

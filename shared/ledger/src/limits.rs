@@ -101,5 +101,19 @@ pub const LOOKBACK_SECONDS: i64 = 2 * 3600;
 /// Storage calls under way at once in one read request.
 pub const READS_IN_FLIGHT_MAX: usize = 16;
 
+/// Event types of its own that one tenant may register: Caliper, the work of a whole field, has 30.
+pub const TENANT_SCHEMA_TYPES_MAX: usize = 100;
+
+/// A tenant's compiled schemas, bytes, estimated from above: 100 types of 4 KB (128 KB compiled)
+/// with a few usual patterns are 20 MB.
+pub const TENANT_SCHEMA_WEIGHT_BYTES_MAX: usize = 24 * 1024 * 1024;
+
+/// Compiled schemas of all tenants that one input function holds, bytes: any tenant's fit, so that
+/// none is compiled for every request.
+pub const SCHEMA_CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Tries to register a version while others register the same type.
+pub const SCHEMA_PUT_ATTEMPTS_MAX: u32 = 4;
+
 /// Missing receipts named in one window's account; the count says how many there are.
 pub const MISSING_NAMED_MAX: usize = 100;

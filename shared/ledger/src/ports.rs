@@ -9,6 +9,7 @@ use crate::account::WindowAccount;
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::results::{Registers, ResultKey, ResultList};
+use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
 use crate::time::{Millis, Minute, Window};
 
@@ -198,6 +199,26 @@ pub trait Administration {
         token_id: &str,
         at: Millis,
     ) -> Result<Option<Millis>, PortError>;
+}
+
+/// Tenants' own event types.
+#[allow(async_fn_in_trait)]
+pub trait Schemas {
+    /// The current version of each of a tenant's types, by name, read consistently.
+    async fn schemas(&self, tenant: &TenantId) -> Result<Vec<StoredSchema>, PortError>;
+
+    /// One version of a type, read consistently.
+    async fn schema_version(
+        &self,
+        tenant: &TenantId,
+        type_name: &str,
+        version: u32,
+    ) -> Result<Option<StoredSchema>, PortError>;
+
+    /// Keeps a version and makes it the current one; false when the version before it is not the
+    /// current one (nothing is changed). A retryable error may have kept it.
+    async fn put_schema(&self, tenant: &TenantId, schema: &StoredSchema)
+    -> Result<bool, PortError>;
 }
 
 /// Window accounts that the scheduled run leaves behind.

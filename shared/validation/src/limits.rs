@@ -49,3 +49,7 @@ pub const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of the name of a tenant's event type: an IRI.
 pub const TYPE_NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of all compiled patterns of one schema, each counted at the smallest of 16, 64, 256 and
+/// 1,024 KiB that it compiles within: 256 usual patterns (`^[a-z0-9-]{1,64}$`) or 4 of the largest.
+pub const SCHEMA_PATTERNS_BYTES_MAX: usize = 4 << 20;

@@ -243,3 +243,19 @@ fn the_newest_version_counts() {
     let schemas: DomainSchemas = [make(2), make(3), make(1)].into_iter().collect();
     assert_eq!(schemas.get(TYPE).map(|s| s.version()), Some(3));
 }
+
+#[test]
+fn many_large_patterns_are_refused_before_they_fill_the_memory() {
+    let property = |n: usize| format!(r#""p{n}":{{"pattern":"^\\p{{L}}{{1,64}}$"}}"#);
+    let schema = |count: usize| {
+        let all: Vec<String> = (0..count).map(property).collect();
+        format!(r#"{{"type":"object","properties":{{{}}}}}"#, all.join(","))
+    };
+    assert!(compile(&schema(4)).is_ok());
+    let refused = compile(&schema(5)).expect_err("five megabytes of patterns");
+    assert!(refused.pointer.ends_with("/pattern"), "{refused}");
+    assert!(refused.message.contains("4194304 bytes"), "{refused}");
+    let small = compile(r#"{"type":"object","properties":{"a":{"pattern":"^[a-z]{1,8}$"}}}"#);
+    let large = compile(&schema(1));
+    assert!(small.expect("taken").weight_bytes() < large.expect("taken").weight_bytes());
+}

@@ -27,6 +27,12 @@ pub enum ProblemType {
     MediaTypeUnsupported,
     /// The envelope's dataVersion is not known.
     VersionUnsupported,
+    /// The body is no schema that is taken.
+    SchemaRefused,
+    /// The schema may reject what its current version accepts.
+    SchemaIncompatible,
+    /// The tenant has as much of this as it may have.
+    QuotaExceeded,
     /// A dependency does not answer now; nothing was acknowledged.
     Unavailable,
     /// A fault of ours.
@@ -35,7 +41,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::EnvelopeMalformed,
         Self::ParameterInvalid,
         Self::Unauthorized,
@@ -45,6 +51,9 @@ impl ProblemType {
         Self::ContentTooLarge,
         Self::MediaTypeUnsupported,
         Self::VersionUnsupported,
+        Self::SchemaRefused,
+        Self::SchemaIncompatible,
+        Self::QuotaExceeded,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -76,6 +85,17 @@ impl ProblemType {
                 422,
                 "version-unsupported",
                 "The envelope's dataVersion is not supported",
+            ),
+            Self::SchemaRefused => (422, "schema-refused", "The schema is not taken"),
+            Self::SchemaIncompatible => (
+                409,
+                "schema-incompatible",
+                "The schema may reject what its current version accepts",
+            ),
+            Self::QuotaExceeded => (
+                409,
+                "quota-exceeded",
+                "The tenant has as many as it may have",
             ),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now"),
             Self::Internal => (500, "internal", "The service failed"),

@@ -5,6 +5,7 @@ pub mod accounting;
 pub mod reading;
 pub mod refusals;
 pub mod results;
+pub mod schemas;
 
 use crate::world::{Answer, Call, Member, World, eventually};
 use serde_json::Value;
@@ -31,6 +32,11 @@ macro_rules! for_each_body {
             access::a_revoked_token_stops_working,
             access::a_token_does_only_what_its_scopes_say,
             access::the_endpoint_configuration_needs_a_token,
+            schemas::a_registered_type_is_judged_by_its_schema,
+            schemas::an_unregistered_type_is_opaque_in_lenient_mode,
+            schemas::schemas_are_versioned_and_grow_compatibly,
+            schemas::schemas_are_refused_for_what_is_wrong_with_them,
+            schemas::schemas_are_behind_scopes_and_walls,
             reading::pages_hold_every_event_once_in_either_order,
             reading::filters_select_by_column,
             reading::an_event_is_found_by_its_id,

@@ -26,7 +26,7 @@ fn read_token(item: &Item) -> Result<TokenInfo, PortError> {
 }
 
 impl Table {
-    fn put(
+    pub(super) fn put(
         &self,
         pk: AttributeValue,
         sk: AttributeValue,
@@ -44,8 +44,8 @@ impl Table {
             .map_err(|e| PortError::Fatal(e.to_string()))
     }
 
-    /// Writes new items, all or none; false when one of them is there already.
-    async fn put_all_new(&self, puts: Vec<Put>, what: &str) -> Result<bool, PortError> {
+    /// Writes items, all or none; false when a condition does not hold.
+    pub(super) async fn put_all(&self, puts: Vec<Put>, what: &str) -> Result<bool, PortError> {
         let items = puts
             .into_iter()
             .map(|p| TransactWriteItem::builder().put(p).build())
@@ -120,8 +120,7 @@ impl Administration for Table {
             vec![("tenant", json(tenant))],
         )?;
         let name = self.put(s("tenants"), s(tenant.id.as_str()), vec![])?;
-        self.put_all_new(vec![settings, name], "create tenant")
-            .await
+        self.put_all(vec![settings, name], "create tenant").await
     }
 
     async fn put_token(&self, sha256: &[u8; 32], info: &TokenInfo) -> Result<(), PortError> {
@@ -132,10 +131,7 @@ impl Administration for Table {
             s(format!("token#{}", info.token_id)),
             vec![("token", json(info)), ("sha256", hash)],
         )?;
-        match self
-            .put_all_new(vec![by_hash, listed], "store token")
-            .await?
-        {
+        match self.put_all(vec![by_hash, listed], "store token").await? {
             true => Ok(()),
             false => Err(PortError::Fatal(
                 "store token: there is one with this hash or id".into(),

@@ -9,6 +9,7 @@ mod kinesis;
 mod receipts;
 mod results;
 mod s3;
+mod schemas;
 mod sns;
 
 pub use kinesis::KinesisStream;
