@@ -16,6 +16,7 @@
 pub mod destination;
 pub mod drive;
 pub mod event;
+pub mod in_process;
 mod reader;
 pub mod runtime;
 mod stream;
