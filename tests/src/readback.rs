@@ -9,7 +9,7 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
 use vernier_ledger::line;
 use vernier_ledger::ports::{Commits, Objects};
-use vernier_ledger::segment::{Place, SegmentRecord, open_block};
+use vernier_ledger::segment::{Block, Place, SegmentRecord, open_block};
 use vernier_ledger::time::Millis;
 
 /// Everything that is stored of a stream.
@@ -45,7 +45,7 @@ impl Stored {
         records.retain(|r| r.shard.stream == stream);
         check_chains(&records);
         let mut stored = Self::default();
-        let mut texts = Vec::new();
+        let mut blocks = Vec::new();
         for record in &records {
             stored.segments += 1;
             stored.copies += u64::from(record.copies);
@@ -63,10 +63,10 @@ impl Stored {
                     said,
                     "invariant 3: a record counts its lines"
                 );
-                texts.push(text);
+                blocks.push((block, bytes));
             }
         }
-        stored.dispositions = dispositions(&texts);
+        stored.dispositions = dispositions(&blocks);
         stored
     }
 
@@ -107,13 +107,15 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|b| *b == b'\n').filter(|l| !l.is_empty())
 }
 
-fn dispositions(texts: &[Vec<u8>]) -> DispositionCounts {
+fn dispositions(blocks: &[(&Block, Vec<u8>)]) -> DispositionCounts {
     let (mut known, mut counts) = (Dispositions::default(), DispositionCounts::default());
     let mut scratch = Vec::new();
     let mut each = |of: &mut dyn FnMut(&line::LineHead<'_>)| {
-        for text in texts.iter().flat_map(|t| lines_of(t)) {
-            line::split(text, &mut scratch).expect("a line");
-            of(&line::read_head(&scratch).expect("a head"));
+        for (block, bytes) in blocks {
+            for text in lines_of(&open_block(block, bytes).expect("sound")) {
+                line::split(text, &mut scratch).expect("a line");
+                of(&line::read_head(&scratch).expect("a head"));
+            }
         }
     };
     each(&mut |head| known.show(head));

@@ -1,6 +1,7 @@
 //! What only the deployed stack can show: the trigger files through `lambda invoke`, and a
 //! sensor that is killed.
 
+mod calls;
 mod contracts;
 
 use aws_credential_types::Credentials;
