@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator artifacts sam-local bench fuzz fmt clean
+.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator kill artifacts sam-local bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -28,6 +28,7 @@ help:
 	@echo "    make lint              fmt, clippy, docs, template rules"
 	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
+	@echo "    make kill              the built stream function, killed and throttled (EVENTS=n; holds in make emulator too)"
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level"
@@ -74,6 +75,9 @@ artifacts: setup
 
 emulator: setup
 	@$(PYTHON) scripts/test.py build emulator
+
+kill: setup
+	@$(if $(EVENTS),VERNIER_KILL_EVENTS=$(EVENTS)) $(PYTHON) scripts/test.py build kill
 
 # Looks for Docker before it builds.
 sam-local: setup

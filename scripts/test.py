@@ -7,7 +7,8 @@
   test.py pipeline    handlers on fakes, from events/, and the simulations
   test.py repo        the repository's own rules
   test.py build       sam build, and that each artifact starts
-  test.py emulator    the deployed stack on a local emulator, started and ended here
+  test.py emulator    the deployed stack on a local emulator, started and ended here, and kill
+  test.py kill        only the built stream function, killed and throttled, on the emulator's stores
 
 Whatever happens (failure, Ctrl-C, a kill), no process of it is left behind.
 """
@@ -23,7 +24,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
+from common import BUILT, EMULATOR, FUNCTIONS, ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 
 #: How long a step's processes may take to end once they are told to, seconds.
@@ -120,6 +121,10 @@ def is_repo(target: str) -> bool:
     return target in ("repo", "repository")
 
 
+def is_on_the_stack(target: str) -> bool:
+    return target in ("emulator", "kill")
+
+
 def cargo_tests(targets: list[str], inside: bool = False, env: dict | None = None) -> None:
     """Runs integration tests by name, and with `inside` the tests inside the crates.
 
@@ -164,7 +169,7 @@ def step_unit() -> None:
 
 
 def step_pipeline() -> None:
-    cargo_tests([target for target in test_targets() if target != "emulator" and not is_repo(target)])
+    cargo_tests([target for target in test_targets() if not is_on_the_stack(target) and not is_repo(target)])
 
 
 def step_repo() -> None:
@@ -177,20 +182,47 @@ def step_build() -> None:
 
 
 def step_emulator() -> None:
+    on_the_stack(["emulator", "kill"])
+
+
+def step_kill() -> None:
+    on_the_stack(["kill"])
+
+
+def on_the_stack(targets: list[str]) -> None:
+    """Runs tests one target after the other on a stack of their own."""
     # Compiled first: the emulator need not wait for it.
     run_step(["cargo", "build", "--workspace", "--bin", "vernier"])
-    run_step(["cargo", "test", "--workspace", "--no-run", "--test", "emulator"])
+    run_step(["cargo", "test", "--workspace", "--no-run", *(part for target in targets for part in ("--test", target))])
     stack = Stack(RUN / "test")
     stack.down(quiet=True)
     try:
         state = stack.up(None)
-        env = {**child_env(state), **vernier_env(state), "VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier")}
+        env = {**child_env(state), **vernier_env(state), **test_env(state)}
         try:
-            cargo_tests(["emulator"], env=env)
+            for target in targets:
+                cargo_tests([target], env=env)
         except Failed as failure:
             raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
     finally:
         stack.down()
+
+
+def test_env(state: dict) -> dict[str, str]:
+    """What only tests need: the command, the built stream function, and its role's permissions."""
+    asked = [EMULATOR / "python", ROOT / "scripts" / "emulator_role.py", state["functions"]["stream"]]
+    done = subprocess.run(
+        asked, cwd=ROOT, env=child_env(state), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Failed(f"No credentials of the stream function's role:\n{done.stderr.strip()}")
+    env = {
+        "VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier"),
+        "VERNIER_STREAM_BINARY": str(BUILT / FUNCTIONS["stream"] / "bootstrap"),
+        "VERNIER_STREAM_CREDENTIALS": done.stdout.strip(),
+    }
+    kept = ("VERNIER_KILL_SEED", "VERNIER_KILL_EVENTS")
+    return env | {name: os.environ[name] for name in kept if name in os.environ}
 
 
 STEPS = {
@@ -204,14 +236,16 @@ STEPS = {
     "build": step_build,
     "emulator": step_emulator,
 }
+#: Steps that run by name only: another holds them already.
+PARTS = {"kill": step_kill}
 GROUPS = {"lint": ["fmt", "template", "clippy", "docs"]}
 
 
 def main() -> int:
     asked = sys.argv[1:]
     for name in asked:
-        if name not in STEPS and name not in GROUPS:
-            raise Failed(f"Unknown step {name}. There are: {', '.join([*STEPS, *GROUPS])}")
+        if name not in STEPS and name not in PARTS and name not in GROUPS:
+            raise Failed(f"Unknown step {name}. There are: {', '.join([*STEPS, *PARTS, *GROUPS])}")
     names = [step for name in asked for step in GROUPS.get(name, [name])] or list(STEPS)
     need_setup()
     if shutil.which("cargo-nextest") is None:
@@ -223,7 +257,7 @@ def main() -> int:
             say(f"\n=== {name}")
             started = time.monotonic()
             try:
-                STEPS[name]()
+                (STEPS | PARTS)[name]()
             finally:
                 times.append((name, took(started)))
     finally:

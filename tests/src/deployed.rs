@@ -34,6 +34,14 @@ pub fn variable(name: &str) -> String {
     })
 }
 
+/// The SDK's settings with another endpoint than the environment's: a proxy before it.
+pub async fn config_at(endpoint: &str) -> aws_types::SdkConfig {
+    let mut config = aws::config().await.into_builder().endpoint_url(endpoint);
+    // As if the code had named it from the start; else the environment goes first.
+    config.insert_origin("endpoint_url", aws_types::origin::Origin::shared_config());
+    config.build()
+}
+
 impl DeployedWorld {
     /// The stack that the environment names.
     pub async fn from_env() -> Self {

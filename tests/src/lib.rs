@@ -5,10 +5,14 @@
 //! ([`deployed::DeployedWorld`], the emulator tier).
 
 pub mod bodies;
+pub mod contracts;
 pub mod deployed;
 pub mod envelopes;
 pub mod files;
 pub mod memory;
+pub mod proxy;
+pub mod readback;
+pub mod trigger;
 pub mod world;
 
 pub use world::{Answer, Call, Member, World};

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
 
+/// A key, bytes (service limit).
+const KEY_BYTES_MAX: usize = 1_024;
+
 /// A bucket; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBucket {
@@ -46,6 +49,9 @@ impl Objects for MemoryBucket {
         bytes: Vec<u8>,
         _note: Option<&str>,
     ) -> Result<PutOutcome, PortError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(PortError::Fatal("put object: KeyTooLongError".into()));
+        }
         self.faults.around(Operation::PutObject, || {
             let mut objects = lock(&self.objects);
             if objects.contains_key(key) {
@@ -61,19 +67,21 @@ impl Objects for MemoryBucket {
         key: &str,
         range: Option<(u64, u64)>,
     ) -> Result<Option<Vec<u8>>, PortError> {
-        self.faults.around(Operation::Read, || {
+        let read = self.faults.around(Operation::Read, || {
             let objects = lock(&self.objects);
-            let bytes = objects.get(key)?;
-            let cut = |(offset, length): (u64, u64)| {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                let end = usize::try_from(offset + length)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                bytes[start..end].to_vec()
+            let Some(bytes) = objects.get(key) else {
+                return Ok(None);
             };
-            Some(range.map_or_else(|| bytes.clone(), cut))
-        })
+            let Some((offset, length)) = range else {
+                return Ok(Some(bytes.clone()));
+            };
+            let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+            if place(offset) == bytes.len() {
+                return Err(PortError::Fatal("get object: InvalidRange".into()));
+            }
+            let end = place(offset.saturating_add(length));
+            Ok(Some(bytes[place(offset)..end].to_vec()))
+        });
+        read.flatten()
     }
 }

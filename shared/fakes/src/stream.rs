@@ -5,6 +5,7 @@ use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::limits::RECORD_BYTES_MAX;
 use vernier_ledger::ports::{FrameStream, NewRecord, PortError};
 use vernier_ledger::receipt::Origin;
 
@@ -67,7 +68,19 @@ impl FrameStream for MemoryStream {
     async fn append(&self, records: &[NewRecord]) -> Vec<Result<Origin, PortError>> {
         records
             .iter()
-            .map(|r| self.faults.around(Operation::Append, || self.put(r)))
+            .map(|r| match refusal(r) {
+                Some(error) => Err(error),
+                None => self.faults.around(Operation::Append, || self.put(r)),
+            })
             .collect()
     }
+}
+
+/// Why a stream takes no such record, by Kinesis's limits; none when it does.
+#[must_use]
+pub fn refusal(record: &NewRecord) -> Option<PortError> {
+    let key_characters = record.partition_key.chars().count();
+    let bytes = record.data.len() + record.partition_key.len();
+    let over = bytes > RECORD_BYTES_MAX || !(1..=256).contains(&key_characters);
+    over.then(|| PortError::Fatal("append: ValidationException".into()))
 }

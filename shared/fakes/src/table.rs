@@ -288,7 +288,8 @@ impl Administration for MemoryTable {
 
     async fn put_token(&self, sha256: &[u8; 32], info: &TokenInfo) -> Result<(), PortError> {
         let mut state = lock(&self.state);
-        if state.tokens.contains_key(sha256) {
+        let same_id = |t: &TokenInfo| t.tenant == info.tenant && t.token_id == info.token_id;
+        if state.tokens.contains_key(sha256) || state.tokens.values().any(same_id) {
             return Err(PortError::Fatal(
                 "store token: there is one with this hash or id".into(),
             ));

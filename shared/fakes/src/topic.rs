@@ -4,6 +4,9 @@ use crate::lock;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::ports::{Notices, PortError};
 
+/// A message, bytes (service limit).
+const NOTICE_BYTES_MAX: usize = 256 * 1_024;
+
 /// A topic; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTopic {
@@ -20,6 +23,9 @@ impl MemoryTopic {
 
 impl Notices for MemoryTopic {
     async fn publish(&self, subject: &str, body: &str) -> Result<(), PortError> {
+        if body.len() > NOTICE_BYTES_MAX {
+            return Err(PortError::Fatal("publish notice: InvalidParameter".into()));
+        }
         lock(&self.notices).push((subject.to_owned(), body.to_owned()));
         Ok(())
     }

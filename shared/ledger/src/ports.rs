@@ -108,7 +108,8 @@ pub trait Commits {
         record: &SegmentRecord,
     ) -> Result<CommitOutcome, PortError>;
 
-    /// All segment records committed in `[from, to]`, any order, read consistently.
+    /// All segment records committed in `[from, to]`, any order, read consistently; none when the
+    /// range ends before it begins.
     async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError>;
 }
 
@@ -153,7 +154,8 @@ pub enum PutOutcome {
 /// Write-once objects.
 #[allow(async_fn_in_trait)]
 pub trait Objects {
-    /// Writes an object unless the key is taken. `note` is kept beside it as metadata.
+    /// Writes an object unless the key is taken. `note` is kept beside it as metadata; any text is
+    /// taken, what is not printable ASCII is kept as `?`.
     async fn put_new(
         &self,
         key: &str,
@@ -161,7 +163,8 @@ pub trait Objects {
         note: Option<&str>,
     ) -> Result<PutOutcome, PortError>;
 
-    /// Reads a whole object, or `range` of it as (offset, length); none when there is none.
+    /// Reads a whole object, or `range` of it as (offset, length), cut at the object's end; none
+    /// when there is none, fatal when the range begins behind the end.
     async fn get(&self, key: &str, range: Option<(u64, u64)>)
     -> Result<Option<Vec<u8>>, PortError>;
 }

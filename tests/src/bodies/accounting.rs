@@ -7,6 +7,9 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
+use vernier_ledger::clock;
+use vernier_ledger::frame::{self, FRAME_VERSION, FrameHeader, Tally};
+use vernier_ledger::ids::ReceiptId;
 use vernier_validation::{Mode, Profile};
 
 /// Invariants 1 and 2.
@@ -196,6 +199,41 @@ pub async fn an_undecodable_record_is_quarantined_and_holds_nothing_up<W: World>
         );
         world.turn().await;
     }
+}
+
+/// Invariant 5: whatever a record's error quotes, it is kept and holds nothing up.
+pub async fn an_error_that_quotes_a_line_feed_is_quarantined<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let before = world.keys("quarantine/frames/").await.len();
+    let header = FrameHeader {
+        vernier_frame: FRAME_VERSION,
+        receipt: ReceiptId::generate(clock::now(), 0),
+        tenant: member.tenant.parse().expect("a tenant's name"),
+        sensor: "forged".to_owned(),
+        slice: 0,
+        slices: 1,
+        attempt: 0,
+        slice_tally: Tally::default(),
+        envelope_tally: Tally::default(),
+    };
+    let line = format!(
+        "{{\"receipt\":\"{}\",\"index\":0,\"verdict\":\"a\\nb\",\"event\":{{}}}}\n",
+        header.receipt
+    );
+    let data = frame::encode(&header, line.as_bytes()).expect("it encodes");
+    let error = frame::decode(&data)
+        .expect_err("it is no frame")
+        .to_string();
+    assert!(error.contains('\n'), "{error}");
+    // Before the envelope on every lane that it can take.
+    for lane in 0..2 {
+        world
+            .put_record(&format!("{}/{lane}", member.tenant), &data)
+            .await;
+    }
+    let receipt = post(world, &member, bytes(&events(2))).await;
+    settled(world, &member, &receipt).await;
+    assert!(world.keys("quarantine/frames/").await.len() >= before + 2);
 }
 
 /// gzip and zstd bodies arrive intact through the gateway.

@@ -23,6 +23,7 @@ macro_rules! for_each_body {
             accounting::an_envelope_over_one_frame_is_stored_whole,
             accounting::an_event_over_one_frame_is_stored_by_reference,
             accounting::an_undecodable_record_is_quarantined_and_holds_nothing_up,
+            accounting::an_error_that_quotes_a_line_feed_is_quarantined,
             accounting::compressed_bodies_are_the_same_events,
             refusals::bad_requests_are_answered_with_problem_documents,
             refusals::bad_queries_are_answered_with_problem_documents,

@@ -1,6 +1,9 @@
 //! What only the deployed stack can show: the trigger files through `lambda invoke`, and a
 //! sensor that is killed.
 
+mod calls;
+mod contracts;
+
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;

@@ -116,6 +116,10 @@ impl Commits for Table {
     }
 
     async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
+        if from > to {
+            // The service refuses a range that ends before it begins.
+            return Ok(Vec::new());
+        }
         let range = (commit_prefix(from), format!("{}~", commit_prefix(to)));
         let partitions: Vec<AttributeValue> = (from.hour()..=to.hour())
             .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| records_partition(hour, slot)))

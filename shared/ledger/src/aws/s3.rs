@@ -30,6 +30,14 @@ impl Bucket {
     }
 }
 
+/// Metadata travels as a header: what a header cannot carry becomes `?`.
+fn header_value(note: &str) -> String {
+    let is_carried = |c: char| c == ' ' || c.is_ascii_graphic();
+    note.chars()
+        .map(|c| if is_carried(c) { c } else { '?' })
+        .collect()
+}
+
 impl Objects for Bucket {
     async fn put_new(
         &self,
@@ -45,7 +53,7 @@ impl Objects for Bucket {
             .if_none_match("*")
             .body(ByteStream::from(bytes));
         if let Some(note) = note {
-            request = request.metadata("vernier-note", note);
+            request = request.metadata("vernier-note", header_value(note));
         }
         match request.send().await {
             Ok(_) => Ok(PutOutcome::Created),
@@ -59,8 +67,11 @@ impl Objects for Bucket {
         key: &str,
         range: Option<(u64, u64)>,
     ) -> Result<Option<Vec<u8>>, PortError> {
+        // A range header has at least one byte, so that one too many may come back.
+        let length_max = range.and_then(|(_, length)| usize::try_from(length).ok());
         let range = range.map(|(offset, length)| {
-            format!("bytes={offset}-{}", offset + length.saturating_sub(1))
+            let last = offset.saturating_add(length.saturating_sub(1));
+            format!("bytes={offset}-{last}")
         });
         let answer = self
             .client
@@ -74,7 +85,9 @@ impl Objects for Bucket {
             Ok(object) => {
                 let body = object.body.collect().await;
                 let bytes = body.map_err(|e| PortError::Retryable(format!("get object: {e}")))?;
-                Ok(Some(bytes.into_bytes().to_vec()))
+                let mut bytes = bytes.into_bytes().to_vec();
+                bytes.truncate(length_max.unwrap_or(usize::MAX));
+                Ok(Some(bytes))
             }
             Err(SdkError::ServiceError(e)) if e.err().is_no_such_key() => Ok(None),
             Err(e) => Err(port_error("get object", e)),

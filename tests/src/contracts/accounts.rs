@@ -1,0 +1,80 @@
+//! `Accounts`.
+
+use super::{tally, tenant_id};
+use vernier_ledger::account::{
+    MissingCause, MissingReceipt, ReceivedSide, WindowAccount, WindowState,
+};
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::limits::MISSING_NAMED_MAX;
+use vernier_ledger::ports::Accounts;
+use vernier_ledger::time::{Millis, Window};
+
+const START: Millis = Millis(1_700_000_040_000);
+
+fn account(window: Window, events: u64) -> WindowAccount {
+    WindowAccount {
+        start: window.start,
+        end: window.end,
+        state: WindowState::Incomplete,
+        received: ReceivedSide {
+            envelopes: 3,
+            unacknowledged: 1,
+            tally: tally(events),
+        },
+        stored_side: tally(events),
+        dispositions: Some(DispositionCounts::default()),
+        missing_count: 0,
+        missing: Vec::new(),
+        computed_at: START,
+    }
+}
+
+fn window(minutes: i64) -> Window {
+    Window {
+        start: START,
+        end: START.plus_seconds(60 * minutes),
+    }
+}
+
+pub async fn an_account_is_kept_under_its_window(table: &impl Accounts) {
+    let (tenant, other) = (tenant_id(), tenant_id());
+    assert_eq!(table.account(&tenant, window(1)).await, Ok(None));
+    let account = account(window(1), 9);
+    table.save_account(&tenant, &account).await.expect("saved");
+    assert_eq!(table.account(&tenant, window(1)).await, Ok(Some(account)));
+    assert_eq!(
+        table.account(&tenant, window(15)).await,
+        Ok(None),
+        "another length"
+    );
+    assert_eq!(
+        table.account(&other, window(1)).await,
+        Ok(None),
+        "another tenant"
+    );
+}
+
+pub async fn the_last_account_counts(table: &impl Accounts) {
+    let tenant = tenant_id();
+    for events in [5, 6, 7] {
+        let account = account(window(1), events);
+        table.save_account(&tenant, &account).await.expect("saved");
+        assert_eq!(table.account(&tenant, window(1)).await, Ok(Some(account)));
+    }
+}
+
+pub async fn an_account_names_as_many_receipts_as_it_may(table: &impl Accounts) {
+    let tenant = tenant_id();
+    let mut account = account(window(1), 1 << 40);
+    account.missing = (0..MISSING_NAMED_MAX)
+        .map(|n| MissingReceipt {
+            receipt: ReceiptId::generate(START, 0),
+            slices: (0..330).collect(),
+            cause: [MissingCause::Unclaimed, MissingCause::Uncommitted][n % 2],
+        })
+        .collect();
+    account.missing_count = u64::MAX;
+    table.save_account(&tenant, &account).await.expect("saved");
+    assert_eq!(table.account(&tenant, window(1)).await, Ok(Some(account)));
+}

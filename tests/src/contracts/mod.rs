@@ -1,0 +1,127 @@
+//! What the ports promise: one suite for each, run on the fakes and on the AWS adapters, so that
+//! the fakes cannot lie.
+//!
+//! A body takes the port that it tests and names of its own, so that a store with other data in it
+//! serves as well. A new port gets a file here and its lines in [`for_each_contract!`].
+
+#![allow(missing_docs)] // a body is named by what it shows
+
+pub mod accounts;
+pub mod commits;
+pub mod directory;
+pub mod frame_stream;
+pub mod notices;
+pub mod objects;
+pub mod receipts;
+
+use uuid::Uuid;
+use vernier_ledger::digest::Digest;
+use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::{Sequence, Shard, TenantId};
+use vernier_ledger::receipt::Origin;
+
+/// All bodies: the subject that a tier hands in (`stream`, `table`, `objects` or `notices`), then
+/// the body's place.
+#[macro_export]
+macro_rules! for_each_contract {
+    ($instantiate:ident) => {
+        $instantiate! {
+            stream frame_stream::every_record_has_an_origin_of_its_own,
+            stream frame_stream::a_partition_key_has_one_shard,
+            stream frame_stream::no_records_have_no_answers,
+            stream frame_stream::more_records_than_one_call_takes,
+            stream frame_stream::more_bytes_than_one_call_takes,
+            stream frame_stream::a_record_over_the_limit_is_refused_for_good,
+            stream frame_stream::partition_keys_of_any_script_up_to_256_characters,
+            table receipts::what_nobody_wrote_is_not_there,
+            table receipts::the_halves_come_in_either_order,
+            table receipts::acknowledging_again_changes_nothing,
+            table receipts::a_claim_belongs_to_the_first_record,
+            table receipts::a_higher_attempt_takes_a_claim_over,
+            table receipts::slices_are_claimed_one_by_one,
+            table receipts::concurrent_claims_have_one_winner,
+            table receipts::a_receipt_is_its_tenants_alone,
+            table receipts::a_minute_and_lane_list_their_receipts_oldest_first,
+            table receipts::more_receipts_than_one_page_holds,
+            table commits::a_new_shard_has_no_cursor,
+            table commits::a_commit_moves_the_cursor_and_keeps_the_record,
+            table commits::a_stale_commit_writes_nothing,
+            table commits::concurrent_commits_have_one_winner,
+            table commits::records_are_listed_by_instant_of_commit,
+            table commits::an_empty_range_has_no_records,
+            table commits::more_records_than_one_page_holds,
+            table directory::unknown_names_are_not_there,
+            table directory::a_tenant_is_created_once,
+            table directory::tenants_are_listed_in_order,
+            table directory::a_token_is_found_by_its_hash_and_in_its_tenants_list,
+            table directory::a_tokens_hash_and_id_are_its_own,
+            table directory::the_first_revocation_counts,
+            table directory::a_token_is_revoked_by_its_own_tenant,
+            table directory::more_tokens_than_one_page_holds,
+            table accounts::an_account_is_kept_under_its_window,
+            table accounts::the_last_account_counts,
+            table accounts::an_account_names_as_many_receipts_as_it_may,
+            objects objects::an_object_is_written_once,
+            objects objects::concurrent_writers_have_one_winner,
+            objects objects::ranges_are_cut_at_the_end,
+            objects objects::a_range_behind_the_end_is_refused_for_good,
+            objects objects::what_is_not_there_is_none,
+            objects objects::an_empty_object_is_an_object,
+            objects objects::keys_of_any_script_up_to_1024_bytes,
+            objects objects::any_note_is_taken,
+            objects objects::large_objects_come_back_whole,
+            notices notices::notices_are_published_again_and_again,
+            notices notices::a_notice_over_the_limit_is_refused_for_good,
+        }
+    };
+}
+
+/// A name that nobody else uses.
+fn unique(what: &str) -> String {
+    format!("{what}-{}", Uuid::new_v4().simple())
+}
+
+fn tenant_id() -> TenantId {
+    unique("c").parse().expect("a tenant's name")
+}
+
+fn shard() -> Shard {
+    Shard::new(&unique("contract"), "shardId-000000000000").expect("a shard")
+}
+
+fn sequence(n: u64) -> Sequence {
+    format!("4968512047302518736401925837465019283746{n:016}")
+        .parse()
+        .expect("digits")
+}
+
+fn origin(shard: &Shard, n: u64) -> Origin {
+    Origin {
+        shard: shard.clone(),
+        sequence: sequence(n),
+    }
+}
+
+fn tally(events: u64) -> Tally {
+    let mut digest = [0xA5; 32];
+    digest[..8].copy_from_slice(&events.to_be_bytes());
+    Tally {
+        events,
+        rejected: events / 2,
+        digest: Digest::from_bytes(digest),
+    }
+}
+
+/// Text of several scripts, with what keys and expressions are made of.
+const ANY_SCRIPT: &str = "Zwölf #:~ schöne {Größen} 数学 \"ε\" 'x' 🎓 \\ \u{7f} ";
+
+fn long_text(bytes: usize) -> String {
+    ANY_SCRIPT
+        .chars()
+        .cycle()
+        .scan(0, |sum, c| {
+            *sum += c.len_utf8();
+            (*sum <= bytes).then_some(c)
+        })
+        .collect()
+}

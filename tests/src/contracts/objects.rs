@@ -1,0 +1,158 @@
+//! `Objects`.
+
+use super::{long_text, unique};
+use futures::future::join_all;
+use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+
+fn key() -> String {
+    format!("quarantine/{}", unique("contract"))
+}
+
+async fn put(objects: &impl Objects, key: &str, bytes: &[u8]) -> PutOutcome {
+    let answer = objects.put_new(key, bytes.to_vec(), None).await;
+    answer.unwrap_or_else(|e| panic!("{key}: {e}"))
+}
+
+pub async fn an_object_is_written_once(objects: &impl Objects) {
+    let key = key();
+    assert_eq!(put(objects, &key, b"first").await, PutOutcome::Created);
+    assert_eq!(put(objects, &key, b"second").await, PutOutcome::Exists);
+    assert_eq!(
+        put(objects, &key, b"first").await,
+        PutOutcome::Exists,
+        "the same bytes too"
+    );
+    assert_eq!(objects.get(&key, None).await, Ok(Some(b"first".to_vec())));
+}
+
+pub async fn concurrent_writers_have_one_winner(objects: &impl Objects) {
+    let key = key();
+    let bodies: Vec<Vec<u8>> = (0..8).map(|n| vec![n; 100]).collect();
+    let puts = bodies
+        .iter()
+        .map(|b| objects.put_new(&key, b.clone(), None));
+    let outcomes = join_all(puts).await;
+    let created: Vec<usize> = (0..8)
+        .filter(|n| outcomes[*n] == Ok(PutOutcome::Created))
+        .collect();
+    assert_eq!(created.len(), 1, "{outcomes:?}");
+    // A service may answer "conflict, try again" while another writes.
+    let sound = |o: &Result<PutOutcome, PortError>| {
+        o.as_ref().map_or_else(PortError::is_retryable, |_| true)
+    };
+    assert!(outcomes.iter().all(sound), "{outcomes:?}");
+    assert_eq!(
+        objects.get(&key, None).await,
+        Ok(Some(bodies[created[0]].clone()))
+    );
+}
+
+pub async fn ranges_are_cut_at_the_end(objects: &impl Objects) {
+    let key = key();
+    let bytes: Vec<u8> = (0..100).collect();
+    put(objects, &key, &bytes).await;
+    for (offset, length, expected) in [
+        (0, 100, &bytes[..]),
+        (0, 1, &bytes[..1]),
+        (99, 1, &bytes[99..]),
+        (40, 20, &bytes[40..60]),
+        (90, 1_000, &bytes[90..]),
+        (0, 1 << 40, &bytes[..]),
+        (50, 0, &[]),
+    ] {
+        let got = objects.get(&key, Some((offset, length))).await;
+        assert_eq!(got, Ok(Some(expected.to_vec())), "{offset}, {length}");
+    }
+}
+
+pub async fn a_range_behind_the_end_is_refused_for_good(objects: &impl Objects) {
+    let key = key();
+    put(objects, &key, &[1; 100]).await;
+    for offset in [100, 101, 1 << 40] {
+        let got = objects.get(&key, Some((offset, 10))).await;
+        assert!(matches!(got, Err(PortError::Fatal(_))), "{offset}: {got:?}");
+    }
+}
+
+pub async fn what_is_not_there_is_none(objects: &impl Objects) {
+    let key = key();
+    assert_eq!(objects.get(&key, None).await, Ok(None));
+    assert_eq!(objects.get(&key, Some((0, 10))).await, Ok(None));
+    put(objects, &format!("{key}/below"), b"x").await;
+    assert_eq!(
+        objects.get(&key, None).await,
+        Ok(None),
+        "a prefix is no object"
+    );
+}
+
+pub async fn an_empty_object_is_an_object(objects: &impl Objects) {
+    let key = key();
+    assert_eq!(put(objects, &key, b"").await, PutOutcome::Created);
+    assert_eq!(put(objects, &key, b"x").await, PutOutcome::Exists);
+    assert_eq!(objects.get(&key, None).await, Ok(Some(Vec::new())));
+}
+
+pub async fn keys_of_any_script_up_to_1024_bytes(objects: &impl Objects) {
+    let start = key();
+    let mut longest = format!("{start}/");
+    longest.extend(std::iter::repeat_n('k', 1_024 - longest.len()));
+    let keys = [
+        format!("{start}/Größe 数学 🎓"),
+        format!("{start}/a+b c%20d&e=f?g#h"),
+        format!("{start}/dt=2026-11-21/x.jsonl.zst"),
+        longest,
+    ];
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(
+            put(objects, key, key.as_bytes()).await,
+            PutOutcome::Created,
+            "{n}"
+        );
+    }
+    for key in &keys {
+        assert_eq!(
+            objects.get(key, None).await,
+            Ok(Some(key.as_bytes().to_vec())),
+            "{key}"
+        );
+    }
+}
+
+/// A limit of the service that the emulator does not have.
+pub async fn a_longer_key_is_refused_for_good(objects: &impl Objects) {
+    let answer = objects.put_new(&"k".repeat(1_025), vec![1], None).await;
+    assert!(matches!(answer, Err(PortError::Fatal(_))), "{answer:?}");
+}
+
+/// Notes quote what made a record undecodable; whatever that was, the record is kept.
+pub async fn any_note_is_taken(objects: &impl Objects) {
+    let notes = [
+        String::new(),
+        "two\nlines\r\n".to_owned(),
+        "nul \0, bell \u{7}, delete \u{7f}".to_owned(),
+        long_text(500),
+        "n".repeat(1_500),
+    ];
+    for note in notes {
+        let key = key();
+        let answer = objects.put_new(&key, vec![1], Some(&note)).await;
+        assert_eq!(answer, Ok(PutOutcome::Created), "{note:?}");
+        assert_eq!(objects.get(&key, None).await, Ok(Some(vec![1])), "{note:?}");
+    }
+}
+
+pub async fn large_objects_come_back_whole(objects: &impl Objects) {
+    let key = key();
+    let bytes: Vec<u8> = (0..9_000_000_u32)
+        .map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[2])
+        .collect();
+    assert_eq!(put(objects, &key, &bytes).await, PutOutcome::Created);
+    let whole = objects.get(&key, None).await.expect("read");
+    assert!(whole.as_deref() == Some(&bytes[..]));
+    let tail = objects
+        .get(&key, Some((8_999_000, 5_000)))
+        .await
+        .expect("read");
+    assert!(tail.as_deref() == Some(&bytes[8_999_000..]));
+}

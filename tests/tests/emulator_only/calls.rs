@@ -1,0 +1,205 @@
+//! How many calls the services get for an envelope and for a batch, counted on their way.
+
+use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+use lambda_runtime::{Context as Invoked, LambdaEvent};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_fakes::MemoryTable;
+use vernier_input::context::Context as Input;
+use vernier_ledger::access::{Authenticator, Identity, Scope};
+use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
+use vernier_ledger::clock;
+use vernier_ledger::ports::Directory;
+use vernier_tests::contracts;
+use vernier_tests::deployed::{config_at, variable};
+use vernier_tests::envelopes::{bytes, events};
+use vernier_tests::memory::proxy_event;
+use vernier_tests::proxy::{Proxy, Tally};
+use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
+use vernier_tests::{Call, Member, world};
+use vernier_validation::{Mode, Profile};
+
+/// The deployed stores behind a proxy that only counts.
+struct Counted {
+    proxy: Proxy,
+    stream: KinesisStream,
+    table: Table,
+    bucket: Bucket,
+    member: Member,
+}
+
+impl Counted {
+    async fn new() -> Self {
+        let proxy = Proxy::start(&variable("AWS_ENDPOINT_URL"), |_| None);
+        let direct = aws::config().await;
+        let counted = config_at(&proxy.url()).await;
+        let table = Table::new(&direct, variable("VERNIER_TABLE"));
+        let tenant = world::create_tenant(&table, Mode::Strict, Profile::Generic).await;
+        Self {
+            stream: KinesisStream::new(&counted, variable("VERNIER_STREAM")),
+            table: Table::new(&counted, variable("VERNIER_TABLE")),
+            bucket: Bucket::new(&counted, variable("VERNIER_BUCKET")),
+            member: world::issue_token(&table, &tenant, &[Scope::EventsWrite]).await,
+            proxy,
+        }
+    }
+
+    async fn identity(&self) -> Identity {
+        let authenticator = Authenticator::new(self.table.clone(), Duration::from_secs(60));
+        let header = format!("Bearer {}", self.member.secret);
+        let identity = authenticator
+            .authenticate(Some(&header), Scope::EventsWrite)
+            .await;
+        let _ = self.proxy.take_tally();
+        identity.expect("the token is good")
+    }
+}
+
+/// A tally as `service operation`, and as a line of a table.
+fn named(tally: &Tally) -> BTreeMap<String, u64> {
+    let name = |c: &vernier_tests::proxy::Call| format!("{} {}", c.service, c.operation);
+    tally
+        .calls
+        .iter()
+        .map(|(call, n)| (name(call), *n))
+        .collect()
+}
+
+fn show(what: &str, calls: &BTreeMap<String, u64>) {
+    let calls: Vec<String> = calls
+        .iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
+    eprintln!("{what:44} {}", calls.join(", "));
+}
+
+fn calls<const N: usize>(of: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    of.into_iter()
+        .map(|(name, n)| (name.to_owned(), n))
+        .collect()
+}
+
+fn invoked() -> Invoked {
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    let since = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut invoked = Invoked::default();
+    invoked.deadline = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    invoked
+}
+
+#[tokio::test]
+async fn an_envelopes_calls_do_not_grow_with_its_events() {
+    let counted = Counted::new().await;
+    let context = Input {
+        ports: vernier_input::Ports {
+            stream: counted.stream.clone(),
+            receipts: counted.table.clone(),
+            objects: counted.bucket.clone(),
+        },
+        authenticator: Authenticator::new(counted.table.clone(), Duration::from_secs(600)),
+        settings: vernier_input::Settings { receipt_days: 30 },
+    };
+    let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
+    let mut cold = warm.clone();
+    cold.insert("DynamoDB GetItem".to_owned(), 2);
+    for (what, count, expected) in [
+        ("envelope of 1 event, token not yet known", 1, &cold),
+        ("envelope of 1 event", 1, &warm),
+        ("envelope of 100 events", 100, &warm),
+        ("envelope of 1,000 events", 1_000, &warm),
+    ] {
+        let call = Call::post(bytes(&events(count))).token(&counted.member.secret);
+        let request: ApiGatewayProxyRequest =
+            serde_json::from_value(proxy_event(&call)).expect("a proxy request");
+        let event = LambdaEvent::new(request, invoked());
+        let answer = vernier_input::handler::handle(&context, event)
+            .await
+            .expect("answers");
+        assert_eq!(answer.status_code, 200);
+        let seen = named(&counted.proxy.take_tally());
+        show(what, &seen);
+        assert_eq!(&seen, expected, "{what}");
+    }
+}
+
+/// Puts envelopes on a stream of the test's own; gives back the stream and its frames.
+async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStream, u64) {
+    let name = format!("calls-{}", uuid::Uuid::new_v4().simple());
+    let stream = SimStream::new(&name, 1, clock::now());
+    let ports = vernier_input::Ports {
+        stream: stream.clone(),
+        receipts: MemoryTable::default(),
+        objects: vernier_fakes::MemoryBucket::default(),
+    };
+    let settings = vernier_input::Settings { receipt_days: 30 };
+    for _ in 0..envelopes {
+        let body = bytes(&events(count));
+        let now = clock::now();
+        vernier_input::accept(
+            &ports,
+            settings,
+            identity,
+            &body,
+            now,
+            Duration::from_secs(30),
+        )
+        .await
+        .expect("acknowledged");
+    }
+    let frames = stream.len(&stream.shards()[0]);
+    (stream, frames as u64)
+}
+
+#[tokio::test]
+async fn a_batchs_calls_grow_with_its_frames_and_not_with_its_events() {
+    let counted = Counted::new().await;
+    let identity = counted.identity().await;
+    let context = in_process::context(counted.table.clone(), counted.bucket.clone());
+    for (envelopes, count) in [(1, 1), (1, 100), (1, 10_000), (100, 1), (100, 100)] {
+        let (stream, frames) = frames(&identity, envelopes, count).await;
+        let mapping = Mapping {
+            batch_size: 10_000,
+            ..Mapping::default()
+        };
+        let mut trigger = Trigger::new(stream, mapping);
+        let handler = async |i: &Invocation| {
+            let answer = in_process::invoke(&context, i).await;
+            assert_ne!(answer, Answer::FunctionError);
+            answer
+        };
+        drive::run(&mut trigger, handler, |_| {}).await;
+        assert_eq!(trigger.counts().invocations, 1, "one batch");
+        let seen = named(&counted.proxy.take_tally());
+        let what = format!("batch of {} events in {frames} frames", envelopes * count);
+        show(&what, &seen);
+        let expected = calls([
+            ("DynamoDB GetItem", 1),
+            ("DynamoDB TransactWriteItems", 1),
+            ("DynamoDB UpdateItem", frames),
+            ("S3 PutObject", 1),
+        ]);
+        assert_eq!(seen, expected, "{what}");
+        let slices_max = 2 * envelopes * count / 1_000 + envelopes;
+        assert!(frames <= slices_max as u64, "slices are full: {what}");
+    }
+}
+
+/// The contracts' long lists are longer than one page: DynamoDB answers a query with 1 MB at most.
+#[tokio::test]
+async fn long_lists_come_in_several_pages() {
+    let counted = Counted::new().await;
+    let queries = || {
+        named(&counted.proxy.take_tally())
+            .get("DynamoDB Query")
+            .copied()
+    };
+    contracts::receipts::more_receipts_than_one_page_holds(&counted.table).await;
+    assert!(queries() > Some(1));
+    contracts::directory::more_tokens_than_one_page_holds(&counted.table).await;
+    assert!(queries() > Some(1));
+    contracts::commits::more_records_than_one_page_holds(&counted.table).await;
+    // One query for each slot of the hour, and one more for each further page.
+    let slots = u64::from(vernier_ledger::limits::SEGMENT_SLOTS);
+    assert!(queries() > Some(slots));
+    assert!(counted.table.tenants().await.is_ok());
+}

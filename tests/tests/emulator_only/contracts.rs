@@ -1,0 +1,32 @@
+//! Contract tests of the ports on AWS: the bodies that the fakes keep as well.
+
+use vernier_ledger::aws::{self, Bucket, KinesisStream, Table, Topic};
+use vernier_tests::contracts;
+use vernier_tests::deployed::variable;
+
+async fn stream() -> KinesisStream {
+    KinesisStream::new(&aws::config().await, variable("VERNIER_STREAM"))
+}
+
+async fn table() -> Table {
+    Table::new(&aws::config().await, variable("VERNIER_TABLE"))
+}
+
+async fn objects() -> Bucket {
+    Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"))
+}
+
+async fn notices() -> Topic {
+    Topic::new(&aws::config().await, variable("VERNIER_TOPIC_ARN"))
+}
+
+macro_rules! on_aws {
+    ($($subject:ident $module:ident::$name:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $name() {
+            contracts::$module::$name(&$subject().await).await;
+        }
+    )*};
+}
+
+vernier_tests::for_each_contract!(on_aws);
