@@ -246,12 +246,12 @@ fn the_newest_version_counts() {
 
 #[test]
 fn many_large_patterns_are_refused_before_they_fill_the_memory() {
-    let property = |n: usize| format!(r#""p{n}":{{"pattern":"^\\p{{L}}{{1,64}}$"}}"#);
+    let property = |n: usize| format!(r#""p{n}":{{"pattern":"^\\p{{L}}{{1,40}}$"}}"#);
     let schema = |count: usize| {
         let all: Vec<String> = (0..count).map(property).collect();
         format!(r#"{{"type":"object","properties":{{{}}}}}"#, all.join(","))
     };
-    assert!(compile(&schema(4)).is_ok());
+    compile(&schema(4)).expect("four megabytes of patterns");
     let refused = compile(&schema(5)).expect_err("five megabytes of patterns");
     assert!(refused.pointer.ends_with("/pattern"), "{refused}");
     assert!(refused.message.contains("4194304 bytes"), "{refused}");

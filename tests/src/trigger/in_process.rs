@@ -5,7 +5,7 @@ use super::{Answer, Invocation};
 use lambda_runtime::{Context as Invoked, LambdaEvent};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use vernier_ledger::ports::{Commits, Objects, Receipts};
+use vernier_ledger::ports::{Commits, Objects, Receipts, Results};
 use vernier_stream::context::Context;
 use vernier_stream::{Ports, Settings, handler};
 
@@ -21,7 +21,7 @@ pub const fn context<T, O>(table: T, objects: O) -> Context<T, O> {
 ///
 /// # Panics
 /// When the event cannot be read as one.
-pub async fn invoke<T: Receipts + Commits, O: Objects>(
+pub async fn invoke<T: Receipts + Commits + Results, O: Objects>(
     context: &Context<T, O>,
     invocation: &Invocation,
 ) -> Answer {

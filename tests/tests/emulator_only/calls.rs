@@ -10,6 +10,7 @@ use vernier_ledger::access::{Authenticator, Identity, Scope};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::clock;
 use vernier_ledger::ports::Directory;
+use vernier_ledger::schema::SchemaCache;
 use vernier_tests::contracts;
 use vernier_tests::deployed::{config_at, variable};
 use vernier_tests::envelopes::{bytes, events};
@@ -97,11 +98,13 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
             objects: counted.bucket.clone(),
         },
         authenticator: Authenticator::new(counted.table.clone(), Duration::from_secs(600)),
+        schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
         settings: vernier_input::Settings { receipt_days: 30 },
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
     let mut cold = warm.clone();
     cold.insert("DynamoDB GetItem".to_owned(), 2);
+    cold.insert("DynamoDB Query".to_owned(), 1);
     for (what, count, expected) in [
         ("envelope of 1 event, token not yet known", 1, &cold),
         ("envelope of 1 event", 1, &warm),
@@ -138,7 +141,7 @@ async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStre
         vernier_input::accept(
             &ports,
             settings,
-            identity,
+            (identity, None),
             &body,
             now,
             Duration::from_secs(30),

@@ -98,8 +98,8 @@ async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64
     let mut refused = 0;
     loop {
         let now = clock::now();
-        let identity = &environment.identity;
-        match accept(&ports, settings, identity, body.as_bytes(), now, budget).await {
+        let sender = (&environment.identity, None);
+        match accept(&ports, settings, sender, body.as_bytes(), now, budget).await {
             Ok(accepted) => return (accepted.receipt, accepted.tally, refused),
             Err(NotAccepted::Refused(refusal)) => panic!("{refusal}"),
             Err(NotAccepted::Port(_)) => refused += 1,

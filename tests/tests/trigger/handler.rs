@@ -78,7 +78,7 @@ impl World {
         let accepted = vernier_input::accept(
             &ports,
             settings,
-            &self.identity,
+            (&self.identity, None),
             body,
             self.stream.now(),
             budget,
