@@ -44,7 +44,7 @@ pub const SCHEMA_UNFOLDED_MAX: u64 = 2_000;
 /// Values (members, elements) of a domain event. A Caliper event has about 60.
 pub const DOMAIN_VALUES_MAX: usize = 5_000;
 
-/// Bytes of a compiled pattern of a tenant's schema; `\p{L}{1,64}` needs about 800 KB.
+/// Bytes of a compiled pattern of a tenant's schema; `\p{L}{1,24}` compiles within it, `{1,40}` does not.
 pub const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of the name of a tenant's event type: an IRI.
