@@ -2,7 +2,7 @@
 //! the fakes cannot lie.
 //!
 //! A body takes the port that it tests and names of its own, so that a store with other data in it
-//! serves as well. A new port gets a file here and its lines in [`for_each_contract!`].
+//! serves as well. A new port gets a file here and its lines in [`for_each_contract!`](crate::for_each_contract).
 
 #![allow(missing_docs)] // a body is named by what it shows
 
