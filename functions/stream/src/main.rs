@@ -8,7 +8,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let context = Context::from_env().await?;
     run(service_fn(|event: LambdaEvent<_>| {
-        handler::handle(&context, event)
+        // Boxed: the SDK's futures inside the runtime's are deeper than the compiler looks.
+        Box::pin(handler::handle(&context, event))
     }))
     .await
 }
