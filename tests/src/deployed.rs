@@ -3,8 +3,7 @@
 //! Where it lies comes from the environment that `make test` sets: `VERNIER_API`,
 //! `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET` and the ordinary AWS variables.
 
-use crate::world::{self, Answer, Call, Member, World};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use crate::world::{self, Answer, Call, Member, World, encoded};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_ledger::access::Scope;
@@ -64,12 +63,11 @@ impl DeployedWorld {
     }
 
     fn url(&self, call: &Call) -> String {
-        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        let path = call.path(encode);
+        let path = call.path();
         let pairs: Vec<String> = call
             .query
             .iter()
-            .map(|(n, v)| format!("{}={}", encode(n), encode(v)))
+            .map(|(n, v)| format!("{}={}", encoded(n), encoded(v)))
             .collect();
         let query = if pairs.is_empty() {
             String::new()

@@ -1,6 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-use crate::world::{self, Answer, Call, Member, World};
+use crate::world::{self, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
@@ -226,13 +226,13 @@ pub fn proxy_event(call: &Call) -> Value {
         .collect();
     json!({
         "resource": call.route,
-        "path": call.path(str::to_owned),
+        "path": call.path(),
         "httpMethod": call.method,
         "headers": call.headers,
         "multiValueHeaders": call.headers.iter().map(|(n, v)| (n, vec![v])).collect::<BTreeMap<_, _>>(),
         "queryStringParameters": single,
         "multiValueQueryStringParameters": several,
-        "pathParameters": call.id.iter().map(|id| (call.placeholder(), id)).collect::<BTreeMap<_, _>>(),
+        "pathParameters": call.id.iter().map(|id| (call.parameter(), encoded(id))).collect::<BTreeMap<_, _>>(),
         "requestContext": { "stage": "v1", "resourcePath": call.route, "httpMethod": call.method },
         "body": STANDARD.encode(&call.body),
         "isBase64Encoded": true,
@@ -275,7 +275,7 @@ impl World for MemoryWorld {
 
     async fn call(&self, call: Call) -> Answer {
         let function = match call.route {
-            "/caliper" | "/schemas" | "/schemas/{type}" => "input",
+            "/caliper" | "/schemas" | "/schemas/{type+}" => "input",
             "/windows" => "reconcile",
             _ => "output",
         };

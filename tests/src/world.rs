@@ -1,5 +1,6 @@
 //! What a test body needs of the system under test.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,12 @@ pub struct Call {
     pub headers: BTreeMap<String, String>,
     /// Body.
     pub body: Vec<u8>,
+}
+
+/// As one segment of a path, or as a value of a query.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 impl Call {
@@ -62,20 +69,17 @@ impl Call {
 
     /// What the route's path parameter is called; empty when it has none.
     #[must_use]
-    pub fn placeholder(&self) -> &'static str {
-        let inside = |(_, rest): (_, &'static str)| rest.split('}').next();
+    pub fn parameter(&self) -> &'static str {
+        let inside = |(_, rest): (_, &'static str)| rest.split(['+', '}']).next();
         self.route.split_once('{').and_then(inside).unwrap_or("")
     }
 
-    /// The path, with the parameter's value as `encode` writes it.
+    /// The path, with the parameter's value encoded.
     #[must_use]
-    pub fn path(&self, encode: impl Fn(&str) -> String) -> String {
-        match &self.id {
-            Some(id) => {
-                let name = format!("{{{}}}", self.placeholder());
-                self.route.replace(&name, &encode(id))
-            }
-            None => self.route.to_owned(),
+    pub fn path(&self) -> String {
+        match (&self.id, self.route.split_once('{')) {
+            (Some(id), Some((before, _))) => format!("{before}{}", encoded(id)),
+            _ => self.route.to_owned(),
         }
     }
 

@@ -36,7 +36,7 @@ pub async fn route<T: Directory + Schemas>(
     let identity = authenticator
         .authenticate_any(authorization, scopes)
         .await?;
-    let type_name = request.path("type");
+    let type_name = request.path_after("/schemas/");
     match (method, type_name.as_deref()) {
         ("PUT", Some(type_name)) => put(cache, request, &identity, type_name, now).await,
         ("GET", Some(type_name)) => get(cache, request, &identity, type_name).await,

@@ -74,6 +74,16 @@ impl<'r> Request<'r> {
             .ok()
     }
 
+    /// What follows `prefix` in the path, percent-decoded: for a value that may hold slashes. A
+    /// gateway that decodes before it routes would collapse `//` in the path parameter.
+    #[must_use]
+    pub fn path_after(&self, prefix: &str) -> Option<Cow<'r, str>> {
+        let (_, rest) = self.0.path.as_deref()?.split_once(prefix)?;
+        percent_encoding::percent_decode_str(rest)
+            .decode_utf8()
+            .ok()
+    }
+
     /// The body's bytes.
     ///
     /// # Errors
@@ -140,4 +150,23 @@ fn parse_time(name: &str, text: &str) -> Result<Millis, ProblemDocument> {
             "expected an RFC 3339 time such as 2026-11-21T08:00:00Z",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some gateways decode the path before they route it, some hand it on as it came.
+    #[test]
+    fn an_iri_after_a_prefix_is_found_encoded_or_not() {
+        for path in [
+            "/schemas/https%3A%2F%2Fschool.example%2FBadge%231",
+            "/base/schemas/https://school.example/Badge#1",
+        ] {
+            let mut request = ApiGatewayProxyRequest::default();
+            request.path = Some(path.to_owned());
+            let found = Request(&request).path_after("/schemas/");
+            assert_eq!(found.as_deref(), Some("https://school.example/Badge#1"));
+        }
+    }
 }

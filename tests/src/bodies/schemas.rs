@@ -25,7 +25,7 @@ fn badge(who: &str) -> Value {
 }
 
 async fn put<W: World>(world: &W, member: &Member, body: &Value) -> Answer {
-    let call = Call::put("/schemas/{type}", body).id(TYPE);
+    let call = Call::put("/schemas/{type+}", body).id(TYPE);
     world.call(call.token(&member.secret)).await
 }
 
@@ -118,7 +118,7 @@ pub async fn schemas_are_versioned_and_grow_compatibly<W: World>(world: &W) {
     );
     assert_eq!(refused.json()["problems"][0]["pointer"], "/required");
 
-    let call = Call::put("/schemas/{type}", &narrower)
+    let call = Call::put("/schemas/{type+}", &narrower)
         .id(TYPE)
         .query("force", "true");
     let forced = world.call(call.token(&member.secret)).await;
@@ -138,7 +138,7 @@ pub async fn schemas_are_versioned_and_grow_compatibly<W: World>(world: &W) {
         (Some("2"), &wider),
         (None, &narrower),
     ] {
-        let mut call = Call::get("/schemas/{type}").id(TYPE);
+        let mut call = Call::get("/schemas/{type+}").id(TYPE);
         if let Some(version) = version {
             call = call.query("version", version);
         }
@@ -163,8 +163,8 @@ pub async fn schemas_are_versioned_and_grow_compatibly<W: World>(world: &W) {
 pub async fn schemas_are_refused_for_what_is_wrong_with_them<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
     let good = proposal();
-    let of = |schema: Value| Call::put("/schemas/{type}", &json!({"schema": schema})).id(TYPE);
-    let proposal = || Call::put("/schemas/{type}", &good).id(TYPE);
+    let of = |schema: Value| Call::put("/schemas/{type+}", &json!({"schema": schema})).id(TYPE);
+    let proposal = || Call::put("/schemas/{type+}", &good).id(TYPE);
     let mut not_json = proposal();
     not_json.body = b"{\"schema\": {".to_vec();
     let post = Call {
@@ -183,13 +183,13 @@ pub async fn schemas_are_refused_for_what_is_wrong_with_them<W: World>(world: &W
         (proposal().id("ViewEvent"), 422, "is a type of Caliper"),
         (proposal().id(&"x".repeat(300)), 422, "256"),
         (
-            Call::put("/schemas/{type}", &json!({"schema": {}, "colums": {}})).id(TYPE),
+            Call::put("/schemas/{type+}", &json!({"schema": {}, "colums": {}})).id(TYPE),
             422,
             "colums",
         ),
         (
             Call::put(
-                "/schemas/{type}",
+                "/schemas/{type+}",
                 &json!({"schema": {}, "columns": {"actor": "who"}}),
             )
             .id(TYPE),
@@ -204,9 +204,9 @@ pub async fn schemas_are_refused_for_what_is_wrong_with_them<W: World>(world: &W
         ),
         (proposal().query("force", "yes"), 400, "true or false"),
         (proposal().query("forced", "true"), 400, "no such parameter"),
-        (Call::get("/schemas/{type}").id(TYPE), 404, "no schema"),
+        (Call::get("/schemas/{type+}").id(TYPE), 404, "no schema"),
         (
-            Call::get("/schemas/{type}").id(TYPE).query("version", "x"),
+            Call::get("/schemas/{type+}").id(TYPE).query("version", "x"),
             400,
             "whole number",
         ),
@@ -231,13 +231,13 @@ pub async fn schemas_are_refused_for_what_is_wrong_with_them<W: World>(world: &W
 pub async fn schemas_are_behind_scopes_and_walls<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
     let good = proposal();
-    let proposal = || Call::put("/schemas/{type}", &good).id(TYPE);
+    let proposal = || Call::put("/schemas/{type+}", &good).id(TYPE);
     assert_eq!(
         world.call(proposal().token(&member.secret)).await.status,
         201
     );
     let stranger = world.tenant(Mode::Strict, Profile::Generic).await;
-    let call = Call::get("/schemas/{type}").id(TYPE);
+    let call = Call::get("/schemas/{type+}").id(TYPE);
     assert_eq!(
         world
             .call(call.clone().token(&stranger.secret))
