@@ -1,9 +1,11 @@
-//! When calls fail.
+//! When calls fail, and when they let others run in between.
 
 use crate::lock;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use vernier_ledger::ports::PortError;
 
 /// Port operations that can fail.
@@ -23,10 +25,29 @@ pub enum Operation {
     PutObject,
     /// Any read.
     Read,
+    /// `Accounts::save_account`.
+    SaveAccount,
+    /// `Notices::publish`.
+    Publish,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Append,
+        Self::Acknowledge,
+        Self::Claim,
+        Self::Commit,
+        Self::MergeResult,
+        Self::PutObject,
+        Self::Read,
+        Self::SaveAccount,
+        Self::Publish,
+    ];
 }
 
 /// How a call fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// Nothing happened.
     Before,
@@ -34,6 +55,11 @@ pub enum Fault {
     After,
     /// Nothing happened and never will.
     Denied,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Before, Self::After, Self::Denied];
 }
 
 /// Decides each call's fate; called with the operation and how often it was called before.
@@ -49,6 +75,9 @@ pub struct Faults {
 struct Inner {
     plan: Option<FaultPlan>,
     calls: BTreeMap<Operation, u64>,
+    /// State of the generator that says how often a call gives way; none: never.
+    interleaving: Option<u64>,
+    given_way: u64,
 }
 
 impl fmt::Debug for Faults {
@@ -72,6 +101,19 @@ impl Faults {
         lock(&self.inner).plan = None;
     }
 
+    /// From here on each call gives way to the executor at least once before its effect and once
+    /// after it, sometimes twice (by the seed), so that a caller can be dropped or overtaken there.
+    pub fn interleave(&self, seed: u64) {
+        // The generator must not start at nought.
+        lock(&self.inner).interleaving = Some(seed | 1);
+    }
+
+    /// How often calls gave way so far: whoever polls by hand tells by it a call from a pause.
+    #[must_use]
+    pub fn given_way(&self) -> u64 {
+        lock(&self.inner).given_way
+    }
+
     /// How often an operation was called since the plan was set.
     #[must_use]
     pub fn calls(&self, operation: Operation) -> u64 {
@@ -90,8 +132,48 @@ impl Faults {
         inner.plan.as_mut().and_then(|plan| plan(operation, before))
     }
 
+    /// How often the next call gives way at one of its two places.
+    fn times(&self) -> u32 {
+        let mut inner = lock(&self.inner);
+        let Some(state) = &mut inner.interleaving else {
+            return 0;
+        };
+        // Xorshift (Marsaglia, 2003): any cheap, fixed sequence does.
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        1 + u32::from(*state >> 62 == 0)
+    }
+
+    /// Lets the executor do something else, when calls are interleaved.
+    pub(crate) async fn give_way(&self) {
+        let mut left = self.times();
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            left -= 1;
+            lock(&self.inner).given_way += 1;
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// One call: gives way, runs the effect under the plan, gives way again.
+    pub(crate) async fn around<T>(
+        &self,
+        operation: Operation,
+        effect: impl FnOnce() -> T,
+    ) -> Result<T, PortError> {
+        self.give_way().await;
+        let answer = self.decide(operation, effect);
+        self.give_way().await;
+        answer
+    }
+
     /// Runs an effect under the plan.
-    pub(crate) fn around<T>(
+    pub(crate) fn decide<T>(
         &self,
         operation: Operation,
         effect: impl FnOnce() -> T,

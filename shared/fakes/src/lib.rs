@@ -12,7 +12,7 @@ mod topic;
 
 pub use faults::{Fault, FaultPlan, Faults, Operation};
 pub use objects::MemoryBucket;
-pub use stream::{MemoryStream, ShardRecords, refusal};
+pub use stream::{MemoryStream, ShardDescription, ShardRecords, refusal};
 pub use table::MemoryTable;
 pub use topic::MemoryTopic;
 

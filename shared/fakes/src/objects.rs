@@ -36,6 +36,12 @@ impl MemoryBucket {
             .collect()
     }
 
+    /// An object as it lies there, no fault in between.
+    #[must_use]
+    pub fn raw(&self, key: &str) -> Option<Vec<u8>> {
+        lock(&self.objects).get(key).cloned()
+    }
+
     /// Removes an object behind the ledger's back.
     pub fn lose(&self, key: &str) {
         lock(&self.objects).remove(key);
@@ -52,14 +58,16 @@ impl Objects for MemoryBucket {
         if key.len() > KEY_BYTES_MAX {
             return Err(PortError::Fatal("put object: KeyTooLongError".into()));
         }
-        self.faults.around(Operation::PutObject, || {
-            let mut objects = lock(&self.objects);
-            if objects.contains_key(key) {
-                return PutOutcome::Exists;
-            }
-            objects.insert(key.to_owned(), bytes);
-            PutOutcome::Created
-        })
+        self.faults
+            .around(Operation::PutObject, || {
+                let mut objects = lock(&self.objects);
+                if objects.contains_key(key) {
+                    return PutOutcome::Exists;
+                }
+                objects.insert(key.to_owned(), bytes);
+                PutOutcome::Created
+            })
+            .await
     }
 
     async fn get(
@@ -82,6 +90,6 @@ impl Objects for MemoryBucket {
             let end = place(offset.saturating_add(length));
             Ok(Some(bytes[place(offset)..end].to_vec()))
         });
-        read.flatten()
+        read.await.flatten()
     }
 }

@@ -62,7 +62,35 @@ impl MemoryTable {
     /// All segment records in the order of their commits.
     #[must_use]
     pub fn all_records(&self) -> Vec<SegmentRecord> {
-        lock(&self.state).records.clone()
+        self.records_after(0)
+    }
+
+    /// The segment records after the first `count`, in the order of their commits.
+    #[must_use]
+    pub fn records_after(&self, count: usize) -> Vec<SegmentRecord> {
+        let state = lock(&self.state);
+        state.records.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// A receipt as it lies there, no fault in between.
+    #[must_use]
+    pub fn raw_receipt(&self, tenant: &TenantId, id: ReceiptId) -> Option<Receipt> {
+        let state = lock(&self.state);
+        state.receipts.get(&(tenant.clone(), id)).cloned()
+    }
+
+    /// All cursors.
+    #[must_use]
+    pub fn cursors(&self) -> BTreeMap<Shard, Cursor> {
+        lock(&self.state).cursors.clone()
+    }
+
+    /// A tenant's stored accounts, oldest first.
+    #[must_use]
+    pub fn all_accounts(&self, tenant: &TenantId) -> Vec<WindowAccount> {
+        let state = lock(&self.state);
+        let of = state.accounts.iter().filter(|((t, _, _), _)| t == tenant);
+        of.map(|(_, a)| a.clone()).collect()
     }
 }
 
@@ -71,6 +99,12 @@ impl MemoryTable {
     #[must_use]
     pub fn all_results(&self) -> BTreeMap<(TenantId, ResultKey), Registers> {
         lock(&self.state).results.clone()
+    }
+
+    /// Writes a result over the stored one, behind the ledger's back.
+    pub fn overwrite_result(&self, tenant: &TenantId, key: &ResultKey, registers: Registers) {
+        let at = (tenant.clone(), key.clone());
+        lock(&self.state).results.insert(at, registers);
     }
 
     fn results_where(&self, wanted: impl Fn(&TenantId, &ResultKey) -> bool) -> ResultList {
@@ -97,12 +131,14 @@ impl Results for MemoryTable {
         key: &ResultKey,
         registers: &Registers,
     ) -> Result<(), PortError> {
-        self.faults.around(Operation::MergeResult, || {
-            let mut state = lock(&self.state);
-            let at = (tenant.clone(), key.clone());
-            let stored = state.results.entry(at).or_default();
-            stored.merge(registers.clone());
-        })
+        self.faults
+            .around(Operation::MergeResult, || {
+                let mut state = lock(&self.state);
+                let at = (tenant.clone(), key.clone());
+                let stored = state.results.entry(at).or_default();
+                stored.merge(registers.clone());
+            })
+            .await
     }
 
     async fn of_learner(
@@ -111,11 +147,13 @@ impl Results for MemoryTable {
         section: Option<&str>,
         learner: &str,
     ) -> Result<ResultList, PortError> {
-        self.faults.around(Operation::Read, || {
-            self.results_where(|t, key| {
-                t == tenant && key.section.as_deref() == section && key.learner == learner
+        self.faults
+            .around(Operation::Read, || {
+                self.results_where(|t, key| {
+                    t == tenant && key.section.as_deref() == section && key.learner == learner
+                })
             })
-        })
+            .await
     }
 
     async fn of_section(
@@ -123,9 +161,11 @@ impl Results for MemoryTable {
         tenant: &TenantId,
         section: Option<&str>,
     ) -> Result<ResultList, PortError> {
-        self.faults.around(Operation::Read, || {
-            self.results_where(|t, key| t == tenant && key.section.as_deref() == section)
-        })
+        self.faults
+            .around(Operation::Read, || {
+                self.results_where(|t, key| t == tenant && key.section.as_deref() == section)
+            })
+            .await
     }
 }
 
@@ -142,43 +182,47 @@ fn blank(id: ReceiptId, sensor: &str) -> Receipt {
 
 impl Receipts for MemoryTable {
     async fn acknowledge(&self, ack: &Acknowledgement) -> Result<(), PortError> {
-        self.faults.around(Operation::Acknowledge, || {
-            let mut state = lock(&self.state);
-            let key = (ack.tenant.clone(), ack.receipt);
-            let receipt = state
-                .receipts
-                .entry(key)
-                .or_insert_with(|| blank(ack.receipt, &ack.sensor));
-            let slices = u32::try_from(ack.placed.len()).unwrap_or(u32::MAX);
-            receipt.acknowledged = Some((ack.tally, slices));
-            receipt.body_sha256 =
-                Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
-        })
+        self.faults
+            .around(Operation::Acknowledge, || {
+                let mut state = lock(&self.state);
+                let key = (ack.tenant.clone(), ack.receipt);
+                let receipt = state
+                    .receipts
+                    .entry(key)
+                    .or_insert_with(|| blank(ack.receipt, &ack.sensor));
+                let slices = u32::try_from(ack.placed.len()).unwrap_or(u32::MAX);
+                receipt.acknowledged = Some((ack.tally, slices));
+                receipt.body_sha256 =
+                    Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
+            })
+            .await
     }
 
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError> {
-        self.faults.around(Operation::Claim, || {
-            let header = request.header;
-            let mut state = lock(&self.state);
-            let key = (header.tenant.clone(), header.receipt);
-            let receipt = state
-                .receipts
-                .entry(key)
-                .or_insert_with(|| blank(header.receipt, &header.sensor));
-            if let Some(claim) = receipt.claims.get(&header.slice)
-                && claim.origin != *request.origin
-                && claim.attempt >= header.attempt
-            {
-                return ClaimOutcome::Copy;
-            }
-            let claim = Claim {
-                origin: request.origin.clone(),
-                attempt: header.attempt,
-                tally: header.slice_tally,
-            };
-            receipt.claims.insert(header.slice, claim);
-            ClaimOutcome::Mine
-        })
+        self.faults
+            .around(Operation::Claim, || {
+                let header = request.header;
+                let mut state = lock(&self.state);
+                let key = (header.tenant.clone(), header.receipt);
+                let receipt = state
+                    .receipts
+                    .entry(key)
+                    .or_insert_with(|| blank(header.receipt, &header.sensor));
+                if let Some(claim) = receipt.claims.get(&header.slice)
+                    && claim.origin != *request.origin
+                    && claim.attempt >= header.attempt
+                {
+                    return ClaimOutcome::Copy;
+                }
+                let claim = Claim {
+                    origin: request.origin.clone(),
+                    attempt: header.attempt,
+                    tally: header.slice_tally,
+                };
+                receipt.claims.insert(header.slice, claim);
+                ClaimOutcome::Mine
+            })
+            .await
     }
 
     async fn receipt(
@@ -186,12 +230,14 @@ impl Receipts for MemoryTable {
         tenant: &TenantId,
         id: ReceiptId,
     ) -> Result<Option<Receipt>, PortError> {
-        self.faults.around(Operation::Read, || {
-            lock(&self.state)
-                .receipts
-                .get(&(tenant.clone(), id))
-                .cloned()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                lock(&self.state)
+                    .receipts
+                    .get(&(tenant.clone(), id))
+                    .cloned()
+            })
+            .await
     }
 
     async fn receipts_in(
@@ -200,30 +246,32 @@ impl Receipts for MemoryTable {
         minute: Minute,
         lane: Lane,
     ) -> Result<Vec<Receipt>, PortError> {
-        self.faults.around(Operation::Read, || {
-            let state = lock(&self.state);
-            let of = |(t, id): &(TenantId, ReceiptId)| {
-                t == tenant && id.minute() == minute && id.lane() == lane
-            };
-            state
-                .receipts
-                .iter()
-                .filter(|(key, _)| of(key))
-                .map(|(_, r)| r.clone())
-                .collect()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                let state = lock(&self.state);
+                // Ids order by time, so a minute of a tenant lies together.
+                let first = |m| ReceiptId::from_parts(Minute(m).start(), 0, [0; 8]);
+                let range =
+                    (tenant.clone(), first(minute.0))..(tenant.clone(), first(minute.0 + 1));
+                let found = state.receipts.range(range);
+                let of_lane = found.filter(|((_, id), _)| id.lane() == lane);
+                of_lane.map(|(_, r)| r.clone()).collect()
+            })
+            .await
     }
 }
 
 impl Commits for MemoryTable {
     async fn cursor(&self, shard: &Shard) -> Result<Cursor, PortError> {
-        self.faults.around(Operation::Read, || {
-            lock(&self.state)
-                .cursors
-                .get(shard)
-                .cloned()
-                .unwrap_or_default()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                lock(&self.state)
+                    .cursors
+                    .get(shard)
+                    .cloned()
+                    .unwrap_or_default()
+            })
+            .await
     }
 
     async fn commit(
@@ -231,48 +279,58 @@ impl Commits for MemoryTable {
         seen: &Cursor,
         record: &SegmentRecord,
     ) -> Result<CommitOutcome, PortError> {
-        self.faults.around(Operation::Commit, || {
-            let mut state = lock(&self.state);
-            let cursor = state.cursors.entry(record.shard.clone()).or_default();
-            if cursor.sequence != seen.sequence || cursor.next_position != seen.next_position {
-                return CommitOutcome::Stale;
-            }
-            *cursor = Cursor {
-                sequence: Some(record.last.clone()),
-                next_position: record.position + 1,
-                last_hash: Some(record.hash()),
-            };
-            state.records.push(record.clone());
-            CommitOutcome::Committed
-        })
+        self.faults
+            .around(Operation::Commit, || {
+                let mut state = lock(&self.state);
+                let cursor = state.cursors.entry(record.shard.clone()).or_default();
+                if cursor.sequence != seen.sequence || cursor.next_position != seen.next_position {
+                    return CommitOutcome::Stale;
+                }
+                *cursor = Cursor {
+                    sequence: Some(record.last.clone()),
+                    next_position: record.position + 1,
+                    last_hash: Some(record.hash()),
+                };
+                state.records.push(record.clone());
+                CommitOutcome::Committed
+            })
+            .await
     }
 
     async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
-        self.faults.around(Operation::Read, || {
-            let state = lock(&self.state);
-            let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
-            state.records.iter().filter(within).cloned().collect()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                let state = lock(&self.state);
+                let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
+                state.records.iter().filter(within).cloned().collect()
+            })
+            .await
     }
 }
 
 impl Directory for MemoryTable {
     async fn token(&self, sha256: &[u8; 32]) -> Result<Option<TokenInfo>, PortError> {
-        self.faults.around(Operation::Read, || {
-            lock(&self.state).tokens.get(sha256).cloned()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                lock(&self.state).tokens.get(sha256).cloned()
+            })
+            .await
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, PortError> {
-        self.faults.around(Operation::Read, || {
-            lock(&self.state).tenants.get(id).cloned()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                lock(&self.state).tenants.get(id).cloned()
+            })
+            .await
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, PortError> {
-        self.faults.around(Operation::Read, || {
-            lock(&self.state).tenants.keys().cloned().collect()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                lock(&self.state).tenants.keys().cloned().collect()
+            })
+            .await
     }
 }
 
@@ -327,15 +385,17 @@ impl Administration for MemoryTable {
 
 impl Schemas for MemoryTable {
     async fn schemas(&self, tenant: &TenantId) -> Result<Vec<StoredSchema>, PortError> {
-        self.faults.around(Operation::Read, || {
-            let state = lock(&self.state);
-            let of_tenant = state.schemas.iter().filter(|((t, ..), _)| t == tenant);
-            // In order of versions: the last of each type stays.
-            let current: BTreeMap<&str, &StoredSchema> = of_tenant
-                .map(|((_, name, _), schema)| (name.as_str(), schema))
-                .collect();
-            current.into_values().cloned().collect()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                let state = lock(&self.state);
+                let of_tenant = state.schemas.iter().filter(|((t, ..), _)| t == tenant);
+                // In order of versions: the last of each type stays.
+                let current: BTreeMap<&str, &StoredSchema> = of_tenant
+                    .map(|((_, name, _), schema)| (name.as_str(), schema))
+                    .collect();
+                current.into_values().cloned().collect()
+            })
+            .await
     }
 
     async fn schema_version(
@@ -344,10 +404,12 @@ impl Schemas for MemoryTable {
         type_name: &str,
         version: u32,
     ) -> Result<Option<StoredSchema>, PortError> {
-        self.faults.around(Operation::Read, || {
-            let key = (tenant.clone(), type_name.to_owned(), version);
-            lock(&self.state).schemas.get(&key).cloned()
-        })
+        self.faults
+            .around(Operation::Read, || {
+                let key = (tenant.clone(), type_name.to_owned(), version);
+                lock(&self.state).schemas.get(&key).cloned()
+            })
+            .await
     }
 
     async fn put_schema(
@@ -372,9 +434,12 @@ impl Accounts for MemoryTable {
         tenant: &TenantId,
         account: &WindowAccount,
     ) -> Result<(), PortError> {
-        let key = (tenant.clone(), account.start.0, account.end.0);
-        lock(&self.state).accounts.insert(key, account.clone());
-        Ok(())
+        self.faults
+            .around(Operation::SaveAccount, || {
+                let key = (tenant.clone(), account.start.0, account.end.0);
+                lock(&self.state).accounts.insert(key, account.clone());
+            })
+            .await
     }
 
     async fn account(
@@ -382,7 +447,11 @@ impl Accounts for MemoryTable {
         tenant: &TenantId,
         window: Window,
     ) -> Result<Option<WindowAccount>, PortError> {
-        let key = (tenant.clone(), window.start.0, window.end.0);
-        Ok(lock(&self.state).accounts.get(&key).cloned())
+        self.faults
+            .around(Operation::Read, || {
+                let key = (tenant.clone(), window.start.0, window.end.0);
+                lock(&self.state).accounts.get(&key).cloned()
+            })
+            .await
     }
 }

@@ -1,5 +1,6 @@
 //! An audit topic in memory.
 
+use crate::faults::{Faults, Operation};
 use crate::lock;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::ports::{Notices, PortError};
@@ -11,9 +12,19 @@ const NOTICE_BYTES_MAX: usize = 256 * 1_024;
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTopic {
     notices: Arc<Mutex<Vec<(String, String)>>>,
+    faults: Faults,
 }
 
 impl MemoryTopic {
+    /// One that nothing was published to.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self {
+            notices: Arc::default(),
+            faults,
+        }
+    }
+
     /// What was published: subject and body.
     #[must_use]
     pub fn notices(&self) -> Vec<(String, String)> {
@@ -26,7 +37,10 @@ impl Notices for MemoryTopic {
         if body.len() > NOTICE_BYTES_MAX {
             return Err(PortError::Fatal("publish notice: InvalidParameter".into()));
         }
-        lock(&self.notices).push((subject.to_owned(), body.to_owned()));
-        Ok(())
+        self.faults
+            .around(Operation::Publish, || {
+                lock(&self.notices).push((subject.to_owned(), body.to_owned()));
+            })
+            .await
     }
 }
