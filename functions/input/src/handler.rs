@@ -3,7 +3,7 @@
 
 use crate::body::{self, BadBody};
 use crate::context::Context;
-use crate::{Accepted, NotAccepted, accept, schemas};
+use crate::{Accepted, NotAccepted, accept, new_receipt, schemas};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
@@ -106,7 +106,7 @@ async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
         context.settings,
         (identity, schemas.as_deref()),
         &body,
-        now,
+        new_receipt(&identity.tenant, now),
         budget,
     )
     .await?;

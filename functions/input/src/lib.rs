@@ -12,7 +12,7 @@ pub mod schemas;
 use lines::OversizeEvent;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
-use vernier_ledger::access::Identity;
+use vernier_ledger::access::{Identity, Tenant};
 use vernier_ledger::frame::{self, FrameError, Tally};
 use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts};
@@ -67,7 +67,17 @@ impl From<FrameError> for NotAccepted {
     }
 }
 
-/// Accepts one envelope of a sensor, whose tenant may have event types of its own. On `Ok` every event is on the stream and the receipt is written
+/// A new envelope's receipt, in any of the tenant's lanes: frames carry no order that matters
+/// downstream.
+#[must_use]
+pub fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
+    let lanes = tenant.lanes.clamp(1, vernier_ledger::limits::LANES_MAX);
+    let lane = Lane::try_from(rand::random::<u16>() % lanes).unwrap_or(0);
+    ReceiptId::generate(now, lane)
+}
+
+/// Accepts one envelope of a sensor, whose tenant may have event types of its own, under a receipt
+/// that nothing else has. On `Ok` every event is on the stream and the receipt is written
 /// (invariant 1). On `Err` nothing is acknowledged: what did reach the stream is accounted for as
 /// an envelope without an answer, and the sender's retry makes duplicates.
 ///
@@ -78,7 +88,7 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
     settings: Settings,
     (identity, schemas): (&Identity, Option<&DomainSchemas>),
     body: &'b [u8],
-    now: Millis,
+    receipt: ReceiptId,
     budget: Duration,
 ) -> Result<Accepted<'b>, NotAccepted> {
     let started = tokio::time::Instant::now();
@@ -87,7 +97,6 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
         ..Policy::new(identity.tenant.mode, identity.tenant.profile)
     };
     let envelope = read_envelope(body, &policy).map_err(NotAccepted::Refused)?;
-    let receipt = ReceiptId::generate(now, pick_lane(identity.tenant.lanes));
     let tenant = &identity.tenant.id;
     let sensor = &identity.token.sensor;
     let (lines, oversize) = lines::write(&envelope, receipt, tenant, sensor)?;
@@ -116,7 +125,9 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
         body_sha256: Sha256::digest(body).into(),
         tally,
         placed,
-        expires: now.plus_seconds(i64::from(settings.receipt_days) * 86_400),
+        expires: receipt
+            .received_at()
+            .plus_seconds(i64::from(settings.receipt_days) * 86_400),
     };
     retry(left(), async || {
         ports.receipts.acknowledge(&acknowledgement).await
@@ -127,12 +138,6 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
         tally,
         envelope,
     })
-}
-
-/// Any of the tenant's lanes: frames carry no order that matters downstream.
-fn pick_lane(lanes: u16) -> Lane {
-    let lanes = lanes.clamp(1, vernier_ledger::limits::LANES_MAX);
-    Lane::try_from(rand::random::<u16>() % lanes).unwrap_or(0)
 }
 
 async fn store_oversize<O: Objects>(

@@ -3,8 +3,11 @@
 use crate::{Ports, Settings, accounts};
 use serde_json::json;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::account::{WindowAccount, WindowState};
+use vernier_ledger::account::{WindowAccount, WindowState, stored_in};
+use vernier_ledger::frame::Tally;
+use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, PortError, Receipts};
+use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Window};
 
 /// Windows back from the newest that is over which a run looks at: after an outage, as many are
@@ -24,11 +27,12 @@ pub struct RunSummary {
     pub failed: u32,
 }
 
-/// Draws up the account of every window that is over and was not complete before, for every
-/// tenant; keeps it, and announces a window when it first turns out incomplete.
+/// Draws up the account of every window that is over and whose kept account does not stand, for
+/// every tenant; keeps it, and announces a window when it first turns out incomplete.
 ///
 /// # Errors
-/// When the tenants cannot be listed. One tenant's failure does not hold up the others.
+/// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
+/// the others.
 pub async fn run<T, O, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,
@@ -40,12 +44,24 @@ where
     N: Notices,
 {
     let mut summary = RunSummary::default();
+    let due = due_windows(settings, now);
+    let since = due.first().map_or(now, |w| w.start);
+    let records = live::records_since(&ports.table, since, now).await?;
     for id in ports.table.tenants().await? {
         let Some(tenant) = ports.table.tenant(&id).await? else {
             continue;
         };
         summary.tenants += 1;
-        if let Err(error) = run_tenant(ports, settings, &tenant, now, &mut summary).await {
+        if let Err(error) = run_tenant(
+            ports,
+            settings,
+            &tenant,
+            (&due, &records),
+            now,
+            &mut summary,
+        )
+        .await
+        {
             summary.failed += 1;
             tracing::error!(tenant = %id, %error, "accounts not drawn up");
         }
@@ -57,6 +73,7 @@ async fn run_tenant<T, O, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,
     tenant: &Tenant,
+    (due, records): (&[Window], &[SegmentRecord]),
     now: Millis,
     summary: &mut RunSummary,
 ) -> Result<(), PortError>
@@ -65,15 +82,13 @@ where
     O: Objects,
     N: Notices,
 {
-    let due = due_windows(settings, now.max(tenant.created_at));
     let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
-    for window in due.into_iter().filter(|w| w.end > tenant.created_at) {
-        let before = ports.table.account(&tenant.id, window).await?;
-        if before
-            .as_ref()
-            .is_none_or(|a| a.state != WindowState::Complete)
-        {
-            open.push((window, before));
+    for window in due.iter().filter(|w| w.end > tenant.created_at) {
+        let before = ports.table.account(&tenant.id, *window).await?;
+        let stands =
+            |a: &WindowAccount| stands(settings, a, &stored_in(&tenant.id, *window, records));
+        if !before.as_ref().is_some_and(stands) {
+            open.push((*window, before));
         }
     }
     let (Some((first, _)), Some((last, _))) = (open.first(), open.last()) else {
@@ -98,6 +113,14 @@ where
         ports.table.save_account(&tenant.id, account).await?;
     }
     Ok(())
+}
+
+/// Whether a kept account needs no other look: it was drawn up when every envelope of the window had
+/// its answer, and nothing has been stored since (an envelope without an answer can come at any time).
+fn stands(settings: Settings, account: &WindowAccount, stored: &Tally) -> bool {
+    account.state == WindowState::Complete
+        && account.computed_at >= account.end.plus_seconds(settings.grace_seconds)
+        && account.stored_side == *stored
 }
 
 /// The newest windows that are over, oldest first.

@@ -101,17 +101,18 @@ impl WindowAccount {
     }
 }
 
-/// Which sequence numbers are committed, by shard.
+/// Which sequence numbers lie in batches that stored something, by shard.
 #[derive(Debug, Default)]
 pub struct Coverage {
     shards: BTreeMap<Shard, Vec<(Sequence, Sequence)>>,
 }
 
 impl Coverage {
-    /// Of these records.
+    /// Of these records. One without blocks holds no frame, so that what it took is stored nowhere: a
+    /// batch of copies, or the fence around one that the trigger gave up.
     pub fn of<'r>(records: impl IntoIterator<Item = &'r SegmentRecord>) -> Self {
         let mut shards: BTreeMap<Shard, Vec<(Sequence, Sequence)>> = BTreeMap::new();
-        for record in records {
+        for record in records.into_iter().filter(|r| !r.blocks.is_empty()) {
             let ranges = shards.entry(record.shard.clone()).or_default();
             ranges.push((record.first.clone(), record.last.clone()));
         }
@@ -121,7 +122,7 @@ impl Coverage {
         Self { shards }
     }
 
-    /// Whether a committed batch took this record.
+    /// Whether a committed batch took the record that has a claim.
     #[must_use]
     pub fn contains(&self, shard: &Shard, sequence: &Sequence) -> bool {
         let Some(ranges) = self.shards.get(shard) else {
@@ -150,10 +151,7 @@ pub fn draw_up(
         received.unacknowledged += u64::from(receipt.acknowledged.is_none());
         received.tally.merge(&receipt.received());
     }
-    let mut stored_side = Tally::default();
-    for block in records.iter().filter_map(|r| r.block(tenant)) {
-        stored_side.merge(&block.tally_in(window));
-    }
+    let stored_side = stored_in(tenant, window, records);
     let missing: Vec<MissingReceipt> = if received.tally == stored_side {
         Vec::new()
     } else {
@@ -187,6 +185,16 @@ pub fn draw_up(
     }
 }
 
+/// The stored side of a window, by what the records say of their blocks.
+#[must_use]
+pub fn stored_in(tenant: &TenantId, window: Window, records: &[SegmentRecord]) -> Tally {
+    let mut stored = Tally::default();
+    for block in records.iter().filter_map(|r| r.block(tenant)) {
+        stored.merge(&block.tally_in(window));
+    }
+    stored
+}
+
 fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> {
     let stored = |slice: &u32| {
         receipt
@@ -212,6 +220,7 @@ fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> 
 mod tests {
     use super::*;
     use crate::receipt::{Claim, Origin};
+    use crate::segment::Block;
     use std::collections::BTreeMap;
 
     fn shard() -> Shard {
@@ -259,8 +268,16 @@ mod tests {
             committed_at: Millis(0),
             position: 0,
             previous: None,
-            object: None,
-            blocks: Vec::new(),
+            object: Some("segments/1".into()),
+            blocks: vec![Block {
+                tenant: "other".parse().expect("a tenant"),
+                offset: 0,
+                bytes: 0,
+                lines_bytes: 0,
+                sha256: String::new(),
+                received_through: Millis(0),
+                minutes: Vec::new(),
+            }],
             copies: 0,
             quarantined: 0,
         }
@@ -316,6 +333,13 @@ mod tests {
             (Millis(121_000), 60),
         );
         assert_eq!(early.state, WindowState::Settling);
+    }
+
+    #[test]
+    fn a_record_that_holds_nothing_covers_nothing() {
+        let mut fence = record(1, 5);
+        fence.blocks.clear();
+        assert!(!Coverage::of(&[fence]).contains(&shard(), &sequence(3)));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::ids::{ReceiptId, TenantId};
 use crate::limits;
 use crate::line::{self, Verdict};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::io::Read;
+use zstd::stream::read::Decoder;
+use zstd::zstd_safe::DCtx;
 
 /// The version that this crate writes. It reads this one and all before.
 pub const FRAME_VERSION: u32 = 1;
@@ -274,6 +277,15 @@ struct Version {
     vernier_frame: u32,
 }
 
+thread_local! {
+    /// One for all frames: making one costs more than reading a small frame.
+    static DECODER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
+
+/// What a decoder may hold between two frames, bytes: a frame of ours needs a window of 1 MiB at
+/// most, another's may have asked for 128 MiB.
+const DECODER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     let bound = limits::FRAME_LINES_BYTES_MAX + limits::FRAME_HEADER_BYTES_MAX;
     if bytes.starts_with(b"{") {
@@ -288,11 +300,14 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     }
     let damaged = |e: std::io::Error| FrameError::Compression(e.to_string());
     let mut text = Vec::with_capacity((bytes.len() * 6).min(bound));
-    let decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(damaged)?;
-    decoder
-        .take(bound as u64 + 1)
-        .read_to_end(&mut text)
-        .map_err(damaged)?;
+    DECODER.with_borrow_mut(|context| {
+        let decoder = Decoder::with_context(bytes, context);
+        let read = decoder.take(bound as u64 + 1).read_to_end(&mut text);
+        if read.is_err() || context.sizeof() > DECODER_BYTES_MAX {
+            *context = DCtx::create();
+        }
+        read.map_err(damaged)
+    })?;
     if text.len() > bound {
         Err(FrameError::TooLarge)
     } else {

@@ -18,6 +18,7 @@ pub mod invariant;
 pub mod limits;
 pub mod line;
 pub mod live;
+pub mod playback;
 pub mod ports;
 pub mod receipt;
 pub mod results;

@@ -11,7 +11,9 @@ use crate::limits;
 use crate::line::{self, BadLine, LineHead};
 use crate::time::{Millis, Minute, Window};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use zstd::bulk::Decompressor;
 
 /// Version of the segment record's JSON.
 pub const SEGMENT_VERSION: u32 = 1;
@@ -187,11 +189,12 @@ fn build_block(
 ) -> std::io::Result<(Block, Vec<u8>)> {
     let mut minutes: BTreeMap<Minute, Tally> = BTreeMap::new();
     let mut received_through = Millis(i64::MIN);
+    let lines_bytes = frames.iter().map(|f| f.lines.len() as u64).sum();
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    let mut lines_bytes = 0;
+    // Told the length, zstd takes no larger tables than it needs: most blocks are small.
+    encoder.set_pledged_src_size(Some(lines_bytes))?;
     for frame in frames {
         std::io::Write::write_all(&mut encoder, &frame.lines)?;
-        lines_bytes += frame.lines.len() as u64;
         let received_at = frame.header.receipt.received_at();
         received_through = received_through.max(received_at);
         minutes
@@ -239,6 +242,11 @@ pub enum BlockError {
     Line(#[from] BadLine),
 }
 
+thread_local! {
+    /// One for all blocks: making one costs more than reading a small block.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+}
+
 /// Decompresses a block after checking its hash.
 ///
 /// # Errors
@@ -248,7 +256,8 @@ pub fn open_block(block: &Block, bytes: &[u8]) -> Result<Vec<u8>, BlockError> {
         return Err(BlockError::Changed);
     }
     let length = usize::try_from(block.lines_bytes).unwrap_or(usize::MAX);
-    zstd::bulk::decompress(bytes, length).map_err(|e| BlockError::Compression(e.to_string()))
+    let lines = DECOMPRESSOR.with_borrow_mut(|d| d.decompress(bytes, length));
+    lines.map_err(|e| BlockError::Compression(e.to_string()))
 }
 
 /// Calls `each` with every line of an open block: its head, and the event's bytes.
