@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator kill artifacts sam-local bench fuzz fmt clean
+.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -32,6 +32,7 @@ help:
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level"
+	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one)"
 	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
 	@echo "    make clean             remove what was built (not .venv)"
@@ -86,6 +87,12 @@ sam-local: setup
 bench:
 	cargo bench --package vernier-validation --bench validate
 	cargo bench --package vernier-input --bench frames
+
+# Built with the whole workspace, so that no dependency is built a second time with other features.
+sim:
+	cargo build --quiet --workspace --profile sim --bin vernier-sim
+	@$(if $(SEEDS),VERNIER_SIM_SEEDS=$(SEEDS)) $(if $(SEED),VERNIER_SIM_SEED=$(SEED)) $(if $(SECONDS),VERNIER_SIM_SECONDS=$(SECONDS)) \
+	  $(if $(SCRIPT),VERNIER_SIM_SCRIPT='$(SCRIPT)') $${CARGO_TARGET_DIR:-target}/sim/vernier-sim
 
 SECONDS_MAX = $(or $(SECONDS),60)
 fuzz:

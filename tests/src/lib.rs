@@ -12,6 +12,7 @@ pub mod files;
 pub mod memory;
 pub mod proxy;
 pub mod readback;
+pub mod sim;
 pub mod trigger;
 pub mod world;
 

@@ -137,13 +137,13 @@ async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStre
     let settings = vernier_input::Settings { receipt_days: 30 };
     for _ in 0..envelopes {
         let body = bytes(&events(count));
-        let now = clock::now();
+        let receipt = vernier_input::new_receipt(&identity.tenant, clock::now());
         vernier_input::accept(
             &ports,
             settings,
             (identity, None),
             &body,
-            now,
+            receipt,
             Duration::from_secs(30),
         )
         .await

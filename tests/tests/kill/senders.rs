@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
-use vernier_input::{NotAccepted, Ports, Settings, accept};
+use vernier_input::{NotAccepted, Ports, Settings, accept, new_receipt};
 use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
@@ -97,9 +97,9 @@ async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64
     let budget = Duration::from_secs(20);
     let mut refused = 0;
     loop {
-        let now = clock::now();
+        let receipt = new_receipt(&environment.identity.tenant, clock::now());
         let sender = (&environment.identity, None);
-        match accept(&ports, settings, sender, body.as_bytes(), now, budget).await {
+        match accept(&ports, settings, sender, body.as_bytes(), receipt, budget).await {
             Ok(accepted) => return (accepted.receipt, accepted.tally, refused),
             Err(NotAccepted::Refused(refusal)) => panic!("{refusal}"),
             Err(NotAccepted::Port(_)) => refused += 1,

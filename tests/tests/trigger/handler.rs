@@ -80,7 +80,7 @@ impl World {
             settings,
             (&self.identity, None),
             body,
-            self.stream.now(),
+            vernier_input::new_receipt(&self.identity.tenant, self.stream.now()),
             budget,
         );
         let receipt = accepted.await.expect("acknowledged").receipt;

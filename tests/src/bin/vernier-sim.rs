@@ -1,0 +1,48 @@
+//! `vernier-sim`: plays seeds and prints what was found (`make sim`).
+//!
+//! Environment: `VERNIER_SIM_SEEDS` histories from `VERNIER_SIM_SEED` on (0), for at most
+//! `VERNIER_SIM_SECONDS`; or one, `VERNIER_SIM_SCRIPT`, as it stands.
+
+use std::env;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use vernier_tests::sim::{Script, campaign, play};
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+fn main() -> ExitCode {
+    // What a history breaks is reported with its script, not where it happened to be noticed.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (text, sound) = match env::var("VERNIER_SIM_SCRIPT") {
+        Ok(text) => one(&text),
+        Err(_) => many(),
+    };
+    let written = io::stdout().write_all(text.as_bytes());
+    if sound && written.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn one(text: &str) -> (String, bool) {
+    let script: Script = match text.parse() {
+        Ok(script) => script,
+        Err(why) => return (format!("{why}\n"), false),
+    };
+    match play(&script, None).violation {
+        None => ("no violation\n".to_owned(), true),
+        Some(violation) => (format!("{violation}\n"), false),
+    }
+}
+
+fn many() -> (String, bool) {
+    let first = number("VERNIER_SIM_SEED").unwrap_or(0);
+    let seeds = number("VERNIER_SIM_SEEDS").unwrap_or(2_000);
+    let time = number("VERNIER_SIM_SECONDS").map(Duration::from_secs);
+    let report = campaign::run(first..first.saturating_add(seeds), time);
+    (report.to_string(), report.violations == 0)
+}

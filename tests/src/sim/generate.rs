@@ -1,0 +1,127 @@
+//! From a seed to a history.
+
+use super::script::{EventSpec, GarbageKind, Op, Script, Variant, Which};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use vernier_fakes::{Fault, Operation};
+
+/// Operations of a history, arms not counted.
+const OPS: std::ops::Range<usize> = 15..55;
+
+/// Ids that events are drawn from: few, so that they meet.
+const IDS: u8 = 12;
+
+/// The history of a seed: the same on every machine and in every version of this crate's
+/// dependencies (ChaCha is a published algorithm, and its seeding from a number is fixed).
+#[must_use]
+pub fn script(seed: u64) -> Script {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let count = random.random_range(OPS);
+    let mut ops = Vec::with_capacity(count * 2);
+    // Some histories are calm, some are storms.
+    let trouble = random.random_range(0..90);
+    for _ in 0..count {
+        let op = operation(&mut random);
+        if calls_a_function(&op) && random.random_range(0..100) < trouble {
+            arm(&mut random, &mut ops);
+        }
+        ops.push(op);
+    }
+    Script { seed, ops }
+}
+
+fn calls_a_function(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Send(..)
+            | Op::Resend(_)
+            | Op::Reslice(..)
+            | Op::Deliver(..)
+            | Op::Redeliver(..)
+            | Op::Reconcile
+            | Op::Playback(_)
+            | Op::Resume(_)
+    )
+}
+
+fn arm(random: &mut impl Rng, ops: &mut Vec<Op>) {
+    for _ in 0..random.random_range(0..5) {
+        let operation = Operation::ALL[random.random_range(0..Operation::ALL.len())];
+        let which = if random.random_range(0..12) == 0 {
+            Which::All
+        } else {
+            Which::Nth(random.random_range(0..4))
+        };
+        // Denied is rare: it is a wrong policy, not weather.
+        let fault = match random.random_range(0..10) {
+            0 => Fault::Denied,
+            1..5 => Fault::Before,
+            _ => Fault::After,
+        };
+        ops.push(Op::Fault(operation, which, fault));
+    }
+    match random.random_range(0..5) {
+        0 | 1 => ops.push(Op::Crash(random.random_range(0..24))),
+        2 => ops.push(Op::Park(random.random_range(1..24))),
+        _ => {}
+    }
+}
+
+fn operation(random: &mut impl Rng) -> Op {
+    let shard = random.random_range(0..4);
+    match random.random_range(0..100) {
+        0..24 => send(random),
+        24..29 => Op::Resend(random.random_range(0..16)),
+        29..33 => Op::Reslice(random.random_range(0..16), random.random_range(0..4)),
+        33..59 => Op::Deliver(shard, random.random_range(1..9)),
+        59..67 => Op::Redeliver(shard, random.random_range(1..8), random.random_range(1..9)),
+        67..72 => Op::Resume(random.random_range(0..4)),
+        72..75 => Op::Copy(shard, random.random_range(0..16)),
+        75..78 => Op::Garbage(shard, garbage(random)),
+        78..80 => Op::Split(shard),
+        80..82 => Op::Merge(shard),
+        82..84 => Op::Expire(shard, random.random_range(1..9)),
+        84..86 => Op::GiveUp(shard, random.random_range(1..6)),
+        86..91 => Op::Jump(random.random_range(1..120)),
+        91..96 => Op::Reconcile,
+        _ => Op::Playback(random.random_range(0..4)),
+    }
+}
+
+fn garbage(random: &mut impl Rng) -> GarbageKind {
+    match random.random_range(0..3) {
+        0 => GarbageKind::Text,
+        1 => GarbageKind::Cut,
+        _ => GarbageKind::Newer,
+    }
+}
+
+fn send(random: &mut impl Rng) -> Op {
+    // Megabytes take a hundred times as long as the rest: rare, and a run has thousands of histories.
+    let variant = match random.random_range(0..3_000) {
+        0 => Variant::Oversize,
+        1..3 => Variant::Large,
+        _ => Variant::Plain,
+    };
+    let count = if variant == Variant::Large {
+        3
+    } else {
+        random.random_range(1..5)
+    };
+    let mut event = || EventSpec {
+        id: random.random_range(0..IDS),
+        variant: match random.random_range(0..12) {
+            _ if variant != Variant::Plain => variant,
+            0 => Variant::Invalid,
+            1 | 2 => Variant::Other,
+            3 | 4 => Variant::Grade,
+            5 => Variant::OtherGrade,
+            _ => Variant::Plain,
+        },
+    };
+    let mut events: Vec<EventSpec> = (0..count).map(|_| event()).collect();
+    if variant == Variant::Oversize {
+        events.truncate(1);
+    }
+    Op::Send(random.random_range(0..2), events)
+}

@@ -1,0 +1,138 @@
+//! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
+
+use super::mutants::{Bucket, Stream, Table};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use vernier_fakes::{Faults, MemoryTopic};
+use vernier_input::NotAccepted;
+use vernier_ledger::ids::Shard;
+use vernier_ledger::playback::BroughtBack;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::time::Millis;
+
+/// The functions' ports over one world.
+#[derive(Debug)]
+pub(super) struct Functions {
+    /// Of input.
+    pub(super) input: vernier_input::Ports<Stream, Table, Bucket>,
+    /// Of stream.
+    pub(super) streaming: vernier_stream::Ports<Table, Bucket>,
+    /// Of reconcile.
+    pub(super) reconcile: vernier_reconcile::Ports<Table, Bucket, MemoryTopic>,
+}
+
+/// Pauses of the functions (at most a second) end together after this: which of several wakes first
+/// is the script's to say, and how long each was does not show.
+pub(super) const TICK: Duration = Duration::from_millis(1_001);
+
+/// Polls of one invocation; the largest here takes a few hundred (invariant 8).
+const POLLS_MAX: u32 = 50_000;
+
+/// Who called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A sensor with this attempt.
+    Sensor {
+        /// Its place in the list of attempts.
+        attempt: usize,
+    },
+    /// The trigger, with so many records from its place.
+    Trigger {
+        /// Of this shard.
+        shard: Shard,
+        /// How many, when it moves on after a success.
+        advance: Option<usize>,
+    },
+    /// The schedule.
+    Schedule,
+    /// Whoever brings back this batch of the failure destination.
+    Operator {
+        /// The batch's number.
+        failure: u64,
+    },
+}
+
+/// How an invocation ended.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Input's.
+    Sent(Result<u64, NotAccepted>),
+    /// Stream's.
+    Delivered(Result<vernier_stream::Outcome, PortError>),
+    /// Reconcile's.
+    Reconciled(Result<vernier_reconcile::RunSummary, PortError>),
+    /// Of a playback.
+    BroughtBack(Result<BroughtBack, PortError>),
+}
+
+/// A running invocation.
+pub(super) struct Invocation {
+    /// Who waits for it.
+    pub(super) caller: Caller,
+    /// When it began.
+    pub(super) began: Millis,
+    future: Pin<Box<dyn Future<Output = Ending>>>,
+}
+
+/// What became of driving an invocation.
+pub(super) enum Driven {
+    /// It ended.
+    Ended(Ending),
+    /// It had its polls and is not at its end.
+    Stopped,
+    /// It went on for longer than anything may.
+    Endless,
+}
+
+impl Invocation {
+    /// A call that has not begun.
+    pub(super) fn new(
+        caller: Caller,
+        began: Millis,
+        future: impl Future<Output = Ending> + 'static,
+    ) -> Self {
+        Self {
+            caller,
+            began,
+            future: Box::pin(future),
+        }
+    }
+
+    /// Polls it to its end, or `polls` times. Where it waits for time, time passes.
+    pub(super) async fn drive(
+        &mut self,
+        faults: &Faults,
+        polls: Option<u8>,
+        mut time_passes: impl FnMut(),
+    ) -> Driven {
+        for poll in 0..POLLS_MAX {
+            if polls.is_some_and(|p| poll >= u32::from(p)) {
+                return Driven::Stopped;
+            }
+            let before = faults.given_way();
+            let polled = poll_fn(|_| {
+                // Nobody is to be woken: whatever is pending is polled again.
+                let polled = self
+                    .future
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()));
+                Poll::Ready(polled)
+            });
+            match polled.await {
+                Poll::Ready(ending) => return Driven::Ended(ending),
+                Poll::Pending if faults.given_way() == before => {
+                    tokio::time::advance(TICK).await;
+                    time_passes();
+                }
+                Poll::Pending => {}
+            }
+        }
+        Driven::Endless
+    }
+}
+
+/// The functions, shared by what runs.
+pub(super) type SharedFunctions = Rc<Functions>;

@@ -1,0 +1,338 @@
+//! What each operation does.
+
+use super::invocation::{Caller, Ending, Invocation, TICK};
+use super::oracle::Violation;
+use super::script::{EventSpec, GarbageKind, Op};
+use super::sensor::{self, Attempt, Sent};
+use super::trigger::Batch;
+use super::world::{PAUSES, RECONCILE, World};
+use rand::RngExt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use vernier_ledger::Invariant;
+use vernier_ledger::ids::{Lane, ReceiptId, Shard};
+use vernier_ledger::playback;
+use vernier_ledger::ports::{FrameStream, NewRecord};
+use vernier_ledger::time::Millis;
+use vernier_stream::Record;
+
+/// How long receipts are kept, days.
+const RECEIPT_DAYS: u32 = 30;
+
+/// A history lasts at most so long, seconds: the scheduled run looks sixteen windows back.
+const SECONDS_MAX: i64 = 36 * 60;
+
+/// Rounds of delivering and bringing back until nothing is left; each round of trouble leaves the
+/// next one less.
+const ROUNDS_MAX: u32 = 30;
+
+fn nth<T: Clone>(all: &[T], n: u8) -> Option<T> {
+    all.get(usize::from(n) % all.len().max(1)).cloned()
+}
+
+impl World {
+    pub(super) async fn perform(&mut self, op: &Op) -> Result<(), Violation> {
+        match op {
+            Op::Send(tenant, events) => self.send(usize::from(*tenant), events.clone()).await,
+            Op::Resend(n) => self.resend(*n).await,
+            Op::Reslice(n, cut) => self.reslice(*n, usize::from(*cut)).await,
+            Op::Deliver(n, count) => self.deliver(*n, usize::from(*count)).await,
+            Op::Redeliver(n, back, count) => {
+                let Some(shard) = self.any_shard(*n) else {
+                    return Ok(());
+                };
+                let (back, count) = (usize::from(*back), usize::from(*count));
+                let batch = self.trigger.again(&self.stream, &shard, back, count);
+                self.run_stream(shard, batch, None).await
+            }
+            Op::Copy(n, at) => self.copy(*n, *at).await,
+            Op::Garbage(lane, kind) => self.write_garbage(*lane, *kind).await,
+            Op::Split(n) => self.reshard(*n, |stream, shard| stream.split(shard)),
+            Op::Merge(n) => self.reshard(*n, |stream, shard| stream.merge(shard)),
+            Op::Expire(n, count) => {
+                self.give_up(*n, |w, shard| {
+                    w.trigger.expire(&w.stream, shard, usize::from(*count))
+                });
+                Ok(())
+            }
+            Op::GiveUp(n, count) => {
+                self.give_up(*n, |w, shard| {
+                    w.trigger.give_up(&w.stream, shard, usize::from(*count))
+                });
+                Ok(())
+            }
+            Op::Jump(seconds) => {
+                let left = super::world::BEGINNING.plus_seconds(SECONDS_MAX).0 - self.now().0;
+                let millis = (i64::from(*seconds) * 1_000).min(left).max(0);
+                self.pass(Duration::from_millis(millis.unsigned_abs()));
+                Ok(())
+            }
+            Op::Reconcile => self.reconcile().await,
+            Op::Playback(n) => self.playback(*n).await,
+            Op::Resume(n) => self.resume(*n).await,
+            Op::Fault(..) | Op::Crash(_) | Op::Park(_) => Ok(()),
+        }
+    }
+
+    fn any_shard(&self, n: u8) -> Option<Shard> {
+        nth(&self.stream.shards(), n).map(|s| s.shard)
+    }
+
+    fn open_shards(&self) -> Vec<Shard> {
+        let shards = self.stream.shards();
+        shards
+            .into_iter()
+            .filter(|s| s.is_open)
+            .map(|s| s.shard)
+            .collect()
+    }
+
+    async fn send(&mut self, tenant: usize, events: Vec<EventSpec>) -> Result<(), Violation> {
+        let body = sensor::body(&events, self.random.random_range(0..4) == 0);
+        self.sent.push(Sent {
+            tenant: tenant % self.identities.len(),
+            events,
+            body: Arc::new(body),
+            answered: false,
+        });
+        self.post(self.sent.len() - 1).await
+    }
+
+    async fn resend(&mut self, n: u8) -> Result<(), Violation> {
+        if self.sent.is_empty() {
+            return Ok(());
+        }
+        self.post(usize::from(n) % self.sent.len()).await
+    }
+
+    async fn reslice(&mut self, n: u8, cut: usize) -> Result<(), Violation> {
+        let Some(one) = nth(&self.sent, n) else {
+            return Ok(());
+        };
+        let start = usize::from(n) % self.sent.len() + 1;
+        let other = self.sent[start..].iter().find(|s| s.tenant == one.tenant);
+        let mut events = one.events;
+        events.extend(other.map(|s| s.events.clone()).unwrap_or_default());
+        let rest = events.split_off(cut.min(events.len()));
+        for events in [events, rest] {
+            if !events.is_empty() {
+                self.send(one.tenant, events).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One try to have an envelope acknowledged.
+    async fn post(&mut self, envelope: usize) -> Result<(), Violation> {
+        let sent = &self.sent[envelope];
+        let identity = self.identities[sent.tenant].clone();
+        let lane = self.random.random_range(0..identity.tenant.lanes);
+        let lane = Lane::try_from(lane).unwrap_or(0);
+        let receipt = ReceiptId::from_parts(self.now(), lane, self.random.random());
+        self.counts.events_sent += sent.events.len() as u64;
+        self.attempts.push(Attempt {
+            receipt,
+            envelope,
+            acknowledged: false,
+        });
+        let (functions, body) = (Rc::clone(&self.functions), Arc::clone(&sent.body));
+        let settings = vernier_input::Settings {
+            receipt_days: RECEIPT_DAYS,
+        };
+        let future = async move {
+            let ports = &functions.input;
+            let budget = TICK * PAUSES;
+            let accepted =
+                vernier_input::accept(ports, settings, (&identity, None), &body, receipt, budget)
+                    .await;
+            Ending::Sent(accepted.map(|a| a.tally.events))
+        };
+        let caller = Caller::Sensor {
+            attempt: self.attempts.len() - 1,
+        };
+        self.invoke(Invocation::new(caller, self.now(), future))
+            .await
+    }
+
+    async fn deliver(&mut self, n: u8, count: usize) -> Result<(), Violation> {
+        let ready = self.trigger.ready(&self.stream);
+        let Some(shard) = nth(&ready, n) else {
+            return Ok(());
+        };
+        let batch = self.trigger.next(&self.stream, &shard, count);
+        let advance = Some(batch.len());
+        self.run_stream(shard, batch, advance).await
+    }
+
+    async fn run_stream(
+        &mut self,
+        shard: Shard,
+        batch: Batch,
+        advance: Option<usize>,
+    ) -> Result<(), Violation> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let records = batch.into_iter().map(|(sequence, record)| Record {
+            sequence,
+            data: record.data,
+        });
+        let records: Vec<Record> = records.collect();
+        let functions = Rc::clone(&self.functions);
+        let settings = vernier_stream::Settings {
+            receipt_days: RECEIPT_DAYS,
+        };
+        // Clocks of machines differ.
+        let skew = self.random.random_range(-20_000..20_000);
+        let clock = Rc::clone(&self.clock);
+        let of = shard.clone();
+        let future = async move {
+            let clock = || Millis(clock.get().0 + skew);
+            let ports = &functions.streaming;
+            let budget = TICK * PAUSES;
+            Ending::Delivered(
+                vernier_stream::process(ports, settings, &of, records, clock, budget).await,
+            )
+        };
+        let caller = Caller::Trigger { shard, advance };
+        self.invoke(Invocation::new(caller, self.now(), future))
+            .await
+    }
+
+    /// Puts a record on the stream past the input function.
+    async fn put(&self, record: NewRecord) {
+        // It may fail: nobody relies on it.
+        let _ = self.stream.append(&[record]).await;
+    }
+
+    async fn copy(&mut self, n: u8, at: u8) -> Result<(), Violation> {
+        let Some(shard) = self.any_shard(n) else {
+            return Ok(());
+        };
+        let records = self.stream.read(&shard, 0, usize::MAX);
+        if let Some((_, record)) = nth(&records, at) {
+            self.put(record).await;
+        }
+        Ok(())
+    }
+
+    async fn write_garbage(&mut self, lane: u8, kind: GarbageKind) -> Result<(), Violation> {
+        let number = self.garbage.len();
+        let mut data = match kind {
+            GarbageKind::Text => format!("{{\"no\":\"frame\",\"number\":{number}}}").into_bytes(),
+            GarbageKind::Newer => format!("{{\"vernier_frame\":99,\"n\":{number}}}\n").into_bytes(),
+            GarbageKind::Cut => {
+                let shard = self.any_shard(lane);
+                let records = shard.map(|s| self.stream.read(&s, 0, usize::MAX));
+                let found = records.and_then(|r| nth(&r, lane));
+                found.map(|(_, record)| record.data).unwrap_or_default()
+            }
+        };
+        if kind == GarbageKind::Cut {
+            data.truncate(data.len() / 2);
+        }
+        self.garbage.push(data.clone());
+        self.put(NewRecord {
+            partition_key: format!("elsewhere/{lane}"),
+            data,
+        })
+        .await;
+        Ok(())
+    }
+
+    fn reshard(
+        &mut self,
+        n: u8,
+        change: impl FnOnce(&vernier_fakes::MemoryStream, &Shard) -> bool,
+    ) -> Result<(), Violation> {
+        // More shards than this make every shard idle.
+        let open = self.open_shards();
+        if let Some(shard) = nth(&open, n).filter(|_| self.stream.shards().len() < 12)
+            && change(&self.stream, &shard)
+        {
+            self.counts.reshards += 1;
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, n: u8, how: impl FnOnce(&mut Self, &Shard) -> bool) {
+        let ready = self.trigger.ready(&self.stream);
+        let shard = nth(&ready, n).or_else(|| self.any_shard(n));
+        if let Some(shard) = shard
+            && how(self, &shard)
+        {
+            self.counts.given_up += 1;
+        }
+    }
+
+    async fn reconcile(&mut self) -> Result<(), Violation> {
+        let functions = Rc::clone(&self.functions);
+        let now = self.now();
+        let future = async move {
+            let ports = &functions.reconcile;
+            Ending::Reconciled(vernier_reconcile::run(ports, RECONCILE, now).await)
+        };
+        self.invoke(Invocation::new(Caller::Schedule, now, future))
+            .await
+    }
+
+    async fn playback(&mut self, n: u8) -> Result<(), Violation> {
+        let Some(failure) = nth(self.trigger.failures(), n) else {
+            return Ok(());
+        };
+        let functions = Rc::clone(&self.functions);
+        let clock = Rc::clone(&self.clock);
+        let future = async move {
+            let clock = || clock.get();
+            let (table, stream) = (&functions.streaming.table, &functions.input.stream);
+            let (shard, batch) = (&failure.shard, &failure.batch);
+            let brought =
+                playback::bring_back(table, stream, shard, batch, RECEIPT_DAYS, clock).await;
+            Ending::BroughtBack(brought)
+        };
+        let caller = Caller::Operator {
+            failure: failure.number,
+        };
+        self.invoke(Invocation::new(caller, self.now(), future))
+            .await
+    }
+
+    /// No more trouble: what stands still goes on, the trigger and the recovery finish, sensors send
+    /// again what was not answered, and the scheduled run looks at everything.
+    pub(super) async fn finish(&mut self) -> Result<(), Violation> {
+        self.arms.end();
+        while !self.parked.is_empty() {
+            self.resume(0).await?;
+        }
+        self.settle().await?;
+        for envelope in 0..self.sent.len() {
+            if !self.sent[envelope].answered {
+                self.post(envelope).await?;
+            }
+        }
+        self.settle().await?;
+        let grace = RECONCILE.grace_seconds + i64::from(RECONCILE.window_minutes) * 60;
+        self.pass(Duration::from_secs(grace.unsigned_abs()));
+        self.reconcile().await
+    }
+
+    async fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..ROUNDS_MAX {
+            let ready = self.trigger.ready(&self.stream).len();
+            if ready == 0 && self.trigger.failures().is_empty() {
+                return Ok(());
+            }
+            for _ in 0..ready {
+                self.deliver(0, usize::MAX).await?;
+            }
+            for _ in 0..self.trigger.failures().len() {
+                self.playback(0).await?;
+            }
+        }
+        Err(Violation::new(
+            Invariant::NothingUnreadable,
+            "the trigger and the recovery do not come to an end",
+        ))
+    }
+}

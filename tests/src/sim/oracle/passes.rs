@@ -1,0 +1,141 @@
+//! Derived state against a straight single pass over the stored events.
+//!
+//! Each check takes the truth, computes in the plainest way what a reader must be told, and compares
+//! it with what the product's own code makes of the stores.
+
+use super::segments::Segments;
+use super::{Truth, Violation};
+use crate::sim::script::EventSpec;
+use crate::sim::world::{BEGINNING, RECONCILE, World};
+use std::collections::BTreeMap;
+use vernier_ledger::Invariant;
+use vernier_ledger::account::WindowState;
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::TenantId;
+
+/// Invariant 3: the account that the scheduled run kept of every window adds up, and says what the
+/// segments say.
+pub(super) async fn check_accounts(world: &World, segments: &Segments) -> Result<(), Violation> {
+    let mut stored: BTreeMap<(usize, i64), Tally> = BTreeMap::new();
+    for (receipt, tally) in &segments.tallies {
+        let attempt = world.attempts.iter().find(|a| a.receipt == *receipt);
+        let Some(attempt) = attempt else { continue };
+        let window = vernier_ledger::time::Window::containing(
+            receipt.received_at(),
+            RECONCILE.window_minutes,
+        );
+        let key = (world.sent[attempt.envelope].tenant, window.start.0);
+        stored.entry(key).or_default().merge(tally);
+    }
+    for (number, identity) in world.identities.iter().enumerate() {
+        for account in world.table.all_accounts(&identity.tenant.id) {
+            let truth = stored
+                .remove(&(number, account.start.0))
+                .unwrap_or_default();
+            let same = account.received.tally == truth && account.stored_side == truth;
+            Violation::unless(
+                same && account.state == WindowState::Complete,
+                Invariant::Complete,
+                || {
+                    format!(
+                        "the account of {} says {:?}, received {}, stored {}; {} lie in segments",
+                        account.start,
+                        account.state,
+                        account.received.tally.events,
+                        account.stored_side.events,
+                        truth.events
+                    )
+                },
+            )?;
+        }
+    }
+    Violation::unless(stored.is_empty(), Invariant::Complete, || {
+        format!("windows without an account: {:?}", stored.keys())
+    })
+}
+
+/// Invariants 2 and 3: the first by receipt id and index is stored, the same content later is a
+/// duplicate, other content a conflict; and that is what the account counts.
+pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(), Violation> {
+    for (number, identity) in world.identities.iter().enumerate() {
+        let mut first: BTreeMap<u8, EventSpec> = BTreeMap::new();
+        let mut expected = DispositionCounts::default();
+        for event in truth.events.values().filter(|e| e.tenant == number) {
+            if !event.spec.is_accepted() {
+                expected.rejected += 1;
+                continue;
+            }
+            match first.get(&event.spec.id) {
+                None => {
+                    expected.stored += 1;
+                    first.insert(event.spec.id, event.spec);
+                }
+                Some(spec) if *spec == event.spec => expected.duplicate += 1,
+                Some(_) => expected.conflict += 1,
+            }
+        }
+        let range = (BEGINNING, world.now());
+        let ports = &world.functions.reconcile;
+        let tenant = &identity.tenant;
+        let accounts =
+            vernier_reconcile::counted_accounts(ports, RECONCILE, tenant, range, world.now()).await;
+        let accounts = accounts
+            .map_err(|e| Violation::new(Invariant::Complete, format!("no accounts: {e}")))?;
+        let mut found = DispositionCounts::default();
+        for counts in accounts.iter().filter_map(|a| a.dispositions) {
+            found.stored += counts.stored;
+            found.duplicate += counts.duplicate;
+            found.conflict += counts.conflict;
+            found.rejected += counts.rejected;
+        }
+        Violation::unless(found == expected, Invariant::OneDispositionEach, || {
+            format!("{}: {found:?}, a single pass says {expected:?}", tenant.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Invariant 4: where each learner stands is what the last of the stored grades says, by time, then id,
+/// then content, whatever order they came in and how often.
+pub(super) fn check_results(world: &World, truth: &Truth) -> Result<(), Violation> {
+    type Rank = (String, String, Fingerprint);
+    let mut last: BTreeMap<(TenantId, String), (Rank, u8)> = BTreeMap::new();
+    for event in truth.events.values() {
+        let Some(score) = event.spec.score() else {
+            continue;
+        };
+        let spec = event.spec;
+        let content = Fingerprint::of(spec.compact().as_bytes());
+        let rank = (spec.time(), spec.event_id(), content);
+        let tenant = world.identities[event.tenant].tenant.id.clone();
+        let best = last.entry((tenant, spec.learner()));
+        let best = best.or_insert_with(|| (rank.clone(), score));
+        if best.0 < rank {
+            *best = (rank, score);
+        }
+    }
+    let results = world.table.all_results();
+    Violation::unless(
+        results.len() == last.len(),
+        Invariant::ExactlyOnceEffects,
+        || {
+            format!(
+                "{} results, a single pass finds {}",
+                results.len(),
+                last.len()
+            )
+        },
+    )?;
+    for ((tenant, key), registers) in results {
+        let expected = last.get(&(tenant.clone(), key.learner.clone()));
+        let expected = expected.map(|((_, id, _), score)| (f64::from(*score), Some(id.clone())));
+        let found = registers.score.map(|s| (s.value.given, s.cause.event_id()));
+        Violation::unless(found == expected, Invariant::ExactlyOnceEffects, || {
+            let learner = &key.learner;
+            format!("{tenant}, {learner}: {found:?}, a single pass says {expected:?}")
+        })?;
+    }
+    Ok(())
+}

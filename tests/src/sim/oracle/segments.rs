@@ -1,0 +1,210 @@
+//! What is committed: segment records, their chain, their objects, every line.
+
+use super::Violation;
+use crate::sim::world::World;
+use std::collections::BTreeMap;
+use vernier_ledger::Invariant;
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
+use vernier_ledger::limits;
+use vernier_ledger::line::{EventRef, LineHead, Verdict};
+use vernier_ledger::segment::{self, Block, BlockError, Place, SegmentRecord};
+
+/// One stored line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) tenant: TenantId,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) rejected: bool,
+    pub(super) event_ref: Option<EventRef>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Link {
+    last: Sequence,
+    position: u64,
+    hash: String,
+}
+
+/// Everything that segment records name, as far as it was read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Segments {
+    records: usize,
+    chains: BTreeMap<Shard, Link>,
+    pub(super) lines: BTreeMap<Place, Stored>,
+    pub(super) tallies: BTreeMap<ReceiptId, Tally>,
+}
+
+impl Segments {
+    pub(super) fn events(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
+    /// Reads the records that are new.
+    pub(super) fn read_new(&mut self, world: &World) -> Result<(), Violation> {
+        for record in world.table.records_after(self.records) {
+            self.records += 1;
+            self.link(&record)?;
+            self.check_bounds(&record)?;
+            let Some(key) = &record.object else {
+                Violation::unless(record.blocks.is_empty(), Invariant::Complete, || {
+                    format!("{} has blocks and no object", record.first)
+                })?;
+                continue;
+            };
+            let object = world.bucket.raw(key).ok_or_else(|| {
+                let what = format!("{key} is committed and not there");
+                Violation::new(Invariant::ExactlyOnceEffects, what)
+            })?;
+            for block in &record.blocks {
+                self.read_block(key, &object, block)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariants 4 and 6: records of a shard follow each other without overlap, each with the hash
+    /// of the one before.
+    fn link(&mut self, record: &SegmentRecord) -> Result<(), Violation> {
+        let before = self.chains.get(&record.shard);
+        let follows = match before {
+            None => record.position == 0 && record.previous.is_none(),
+            Some(link) => {
+                Violation::unless(
+                    link.last < record.first,
+                    Invariant::ExactlyOnceEffects,
+                    || {
+                        format!(
+                            "{}: {} to {} overlaps what is committed up to {}",
+                            record.shard, record.first, record.last, link.last
+                        )
+                    },
+                )?;
+                record.position == link.position + 1 && record.previous.as_ref() == Some(&link.hash)
+            }
+        };
+        Violation::unless(
+            follows && record.first <= record.last,
+            Invariant::TamperEvident,
+            || format!("{}: the chain breaks at {}", record.shard, record.first),
+        )?;
+        let link = Link {
+            last: record.last.clone(),
+            position: record.position,
+            hash: record.hash(),
+        };
+        self.chains.insert(record.shard.clone(), link);
+        Ok(())
+    }
+
+    /// Invariant 8: a record fits its item, a step its memory (one frame may be all of a step).
+    fn check_bounds(&self, record: &SegmentRecord) -> Result<(), Violation> {
+        let bytes = record.to_json().len();
+        let lines: u64 = record.blocks.iter().map(|b| b.lines_bytes).sum();
+        let most = limits::STEP_LINES_BYTES_MAX.max(limits::FRAME_LINES_BYTES_MAX) as u64;
+        Violation::unless(
+            bytes <= limits::SEGMENT_RECORD_BYTES_MAX && lines <= most,
+            Invariant::Bounded,
+            || format!("a record of {bytes} bytes over {lines} bytes of lines"),
+        )
+    }
+
+    fn read_block(&mut self, key: &str, object: &[u8], block: &Block) -> Result<(), Violation> {
+        let damaged = |what: String| Violation::new(Invariant::Complete, format!("{key}: {what}"));
+        let bytes =
+            bytes_of(block, object).ok_or_else(|| damaged("a block lies outside".into()))?;
+        let lines = segment::open_block(block, bytes).map_err(|e| damaged(e.to_string()))?;
+        let mut sum = Tally::default();
+        let mut twice = None;
+        segment::for_each_line::<BlockError>(&lines, |head, event| {
+            let (line, fits) = stored(&block.tenant, &head, event);
+            let place = (head.receipt, head.index);
+            let mut tally = Tally::default();
+            tally.add_event(place.0, place.1, &line.fingerprint, head.verdict);
+            sum.merge(&tally);
+            self.tallies.entry(place.0).or_default().merge(&tally);
+            if self.lines.insert(place, line).is_some() || !fits {
+                twice = Some((place, fits));
+            }
+            Ok(())
+        })
+        .map_err(|e| damaged(e.to_string()))?;
+        if let Some(((receipt, index), fits)) = twice {
+            return Err(if fits {
+                let what = format!("event {index} of {receipt} is stored twice");
+                Violation::new(Invariant::ExactlyOnceEffects, what)
+            } else {
+                damaged(format!(
+                    "event {index} of {receipt} is not what its line says"
+                ))
+            });
+        }
+        let mut said = Tally::default();
+        block.minutes.iter().for_each(|m| said.merge(&m.tally));
+        Violation::unless(said == sum, Invariant::Complete, || {
+            format!("{key}: a record does not count its lines")
+        })
+    }
+
+    /// Invariant 6: every record and every block that was read is there, as it was.
+    pub(super) fn check_unchanged(&self, world: &World) -> Result<(), Violation> {
+        let mut chains = Self::default();
+        for record in world.table.all_records() {
+            chains.link(&record)?;
+            let Some(key) = &record.object else { continue };
+            let object = world.bucket.raw(key).unwrap_or_default();
+            let same = record.blocks.iter().all(|block| {
+                let found = bytes_of(block, &object).map(|b| Fingerprint::of(b).hex());
+                found.is_some_and(|hash| hash == block.sha256)
+            });
+            Violation::unless(same, Invariant::TamperEvident, || {
+                format!("{key} is gone or changed")
+            })?;
+        }
+        Violation::unless(
+            chains.chains == self.chains,
+            Invariant::TamperEvident,
+            || "records are gone or changed".into(),
+        )
+    }
+
+    /// Invariant 4: every cursor stands behind the last record of its chain, nowhere else.
+    pub(super) fn check_cursors(&self, world: &World) -> Result<(), Violation> {
+        for (shard, cursor) in world.table.cursors() {
+            let Some(link) = self.chains.get(&shard) else {
+                let untouched = cursor.sequence.is_none();
+                Violation::unless(untouched, Invariant::ExactlyOnceEffects, || {
+                    format!("{shard} has a cursor and no record")
+                })?;
+                continue;
+            };
+            let stands = cursor.sequence.as_ref() == Some(&link.last)
+                && cursor.next_position == link.position + 1
+                && cursor.last_hash.as_ref() == Some(&link.hash);
+            Violation::unless(stands, Invariant::ExactlyOnceEffects, || {
+                format!("{shard}: the cursor is not behind the last record")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn bytes_of<'o>(block: &Block, object: &'o [u8]) -> Option<&'o [u8]> {
+    let start = usize::try_from(block.offset).ok()?;
+    object.get(start..start.checked_add(usize::try_from(block.bytes).ok()?)?)
+}
+
+/// A line, and whether it is what it says.
+fn stored(tenant: &TenantId, head: &LineHead<'_>, event: &[u8]) -> (Stored, bool) {
+    let own = Fingerprint::of(event);
+    let named = Fingerprint::from_hex(&head.fingerprint).unwrap_or(own);
+    let line = Stored {
+        tenant: tenant.clone(),
+        fingerprint: named,
+        rejected: head.verdict == Verdict::Rejected,
+        event_ref: head.event_ref.clone(),
+    };
+    let fits = head.event_ref.is_some() || named.hex() == head.fingerprint && named == own;
+    (line, fits)
+}

@@ -1,0 +1,303 @@
+//! A history as text: what happens, in order, so that a failing seed becomes a named reproduction.
+//!
+//! Operations stand one after the other, separated by `;`. `fault`, `crash` and `park` arm the next
+//! operation that calls a function. Numbers that name a shard, an envelope or a record are taken
+//! modulo how many there are, so that a script stays one when operations are dropped from it.
+
+use std::fmt;
+use std::str::FromStr;
+use vernier_fakes::{Fault, Operation};
+
+/// What an event is made of; the letter in its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Variant {
+    /// A valid event: no letter.
+    Plain,
+    /// The same id with other content: `b`.
+    Other,
+    /// A grade: a learner's score, at a time that other grades may have: `g`.
+    Grade,
+    /// A grade with the same id and time and another score: `h`.
+    OtherGrade,
+    /// One that no mode accepts: `x`.
+    Invalid,
+    /// One of 400 KB, so that three of them need two frames: `L`.
+    Large,
+    /// One that does not fit a frame: `O`.
+    Oversize,
+}
+
+/// An event: its id's number and what it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventSpec {
+    /// The id's number.
+    pub id: u8,
+    /// The rest.
+    pub variant: Variant,
+}
+
+/// What stands on the stream without being a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GarbageKind {
+    /// JSON of something else.
+    Text,
+    /// A frame cut off in the middle.
+    Cut,
+    /// A frame of a version to come.
+    Newer,
+}
+
+/// Which calls a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The nth of this operation in the invocation, from 0.
+    Nth(u8),
+    /// Every one: a store that is down.
+    All,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// A sensor of a tenant posts an envelope; it may get no answer.
+    Send(u8, Vec<EventSpec>),
+    /// A sensor posts an earlier envelope's bytes again.
+    Resend(u8),
+    /// A sensor posts the events of an envelope and of its tenant's next one in two new envelopes,
+    /// the first with so many events.
+    Reslice(u8, u8),
+    /// The trigger delivers up to so many records of a shard from its place.
+    Deliver(u8, u8),
+    /// The trigger delivers up to so many records again, from so many before its place.
+    Redeliver(u8, u8, u8),
+    /// A producer's time-out had written: a record stands on the stream once more.
+    Copy(u8, u8),
+    /// Something else writes to the stream.
+    Garbage(u8, GarbageKind),
+    /// A shard splits.
+    Split(u8),
+    /// A shard merges with its neighbour.
+    Merge(u8),
+    /// The oldest records of a shard are trimmed; the trigger gives up those it did not deliver.
+    Expire(u8, u8),
+    /// The trigger gives up so many records of a shard: they lie in the failure destination.
+    GiveUp(u8, u8),
+    /// Time passes, seconds.
+    Jump(u8),
+    /// The scheduled run.
+    Reconcile,
+    /// A batch of the failure destination is brought back.
+    Playback(u8),
+    /// A parked invocation goes on.
+    Resume(u8),
+    /// Arms: a call fails.
+    Fault(Operation, Which, Fault),
+    /// Arms: the function is killed after so many polls.
+    Crash(u8),
+    /// Arms: the function stands still after so many polls, and whoever waits for it gives up.
+    Park(u8),
+}
+
+impl Op {
+    /// Whether it only arms another.
+    #[must_use]
+    pub const fn is_arm(&self) -> bool {
+        matches!(self, Self::Fault(..) | Self::Crash(_) | Self::Park(_))
+    }
+}
+
+/// A seed for everything that the operations leave open (ids, instants, interleaving), and the
+/// operations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// The seed.
+    pub seed: u64,
+    /// The operations.
+    pub ops: Vec<Op>,
+}
+
+const VARIANTS: [(Variant, &str); 7] = [
+    (Variant::Plain, ""),
+    (Variant::Other, "b"),
+    (Variant::Grade, "g"),
+    (Variant::OtherGrade, "h"),
+    (Variant::Invalid, "x"),
+    (Variant::Large, "L"),
+    (Variant::Oversize, "O"),
+];
+
+const GARBAGE: [(GarbageKind, &str); 3] = [
+    (GarbageKind::Text, "text"),
+    (GarbageKind::Cut, "cut"),
+    (GarbageKind::Newer, "newer"),
+];
+
+fn word_of<T: PartialEq>(table: &[(T, &'static str)], value: &T) -> &'static str {
+    table
+        .iter()
+        .find(|(v, _)| v == value)
+        .map_or("?", |(_, word)| word)
+}
+
+fn value_of<T: Copy>(table: &[(T, &'static str)], word: &str) -> Result<T, String> {
+    let found = table.iter().find(|(_, w)| *w == word);
+    found
+        .map(|(v, _)| *v)
+        .ok_or_else(|| format!("unknown: {word:?}"))
+}
+
+/// The name of a port operation or a fault in scripts: as in code, in lower case.
+fn lower(value: impl fmt::Debug) -> String {
+    format!("{value:?}").to_lowercase()
+}
+
+fn by_name<T: Copy + fmt::Debug>(all: &[T], name: &str) -> Result<T, String> {
+    let found = all.iter().copied().find(|v| lower(v) == name);
+    found.ok_or_else(|| format!("unknown: {name:?}"))
+}
+
+impl fmt::Display for EventSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.id, word_of(&VARIANTS, &self.variant))
+    }
+}
+
+impl FromStr for EventSpec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        Ok(Self {
+            id: number(digits)?,
+            variant: value_of(&VARIANTS, &text[digits.len()..])?,
+        })
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send(tenant, events) => {
+                write!(f, "send {tenant}")?;
+                events.iter().try_for_each(|e| write!(f, " {e}"))
+            }
+            Self::Resend(n) => write!(f, "resend {n}"),
+            Self::Reslice(n, cut) => write!(f, "reslice {n} {cut}"),
+            Self::Deliver(shard, n) => write!(f, "deliver {shard} {n}"),
+            Self::Redeliver(shard, back, n) => write!(f, "redeliver {shard} {back} {n}"),
+            Self::Copy(shard, n) => write!(f, "copy {shard} {n}"),
+            Self::Garbage(lane, kind) => write!(f, "garbage {lane} {}", word_of(&GARBAGE, kind)),
+            Self::Split(shard) => write!(f, "split {shard}"),
+            Self::Merge(shard) => write!(f, "merge {shard}"),
+            Self::Expire(shard, n) => write!(f, "expire {shard} {n}"),
+            Self::GiveUp(shard, n) => write!(f, "giveup {shard} {n}"),
+            Self::Jump(seconds) => write!(f, "jump {seconds}"),
+            Self::Reconcile => write!(f, "reconcile"),
+            Self::Playback(n) => write!(f, "playback {n}"),
+            Self::Resume(n) => write!(f, "resume {n}"),
+            Self::Fault(operation, which, fault) => {
+                let which = match which {
+                    Which::Nth(n) => n.to_string(),
+                    Which::All => "*".to_owned(),
+                };
+                write!(f, "fault {} {which} {}", lower(operation), lower(fault))
+            }
+            Self::Crash(polls) => write!(f, "crash {polls}"),
+            Self::Park(polls) => write!(f, "park {polls}"),
+        }
+    }
+}
+
+fn number(word: &str) -> Result<u8, String> {
+    word.parse().map_err(|e| format!("{word:?}: {e}"))
+}
+
+fn which(word: &str) -> Result<Which, String> {
+    if word == "*" {
+        return Ok(Which::All);
+    }
+    number(word).map(Which::Nth)
+}
+
+impl FromStr for Op {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match words.as_slice() {
+            ["send", tenant, events @ ..] => {
+                let events: Result<Vec<EventSpec>, String> =
+                    events.iter().map(|e| e.parse()).collect();
+                Self::Send(number(tenant)?, events?)
+            }
+            ["resend", n] => Self::Resend(number(n)?),
+            ["reslice", n, cut] => Self::Reslice(number(n)?, number(cut)?),
+            ["deliver", shard, n] => Self::Deliver(number(shard)?, number(n)?),
+            ["redeliver", shard, back, n] => {
+                Self::Redeliver(number(shard)?, number(back)?, number(n)?)
+            }
+            ["copy", shard, n] => Self::Copy(number(shard)?, number(n)?),
+            ["garbage", lane, kind] => Self::Garbage(number(lane)?, value_of(&GARBAGE, kind)?),
+            ["split", shard] => Self::Split(number(shard)?),
+            ["merge", shard] => Self::Merge(number(shard)?),
+            ["expire", shard, n] => Self::Expire(number(shard)?, number(n)?),
+            ["giveup", shard, n] => Self::GiveUp(number(shard)?, number(n)?),
+            ["jump", seconds] => Self::Jump(number(seconds)?),
+            ["reconcile"] => Self::Reconcile,
+            ["playback", n] => Self::Playback(number(n)?),
+            ["resume", n] => Self::Resume(number(n)?),
+            ["fault", operation, nth, fault] => Self::Fault(
+                by_name(&Operation::ALL, operation)?,
+                which(nth)?,
+                by_name(&Fault::ALL, fault)?,
+            ),
+            ["crash", polls] => Self::Crash(number(polls)?),
+            ["park", polls] => Self::Park(number(polls)?),
+            _ => return Err(format!("no operation: {text:?}")),
+        })
+    }
+}
+
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}", self.seed)?;
+        self.ops.iter().try_for_each(|op| write!(f, "; {op}"))
+    }
+}
+
+impl FromStr for Script {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text
+            .split(';')
+            .map(str::trim)
+            .filter(|p| !p.is_empty())
+            .peekable();
+        let seed = match parts.next_if(|p| p.starts_with("seed ")) {
+            Some(first) => first[5..]
+                .trim()
+                .parse()
+                .map_err(|e| format!("{first:?}: {e}"))?,
+            None => 0,
+        };
+        let ops: Result<Vec<Op>, String> = parts.map(str::parse).collect();
+        Ok(Self { seed, ops: ops? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_read_back_as_they_print() {
+        let text = "seed 7; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
+                    copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; reconcile; \
+                    playback 0; resume 1; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+        let script: Script = text.parse().expect("a script");
+        assert_eq!(script.ops.len(), 19);
+        assert_eq!(script.to_string().parse(), Ok(script.clone()));
+        assert!("seed 1; deliver 0".parse::<Script>().is_err());
+    }
+}

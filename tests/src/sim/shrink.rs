@@ -1,0 +1,132 @@
+//! From a failing history to a short one.
+
+use super::mutants::Bug;
+use super::script::{Op, Script};
+use super::{Violation, play};
+
+/// Histories that shrinking may play; a minute at most.
+const PLAYS_MAX: u32 = 4_000;
+
+struct Shrinker {
+    bug: Option<Bug>,
+    plays: u32,
+    best: Script,
+    violation: Violation,
+}
+
+impl Shrinker {
+    /// Plays a candidate; keeps it when it fails, whatever it fails with.
+    fn fails(&mut self, ops: Vec<Op>) -> bool {
+        if self.plays >= PLAYS_MAX {
+            return false;
+        }
+        self.plays += 1;
+        let candidate = Script {
+            seed: self.best.seed,
+            ops,
+        };
+        let Some(violation) = play(&candidate, self.bug).violation else {
+            return false;
+        };
+        self.best = candidate;
+        self.violation = violation;
+        true
+    }
+
+    /// Drops runs of operations: halves first, single ones last.
+    fn drop_operations(&mut self) -> bool {
+        let mut shrunk = false;
+        let mut length = self.best.ops.len().div_ceil(2);
+        while length > 0 {
+            let mut at = 0;
+            while at < self.best.ops.len() {
+                let mut ops = self.best.ops.clone();
+                ops.drain(at..(at + length).min(ops.len()));
+                if self.fails(ops) {
+                    shrunk = true;
+                } else {
+                    at += length;
+                }
+            }
+            length /= 2;
+        }
+        shrunk
+    }
+
+    /// Makes each operation smaller.
+    fn simplify_operations(&mut self) -> bool {
+        let mut shrunk = false;
+        for at in 0..self.best.ops.len() {
+            let mut again = true;
+            while again {
+                again = smaller(&self.best.ops[at]).into_iter().any(|op| {
+                    let mut ops = self.best.ops.clone();
+                    ops[at] = op;
+                    self.fails(ops)
+                });
+                shrunk |= again;
+            }
+        }
+        shrunk
+    }
+}
+
+/// The next smaller forms of an operation.
+fn smaller(op: &Op) -> Vec<Op> {
+    let less = |n: &u8| {
+        let n = *n;
+        let fewer = [0, n / 2, n.saturating_sub(1)];
+        fewer.into_iter().filter(move |m| *m < n)
+    };
+    match op {
+        Op::Send(tenant, events) => {
+            let without = (0..events.len()).filter(|_| events.len() > 1).map(|n| {
+                let mut fewer = events.clone();
+                fewer.remove(n);
+                Op::Send(*tenant, fewer)
+            });
+            without
+                .chain(less(tenant).map(|t| Op::Send(t, events.clone())))
+                .collect()
+        }
+        Op::Resend(n) => less(n).map(Op::Resend).collect(),
+        Op::Reslice(n, cut) => less(n).map(|n| Op::Reslice(n, *cut)).collect(),
+        Op::Deliver(shard, n) => {
+            let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Deliver(*shard, n));
+            fewer
+                .chain(less(shard).map(|s| Op::Deliver(s, *n)))
+                .collect()
+        }
+        Op::Redeliver(shard, back, n) => {
+            let fewer = less(n)
+                .filter(|n| *n > 0)
+                .map(|n| Op::Redeliver(*shard, *back, n));
+            fewer
+                .chain(less(shard).map(|s| Op::Redeliver(s, *back, *n)))
+                .collect()
+        }
+        Op::GiveUp(shard, n) => less(n)
+            .filter(|n| *n > 0)
+            .map(|n| Op::GiveUp(*shard, n))
+            .collect(),
+        Op::Jump(n) => less(n).filter(|n| *n > 0).map(Op::Jump).collect(),
+        Op::Playback(n) => less(n).map(Op::Playback).collect(),
+        Op::Resume(n) => less(n).map(Op::Resume).collect(),
+        Op::Crash(polls) => less(polls).map(Op::Crash).collect(),
+        Op::Park(polls) => less(polls).map(Op::Park).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The shortest script found that still fails, and with what.
+#[must_use]
+pub fn shrink(script: Script, violation: Violation, bug: Option<Bug>) -> (Script, Violation) {
+    let mut shrinker = Shrinker {
+        bug,
+        plays: 0,
+        best: script,
+        violation,
+    };
+    while shrinker.drop_operations() | shrinker.simplify_operations() {}
+    (shrinker.best, shrinker.violation)
+}

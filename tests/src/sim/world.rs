@@ -1,0 +1,359 @@
+//! One simulated world: stores, clock, sensors, trigger, and what happens in it.
+
+use super::faulting::{Arms, Stop};
+use super::invocation::{Caller, Driven, Ending, Functions, Invocation, SharedFunctions};
+use super::mutants::{self, Bug};
+use super::oracle::{Oracle, Violation};
+use super::script::{Op, Script};
+use super::sensor::{Attempt, SENSOR, Sent, TENANTS};
+use super::trigger::Trigger;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_ledger::Invariant;
+use vernier_ledger::access::{Identity, Tenant, TokenInfo};
+use vernier_ledger::ports::Administration;
+use vernier_ledger::time::Millis;
+use vernier_validation::{Mode, Profile};
+
+/// When the world begins, the same for every seed: 2026-11-20T10:00:00Z.
+pub(super) const BEGINNING: Millis = Millis(1_795_168_800_000);
+
+/// Settings of reconcile: windows of three minutes, so that a history spans a few.
+pub(super) const RECONCILE: vernier_reconcile::Settings = vernier_reconcile::Settings {
+    window_minutes: 3,
+    grace_seconds: 60,
+};
+
+/// How long a function tries again, in pauses: [`super::invocation::TICK`] each.
+pub(super) const PAUSES: u32 = 3;
+
+/// A sensor waits for its answer, seconds (API Gateway's limit).
+pub(super) const PATIENCE_SECONDS: i64 = 29;
+
+/// What happened, counted.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Operations, arms not counted.
+    pub operations: u64,
+    /// Calls of a function.
+    pub invocations: u64,
+    /// Events sent, again and again.
+    pub events_sent: u64,
+    /// Events in segments.
+    pub events_stored: u64,
+    /// Invocations that were dropped.
+    pub crashes: u64,
+    /// Invocations that others overtook.
+    pub overtaken: u64,
+    /// Batches that the trigger gave up.
+    pub given_up: u64,
+    /// Batches that were brought back.
+    pub recoveries: u64,
+    /// Frames that were played back.
+    pub played_back: u64,
+    /// Shards that split or merged.
+    pub reshards: u64,
+    /// Windows that did not add up when the scheduled run looked.
+    pub windows_held: u64,
+}
+
+impl Counts {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.invocations += other.invocations;
+        self.events_sent += other.events_sent;
+        self.events_stored += other.events_stored;
+        self.crashes += other.crashes;
+        self.overtaken += other.overtaken;
+        self.given_up += other.given_up;
+        self.recoveries += other.recoveries;
+        self.played_back += other.played_back;
+        self.reshards += other.reshards;
+        self.windows_held += other.windows_held;
+    }
+}
+
+/// The world.
+pub(super) struct World {
+    seed: u64,
+    /// How often each operation came so far, by its text.
+    occurrences: BTreeMap<String, u64>,
+    /// What the operation leaves open: ids, instants, clocks.
+    pub(super) random: ChaCha8Rng,
+    pub(super) faults: Faults,
+    pub(super) arms: Arms,
+    pub(super) stream: MemoryStream,
+    pub(super) table: MemoryTable,
+    pub(super) bucket: MemoryBucket,
+    pub(super) functions: SharedFunctions,
+    pub(super) identities: Vec<Identity>,
+    pub(super) clock: Rc<Cell<Millis>>,
+    pub(super) parked: Vec<Invocation>,
+    pub(super) sent: Vec<Sent>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) garbage: Vec<Vec<u8>>,
+    pub(super) trigger: Trigger,
+    pub(super) counts: Counts,
+    oracle: Oracle,
+}
+
+fn identity(name: &str, lanes: u16) -> Identity {
+    let tenant = Tenant {
+        id: name.parse().expect("a tenant's name"),
+        mode: Mode::Strict,
+        profile: Profile::Generic,
+        lanes,
+        created_at: BEGINNING,
+    };
+    Identity {
+        token: TokenInfo {
+            token_id: "000000000000".into(),
+            tenant: tenant.id.clone(),
+            sensor: SENSOR.into(),
+            scopes: Vec::new(),
+            label: None,
+            created_at: BEGINNING,
+            revoked_at: None,
+        },
+        tenant,
+        signing_key: [0; 32],
+    }
+}
+
+impl World {
+    /// A fresh one, perhaps with a bug in its stores.
+    pub(super) async fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let faults = Faults::default();
+        let arms = Arms::default();
+        let stream = MemoryStream::new(2, faults.clone());
+        let table = MemoryTable::new(faults.clone());
+        let bucket = MemoryBucket::new(faults.clone());
+        let identities: Vec<Identity> = TENANTS.iter().map(|(n, l)| identity(n, *l)).collect();
+        for identity in &identities {
+            let created = table.create_tenant(&identity.tenant).await;
+            assert_eq!(created, Ok(true), "tenants are new");
+        }
+        let plan = arms.clone();
+        faults.plan(move |operation, _| plan.fate(operation));
+        let planted = || mutants::plant(stream.clone(), table.clone(), bucket.clone(), bug);
+        let (planted_stream, planted_table, planted_bucket) = planted();
+        let functions = Functions {
+            input: vernier_input::Ports {
+                stream: planted_stream,
+                receipts: planted_table.clone(),
+                objects: planted_bucket.clone(),
+            },
+            streaming: vernier_stream::Ports {
+                table: planted_table.clone(),
+                objects: planted_bucket.clone(),
+            },
+            reconcile: vernier_reconcile::Ports {
+                table: planted_table,
+                objects: planted_bucket,
+                notices: MemoryTopic::new(faults.clone()),
+            },
+        };
+        Self {
+            seed,
+            occurrences: BTreeMap::new(),
+            random: ChaCha8Rng::seed_from_u64(seed),
+            faults,
+            arms,
+            stream,
+            table,
+            bucket,
+            functions: Rc::new(functions),
+            identities,
+            clock: Rc::new(Cell::new(BEGINNING)),
+            parked: Vec::new(),
+            sent: Vec::new(),
+            attempts: Vec::new(),
+            garbage: Vec::new(),
+            trigger: Trigger::default(),
+            counts: Counts::default(),
+            oracle: Oracle::default(),
+        }
+    }
+
+    /// Plays a script, looks after each operation, lets the trigger and the recovery finish, looks
+    /// at everything.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub(super) async fn play(&mut self, script: &Script) -> Result<(), Violation> {
+        for op in &script.ops {
+            if op.is_arm() {
+                self.arms.arm(op);
+                continue;
+            }
+            self.counts.operations += 1;
+            self.draw_for(op);
+            let millis = self.random.random_range(0..5_000);
+            self.pass(Duration::from_millis(millis));
+            self.perform(op).await?;
+            self.look()?;
+        }
+        self.finish().await?;
+        self.look()?;
+        let oracle = std::mem::take(&mut self.oracle);
+        let judged = oracle.judge(self).await;
+        self.oracle = oracle;
+        self.counts.events_stored = self.oracle.events_stored();
+        judged
+    }
+
+    /// Chance begins anew with each operation, by the seed, its text and how often it came: what an
+    /// operation does does not depend on which others were dropped from the script.
+    fn draw_for(&mut self, op: &Op) {
+        let text = op.to_string();
+        let hash = text.bytes().fold(self.seed, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let nth = self.occurrences.entry(text).or_default();
+        *nth += 1;
+        let seed = hash ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.random = ChaCha8Rng::seed_from_u64(seed);
+        self.faults.interleave(seed);
+    }
+
+    /// The oracle's look after one operation.
+    fn look(&mut self) -> Result<(), Violation> {
+        let mut oracle = std::mem::take(&mut self.oracle);
+        let seen = oracle.look(self);
+        self.oracle = oracle;
+        seen
+    }
+
+    /// All cursors, clock and answers in one number.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let state = format!(
+            "{:?}{:?}{:?}",
+            self.table.cursors(),
+            self.now(),
+            self.attempts
+        );
+        let sum = vernier_ledger::digest::Fingerprint::of(state.as_bytes()).0;
+        u64::from_be_bytes([
+            sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7],
+        ])
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clock.get()
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.clock.set(Millis(self.clock.get().0 + millis));
+    }
+
+    /// Runs an invocation as armed: to its end, to its crash, or until it is parked.
+    pub(super) async fn invoke(&mut self, mut invocation: Invocation) -> Result<(), Violation> {
+        let stop = self.arms.begin();
+        self.counts.invocations += 1;
+        let polls = stop.map(Stop::polls);
+        let clock = Rc::clone(&self.clock);
+        let tick = || clock.set(Millis(clock.get().0 + 1_000));
+        let driven = invocation.drive(&self.faults, polls, tick).await;
+        self.arms.end();
+        match driven {
+            Driven::Ended(ending) => self.ended(&invocation.caller, ending),
+            Driven::Endless => Err(Violation::new(
+                Invariant::Bounded,
+                format!("{:?} does not end", invocation.caller),
+            )),
+            Driven::Stopped => {
+                // Whoever called gets no answer either way.
+                self.no_answer(&invocation.caller);
+                if matches!(stop, Some(Stop::Park(_))) {
+                    self.counts.overtaken += 1;
+                    self.parked.push(invocation);
+                } else {
+                    self.counts.crashes += 1;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What an ending means to the one who called.
+    fn ended(&mut self, caller: &Caller, ending: Ending) -> Result<(), Violation> {
+        match (caller, ending) {
+            (Caller::Sensor { attempt }, Ending::Sent(Ok(events))) => {
+                let attempt = &mut self.attempts[*attempt];
+                attempt.acknowledged = true;
+                let sent = &mut self.sent[attempt.envelope];
+                sent.answered = true;
+                Violation::unless(
+                    events == sent.events.len() as u64,
+                    Invariant::DurableBeforeAck,
+                    || format!("{} answers for {events} events", attempt.receipt),
+                )
+            }
+            (
+                Caller::Sensor { .. },
+                Ending::Sent(Err(vernier_input::NotAccepted::Refused(why))),
+            ) => Err(Violation::new(
+                Invariant::OneDispositionEach,
+                format!("a sound envelope is refused: {why}"),
+            )),
+            (Caller::Trigger { shard, advance }, Ending::Delivered(outcome)) => {
+                if outcome.is_ok() {
+                    self.trigger.succeeded(shard, *advance);
+                } else {
+                    self.no_answer(caller);
+                }
+                Ok(())
+            }
+            (Caller::Operator { failure }, Ending::BroughtBack(Ok(outcome))) => {
+                if self.trigger.settle(*failure) {
+                    self.counts.recoveries += 1;
+                }
+                self.counts.played_back += outcome.played_back;
+                Ok(())
+            }
+            (Caller::Schedule, Ending::Reconciled(Ok(summary))) => {
+                self.counts.windows_held += u64::from(summary.incomplete);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn no_answer(&mut self, caller: &Caller) {
+        if let Caller::Trigger {
+            shard,
+            advance: Some(count),
+        } = caller
+            && self.trigger.failed(&self.stream, shard, *count)
+        {
+            self.counts.given_up += 1;
+        }
+    }
+
+    /// Lets a parked invocation go on; a sensor's is killed when its time is over.
+    pub(super) async fn resume(&mut self, n: u8) -> Result<(), Violation> {
+        if self.parked.is_empty() {
+            return Ok(());
+        }
+        let mut invocation = self.parked.remove(usize::from(n) % self.parked.len());
+        match &mut invocation.caller {
+            Caller::Sensor { .. }
+                if self.now() > invocation.began.plus_seconds(PATIENCE_SECONDS) =>
+            {
+                self.counts.crashes += 1;
+                return Ok(());
+            }
+            // The trigger has gone its way in the meantime.
+            Caller::Trigger { advance, .. } => *advance = None,
+            _ => {}
+        }
+        self.invoke(invocation).await
+    }
+}
