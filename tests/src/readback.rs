@@ -152,12 +152,13 @@ fn check_chains(records: &[SegmentRecord]) {
     }
 }
 
-/// What a straight single pass over the stream stores: every record once, in order, nothing fails.
+/// What a straight single pass over the stream stores, and the table it wrote: every record once, in
+/// order, nothing fails.
 /// Where several passes over the same records must agree, this is what they are held against.
 ///
 /// # Panics
 /// When the handler fails.
-pub async fn straight_pass(stream: &SimStream) -> Stored {
+pub async fn straight_pass(stream: &SimStream) -> (Stored, MemoryTable) {
     let (table, bucket) = (MemoryTable::default(), MemoryBucket::default());
     let context = in_process::context(table.clone(), bucket.clone());
     let mapping = Mapping {
@@ -175,5 +176,6 @@ pub async fn straight_pass(stream: &SimStream) -> Stored {
         .shards()
         .first()
         .map_or_else(String::new, |s| s.stream.clone());
-    Stored::read(&table, &bucket, &name, (Millis(0), Millis(i64::MAX))).await
+    let range = (Millis(0), Millis(i64::MAX));
+    (Stored::read(&table, &bucket, &name, range).await, table)
 }

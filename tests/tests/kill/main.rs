@@ -13,9 +13,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use senders::Sent;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use vernier_fakes::MemoryTable;
 use vernier_ledger::account::WindowState;
 use vernier_ledger::clock;
+use vernier_ledger::ports::Results as _;
+use vernier_ledger::results::{Registers, ResultKey};
 use vernier_tests::proxy::Tally;
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
@@ -161,13 +165,14 @@ async fn killed_and_throttled_every_event_is_stored_once() {
         stored.dispositions.stored, events,
         "nothing lost, nothing twice"
     );
-    let straight = straight_pass(&environment.stream).await;
+    let (straight, straight_table) = straight_pass(&environment.stream).await;
     assert!(
         stored.lines == straight.lines,
         "what is stored is what a straight pass stores"
     );
     assert_eq!(stored.dispositions, straight.dispositions);
     assert_eq!(stored.quarantined, 0);
+    check_results(&environment, &straight_table).await;
     assert!(ends.killed.get() > 0, "kills struck in the middle of calls");
     assert!(stream.throttled_before > 0 && stream.throttled_after > 0);
     report(&sent, &stored, &input, &stream, trigger.counts(), &ends);
@@ -215,6 +220,37 @@ async fn check_receipts(environment: &Environment, sent: &Sent, stored: &Stored)
     eprintln!(
         "{} windows add up: {received} events received and stored",
         accounts.len()
+    );
+}
+
+/// Results are those of the straight pass, register by register, each with its cause.
+async fn check_results(environment: &Environment, straight: &MemoryTable) {
+    let mut expected: BTreeMap<Option<String>, BTreeMap<ResultKey, Registers>> = BTreeMap::new();
+    let tenant = &environment.identity.tenant.id;
+    for ((_, key), registers) in straight.all_results() {
+        let section = expected.entry(key.section.clone()).or_default();
+        section.insert(key, registers);
+    }
+    assert!(!expected.is_empty(), "the semester has grades");
+    let mut results = 0;
+    for (section, expected) in &expected {
+        let found = environment.table.of_section(tenant, section.as_deref());
+        let found = found.await.expect("the table answers");
+        assert!(!found.more, "a section fits one read");
+        results += expected.len();
+        let found: BTreeMap<_, _> = found
+            .items
+            .into_iter()
+            .map(|item| (item.key, item.registers))
+            .collect();
+        assert!(
+            found == *expected,
+            "invariant 4: the results of a section are those of a straight pass"
+        );
+    }
+    eprintln!(
+        "{results} results in {} sections are those of a straight pass",
+        expected.len()
     );
 }
 

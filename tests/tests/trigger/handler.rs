@@ -228,7 +228,7 @@ async fn history(seed: u64) -> (Stored, Stored) {
     )
     .await;
     world.faults.clear();
-    (world.check().await, straight_pass(&world.stream).await)
+    (world.check().await, straight_pass(&world.stream).await.0)
 }
 
 /// Invariants 2, 3, 4 and 5: faults before and after every effect, splits, copies, garbage, reading
