@@ -28,7 +28,7 @@ help:
 	@echo "    make lint              fmt, clippy, docs, template rules"
 	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
-	@echo "    make kill              the built stream function, killed and throttled (EVENTS=n; holds in make emulator too)"
+	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level"
