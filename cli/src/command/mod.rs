@@ -13,6 +13,7 @@ mod send;
 mod tenant;
 mod time;
 mod token;
+mod verify;
 mod windows;
 
 use crate::validate::{self, ValidateArgs};
@@ -64,6 +65,7 @@ Examples:
   vernier send semester/ --report semester.report.jsonl
   vernier query --from -15m --type GradeEvent
   vernier windows --from -1h --wait 120
+  vernier verify copy/ --key seals.pub.pem
 
 Exit codes: 0 all well, 1 something rejected or not adding up, 2 wrong usage or out of reach.";
 
@@ -85,6 +87,7 @@ enum Command {
     Query(query::Args),
     Receipt(receipt::Args),
     Windows(windows::Args),
+    Verify(verify::Args),
     Schema(schema::Args),
 }
 
@@ -122,6 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args, format),
         Command::Receipt(args) => receipt::run(&args, format),
         Command::Windows(args) => windows::run(&args, format),
+        Command::Verify(args) => verify::run(&args, format),
         Command::Schema(args) => schema::run(args, format),
     }
 }
@@ -178,6 +182,8 @@ mod tests {
             "vernier query --api http://h --id urn:uuid:ff9ec22a-fc59-4ae1-ae8d-2c9463ee2f8f --wait 30",
             "vernier receipt 0193 --api http://h --wait 5",
             "vernier windows --api http://h --from -1h",
+            "vernier verify copy/ --key a.pem --key b.pem --all --tenant school --partial --gaps --threads 2 --format json",
+            "vernier verify copy/ --key a.pem --known e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
             "vernier schema get Badge --version 2 --api http://h",
             "vernier schema list --api http://h --format json",
@@ -214,6 +220,12 @@ mod tests {
             ),
             ("vernier query --api http://h --limit 1001", "1..=1000"),
             ("vernier windows --api http://h --from sometime", "RFC 3339"),
+            ("vernier verify copy/", "--key"),
+            (
+                "vernier verify copy/ --key a --known e3b0",
+                "64 hexadecimal",
+            ),
+            ("vernier verify copy/ --key a --threads 0", "1..=1024"),
             (
                 "vernier schema test Badge badge.json --column actor=who",
                 "NAME=POINTER",

@@ -6,3 +6,4 @@ mod schema;
 mod send;
 mod service;
 mod validate;
+mod verify;

@@ -1,0 +1,193 @@
+//! `vernier verify`.
+
+use super::output::{bytes, thousands};
+use super::{FINDINGS, Format, output};
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use std::fs;
+use std::panic;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use vernier_archive::files::Directory;
+use vernier_archive::keys::PublicKey;
+use vernier_archive::seal::Hex32;
+use vernier_archive::verify::{Options, Progress, Report, verify};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ids::TenantId;
+
+/// Check sealed windows offline: files and a public key are all it needs.
+///
+/// The folder holds seals/, archive/ and exceptions/ as the bucket does (aws s3 sync copies them).
+/// Everything that a seal promises is computed again: its signature, the chain of seals of each
+/// tenant, that windows leave no time out, each file's SHA-256 and size, each row's fingerprint,
+/// place and window, the Merkle roots, the counts by disposition and the digest. Files that no seal
+/// names are reported too. Without --all it stops at the first thing that is wrong.
+///
+/// A chain that was cut short at its end looks whole by itself: note the head that this command
+/// prints (or a seal's hash from anywhere else) and give it back with --known next time.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  aws s3 sync s3://BUCKET copy/ --exclude '*' \\
+      --include 'seals/*' --include 'archive/*' --include 'exceptions/*'
+  vernier verify copy/ --key seals.pub.pem
+  vernier verify copy/ --key seals.pub.pem --all --format json | jq -r '.findings[].file'
+  vernier verify copy/ --key old.pem --key new.pem       after the key was changed
+  vernier verify copy/ --key seals.pub.pem --known 9f86d081…  the head of last month's check
+  vernier verify month/ --key seals.pub.pem --partial    a chain that begins later
+  openssl pkey -in seals.pem -pubout                     the public half of a local key
+
+Exit codes: 0 sound, 1 something is wrong, 2 wrong usage, or a file that cannot be read.")]
+pub(super) struct Args {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Public key that seals are signed with (SubjectPublicKeyInfo, PEM or DER; ECDSA P-256 or
+    /// Ed25519); may be given several times
+    #[arg(long = "key", value_name = "FILE", required = true)]
+    keys: Vec<PathBuf>,
+    /// Report all that is wrong, not the first alone
+    #[arg(long)]
+    all: bool,
+    /// Check one tenant alone
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<TenantId>,
+    /// Hash of a seal that was noted before and must be there; may be given several times
+    #[arg(long, value_name = "SHA256", value_parser = known)]
+    known: Vec<Hex32>,
+    /// The chain may begin later than with its first seal
+    #[arg(long)]
+    partial: bool,
+    /// Time between two windows may be in none: windows that are held back are sealed later
+    #[arg(long)]
+    gaps: bool,
+    /// Threads; as many as there are cores if not given
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    threads: Option<u16>,
+}
+
+fn known(text: &str) -> Result<Hex32, String> {
+    let hash = Fingerprint::from_hex(text).ok_or("expected 64 hexadecimal digits")?;
+    Ok(Hex32(hash.0))
+}
+
+/// Checks.
+///
+/// # Errors
+/// A key or the folder cannot be read.
+pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
+    let mut keys = Vec::with_capacity(args.keys.len());
+    for path in &args.keys {
+        let read = || Ok::<_, anyhow::Error>(PublicKey::read(&fs::read(path)?)?);
+        keys.push(read().with_context(|| path.display().to_string())?);
+    }
+    ensure!(
+        args.folder.is_dir(),
+        "{}: not a folder",
+        args.folder.display()
+    );
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        all: args.all,
+        threads: args.threads.map_or(cores, usize::from),
+        tenant: args.tenant.clone(),
+        known: args.known.clone(),
+        partial: args.partial,
+        gaps: args.gaps,
+    };
+    quiet_reader();
+    let started = Instant::now();
+    let bar = Bar::new();
+    let source = Directory::new(&args.folder);
+    let report = verify(&source, &keys, &options, &|now| bar.show(now));
+    bar.0.finish_and_clear();
+    let report = report.with_context(|| args.folder.display().to_string())?;
+    match format {
+        Format::Json => output::json(&json!({
+            "sound": report.is_sound(),
+            "chains": report.chains,
+            "files": report.files,
+            "bytes": report.bytes,
+            "rows": report.rows,
+            "counts": report.counts,
+            "findings": report.findings,
+        }))?,
+        Format::Text => output::line(text(&report, args.all, started.elapsed()))?,
+    }
+    Ok(ExitCode::from(if report.is_sound() { 0 } else { FINDINGS }))
+}
+
+/// A damaged file may make the reader of Parquet files give up in ways that the check catches and
+/// reports: its own words about that are no use to anybody. Other panics are shown as ever.
+fn quiet_reader() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let own = |place: &panic::Location<'_>| place.file().contains("parquet");
+        if !info.location().is_some_and(own) {
+            usual(info);
+        }
+    }));
+}
+
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let form = "{bar:30} {bytes} of {total_bytes}, {msg}, {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(form) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    fn show(&self, now: Progress) {
+        self.0.set_length(now.bytes_total);
+        self.0.set_position(now.bytes);
+        let files = format!("{} of {} files", now.files, now.files_total);
+        self.0.set_message(files);
+    }
+}
+
+fn text(report: &Report, all: bool, took: Duration) -> String {
+    let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    for chain in &report.chains {
+        let time = match (chain.from, chain.through) {
+            (Some(from), Some(through)) => format!(", {from} to {through}"),
+            _ => String::new(),
+        };
+        lines.push(format!(
+            "tenant {}: {} seals, the last is {}{time}\n  head {}",
+            chain.tenant,
+            thousands(chain.seals),
+            chain.last,
+            chain.head
+        ));
+    }
+    let counts = report.counts;
+    lines.push(format!(
+        "{} files, {}, {} rows in {:.1} s: {} stored, {} duplicate, {} conflict, {} rejected",
+        thousands(report.files),
+        bytes(report.bytes),
+        thousands(report.rows),
+        took.as_secs_f64(),
+        thousands(counts.stored),
+        thousands(counts.duplicate),
+        thousands(counts.conflict),
+        thousands(counts.rejected),
+    ));
+    lines.push(match (report.findings.len(), all) {
+        (0, _) => "sound".to_owned(),
+        (_, false) => "NOT SOUND (the first finding; --all shows every one)".to_owned(),
+        (count, true) => format!("NOT SOUND: {} findings", thousands(count as u64)),
+    });
+    lines.join("\n")
+}

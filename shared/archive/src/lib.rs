@@ -1,0 +1,61 @@
+//! The archive: windows sealed into open Parquet files with a proof that anybody can check.
+//!
+//! [`window`] takes a window's lines in any order, decides dispositions, sorts in bounded memory and
+//! writes the files; [`seal`] is the proof over them, [`keys`] what signs and checks it;
+//! [`verify`](mod@verify) re-derives everything from files and a public key (invariant 6);
+//! [`reader`] finds events in parts by their bloom filters and page index.
+//!
+//! Nothing here is async or knows AWS, the clock or the environment: times, directories and threads
+//! are arguments, storage is behind [`files::Source`] and [`files::Sink`].
+
+pub mod canonical;
+pub mod columns;
+pub mod files;
+mod judge;
+pub mod keys;
+pub mod limits;
+pub mod merkle;
+pub mod part;
+pub mod previous;
+pub mod proof;
+pub mod reader;
+pub mod row;
+pub mod seal;
+mod sort;
+pub mod verify;
+pub mod window;
+mod write;
+
+/// Why an archive could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Storage failed: the same call may succeed later.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What was read is not what it should be.
+    #[error("{0}")]
+    Damaged(String),
+    /// Parquet cannot be written or read.
+    #[error(transparent)]
+    Parquet(#[from] parquet::errors::ParquetError),
+    /// A line is none.
+    #[error(transparent)]
+    Line(#[from] vernier_ledger::line::BadLine),
+    /// A line of another window.
+    #[error("receipt {0} was not received in the window")]
+    OtherWindow(vernier_ledger::ids::ReceiptId),
+    /// The same place twice: the segments do not add up, and nothing may be sealed.
+    #[error("event {1} of receipt {0} came twice")]
+    Repeated(vernier_ledger::ids::ReceiptId, u32),
+    /// A bound of [`limits`] was reached.
+    #[error("{what}: more than {max}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: u64,
+    },
+    /// Signing failed.
+    #[error("cannot sign: {0}")]
+    Signing(String),
+}

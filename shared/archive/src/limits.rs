@@ -1,0 +1,53 @@
+//! Every bound of the archive with its arithmetic (invariant 8). Units stand last in the names.
+
+/// Rows of one part. At about 170 bytes a row (reference mix) a part has 170 MB.
+pub const PART_ROWS_MAX: usize = 1_000_000;
+
+/// Rows of one row group: what a reader that looks for one event reads of the `id` column (2 to 3 MB
+/// before compression), and what one core encodes at a time.
+pub const GROUP_ROWS_MAX: usize = 65_536;
+
+/// Text that a row group holds before it is encoded, bytes. Groups of large events end here instead
+/// of at their number of rows. One more event may go over it.
+pub const GROUP_BYTES_MAX: usize = 96 * 1024 * 1024;
+
+/// Rows of one Arrow batch inside a row group: 2,048 events of 16 MiB would be 34 GB, beyond the
+/// 2 GiB that a text column's offsets reach, so that a batch also ends at [`BATCH_BYTES_MAX`].
+pub const BATCH_ROWS_MAX: usize = 2_048;
+
+/// Event text of one batch, bytes; one more event (16 MiB) stays under 2 GiB.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// A page of the event column before compression, bytes: what is read and decompressed for one
+/// event.
+pub const EVENT_PAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Rows of a page of any other column: with 32 pages a row group, group and actor prune to 1 in 32.
+pub const PAGE_ROWS_MAX: usize = 2_048;
+
+/// False positives of the bloom filters on id and actor: of 1,000 new events one makes a row group's
+/// ids be read for nothing. 16 to 21 bits a value.
+pub const BLOOM_FALSE_POSITIVES: f64 = 0.001;
+
+/// The same for fingerprints, which are asked for only where an event has no id: 8 to 10 bits.
+pub const FINGERPRINT_BLOOM_FALSE_POSITIVES: f64 = 0.05;
+
+/// Compression level of the parts.
+pub const ZSTD_LEVEL: i32 = 3;
+
+/// Compression level of runs on their way through the temporary directory.
+pub const SPILL_ZSTD_LEVEL: i32 = 1;
+
+/// Records that a sorter holds before it sorts and spills them, bytes: 160 runs for 20 GB (10 million
+/// events), each read through a decompressor of about 1.5 MB.
+pub const RUN_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
+
+/// Events that are asked for in earlier windows at a time: about 200 bytes each, 13 MB. A row group
+/// in which any of them may lie is read once for all of them.
+pub const PREVIOUS_BATCH: usize = 65_536;
+
+/// Rows of a window: dispositions are kept by a 32-bit number.
+pub const WINDOW_ROWS_MAX: u32 = u32::MAX;
+
+/// A seal, bytes: one file for each million rows at about 300 bytes; 4 billion rows have 8,600 files.
+pub const SEAL_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,301 @@
+//! Parts: how rows are written as Parquet.
+//!
+//! A row group is encoded by itself, so that several cores encode one part; the part is then its
+//! row groups one after the other.
+
+use crate::Fault;
+use crate::columns::{RowsBuilder, schema};
+use crate::limits;
+use crate::merkle::{Span, leaf_hash};
+use crate::row::Row;
+use arrow_array::RecordBatch;
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{KeyValue, SortingColumn};
+use parquet::file::properties::{
+    EnabledStatistics, WriterProperties, WriterPropertiesPtr, WriterVersion,
+};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use sha2::{Digest as _, Sha256};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// Columns that have a bloom filter. The fingerprint finds again what has no id.
+const BLOOM_COLUMNS: [(&str, f64); 3] = [
+    ("id", limits::BLOOM_FALSE_POSITIVES),
+    ("actor", limits::BLOOM_FALSE_POSITIVES),
+    ("fingerprint", limits::FINGERPRINT_BLOOM_FALSE_POSITIVES),
+];
+
+/// What rows are sorted by, in order, as the file's metadata says it.
+const SORTED_BY: [&str; 5] = ["group", "actor", "event_time", "receipt", "index"];
+
+fn properties() -> Result<WriterPropertiesPtr, Fault> {
+    let column = |name: &str| ColumnPath::from(name);
+    let sorting = SORTED_BY.iter().filter_map(|name| {
+        let at = crate::columns::position(name)?;
+        Some(SortingColumn {
+            column_idx: i32::try_from(at).ok()?,
+            descending: false,
+            nulls_first: true,
+        })
+    });
+    let version = KeyValue::new(
+        "vernier_archive".to_owned(),
+        crate::seal::SEAL_VERSION.to_string(),
+    );
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by("vernier".to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(limits::ZSTD_LEVEL)?))
+        .set_max_row_group_row_count(None)
+        .set_data_page_row_count_limit(limits::PAGE_ROWS_MAX)
+        .set_write_batch_size(128)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_sorting_columns(Some(sorting.collect()))
+        .set_key_value_metadata(Some(vec![version]));
+    for (name, false_positives) in BLOOM_COLUMNS {
+        builder = builder
+            .set_column_bloom_filter_enabled(column(name), true)
+            .set_column_bloom_filter_fpp(column(name), false_positives)
+            .set_column_bloom_filter_max_ndv(column(name), limits::GROUP_ROWS_MAX as u64);
+    }
+    // Nearly every value is another one: a dictionary would only be begun and given up.
+    for name in ["id", "fingerprint", "event"] {
+        builder = builder.set_column_dictionary_enabled(column(name), false);
+    }
+    let builder = builder
+        .set_column_data_page_size_limit(column("event"), limits::EVENT_PAGE_BYTES_MAX)
+        .set_column_statistics_enabled(column("event"), EnabledStatistics::None)
+        .set_column_encoding(column("event_time"), Encoding::DELTA_BINARY_PACKED)
+        .set_column_encoding(column("received_at"), Encoding::DELTA_BINARY_PACKED);
+    Ok(Arc::new(builder.build()))
+}
+
+/// Makes column writers for row groups and writers for parts, all of one form.
+#[derive(Debug)]
+pub(crate) struct Form {
+    factory: ArrowRowGroupWriterFactory,
+    properties: WriterPropertiesPtr,
+}
+
+impl Form {
+    pub(crate) fn new() -> Result<Self, Fault> {
+        let properties = properties()?;
+        let like = open(io::sink(), &properties)?;
+        Ok(Self {
+            factory: ArrowRowGroupWriterFactory::new(&like, schema()),
+            properties,
+        })
+    }
+
+    /// Begins a row group whose first row has these numbers in its part and in its window.
+    pub(crate) fn group(&self, in_part: u64, in_window: u64) -> Result<GroupEncoder, Fault> {
+        Ok(GroupEncoder {
+            writers: self.factory.create_column_writers(0)?,
+            builder: RowsBuilder::new(),
+            batch_bytes: 0,
+            rows: 0,
+            scratch: Vec::with_capacity(1_024),
+            leaves: Span::starting_at(in_part),
+            window_leaves: Span::starting_at(in_window),
+        })
+    }
+
+    /// Begins a part.
+    pub(crate) fn part<W: Write + Send>(&self, to: W) -> Result<PartWriter<W>, Fault> {
+        Ok(PartWriter {
+            writer: open(Hashing::new(to), &self.properties)?,
+            rows: 0,
+            leaves: Span::starting_at(0),
+        })
+    }
+}
+
+fn open<W: Write + Send>(
+    to: W,
+    properties: &WriterPropertiesPtr,
+) -> Result<SerializedFileWriter<W>, Fault> {
+    let parquet_schema = ArrowSchemaConverter::new().convert(&schema())?;
+    Ok(SerializedFileWriter::new(
+        to,
+        parquet_schema.root_schema_ptr(),
+        Arc::clone(properties),
+    )?)
+}
+
+fn write_batch(writers: &mut [ArrowColumnWriter], batch: &RecordBatch) -> Result<(), Fault> {
+    let mut writers = writers.iter_mut();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        for leaf in compute_leaves(field, column)? {
+            if let Some(writer) = writers.next() {
+                writer.write(&leaf)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A row group under way.
+pub(crate) struct GroupEncoder {
+    writers: Vec<ArrowColumnWriter>,
+    builder: RowsBuilder,
+    batch_bytes: usize,
+    rows: usize,
+    scratch: Vec<u8>,
+    /// As leaves of the part's tree.
+    leaves: Span,
+    /// As leaves of the window's tree.
+    window_leaves: Span,
+}
+
+impl GroupEncoder {
+    /// Adds the next row.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        self.scratch.clear();
+        row.write_leaf(&mut self.scratch);
+        let leaf = leaf_hash(&self.scratch);
+        self.leaves.push(leaf);
+        self.window_leaves.push(leaf);
+        self.builder.push(row)?;
+        self.rows += 1;
+        self.batch_bytes += self.scratch.len() + row.event.map_or(0, str::len);
+        if self.builder.rows() == limits::BATCH_ROWS_MAX
+            || self.batch_bytes >= limits::BATCH_BYTES_MAX
+        {
+            self.end_batch()?;
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self) -> Result<(), Fault> {
+        self.batch_bytes = 0;
+        write_batch(&mut self.writers, &self.builder.finish()?)
+    }
+
+    /// The encoded row group.
+    pub(crate) fn finish(mut self) -> Result<EncodedGroup, Fault> {
+        if self.builder.rows() > 0 {
+            self.end_batch()?;
+        }
+        let close = |writer: ArrowColumnWriter| writer.close();
+        Ok(EncodedGroup {
+            chunks: self
+                .writers
+                .into_iter()
+                .map(close)
+                .collect::<Result<_, _>>()?,
+            leaves: self.leaves,
+            window_leaves: self.window_leaves,
+            rows: self.rows,
+        })
+    }
+}
+
+/// A row group as it goes into its part.
+#[derive(Debug)]
+pub(crate) struct EncodedGroup {
+    chunks: Vec<ArrowColumnChunk>,
+    leaves: Span,
+    pub(crate) window_leaves: Span,
+    rows: usize,
+}
+
+/// What a finished part is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartFigures {
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) merkle_root: [u8; 32],
+}
+
+/// A part under way.
+pub(crate) struct PartWriter<W: Write + Send> {
+    writer: SerializedFileWriter<Hashing<W>>,
+    rows: u64,
+    leaves: Span,
+}
+
+impl<W: Write + Send> PartWriter<W> {
+    /// Adds the next row group.
+    pub(crate) fn append(&mut self, group: EncodedGroup) -> Result<(), Fault> {
+        if !self.leaves.join(&group.leaves) {
+            return Err(Fault::Damaged(
+                "row groups of a part out of order".to_owned(),
+            ));
+        }
+        self.rows += group.rows as u64;
+        let mut writer = self.writer.next_row_group()?;
+        for chunk in group.chunks {
+            chunk.append_to_row_group(&mut writer)?;
+        }
+        writer.close()?;
+        Ok(())
+    }
+
+    /// Writes the footer.
+    pub(crate) fn finish(self) -> Result<(W, PartFigures), Fault> {
+        let out = self.writer.into_inner()?;
+        let figures = PartFigures {
+            rows: self.rows,
+            bytes: out.bytes,
+            sha256: out.hash.finalize().into(),
+            merkle_root: self.leaves.root().unwrap_or_default(),
+        };
+        Ok((out.to, figures))
+    }
+}
+
+/// A part of the given rows, as they are: whether they are in order, or belong together, is not
+/// looked at. For parts that fit memory; windows are written by [`crate::window`].
+///
+/// # Errors
+/// When the rows cannot be encoded.
+pub fn to_bytes(rows: &[Row<'_>]) -> Result<Vec<u8>, Fault> {
+    let form = Form::new()?;
+    let mut part = form.part(Vec::new())?;
+    for (number, rows) in rows.chunks(limits::GROUP_ROWS_MAX).enumerate() {
+        let begin = (number * limits::GROUP_ROWS_MAX) as u64;
+        let mut group = form.group(begin, begin)?;
+        for row in rows {
+            group.push(row)?;
+        }
+        part.append(group.finish()?)?;
+    }
+    Ok(part.finish()?.0)
+}
+
+/// Hashes and counts what passes.
+struct Hashing<W> {
+    to: W,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl<W> Hashing<W> {
+    fn new(to: W) -> Self {
+        Self {
+            to,
+            hash: Sha256::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}

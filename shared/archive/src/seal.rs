@@ -1,0 +1,427 @@
+//! Seals: what a window's files must be, signed, each naming the one before (docs/seal.md).
+
+use crate::Fault;
+use crate::canonical;
+use crate::keys::{Algorithm, PublicKey, Signer};
+use crate::merkle::Hash;
+use crate::window::Plan;
+use base64::Engine as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use vernier_ledger::digest::{Digest, Fingerprint};
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::time::{Millis, Window};
+
+/// Version of the seal's JSON, of the files' columns and of a leaf's bytes.
+pub const SEAL_VERSION: u32 = 1;
+
+/// 32 bytes, in JSON as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hex32(pub Hash);
+
+impl From<Hash> for Hex32 {
+    fn from(bytes: Hash) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Hex32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Hex32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Hex32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex32 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let read = Fingerprint::from_hex(&text);
+        read.map(|f| Self(f.0))
+            .ok_or_else(|| serde::de::Error::custom("expected 64 hexadecimal digits"))
+    }
+}
+
+/// What a seal closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SealKind {
+    /// A window, for the first time.
+    Window,
+    /// What came to light after its window was sealed.
+    Backfill,
+}
+
+/// Which of a window's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartClass {
+    /// Stored events.
+    Archive,
+    /// Duplicates, conflicts and rejected events.
+    Exceptions,
+}
+
+/// One file of a window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedFile {
+    /// Its key.
+    pub key: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Hex32,
+    /// Root over its rows alone.
+    pub merkle_root: Hex32,
+}
+
+/// Who signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// How.
+    pub algorithm: Algorithm,
+    /// Id of the public key.
+    pub key: String,
+    /// The signature, base64; none while it is being made.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub value: Option<String>,
+}
+
+/// A window's files, before they are sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Received when.
+    pub window: Window,
+    /// What is closed.
+    pub kind: SealKind,
+    /// The seal's place in the tenant's chain.
+    pub sequence: u64,
+    /// How many events ended how.
+    pub counts: DispositionCounts,
+    /// Order-free digest over all of them.
+    pub digest: Digest,
+    /// Files in the order of their rows in the tree.
+    pub files: Vec<SealedFile>,
+    /// Root over all rows.
+    pub merkle_root: Hash,
+}
+
+impl Written {
+    /// The seal over them, not signed yet. `previous` is the hash of the tenant's seal before
+    /// ([`Seal::hash`]), none for the first.
+    #[must_use]
+    pub fn draft(self, previous: Option<Hash>, sealed_at: Millis, key: &PublicKey) -> Draft {
+        Draft(Seal {
+            vernier_seal: SEAL_VERSION,
+            tenant: self.tenant,
+            sequence: self.sequence,
+            kind: self.kind,
+            start: self.window.start,
+            end: self.window.end,
+            counts: self.counts,
+            digest: self.digest,
+            files: self.files,
+            merkle_root: self.merkle_root.into(),
+            previous: previous.map(Hex32),
+            sealed_at,
+            signature: Signature {
+                algorithm: key.algorithm(),
+                key: key.id(),
+                value: None,
+            },
+        })
+    }
+}
+
+/// A seal that still wants its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft(Seal);
+
+impl Draft {
+    /// What is signed.
+    ///
+    /// # Errors
+    /// Never for a seal, which has only integers.
+    pub fn message(&self) -> Result<Vec<u8>, Fault> {
+        self.0.message()
+    }
+
+    /// The seal with a signature that was made over [`Self::message`] elsewhere.
+    #[must_use]
+    pub fn signed(mut self, signature: &[u8]) -> Seal {
+        let text = base64::engine::general_purpose::STANDARD.encode(signature);
+        self.0.signature.value = Some(text);
+        self.0
+    }
+
+    /// Signs.
+    ///
+    /// # Errors
+    /// When the signer cannot.
+    pub fn sign(self, signer: &dyn Signer) -> Result<Seal, Fault> {
+        let signature = signer.sign(&self.message()?)?;
+        Ok(self.signed(&signature))
+    }
+}
+
+/// A window, closed. In a file it is the canonical JSON of this, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// [`SEAL_VERSION`].
+    pub vernier_seal: u32,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Place in the tenant's chain, from 0.
+    pub sequence: u64,
+    /// What is closed.
+    pub kind: SealKind,
+    /// The window's first instant.
+    pub start: Millis,
+    /// The first instant after it.
+    pub end: Millis,
+    /// How many events ended how.
+    pub counts: DispositionCounts,
+    /// Order-free digest over all of them.
+    pub digest: Digest,
+    /// Files in the order of their rows in the tree.
+    pub files: Vec<SealedFile>,
+    /// Root over all rows.
+    pub merkle_root: Hex32,
+    /// Hash of the tenant's seal before.
+    pub previous: Option<Hex32>,
+    /// When it was sealed.
+    pub sealed_at: Millis,
+    /// Who signed.
+    pub signature: Signature,
+}
+
+impl Seal {
+    /// Reads a seal's file.
+    ///
+    /// # Errors
+    /// When it is no seal of this version, or spelled in another way than the canonical one.
+    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Version {
+            vernier_seal: u32,
+        }
+        let bad = |e: serde_json::Error| Fault::Damaged(format!("not a seal: {e}"));
+        let version: Version = serde_json::from_slice(bytes).map_err(bad)?;
+        if version.vernier_seal != SEAL_VERSION {
+            return Err(Fault::Damaged(format!(
+                "a seal of version {}; this program reads version {SEAL_VERSION}",
+                version.vernier_seal
+            )));
+        }
+        let seal: Self = serde_json::from_slice(bytes).map_err(bad)?;
+        if seal.to_bytes()? != bytes {
+            return Err(Fault::Damaged(
+                "not the canonical spelling of a seal".to_owned(),
+            ));
+        }
+        Ok(seal)
+    }
+
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// Never for a seal, which has only integers.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
+        canonical::to_bytes(self)
+    }
+
+    /// SHA-256 of the file's bytes: what the next seal names.
+    ///
+    /// # Errors
+    /// As for [`Self::to_bytes`].
+    pub fn hash(&self) -> Result<Hash, Fault> {
+        Ok(Fingerprint::of(&self.to_bytes()?).0)
+    }
+
+    /// What is signed: the canonical bytes without `signature.value`.
+    ///
+    /// # Errors
+    /// As for [`Self::to_bytes`].
+    pub fn message(&self) -> Result<Vec<u8>, Fault> {
+        let mut unsigned = self.clone();
+        unsigned.signature.value = None;
+        unsigned.to_bytes()
+    }
+
+    /// Whether the key signed it.
+    ///
+    /// # Errors
+    /// As for [`Self::to_bytes`].
+    pub fn is_signed_by(&self, key: &PublicKey) -> Result<bool, Fault> {
+        let text = self.signature.value.as_deref().unwrap_or_default();
+        let signature = base64::engine::general_purpose::STANDARD.decode(text);
+        Ok(self.signature.key == key.id()
+            && self.signature.algorithm == key.algorithm()
+            && signature
+                .is_ok_and(|signature| self.message().is_ok_and(|m| key.verifies(&m, &signature))))
+    }
+
+    /// What it closes.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        Plan {
+            tenant: self.tenant.clone(),
+            window: self.window(),
+            kind: self.kind,
+            sequence: self.sequence,
+        }
+    }
+
+    /// When its events were received.
+    #[must_use]
+    pub const fn window(&self) -> Window {
+        Window {
+            start: self.start,
+            end: self.end,
+        }
+    }
+
+    /// Its file's key.
+    #[must_use]
+    pub fn key(&self) -> String {
+        seal_key(&self.tenant, self.sequence)
+    }
+}
+
+/// Where the tenant's seal of this sequence lies.
+#[must_use]
+pub fn seal_key(tenant: &TenantId, sequence: u64) -> String {
+    format!("seals/tenant={tenant}/{sequence:012}.json")
+}
+
+/// Where a part lies: under the date and hour (UTC) in which its window begins, named after the
+/// window's first instant, for a backfill also after its seal, and after the first half of its
+/// SHA-256: two that seal the same window at once never write different bytes to the same place.
+#[must_use]
+pub fn part_key(plan: &Plan, class: PartClass, part: usize, sha256: &Hash) -> String {
+    let content = hex::encode(&sha256[..16]);
+    let (date, hour) = plan.window.start.date_and_hour();
+    let (tenant, start) = (&plan.tenant, plan.window.start.0);
+    let name = match plan.kind {
+        SealKind::Window => format!("{start:015}-{part:04}-{content}.parquet"),
+        SealKind::Backfill => {
+            format!(
+                "{start:015}-b{:012}-{part:04}-{content}.parquet",
+                plan.sequence
+            )
+        }
+    };
+    match class {
+        PartClass::Archive => format!("archive/tenant={tenant}/dt={date}/hour={hour}/{name}"),
+        PartClass::Exceptions => {
+            format!("exceptions/tenant={tenant}/dt={date}/hour={hour}/{name}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyFile;
+
+    fn seal(key: &KeyFile) -> Seal {
+        let written = Written {
+            tenant: "school".parse().expect("a name"),
+            window: Window {
+                start: Millis(1_788_254_100_000),
+                end: Millis(1_788_255_000_000),
+            },
+            kind: SealKind::Window,
+            sequence: 7,
+            counts: DispositionCounts::default(),
+            digest: Digest::EMPTY,
+            files: Vec::new(),
+            merkle_root: crate::merkle::empty_root(),
+        };
+        let draft = written.draft(Some([1; 32]), Millis(1_788_255_100_000), key.public_key());
+        draft.sign(key).expect("signs")
+    }
+
+    #[test]
+    fn a_seal_comes_back_and_names_its_key() {
+        for algorithm in [Algorithm::EcdsaP256Sha256, Algorithm::Ed25519Sha256] {
+            let make =
+                || KeyFile::read(&KeyFile::generate(algorithm).expect("a key")).expect("reads");
+            let (key, other) = (make(), make());
+            let seal = seal(&key);
+            let bytes = seal.to_bytes().expect("integers");
+            assert_eq!(Seal::read(&bytes).expect("a seal"), seal);
+            assert!(seal.is_signed_by(key.public_key()).expect("integers"));
+            assert!(!seal.is_signed_by(other.public_key()).expect("integers"));
+            let mut changed = seal.clone();
+            changed.counts.stored += 1;
+            assert!(!changed.is_signed_by(key.public_key()).expect("integers"));
+            let mut changed = seal.clone();
+            changed.signature.key = other.public_key().id();
+            assert!(!changed.is_signed_by(other.public_key()).expect("integers"));
+        }
+    }
+
+    #[test]
+    fn another_spelling_is_no_seal() {
+        let key = KeyFile::generate(Algorithm::Ed25519Sha256).expect("a key");
+        let bytes = seal(&KeyFile::read(&key).expect("reads"))
+            .to_bytes()
+            .expect("integers");
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        for other in [
+            format!("{text}\n"),
+            text.replace("\"sequence\":7", "\"sequence\": 7"),
+            text.replace("\"sequence\":7", "\"sequence\":7,\"unknown\":1"),
+            text.replace("\"vernier_seal\":1", "\"vernier_seal\":2"),
+            text.replace("\"kind\":\"window\"", "\"kind\":\"day\""),
+        ] {
+            assert_ne!(other, text);
+            assert!(Seal::read(other.as_bytes()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn keys_hold_tenant_date_hour_and_window() {
+        let plan = Plan {
+            tenant: "school".parse().expect("a name"),
+            window: Window {
+                start: Millis(1_788_254_100_000),
+                end: Millis(1_788_255_000_000),
+            },
+            kind: SealKind::Window,
+            sequence: 7,
+        };
+        assert_eq!(
+            part_key(&plan, PartClass::Archive, 3, &[0xAB; 32]),
+            "archive/tenant=school/dt=2026-09-01/hour=09/001788254100000-0003-abababababababababababababababab.parquet"
+        );
+        let late = Plan {
+            kind: SealKind::Backfill,
+            ..plan
+        };
+        assert_eq!(
+            part_key(&late, PartClass::Exceptions, 0, &[1; 32]),
+            "exceptions/tenant=school/dt=2026-09-01/hour=09/001788254100000-b000000000007-0000-01010101010101010101010101010101.parquet"
+        );
+        assert_eq!(
+            seal_key(&late.tenant, 7),
+            "seals/tenant=school/000000000007.json"
+        );
+    }
+}

@@ -1,0 +1,286 @@
+//! The offline check: from files and public keys alone, everything that seals promise (invariant 6).
+//!
+//! First the seals: form, signature, chain, time covered. Then each file that a signed seal names:
+//! size and SHA-256, every row (its fingerprint, its place, its window), its Merkle root. Then each
+//! window: counts, digest, root, dispositions. Last, what no seal names. Files are checked by all
+//! threads at once; the answer does not depend on how many there are.
+
+mod chain;
+mod parallel;
+mod report;
+mod rows;
+mod window;
+
+use crate::Fault;
+use crate::files::{Entry, Source};
+use crate::keys::PublicKey;
+use crate::seal::Hex32;
+use chain::Trusted;
+use parallel::in_parallel;
+pub use report::{Chain, Check, Finding, Progress, Report};
+use rows::{Examined, Task};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::ids::TenantId;
+
+/// What is checked, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Reports all that is wrong instead of the first.
+    pub all: bool,
+    /// Threads at work; at least one.
+    pub threads: usize,
+    /// One tenant's chain alone; else all that lie there.
+    pub tenant: Option<TenantId>,
+    /// Hashes of seals that were noted before and must be there: what shows that a chain was cut
+    /// short at its end.
+    pub known: Vec<Hex32>,
+    /// The chain may begin later than with its first seal.
+    pub partial: bool,
+    /// Time between two windows may be in none (a window that is held back is sealed later).
+    pub gaps: bool,
+}
+
+/// Checks an archive.
+///
+/// # Errors
+/// When files cannot be listed or read: then nothing is said of them.
+pub fn verify(
+    source: &dyn Source,
+    keys: &[PublicKey],
+    options: &Options,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Report, Fault> {
+    let chains = chain::read(source, keys, options)?;
+    let mut report = Report {
+        chains: chains.chains,
+        findings: chains.findings,
+        ..Report::default()
+    };
+    if !options.all && !report.is_sound() {
+        report.findings.truncate(1);
+        return Ok(report);
+    }
+    let listed = listed(source, options)?;
+    let mut check = FileCheck::new(source, &chains.trusted, &listed, options, progress);
+    check.run()?;
+    check.into_report(&mut report);
+    let unnamed = listed
+        .iter()
+        .filter(|(key, _)| !chains.named.contains(*key));
+    report.findings.extend(unnamed.map(|(key, bytes)| {
+        chain::extra(&Entry {
+            key: key.clone(),
+            bytes: *bytes,
+        })
+    }));
+    if !options.all {
+        report.findings.truncate(1);
+    }
+    Ok(report)
+}
+
+/// All files that seals may name, with their sizes.
+fn listed(source: &dyn Source, options: &Options) -> Result<BTreeMap<String, u64>, Fault> {
+    let mut listed = BTreeMap::new();
+    for class in ["archive/", "exceptions/"] {
+        let prefix = match &options.tenant {
+            Some(tenant) => format!("{class}tenant={tenant}/"),
+            None => class.to_owned(),
+        };
+        let entries = source.list(&prefix)?;
+        listed.extend(entries.into_iter().map(|entry| (entry.key, entry.bytes)));
+    }
+    Ok(listed)
+}
+
+/// What is known of a window whose files are under way.
+struct Open {
+    examined: Vec<Option<Examined>>,
+    left: usize,
+    /// A file that could not be had: the window as a whole cannot be judged.
+    broken: bool,
+}
+
+/// The files of all signed seals.
+struct FileCheck<'a> {
+    source: &'a dyn Source,
+    trusted: &'a [Trusted],
+    listed: &'a BTreeMap<String, u64>,
+    options: &'a Options,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    windows: Vec<Mutex<Open>>,
+    tasks: Vec<(usize, Task<'a>)>,
+    /// Findings with the seal and the file that they belong to; those of a window come last.
+    findings: Mutex<Vec<(usize, usize, Finding)>>,
+    /// First seal with a finding: later ones need not be looked at when one finding is enough.
+    cut: AtomicUsize,
+    files: AtomicU64,
+    bytes: AtomicU64,
+    /// Of all files, as the seals say.
+    bytes_total: u64,
+    totals: Mutex<(u64, DispositionCounts)>,
+}
+
+impl<'a> FileCheck<'a> {
+    fn new(
+        source: &'a dyn Source,
+        trusted: &'a [Trusted],
+        listed: &'a BTreeMap<String, u64>,
+        options: &'a Options,
+        progress: &'a (dyn Fn(Progress) + Sync),
+    ) -> Self {
+        let mut check = Self {
+            source,
+            trusted,
+            listed,
+            options,
+            progress,
+            windows: Vec::with_capacity(trusted.len()),
+            tasks: Vec::new(),
+            findings: Mutex::new(Vec::new()),
+            cut: AtomicUsize::new(usize::MAX),
+            files: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            bytes_total: 0,
+            totals: Mutex::new((0, DispositionCounts::default())),
+        };
+        for (number, Trusted { key, seal }) in trusted.iter().enumerate() {
+            let (mut begin, mut findings) = (0_u64, Vec::new());
+            let classes = window::classes(seal, key, &mut findings);
+            for (at, (class, file)) in classes.into_iter().zip(&seal.files).enumerate() {
+                let task = Task {
+                    seal,
+                    seal_key: key,
+                    at,
+                    class,
+                    begin,
+                };
+                check.tasks.push((number, task));
+                begin = begin.saturating_add(file.rows);
+                check.bytes_total = check.bytes_total.saturating_add(file.bytes);
+            }
+            check.windows.push(Mutex::new(Open {
+                examined: seal.files.iter().map(|_| None).collect(),
+                left: seal.files.len(),
+                broken: false,
+            }));
+            check.report(number, 0, findings);
+        }
+        check
+    }
+
+    fn run(&mut self) -> Result<(), Fault> {
+        // A window without files has no task that would end it.
+        let empty = self.trusted.iter().enumerate();
+        for (number, trusted) in empty.filter(|(_, t)| t.seal.files.is_empty()) {
+            let findings = window::check(&trusted.seal, &trusted.key, &mut []);
+            self.report(number, usize::MAX, findings);
+        }
+        let this = &*self;
+        let done = in_parallel(
+            this.options.threads.max(1),
+            &this.tasks,
+            |_, (number, task)| {
+                if !this.options.all && *number > this.cut.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                this.check(*number, task)
+            },
+        );
+        done.into_iter().collect()
+    }
+
+    fn check(&self, number: usize, task: &Task<'_>) -> Result<(), Fault> {
+        let sealed = task.file();
+        let mut findings = Vec::new();
+        let examined = match self.listed.get(&sealed.key) {
+            None => {
+                let field = format!("files[{}]", task.at);
+                let missing = Finding::new(Check::FileMissing, "is not there");
+                let missing = missing.in_file(&sealed.key);
+                findings.push(missing.against(task.seal_key, field, "a file", "none"));
+                None
+            }
+            Some(_) => {
+                let file = self.source.open(&sealed.key)?;
+                let read = |bytes| {
+                    self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                    (self.progress)(self.now());
+                };
+                rows::check(task, &file, &read, &mut findings)?
+            }
+        };
+        self.files.fetch_add(1, Ordering::Relaxed);
+        (self.progress)(self.now());
+        self.report(number, task.at, findings);
+        self.close(number, task.at, examined);
+        Ok(())
+    }
+
+    /// Takes a file's rows over; with the last one, judges the window.
+    fn close(&self, number: usize, at: usize, examined: Option<Examined>) {
+        let mut open = held(&self.windows[number]);
+        open.left -= 1;
+        open.broken |= examined.is_none();
+        open.examined[at] = examined;
+        if open.left > 0 {
+            return;
+        }
+        let mut files: Vec<Examined> = open.examined.drain(..).flatten().collect();
+        let broken = open.broken;
+        drop(open);
+        let mut totals = held(&self.totals);
+        for file in &files {
+            totals.0 += file.rows;
+            totals.1.stored += file.counts.stored;
+            totals.1.duplicate += file.counts.duplicate;
+            totals.1.conflict += file.counts.conflict;
+            totals.1.rejected += file.counts.rejected;
+        }
+        drop(totals);
+        if !broken {
+            let Trusted { key, seal } = &self.trusted[number];
+            self.report(number, usize::MAX, window::check(seal, key, &mut files));
+        }
+    }
+
+    fn report(&self, number: usize, at: usize, found: Vec<Finding>) {
+        if found.is_empty() {
+            return;
+        }
+        self.cut.fetch_min(number, Ordering::Relaxed);
+        let found = found.into_iter().map(|finding| (number, at, finding));
+        held(&self.findings).extend(found);
+    }
+
+    fn now(&self) -> Progress {
+        Progress {
+            files: self.files.load(Ordering::Relaxed),
+            files_total: self.tasks.len() as u64,
+            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total,
+        }
+    }
+
+    fn into_report(self, report: &mut Report) {
+        let mut findings = self
+            .findings
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Stable: several findings of one file stay in their order.
+        findings.sort_by_key(|(number, at, _)| (*number, *at));
+        report
+            .findings
+            .extend(findings.into_iter().map(|(_, _, finding)| finding));
+        report.files = self.files.load(Ordering::Relaxed);
+        report.bytes = self.bytes.load(Ordering::Relaxed);
+        (report.rows, report.counts) = *held(&self.totals);
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

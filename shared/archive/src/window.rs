@@ -1,0 +1,266 @@
+//! A window's lines on their way into its files.
+
+use crate::Fault;
+use crate::files::Sink;
+use crate::judge::Judge;
+use crate::limits;
+use crate::previous::Previous;
+use crate::row::Row;
+use crate::seal::{SealKind, Written};
+use crate::sort::Sorter;
+use crate::write;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io;
+use std::path::PathBuf;
+use vernier_ledger::digest::{Digest, Fingerprint};
+use vernier_ledger::disposition::Disposition;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::line::{self, BadLine, EventRef, LineHead, Verdict};
+use vernier_ledger::time::{Millis, Window};
+
+/// What is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Whose events.
+    pub tenant: TenantId,
+    /// When they were received.
+    pub window: Window,
+    /// The window itself, or what came after it was sealed.
+    pub kind: SealKind,
+    /// The seal's place in the tenant's chain; a backfill's files are named after it.
+    pub sequence: u64,
+}
+
+/// How much of the machine may be used.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// For runs that memory does not hold; of one builder alone. Nothing is left in it.
+    pub temporary: PathBuf,
+    /// Records in memory before a run is written, bytes.
+    pub run_bytes: usize,
+    /// Threads that encode.
+    pub threads: usize,
+    /// Rows of a part, at most [`limits::PART_ROWS_MAX`].
+    pub part_rows: usize,
+    /// Text of a row group before it is encoded, bytes, at most [`limits::GROUP_BYTES_MAX`]; two of
+    /// them are filled at a time, and each thread has one. Another size gives other files.
+    pub group_bytes: usize,
+}
+
+impl Settings {
+    /// The usual sizes.
+    pub fn new(temporary: impl Into<PathBuf>, threads: usize) -> Self {
+        Self {
+            temporary: temporary.into(),
+            run_bytes: limits::RUN_BYTES_DEFAULT,
+            threads,
+            part_rows: limits::PART_ROWS_MAX,
+            group_bytes: limits::GROUP_BYTES_MAX,
+        }
+    }
+}
+
+/// Brings events that were too large for their frames.
+pub trait Oversize: Sync {
+    /// The compacted event's bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read: nothing is sealed without it.
+    fn fetch(&self, reference: &EventRef) -> io::Result<Vec<u8>>;
+}
+
+/// For windows without oversize events.
+#[derive(Debug, Clone, Copy)]
+pub struct NoOversize;
+
+impl Oversize for NoOversize {
+    fn fetch(&self, reference: &EventRef) -> io::Result<Vec<u8>> {
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("nobody can bring the oversize event {}", reference.key),
+        ))
+    }
+}
+
+/// Takes lines in any order, then writes the files.
+#[derive(Debug)]
+pub struct WindowBuilder {
+    plan: Plan,
+    settings: Settings,
+    rows: Sorter,
+    judge: Judge,
+    digest: Digest,
+    head: Vec<u8>,
+    key: Vec<u8>,
+    leaf: Vec<u8>,
+}
+
+/// What precedes the event in a spilled row.
+pub(crate) const NO_EVENT: u8 = 0;
+pub(crate) const EVENT_TEXT: u8 = 1;
+pub(crate) const EVENT_REF: u8 = 2;
+
+impl WindowBuilder {
+    /// An empty window.
+    #[must_use]
+    pub fn new(plan: Plan, settings: Settings) -> Self {
+        Self {
+            rows: Sorter::new(&settings.temporary, "rows", settings.run_bytes),
+            judge: Judge::new(&settings.temporary, settings.run_bytes / 4),
+            digest: Digest::EMPTY,
+            plan,
+            settings,
+            head: Vec::with_capacity(1_024),
+            key: Vec::with_capacity(512),
+            leaf: Vec::with_capacity(1_024),
+        }
+    }
+
+    /// Takes lines, each with its line feed: an open block of a segment. Lines that were received
+    /// outside of the window are left out, since blocks hold neighbouring windows too; answers how
+    /// many were taken.
+    ///
+    /// # Errors
+    /// The first line that is none, or a failed write.
+    pub fn push_lines(&mut self, lines: &[u8]) -> Result<u64, Fault> {
+        let mut taken = 0;
+        for text in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            match self.push_line(text) {
+                Ok(()) => taken += 1,
+                Err(Fault::OtherWindow(_)) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes one line, without its line feed.
+    ///
+    /// # Errors
+    /// When it is none, belongs to another window, or a run cannot be written.
+    pub fn push_line(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let mut text = std::mem::take(&mut self.head);
+        let taken = line::split(line, &mut text)
+            .map_err(Fault::from)
+            .and_then(|event| self.push(&line::read_head(&text)?, &text, event));
+        self.head = text;
+        taken
+    }
+
+    fn push(&mut self, head: &LineHead<'_>, text: &[u8], event: &[u8]) -> Result<(), Fault> {
+        let received_at = head.receipt.received_at();
+        if !self.plan.window.contains(received_at) {
+            return Err(Fault::OtherWindow(head.receipt));
+        }
+        let bad = |what: &str| BadLine(format!("{} {}: {what}", head.receipt, head.index));
+        let fingerprint =
+            Fingerprint::from_hex(&head.fingerprint).ok_or_else(|| bad("no fingerprint"))?;
+        let said = head.result.as_ref();
+        let result = match said {
+            Some(_) => result_of(text)?,
+            None => None,
+        };
+        let event_time = head.time.as_deref().map(Millis::parse_rfc3339).transpose();
+        let row = Row {
+            id: head.id.as_deref(),
+            type_name: head.type_name.as_deref(),
+            action: head.action.as_deref(),
+            actor: head.actor.as_deref(),
+            object: head.object.as_deref(),
+            group: head.group.as_deref(),
+            event_time: event_time.map_err(|e| bad(&e))?,
+            sensor: &head.sensor,
+            kind: &head.kind,
+            strict: verdict_word(head.strict),
+            receipt: head.receipt,
+            index: head.index,
+            received_at,
+            disposition: match head.verdict {
+                Verdict::Accepted => Disposition::Stored,
+                Verdict::Rejected => Disposition::Rejected,
+            },
+            first: None,
+            problems: head.problems.as_deref().map(RawValue::get),
+            deviations: head.deviations.as_deref().map(RawValue::get),
+            result: result.map(RawValue::get),
+            score: said.and_then(|said| said.given),
+            score_maximum: said.and_then(|said| said.maximum),
+            fingerprint: fingerprint.0,
+            event: None,
+        };
+        let reference = head
+            .event_ref
+            .as_ref()
+            .map(|reference| serde_json::to_vec(reference).map_err(|e| bad(&e.to_string())));
+        let (tag, text) = match reference.transpose()? {
+            Some(reference) => (EVENT_REF, reference),
+            None => {
+                std::str::from_utf8(event).map_err(|_| bad("the event is not UTF-8"))?;
+                (EVENT_TEXT, Vec::new())
+            }
+        };
+        let text = if tag == EVENT_REF { &text } else { event };
+        self.store(&row, tag, text)
+    }
+
+    fn store(&mut self, row: &Row<'_>, tag: u8, event: &[u8]) -> Result<(), Fault> {
+        let number = self.judge.show(row)?;
+        let fingerprint = Fingerprint(row.fingerprint);
+        self.digest.add_event(row.receipt, row.index, &fingerprint);
+        self.key.clear();
+        row.write_sort_key(&mut self.key);
+        self.leaf.clear();
+        row.write_leaf(&mut self.leaf);
+        let payload: [&[u8]; 4] = [&number.to_be_bytes(), &self.leaf, &[tag], event];
+        self.rows.push(&self.key, &payload)?;
+        Ok(())
+    }
+
+    /// Decides dispositions and writes the files.
+    ///
+    /// # Errors
+    /// When earlier windows cannot be asked, an oversize event cannot be brought, an event's bytes
+    /// have another fingerprint than its line says, the same place came twice, or storage fails.
+    /// What was written before is no part of any seal.
+    pub fn finish<S: Sink>(
+        self,
+        previous: &dyn Previous,
+        oversize: &dyn Oversize,
+        sink: &S,
+    ) -> Result<Written, Fault> {
+        let decisions = self.judge.decide(previous)?;
+        let rows = self.rows.finish()?;
+        let files = write::Files::new(&self.plan, &self.settings, &decisions, oversize, sink)?;
+        let (counts, files, merkle_root) = files.write(rows)?;
+        Ok(Written {
+            tenant: self.plan.tenant,
+            window: self.plan.window,
+            kind: self.plan.kind,
+            sequence: self.plan.sequence,
+            counts,
+            digest: self.digest,
+            files,
+            merkle_root,
+        })
+    }
+}
+
+const fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::Rejected => "rejected",
+    }
+}
+
+/// The head's result as it stands there.
+fn result_of(head: &[u8]) -> Result<Option<&RawValue>, BadLine> {
+    #[derive(Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow, default)]
+        result: Option<&'a RawValue>,
+    }
+    serde_json::from_slice::<Only<'_>>(head)
+        .map(|only| only.result)
+        .map_err(|e| BadLine(e.to_string()))
+}

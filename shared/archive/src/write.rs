@@ -1,0 +1,367 @@
+//! Sorted rows into parts: one thread merges, several encode row groups, each part gets its row
+//! groups in order.
+
+use crate::Fault;
+use crate::files::Sink;
+use crate::judge::Decisions;
+use crate::limits;
+use crate::merkle::{Hash, Span};
+use crate::part::{EncodedGroup, Form, PartWriter};
+use crate::row::Row;
+use crate::seal::{PartClass, SealedFile, part_key};
+use crate::sort::Sorted;
+use crate::window::{EVENT_REF, EVENT_TEXT, NO_EVENT, Oversize, Plan, Settings};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::line::EventRef;
+use vernier_ledger::segment::Place;
+
+/// Rows of a row group as they were spilled, with their dispositions.
+#[derive(Debug, Default)]
+struct RawGroup {
+    arena: Vec<u8>,
+    /// Where each row ends in the arena, and how it ended.
+    rows: Vec<(usize, Disposition, Option<Place>)>,
+}
+
+/// A row group that is to be encoded.
+struct Job {
+    class: PartClass,
+    /// Its place among the class's row groups.
+    number: u64,
+    part: usize,
+    in_part: u64,
+    in_window: u64,
+    rows: RawGroup,
+}
+
+/// Row groups of one class on their way into parts.
+struct Lane<S: Sink> {
+    next: u64,
+    waiting: BTreeMap<u64, (usize, EncodedGroup)>,
+    open: Option<(usize, PartWriter<S::File>)>,
+    files: Vec<SealedFile>,
+    leaves: Span,
+}
+
+/// The files of one window under way.
+pub(crate) struct Files<'a, S: Sink> {
+    plan: &'a Plan,
+    settings: &'a Settings,
+    decisions: &'a Decisions,
+    oversize: &'a dyn Oversize,
+    sink: &'a S,
+    form: Form,
+    lanes: [Mutex<Lane<S>>; 2],
+    failure: Mutex<Option<Fault>>,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a, S: Sink> Files<'a, S> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        settings: &'a Settings,
+        decisions: &'a Decisions,
+        oversize: &'a dyn Oversize,
+        sink: &'a S,
+    ) -> Result<Self, Fault> {
+        let lane = |begin| {
+            Mutex::new(Lane {
+                next: 0,
+                waiting: BTreeMap::new(),
+                open: None,
+                files: Vec::new(),
+                leaves: Span::starting_at(begin),
+            })
+        };
+        let all = decisions.all().iter();
+        let stored = all.filter(|d| **d == Disposition::Stored).count() as u64;
+        Ok(Self {
+            plan,
+            settings,
+            decisions,
+            oversize,
+            sink,
+            form: Form::new()?,
+            lanes: [lane(0), lane(stored)],
+            failure: Mutex::new(None),
+        })
+    }
+
+    /// Writes all rows: the counts, the files in order, and the root over their rows.
+    pub(crate) fn write(
+        self,
+        rows: Sorted,
+    ) -> Result<(DispositionCounts, Vec<SealedFile>, Hash), Fault> {
+        // Without a buffer: a group is held by whoever fills or encodes it, by nobody else.
+        let (jobs, queue) = sync_channel(0);
+        let queue = Arc::new(Mutex::new(queue));
+        let this = &self;
+        let counts = std::thread::scope(|scope| {
+            for _ in 0..self.settings.threads.max(1) {
+                let queue = Arc::clone(&queue);
+                scope.spawn(move || this.work(&queue));
+            }
+            // With the last worker goes the queue, and whoever sends learns of it.
+            drop(queue);
+            this.merge(rows, jobs)
+        });
+        if let Some(failure) = held(&self.failure).take() {
+            return Err(failure);
+        }
+        let counts = counts?;
+        let mut files = Vec::new();
+        let mut leaves = Span::starting_at(0);
+        for (class, lane) in [PartClass::Archive, PartClass::Exceptions]
+            .into_iter()
+            .zip(&self.lanes)
+        {
+            let mut lane = held(lane);
+            self.close(class, &mut lane)?;
+            if !leaves.join(&lane.leaves) {
+                return Err(out_of_order());
+            }
+            files.append(&mut lane.files);
+        }
+        let root = leaves.root().ok_or_else(out_of_order)?;
+        Ok((counts, files, root))
+    }
+
+    /// Hands out row groups in order.
+    fn merge(&self, mut rows: Sorted, jobs: SyncSender<Job>) -> Result<DispositionCounts, Fault> {
+        let mut counts = DispositionCounts::default();
+        let stored = held(&self.lanes[1]).leaves.end();
+        let part_rows = self.settings.part_rows.clamp(1, limits::PART_ROWS_MAX) as u64;
+        let group_bytes = self.settings.group_bytes.min(limits::GROUP_BYTES_MAX);
+        let mut filling = [
+            Filling::new(PartClass::Archive, 0, part_rows, group_bytes),
+            Filling::new(PartClass::Exceptions, stored, part_rows, group_bytes),
+        ];
+        let mut last = Vec::new();
+        while let Some((key, payload)) = rows.next()? {
+            if last == key {
+                let place = key.split_at(key.len().saturating_sub(20)).1;
+                return Err(repeated(place));
+            }
+            last.clear();
+            last.extend_from_slice(key);
+            let (number, row) = payload.split_first_chunk().ok_or_else(bad_record)?;
+            let (disposition, first) = self.decisions.of(u32::from_be_bytes(*number));
+            counts.add(disposition);
+            let lane = &mut filling[usize::from(disposition != Disposition::Stored)];
+            if let Some(job) = lane.push(row, disposition, first) {
+                self.hand_out(&jobs, job)?;
+            }
+        }
+        for lane in &mut filling {
+            if let Some(job) = lane.take() {
+                self.hand_out(&jobs, job)?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Waits for a worker; stops as soon as one has failed.
+    fn hand_out(&self, jobs: &SyncSender<Job>, job: Job) -> Result<(), Fault> {
+        if held(&self.failure).is_none() && jobs.send(job).is_ok() {
+            return Ok(());
+        }
+        let failure = held(&self.failure).take();
+        Err(failure.unwrap_or_else(|| Fault::Damaged("no thread encodes any more".to_owned())))
+    }
+
+    fn work(&self, queue: &Mutex<Receiver<Job>>) {
+        loop {
+            let job = held(queue).recv();
+            let Ok(job) = job else { return };
+            if let Err(failure) = self.encode(job) {
+                held(&self.failure).get_or_insert(failure);
+                return;
+            }
+        }
+    }
+
+    fn encode(&self, job: Job) -> Result<(), Fault> {
+        let mut group = self.form.group(job.in_part, job.in_window)?;
+        let mut from = 0;
+        for (end, disposition, first) in &job.rows.rows {
+            let (mut row, event) = Row::read_leaf(&job.rows.arena[from..*end])?;
+            from = *end;
+            row.disposition = *disposition;
+            row.first = *first;
+            let fetched;
+            match event.split_first() {
+                _ if *disposition == Disposition::Duplicate => {}
+                Some((&EVENT_TEXT, text)) => row.event = Some(event_text(text, &row)?),
+                Some((&EVENT_REF, reference)) => {
+                    fetched = self.fetch(reference)?;
+                    row.event = Some(event_text(&fetched, &row)?);
+                }
+                Some((&NO_EVENT, _)) => {}
+                _ => return Err(bad_record()),
+            }
+            group.push(&row)?;
+        }
+        let number = job.number;
+        let (class, part) = (job.class, job.part);
+        drop(job);
+        self.append(class, number, part, group.finish()?)
+    }
+
+    fn fetch(&self, reference: &[u8]) -> Result<Vec<u8>, Fault> {
+        let reference: EventRef = serde_json::from_slice(reference).map_err(|_| bad_record())?;
+        Ok(self.oversize.fetch(&reference)?)
+    }
+
+    /// Puts a row group into its part as soon as those before it are there.
+    fn append(
+        &self,
+        class: PartClass,
+        number: u64,
+        part: usize,
+        group: EncodedGroup,
+    ) -> Result<(), Fault> {
+        let mut lane = held(&self.lanes[usize::from(class == PartClass::Exceptions)]);
+        lane.waiting.insert(number, (part, group));
+        let mut next = lane.next;
+        while let Some((part, group)) = lane.waiting.remove(&next) {
+            next += 1;
+            lane.next = next;
+            if lane.open.as_ref().is_some_and(|(open, _)| *open != part) {
+                self.close(class, &mut lane)?;
+            }
+            if !lane.leaves.join(&group.window_leaves) {
+                return Err(out_of_order());
+            }
+            if lane.open.is_none() {
+                let writer = self.form.part(self.sink.create()?)?;
+                lane.open = Some((part, writer));
+            }
+            if let Some((_, writer)) = &mut lane.open {
+                writer.append(group)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self, class: PartClass, lane: &mut Lane<S>) -> Result<(), Fault> {
+        let Some((part, writer)) = lane.open.take() else {
+            return Ok(());
+        };
+        let (file, figures) = writer.finish()?;
+        let key = part_key(self.plan, class, part, &figures.sha256);
+        self.sink.close(&key, file)?;
+        lane.files.push(SealedFile {
+            key,
+            rows: figures.rows,
+            bytes: figures.bytes,
+            sha256: figures.sha256.into(),
+            merkle_root: figures.merkle_root.into(),
+        });
+        Ok(())
+    }
+}
+
+/// The row group that fills in one class.
+struct Filling {
+    class: PartClass,
+    part_rows: u64,
+    group_bytes: usize,
+    number: u64,
+    part: usize,
+    in_part: u64,
+    in_window: u64,
+    rows: RawGroup,
+}
+
+impl Filling {
+    fn new(class: PartClass, in_window: u64, part_rows: u64, group_bytes: usize) -> Self {
+        Self {
+            class,
+            part_rows,
+            group_bytes,
+            number: 0,
+            part: 0,
+            in_part: 0,
+            in_window,
+            rows: RawGroup::default(),
+        }
+    }
+
+    /// Adds a row; a group that is full with it.
+    fn push(&mut self, row: &[u8], disposition: Disposition, first: Option<Place>) -> Option<Job> {
+        self.rows.arena.extend_from_slice(row);
+        let end = self.rows.arena.len();
+        self.rows.rows.push((end, disposition, first));
+        let rows = self.rows.rows.len();
+        let part_is_full = self.in_part + rows as u64 >= self.part_rows;
+        let full = rows >= limits::GROUP_ROWS_MAX || end >= self.group_bytes;
+        if full || part_is_full {
+            self.take()
+        } else {
+            None
+        }
+    }
+
+    fn take(&mut self) -> Option<Job> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.rows.is_empty() {
+            return None;
+        }
+        let count = rows.rows.len() as u64;
+        let job = Job {
+            class: self.class,
+            number: self.number,
+            part: self.part,
+            in_part: self.in_part,
+            in_window: self.in_window,
+            rows,
+        };
+        self.number += 1;
+        self.in_part += count;
+        self.in_window += count;
+        if self.in_part >= self.part_rows {
+            self.part += 1;
+            self.in_part = 0;
+        }
+        Some(job)
+    }
+}
+
+/// The event's text, when it is what the line's fingerprint says.
+fn event_text<'e>(bytes: &'e [u8], row: &Row<'_>) -> Result<&'e str, Fault> {
+    let text = std::str::from_utf8(bytes).ok();
+    text.filter(|_| Fingerprint::of(bytes).0 == row.fingerprint)
+        .ok_or_else(|| {
+            Fault::Damaged(format!(
+                "event {} of receipt {} is not what its fingerprint says",
+                row.index, row.receipt
+            ))
+        })
+}
+
+fn repeated(place: &[u8]) -> Fault {
+    let read = || {
+        let (receipt, index) = place.split_first_chunk()?;
+        let index = u32::from_be_bytes(index.try_into().ok()?);
+        Some(Fault::Repeated(
+            crate::row::receipt_from(*receipt).ok()?,
+            index,
+        ))
+    };
+    read().unwrap_or_else(bad_record)
+}
+
+fn bad_record() -> Fault {
+    Fault::Damaged("a spilled row".to_owned())
+}
+
+fn out_of_order() -> Fault {
+    Fault::Damaged("row groups out of order".to_owned())
+}

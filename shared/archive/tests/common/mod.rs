@@ -1,0 +1,280 @@
+//! Windows to seal: the generator's mix as the input function writes it, with copies, conflicts and
+//! rejected events in it.
+#![allow(dead_code)] // each test binary uses its part
+
+use std::path::Path;
+use vernier_archive::files::{Memory, Sink};
+use vernier_archive::keys::{Algorithm, KeyFile, Signer};
+use vernier_archive::previous::{NoPrevious, Previous};
+use vernier_archive::seal::{Seal, SealKind, Written};
+use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
+use vernier_cli::generate::{Params, Semester};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::line::{self, LineHead, LineResult, Verdict, write_line};
+use vernier_ledger::time::{Millis, Window};
+use vernier_validation::{Item, Kind, Policy, compact, read_envelope};
+
+/// 2026-09-01T09:15:00Z.
+pub(crate) const START: Millis = Millis(1_788_254_100_000);
+pub(crate) const WINDOW_MILLIS: i64 = 15 * 60_000;
+
+pub(crate) fn tenant() -> TenantId {
+    "school".parse().expect("a name")
+}
+
+/// The n-th window of 15 minutes.
+pub(crate) fn window(n: u64) -> Window {
+    let start = START.0 + i64::try_from(n).expect("few") * WINDOW_MILLIS;
+    Window {
+        start: Millis(start),
+        end: Millis(start + WINDOW_MILLIS),
+    }
+}
+
+/// SplitMix64: the same figures on every machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is above 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("below a usize")
+    }
+}
+
+/// What a window is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mix {
+    pub(crate) seed: u64,
+    pub(crate) events: u64,
+    pub(crate) invalid: u64,
+    pub(crate) envelope_events: usize,
+    /// Every so many envelopes one is sent again, and one with changed events; 0 for never.
+    pub(crate) again_every: usize,
+}
+
+impl Mix {
+    pub(crate) const fn of(seed: u64, events: u64) -> Self {
+        Self {
+            seed,
+            events,
+            invalid: events / 20,
+            envelope_events: 10,
+            again_every: 3,
+        }
+    }
+}
+
+/// Calls `each` with every line of a window, without its line feed, in order of receipt.
+pub(crate) fn for_each_line(mix: Mix, window: Window, mut each: impl FnMut(&[u8])) {
+    let semester = Semester::new(Params {
+        invalid: mix.invalid,
+        envelope_events: mix.envelope_events,
+        ..Params::new(mix.seed, mix.events)
+    })
+    .expect("a semester");
+    let mut random = Random(mix.seed);
+    let span = window.end.0 - window.start.0;
+    let envelopes = (mix.events as usize).div_ceil(mix.envelope_events).max(1) as i64 * 3;
+    let (mut sent, mut line) = (0, Vec::new());
+    for (number, envelope) in semester.envelopes().enumerate() {
+        let mut bodies = vec![envelope.body];
+        if mix.again_every > 0 && number % mix.again_every == 0 {
+            bodies.push(bodies[0].clone());
+            bodies.push(bodies[0].replace("\"edApp\"", "\"extensions\":{\"x\":1},\"edApp\""));
+        }
+        for body in bodies {
+            let at = Millis(window.start.0 + sent * span / envelopes);
+            sent += 1;
+            let receipt = ReceiptId::from_parts(at, 0, random.next().to_be_bytes());
+            let policy = Policy::default();
+            let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+            for (index, item) in (0..).zip(&read.items) {
+                line.clear();
+                write(item, receipt, index, &mut line);
+                line.pop();
+                each(&line);
+            }
+        }
+    }
+}
+
+pub(crate) fn lines(mix: Mix, window: Window) -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for_each_line(mix, window, |line| lines.push(line.to_vec()));
+    lines
+}
+
+fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
+    let mut event = Vec::new();
+    compact(item.raw, &mut event);
+    let columns = &item.columns;
+    let findings = |found: &[vernier_validation::Problem]| {
+        let json = || serde_json::value::to_raw_value(found).expect("plain data");
+        (!found.is_empty()).then(|| std::borrow::Cow::Owned(json()))
+    };
+    let head = LineHead {
+        receipt,
+        index,
+        received_at: receipt.received_at().rfc3339().into(),
+        sensor: "lms".into(),
+        verdict: Verdict::from(item.verdict.accepted),
+        strict: Verdict::from(item.verdict.strict_accepted),
+        kind: match columns.kind {
+            Kind::Event => "event",
+            Kind::Entity => "entity",
+            Kind::Domain => "domain",
+            Kind::Opaque => "opaque",
+        }
+        .into(),
+        id: columns.id.clone(),
+        type_name: columns.type_name.clone(),
+        action: columns.action.clone(),
+        actor: columns.actor.clone(),
+        object: columns.object.clone(),
+        group: columns.group.clone(),
+        time: columns.event_time.map(|at| Millis(at).rfc3339().into()),
+        problems: findings(&item.verdict.problems),
+        deviations: findings(&item.verdict.deviations),
+        event_ref: None,
+        result: columns.result.as_ref().map(|said| LineResult {
+            assignment: said.assignment.clone(),
+            learner: said.learner.clone(),
+            attempt: said.attempt.clone(),
+            count: said.count,
+            part_of: said.part_of.clone(),
+            given: said.score.map(|score| score.given),
+            maximum: said.score.and_then(|score| score.maximum),
+            scored_by: said.scored_by.clone(),
+            started_at: None,
+            submitted_at: None,
+            duration_millis: None,
+        }),
+        fingerprint: Fingerprint::of(&event).hex().into(),
+    };
+    let event = std::str::from_utf8(&event).expect("JSON");
+    write_line(&head, event, out).expect("a line");
+}
+
+pub(crate) fn plan(n: u64) -> Plan {
+    Plan {
+        tenant: tenant(),
+        window: window(n),
+        kind: SealKind::Window,
+        sequence: n,
+    }
+}
+
+pub(crate) fn settings(temporary: &Path) -> Settings {
+    Settings::new(temporary, 2)
+}
+
+/// Writes a window's files.
+pub(crate) fn write_window<S: Sink>(
+    plan: Plan,
+    settings: Settings,
+    lines: &[Vec<u8>],
+    previous: &dyn Previous,
+    sink: &S,
+) -> Written {
+    let mut builder = WindowBuilder::new(plan, settings);
+    for line in lines {
+        builder.push_line(line).expect("a line of the window");
+    }
+    builder
+        .finish(previous, &NoOversize, sink)
+        .expect("a window that can be sealed")
+}
+
+pub(crate) fn key(algorithm: Algorithm) -> KeyFile {
+    KeyFile::read(&KeyFile::generate(algorithm).expect("a key")).expect("reads")
+}
+
+/// Signs a window and puts its seal beside its files.
+pub(crate) fn put_seal(
+    written: Written,
+    before: Option<&Seal>,
+    key: &KeyFile,
+    to: &Memory,
+) -> Seal {
+    let previous = before.map(|seal| seal.hash().expect("integers"));
+    let sealed_at = Millis(written.window.end.0 + 90_000);
+    let draft = written.draft(previous, sealed_at, key.public_key());
+    let seal = draft.sign(key).expect("signs");
+    to.put(seal.key(), seal.to_bytes().expect("integers"));
+    seal
+}
+
+/// An archive of a few windows.
+pub(crate) fn archive(windows: u64, events: u64, key: &KeyFile) -> (Memory, Vec<Seal>) {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let memory = Memory::default();
+    let mut seals: Vec<Seal> = Vec::new();
+    for n in 0..windows {
+        let lines = lines(Mix::of(n + 1, events), window(n));
+        let settings = settings(temporary.path());
+        let written = write_window(plan(n), settings, &lines, &NoPrevious, &memory);
+        let seal = put_seal(written, seals.last(), key, &memory);
+        seals.push(seal);
+    }
+    (memory, seals)
+}
+
+/// As many lines as wanted from a base of a few: each round the same events under other ids, in
+/// envelopes of their own.
+pub(crate) struct Multiplied {
+    base: Vec<Vec<u8>>,
+    head: Vec<u8>,
+    line: Vec<u8>,
+}
+
+impl Multiplied {
+    pub(crate) fn new(base: Vec<Vec<u8>>) -> Self {
+        Self {
+            base,
+            head: Vec::new(),
+            line: Vec::new(),
+        }
+    }
+
+    /// The n-th line, without its line feed.
+    pub(crate) fn line(&mut self, n: u64) -> &[u8] {
+        let count = self.base.len() as u64;
+        let (round, at) = (n / count, usize::try_from(n % count).expect("of the base"));
+        let event = line::split(&self.base[at], &mut self.head).expect("a line");
+        let mut head = line::read_head(&self.head).expect("a head");
+        let mut text = std::str::from_utf8(event).expect("JSON").to_owned();
+        if let Some(id) = head.id.as_deref().filter(|id| id.len() > 8) {
+            let new = format!("{}{round:08x}", &id[..id.len() - 8]);
+            text = text.replacen(id, &new, 1);
+            head.id = Some(new.into());
+        }
+        let random = (n / 100).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+        let at = Millis(START.0 + i64::try_from(n / 100).expect("small") % WINDOW_MILLIS);
+        head.receipt = ReceiptId::from_parts(at, 0, random);
+        head.index = u32::try_from(n % 100).expect("below 100");
+        head.received_at = at.rfc3339().into();
+        head.fingerprint = Fingerprint::of(text.as_bytes()).hex().into();
+        self.line.clear();
+        write_line(&head, &text, &mut self.line).expect("a line");
+        self.line.pop();
+        &self.line
+    }
+}
+
+/// A figure of /proc/self/status, bytes; none where there is no such file.
+pub(crate) fn status(name: &str) -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1_024)
+}
