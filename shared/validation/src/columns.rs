@@ -76,7 +76,11 @@ pub(crate) fn number(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<f64
 
 /// The entity that holds the score: the generated one, or (Open edX) its `score`.
 pub(crate) fn score_of(checker: &Checker<'_, '_>, generated: usize) -> usize {
-    if score(checker, generated).is_some() {
+    const GIVEN: [u16; 3] = [keys::SCORE_GIVEN, keys::RESULT_SCORE, keys::TOTAL_SCORE];
+    if GIVEN
+        .iter()
+        .any(|key| checker.member(generated, *key).is_some())
+    {
         return generated;
     }
     checker

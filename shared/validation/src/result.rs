@@ -3,16 +3,15 @@
 //! Grade events (`GradeEvent`; `OutcomeEvent` before 1.2), assessment and assignable events, and a
 //! tenant's own types that declare where their results are. Nothing is guessed: an event whose
 //! learner is not named, or that names neither assignment nor attempt, says nothing of a result.
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use serde::Serialize;
 
 use crate::{
     check::{Checker, ObjectType, id, string},
     columns::{Columns, Score, number, score_of},
-    names::UNKNOWN,
     policy::Profile,
-    rules::keys,
+    rules::{TABLES, keys},
     scan::NodeKind,
     time,
 };
@@ -45,6 +44,33 @@ pub struct ResultColumns<'a> {
     pub duration_millis: Option<i64>,
 }
 
+/// Numbers of the keys that only results look at. They are the tables' own: the engine's keys come
+/// first in the tables and are looked up for every event.
+struct OwnKeys {
+    assignable: u16,
+    assignee: u16,
+    attempt: u16,
+    count: u16,
+    started_at_time: u16,
+    ended_at_time: u16,
+    duration: u16,
+    scored_by: u16,
+}
+
+static OWN_KEYS: LazyLock<OwnKeys> = LazyLock::new(|| {
+    let number = |name: &str| TABLES.keys.find(name.as_bytes());
+    OwnKeys {
+        assignable: number("assignable"),
+        assignee: number("assignee"),
+        attempt: number("attempt"),
+        count: number("count"),
+        started_at_time: number("startedAtTime"),
+        ended_at_time: number("endedAtTime"),
+        duration: number("duration"),
+        scored_by: number("scoredBy"),
+    }
+});
+
 /// Actions of an assignable event that are an instructor's and of no attempt.
 const ADMINISTRATIVE: [&str; 4] = ["Activated", "Deactivated", "Hid", "Showed"];
 
@@ -54,12 +80,29 @@ pub(crate) fn result<'a>(
     profile: Profile,
     columns: &Columns<'a>,
 ) -> Option<Box<ResultColumns<'a>>> {
-    let found = match columns.type_name.as_deref()? {
-        "GradeEvent" | "OutcomeEvent" => graded(checker, profile, columns),
-        "AssessmentEvent" | "AssignableEvent" => attempted(checker, columns),
-        _ => return None,
-    };
-    placed(found, columns).map(Box::new)
+    match columns.type_name.as_deref()? {
+        "GradeEvent" | "OutcomeEvent" => of_grade(checker, profile, columns),
+        "AssessmentEvent" | "AssignableEvent" => of_attempt(checker, columns),
+        _ => None,
+    }
+}
+
+// Neither is inlined: their locals would widen the frame in which every event is judged.
+#[inline(never)]
+fn of_grade<'a>(
+    checker: &Checker<'a, '_>,
+    profile: Profile,
+    columns: &Columns<'a>,
+) -> Option<Box<ResultColumns<'a>>> {
+    placed(graded(checker, profile, columns), columns).map(Box::new)
+}
+
+#[inline(never)]
+fn of_attempt<'a>(
+    checker: &Checker<'a, '_>,
+    columns: &Columns<'a>,
+) -> Option<Box<ResultColumns<'a>>> {
+    placed(attempted(checker, columns), columns).map(Box::new)
 }
 
 /// A result with its place: when it was said, whose it is, and of what.
@@ -72,13 +115,6 @@ pub(crate) fn placed<'a>(
     (what && !found.learner.is_empty()).then_some(found)
 }
 
-/// A member by its name, which is one of the tables'.
-fn named(checker: &Checker<'_, '_>, object: Option<usize>, name: &str) -> Option<usize> {
-    let key = checker.tables.keys.find(name.as_bytes());
-    debug_assert_ne!(key, UNKNOWN, "{name}");
-    checker.member(object?, key)
-}
-
 fn is_object(checker: &Checker<'_, '_>, at: &usize) -> bool {
     checker.nodes[*at].kind == NodeKind::Object
 }
@@ -88,7 +124,7 @@ fn is_attempt(checker: &Checker<'_, '_>, at: usize) -> bool {
     is_object(checker, &at)
         && match checker.object_type(at).0 {
             ObjectType::Known(number) => checker.tables.types.name(number) == "Attempt",
-            _ => named(checker, Some(at), "assignable").is_some(),
+            _ => checker.member(at, OWN_KEYS.assignable).is_some(),
         }
 }
 
@@ -115,25 +151,44 @@ pub(crate) fn duration(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<i
 
 /// A whole number, or a string that holds one.
 pub(crate) fn count(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<u64> {
+    let node = &checker.nodes[at?];
+    if let Ok(whole) = checker.text[node.start as usize..node.end as usize].parse() {
+        return matches!(node.kind, NodeKind::Number | NodeKind::String).then_some(whole);
+    }
     let number = number(checker, at)?;
     (number.fract() == 0.0 && (0.0..9.0e15).contains(&number)).then_some(number as u64)
 }
 
-/// What an attempt's object says of itself.
+/// What an attempt says of itself: all of an object, of an IRI itself.
 fn attempt<'a>(checker: &Checker<'a, '_>, node: Option<usize>) -> ResultColumns<'a> {
-    let of = |name| named(checker, node, name);
-    let learner = id(checker, of("assignee")).or_else(|| id(checker, of("actor")));
-    ResultColumns {
-        assignment: id(checker, of("assignable")),
-        learner: learner.unwrap_or_default(),
+    let mut found = ResultColumns {
         attempt: id(checker, node),
-        count: count(checker, of("count")),
-        part_of: id(checker, of("isPartOf")),
-        started_at: instant(checker, of("startedAtTime")),
-        submitted_at: instant(checker, of("endedAtTime")),
-        duration_millis: duration(checker, of("duration")),
         ..ResultColumns::default()
+    };
+    let Some(object) = node.filter(|at| is_object(checker, at)) else {
+        return found;
+    };
+    let own = &*OWN_KEYS;
+    let (mut assignee, mut actor) = (None, None);
+    let end = checker.nodes[object].next as usize;
+    let mut at = object + 1;
+    while at < end {
+        let member = Some(at);
+        match checker.nodes[at].name {
+            name if name == own.assignable => found.assignment = id(checker, member),
+            name if name == own.assignee => assignee = id(checker, member),
+            keys::ACTOR => actor = id(checker, member),
+            name if name == own.count => found.count = count(checker, member),
+            keys::IS_PART_OF => found.part_of = id(checker, member),
+            name if name == own.started_at_time => found.started_at = instant(checker, member),
+            name if name == own.ended_at_time => found.submitted_at = instant(checker, member),
+            name if name == own.duration => found.duration_millis = duration(checker, member),
+            _ => {}
+        }
+        at = checker.nodes[at].next as usize;
     }
+    found.learner = assignee.or(actor).unwrap_or_default();
+    found
 }
 
 /// Grade and outcome events: the object is the attempt, the generated entity the score.
@@ -146,7 +201,8 @@ fn graded<'a>(
     let score = checker
         .member(0, keys::GENERATED)
         .map(|generated| score_of(checker, generated));
-    let stated = named(checker, score, "attempt");
+    let of_score = |key| checker.member(score?, key);
+    let stated = of_score(OWN_KEYS.attempt);
     // An IRI names the attempt and says no more; the score may have the attempt whole.
     let node = object
         .filter(|at| is_attempt(checker, *at))
@@ -167,22 +223,25 @@ fn graded<'a>(
         Some(_) => found.attempt = id(checker, object),
         None => found.attempt = id(checker, stated),
     }
-    let or_score = |value: Option<Cow<'a, str>>, name| {
-        value.or_else(|| id(checker, named(checker, score, name)))
-    };
-    found.assignment = or_score(found.assignment, "assignable");
+    if found.assignment.is_none() {
+        found.assignment = id(checker, of_score(OWN_KEYS.assignable));
+    }
     if found.learner.is_empty() {
         // A result of 1.0 names its learner. The actor is who graded, but in Open edX, where
         // the learner's own answer is what has the problem graded.
-        let own = columns.actor.clone();
-        let learner = or_score(None, "actor");
-        let learner = learner.or_else(|| own.filter(|_| profile == Profile::OpenEdx));
+        let own = || {
+            columns
+                .actor
+                .clone()
+                .filter(|_| profile == Profile::OpenEdx)
+        };
+        let learner = id(checker, of_score(keys::ACTOR)).or_else(own);
         found.learner = learner.unwrap_or_default();
     }
     found.score = columns.score;
     if found.score.is_some() {
-        let actor = columns.actor.clone().filter(|a| *a != found.learner);
-        found.scored_by = or_score(None, "scoredBy").or(actor);
+        let actor = || columns.actor.clone().filter(|a| *a != found.learner);
+        found.scored_by = id(checker, of_score(OWN_KEYS.scored_by)).or_else(actor);
     }
     found
 }

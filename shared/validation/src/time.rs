@@ -139,33 +139,58 @@ fn parts(mut text: &str, units: &[u8]) -> bool {
     true
 }
 
-/// Milliseconds of an ISO 8601 duration; none for text that is none, and for years and months,
-/// which have no fixed length.
+/// Milliseconds of an ISO 8601 duration, less what is below one; none for text that is none, and for
+/// years and months, which have no fixed length.
 pub(crate) fn duration_millis(text: &str) -> Option<i64> {
-    if !is_duration(text) {
-        return None;
-    }
-    let (mut millis, mut from, mut in_time) = (0.0, 1, false);
-    for (at, byte) in text.bytes().enumerate().skip(1) {
-        let unit = match byte {
-            b'0'..=b'9' | b'.' | b',' => continue,
-            b'T' => {
-                (from, in_time) = (at + 1, true);
-                continue;
-            }
-            b'W' => 604_800_000.0,
-            b'D' => 86_400_000.0,
-            b'H' => 3_600_000.0,
-            b'M' if in_time => 60_000.0,
-            b'S' => 1_000.0,
+    let mut rest = text.as_bytes().strip_prefix(b"P")?;
+    let (mut millis, mut in_time, mut parts) = (0_i64, false, 0);
+    // Each unit is smaller than the one before it.
+    let mut last = i64::MAX;
+    while let Some((&byte, after)) = rest.split_first() {
+        if byte == b'T' && !in_time && !after.is_empty() {
+            (rest, in_time) = (after, true);
+            continue;
+        }
+        let (whole, after) = digits(rest)?;
+        let (thousandths, after) = match after.split_first() {
+            Some((b'.' | b',', after)) => thousandths(after)?,
+            _ => (0, after),
+        };
+        let (&unit, after) = after.split_first()?;
+        let unit = match unit {
+            b'W' if !in_time => 604_800_000,
+            b'D' if !in_time => 86_400_000,
+            b'H' if in_time => 3_600_000,
+            b'M' if in_time => 60_000,
+            b'S' if in_time => 1_000,
             _ => return None,
         };
-        let figure: f64 = text[from..at].replace(',', ".").parse().ok()?;
-        millis += figure * unit;
-        from = at + 1;
+        if unit >= last {
+            return None;
+        }
+        let fraction = unit / 1_000 * thousandths;
+        millis = millis.checked_add(whole.checked_mul(unit)?.checked_add(fraction)?)?;
+        (rest, last, parts) = (after, unit, parts + 1);
     }
-    // Beyond a million years no figure is a duration.
-    (millis < 3.2e16).then_some(f64::round(millis) as i64)
+    (parts > 0).then_some(millis)
+}
+
+/// The number that digits at the front make; none without a digit.
+fn digits(text: &[u8]) -> Option<(i64, &[u8])> {
+    let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (figure, after) = text.split_at(length);
+    let add = |sum: i64, digit: &u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+    let number = figure.iter().try_fold(0, add)?;
+    (length > 0).then_some((number, after))
+}
+
+/// The first three digits of a fraction; none without a digit.
+fn thousandths(text: &[u8]) -> Option<(i64, &[u8])> {
+    let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (figure, after) = text.split_at(length);
+    let places = figure.iter().chain(b"000").take(3);
+    let number = places.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    (length > 0).then_some((number, after))
 }
 
 #[cfg(test)]
@@ -184,10 +209,20 @@ mod tests {
             ("P1M", None),
             ("P1Y2M3DT4H5M6S", None),
             ("PT99999999999999999999H", None),
+            ("PT0.0129S", Some(12)),
+            ("P1W1D", Some(691_200_000)),
+            ("PT1S1M", None),
+            ("PT1M1M", None),
+            ("P1DT", None),
+            ("P1H", None),
+            ("PT1.S", None),
+            ("PT.5S", None),
+            ("P", None),
             ("PT", None),
             ("12", None),
         ] {
             assert_eq!(duration_millis(text), millis, "{text}");
+            assert!(millis.is_none() || is_duration(text), "{text}");
         }
     }
 
