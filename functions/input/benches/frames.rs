@@ -104,15 +104,21 @@ fn measure(
 fn levels(samples: &[Sample], events: f64, rounds: usize) {
     println!("  level   bytes/event   compress µs   decompress µs");
     for level in LEVELS {
-        let compress = |s: &Sample| zstd::bulk::compress(&s.lines.text, level).expect("memory");
-        let packed: Vec<Vec<u8>> = samples.iter().map(compress).collect();
+        let mut encoder = zstd::bulk::Compressor::new(level).expect("memory");
+        let mut decoder = zstd::bulk::Decompressor::new().expect("memory");
+        let mut compress = |s: &Sample| encoder.compress(&s.lines.text).expect("memory");
+        let packed: Vec<Vec<u8>> = samples.iter().map(&mut compress).collect();
         let bytes: usize = packed.iter().map(Vec::len).sum();
         let there = best(rounds, events, || {
             samples.iter().for_each(|s| drop(black_box(compress(s))));
         });
         let back = best(rounds, events, || {
             for (s, bytes) in samples.iter().zip(&packed) {
-                black_box(zstd::bulk::decompress(bytes, s.lines.text.len()).expect("sound"));
+                black_box(
+                    decoder
+                        .decompress(bytes, s.lines.text.len())
+                        .expect("sound"),
+                );
             }
         });
         println!(

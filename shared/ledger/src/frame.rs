@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::io::Read;
 use zstd::stream::read::Decoder;
-use zstd::zstd_safe::DCtx;
+use zstd::zstd_safe::{self, CCtx, DCtx};
 
 /// The version that this crate writes. It reads this one and all before.
 pub const FRAME_VERSION: u32 = 1;
@@ -20,8 +20,8 @@ pub const FRAME_VERSION: u32 = 1;
 /// zstd's magic number (RFC 8878, 3.1.1), little-endian.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
-/// Compression level; what measures best is level 3 (ARCHITECTURE.md has the figures).
-const ZSTD_LEVEL: i32 = 3;
+/// Compression level; what measures best (ARCHITECTURE.md has the figures).
+const ZSTD_LEVEL: i32 = 1;
 
 /// A set of events in three figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -225,10 +225,7 @@ pub fn encode(header: &FrameHeader, lines: &[u8]) -> Result<Vec<u8>, FrameError>
         )));
     }
     text.extend_from_slice(lines);
-    let mut compressed = zstd::bulk::compress(&text, ZSTD_LEVEL)
-        .map_err(|e| FrameError::Compression(e.to_string()))?;
-    // It was given room for text that does not shrink.
-    compressed.shrink_to_fit();
+    let compressed = deflate(&text)?;
     Ok(if compressed.len() < text.len() {
         compressed
     } else {
@@ -278,6 +275,9 @@ struct Version {
 }
 
 thread_local! {
+    /// One for all frames: making one costs more than writing a small frame.
+    static ENCODER: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
+
     /// One for all frames: making one costs more than reading a small frame.
     static DECODER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
@@ -285,6 +285,16 @@ thread_local! {
 /// What a decoder may hold between two frames, bytes: a frame of ours needs a window of 1 MiB at
 /// most, another's may have asked for 128 MiB.
 const DECODER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+fn deflate(text: &[u8]) -> Result<Vec<u8>, FrameError> {
+    let mut compressed = Vec::with_capacity(zstd_safe::compress_bound(text.len()));
+    ENCODER
+        .with_borrow_mut(|context| context.compress(&mut compressed, text, ZSTD_LEVEL))
+        .map_err(|code| FrameError::Compression(zstd_safe::get_error_name(code).to_owned()))?;
+    // It was given room for text that does not shrink.
+    compressed.shrink_to_fit();
+    Ok(compressed)
+}
 
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     let bound = limits::FRAME_LINES_BYTES_MAX + limits::FRAME_HEADER_BYTES_MAX;

@@ -18,7 +18,7 @@ use zstd::bulk::Decompressor;
 /// Version of the segment record's JSON.
 pub const SEGMENT_VERSION: u32 = 1;
 
-/// Compression level of blocks, as for frames.
+/// Compression level of blocks, which are read more often than frames and stay.
 const ZSTD_LEVEL: i32 = 3;
 
 /// One minute's events in a block.
