@@ -19,7 +19,7 @@ use vernier_tests::trigger::event::kinesis_event;
 use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
 use vernier_validation::{Mode, Profile};
 
-const ALWAYS: (Millis, Millis) = (Millis(0), Millis(i64::MAX));
+pub(crate) const ALWAYS: (Millis, Millis) = (Millis(0), Millis(i64::MAX));
 
 struct World {
     stream: SimStream,
@@ -30,7 +30,7 @@ struct World {
     acknowledged: BTreeMap<ReceiptId, u64>,
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     let tenant = Tenant {
         id: "school".parse().expect("a tenant's name"),
         mode: Mode::Strict,

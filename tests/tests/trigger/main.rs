@@ -4,3 +4,4 @@ mod documented;
 mod handler;
 mod partial;
 mod script;
+mod shapes;
