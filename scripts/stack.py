@@ -208,6 +208,7 @@ class Stack:
             bucket=outputs["BucketName"],
             stream=outputs["StreamName"],
             topic=outputs["TopicArn"],
+            catalog=outputs["CatalogName"],
             functions={name: outputs[f"{logical}Name"] for name, logical in FUNCTIONS.items()},
             deployed=fingerprint,
         )
@@ -317,6 +318,7 @@ def vernier_env(state: dict) -> dict[str, str]:
         VERNIER_BUCKET=state["bucket"],
         VERNIER_STREAM=state["stream"],
         VERNIER_TOPIC_ARN=state["topic"],
+        VERNIER_CATALOG=state["catalog"],
     )
     for name, function in state["functions"].items():
         env[f"VERNIER_{name.upper()}_FUNCTION"] = function

@@ -1,16 +1,15 @@
 //! What only the deployed stack can show: the trigger files through `lambda invoke`, and a
 //! sensor that is killed.
 
+mod athena;
 mod calls;
 mod contracts;
+mod signed;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use vernier_ledger::access::{NewToken, Scope, TokenInfo, hash_token};
 use vernier_ledger::aws::{self, Table};
 use vernier_ledger::ports::{Administration, Directory};
@@ -46,51 +45,14 @@ async fn ensure_files_token(world: &DeployedWorld) {
     table.put_token(&sha256, &info).await.expect("stored");
 }
 
-/// The signature headers (SigV4) of a request to the emulator's Lambda.
-fn signature(url: &str, body: &[u8]) -> Vec<(String, String)> {
-    let (key, secret) = (
-        variable("AWS_ACCESS_KEY_ID"),
-        variable("AWS_SECRET_ACCESS_KEY"),
-    );
-    let identity = Credentials::new(key, secret, None, None, "environment").into();
-    let region = variable("AWS_REGION");
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(&region)
-        .name("lambda")
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()
-        .expect("all parameters are set");
-    let request = SignableRequest::new("POST", url, std::iter::empty(), SignableBody::Bytes(body));
-    let (instructions, _) = sign(request.expect("a request"), &params.into())
-        .expect("signs")
-        .into_parts();
-    let headers = instructions.headers();
-    headers
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
 /// `lambda invoke` by its REST path.
 fn invoke(function: &str, event: &[u8]) -> (u16, Option<String>, Value) {
-    let endpoint = variable("AWS_ENDPOINT_URL");
-    let url = format!("{endpoint}/2015-03-31/functions/{function}/invocations");
-    let config = ureq::Agent::config_builder().http_status_as_error(false);
-    let agent: ureq::Agent = config
-        .timeout_global(Some(Duration::from_secs(60)))
-        .build()
-        .into();
-    let mut request = agent.post(&url);
-    for (name, value) in signature(&url, event) {
-        request = request.header(name, value);
-    }
-    let mut answer = request.send(event).expect("the emulator answers");
-    let header = answer.headers().get("x-amz-function-error");
-    let error = header.and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let body = answer.body_mut().read_to_vec().expect("a body");
+    let path = format!("/2015-03-31/functions/{function}/invocations");
+    let (status, headers, body) = signed::post("lambda", &path, &[], event);
+    let error = headers.get("x-amz-function-error");
+    let error = error.and_then(|v| v.to_str().ok()).map(str::to_owned);
     (
-        answer.status().as_u16(),
+        status,
         error,
         serde_json::from_slice(&body).unwrap_or(Value::Null),
     )

@@ -4,6 +4,7 @@
 //! that looks for something also has a test that it finds it.
 
 mod boundaries;
+mod catalog;
 mod dependencies;
 mod documents;
 mod environments;

@@ -1,0 +1,91 @@
+//! The archive through Athena, by the tables that the template makes.
+
+use super::signed;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use vernier_ledger::aws::{self, Bucket};
+use vernier_ledger::ports::Objects as _;
+use vernier_tests::deployed::variable;
+use walkdir::WalkDir;
+
+fn athena(action: &str, request: &Value) -> Value {
+    let target = format!("AmazonAthena.{action}");
+    let headers = [
+        ("x-amz-target", target.as_str()),
+        ("content-type", "application/x-amz-json-1.1"),
+    ];
+    let (status, _, body) = signed::post("athena", "/", &headers, request.to_string().as_bytes());
+    let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    assert_eq!(status, 200, "{action}: {answer}");
+    answer
+}
+
+/// Rows of a query without the header, as text.
+fn rows(sql: &str) -> Vec<Vec<String>> {
+    let bucket = variable("VERNIER_BUCKET");
+    let started = athena(
+        "StartQueryExecution",
+        &json!({
+            "QueryString": sql,
+            "QueryExecutionContext": { "Database": variable("VERNIER_CATALOG") },
+            "ResultConfiguration": { "OutputLocation": format!("s3://{bucket}/athena/") },
+        }),
+    );
+    let id = json!({ "QueryExecutionId": started["QueryExecutionId"] });
+    loop {
+        let status = &athena("GetQueryExecution", &id)["QueryExecution"]["Status"];
+        match status["State"].as_str() {
+            Some("QUEUED" | "RUNNING") => std::thread::sleep(Duration::from_millis(50)),
+            Some("SUCCEEDED") => break,
+            _ => panic!("{sql}: {status}"),
+        }
+    }
+    let answer = athena("GetQueryResults", &id);
+    let rows = answer["ResultSet"]["Rows"].as_array().expect("rows");
+    let cells = |row: &Value| {
+        let cells = row["Data"].as_array().expect("cells");
+        let text = |cell: &Value| cell["VarCharValue"].as_str().unwrap_or_default().to_owned();
+        cells.iter().map(text).collect()
+    };
+    rows.iter().skip(1).map(cells).collect()
+}
+
+/// Puts the golden archive where sealed windows lie.
+async fn put_golden_archive() {
+    let bucket = Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden/v1");
+    for entry in WalkDir::new(&golden) {
+        let entry = entry.expect("it is listed");
+        if entry.path().extension().is_some_and(|e| e == "parquet") {
+            let key = entry.path().strip_prefix(&golden).expect("it is inside");
+            let bytes = std::fs::read(entry.path()).expect("readable");
+            let key = key.to_str().expect("UTF-8");
+            bucket.put_new(key, bytes, None).await.expect("stored");
+        }
+    }
+}
+
+#[tokio::test]
+async fn athena_reads_the_archive_as_it_lies() {
+    put_golden_archive().await;
+    let queried = tokio::task::spawn_blocking(|| {
+        let which = "WHERE tenant = 'school' AND dt = '2026-09-01' AND hour = '09'";
+        let stored = rows(&format!(
+            "SELECT count(*), count(DISTINCT id), min(length(event)) > 0 FROM archive {which}"
+        ));
+        let exceptions = rows(&format!(
+            "SELECT disposition, count(*) FROM exceptions {which} GROUP BY disposition ORDER BY disposition"
+        ));
+        let columns = rows(&format!(
+            "SELECT \"group\", type, receipt, \"index\" FROM archive {which} ORDER BY receipt, \"index\""
+        ));
+        (stored, exceptions, columns.len())
+    });
+    let (stored, exceptions, listed) = queried.await.expect("the thread ends");
+    let count: usize = stored[0][0].parse().expect("a number");
+    assert!(count > 1 && count == listed, "{stored:?}, {listed} listed");
+    assert_eq!(stored[0][2], "true", "every stored event has its text");
+    let dispositions: Vec<&str> = exceptions.iter().map(|row| row[0].as_str()).collect();
+    assert!(dispositions.contains(&"rejected"), "{exceptions:?}");
+}
