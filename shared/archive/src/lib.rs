@@ -16,6 +16,7 @@ pub mod keys;
 pub mod limits;
 pub mod merkle;
 pub mod part;
+pub mod pieces;
 pub mod previous;
 pub mod proof;
 pub mod reader;

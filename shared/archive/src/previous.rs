@@ -1,6 +1,10 @@
 //! What earlier windows know of an event.
 
 use crate::Fault;
+use crate::judge::has_own_id;
+use std::collections::HashMap;
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::line::{LineHead, Verdict};
 use vernier_ledger::segment::Place;
 
 /// An event that earlier windows are asked for.
@@ -16,6 +20,19 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
+    /// Of a line; none for a rejected event, which repeats nothing, and for a line without a
+    /// fingerprint, which is none.
+    #[must_use]
+    pub fn of(head: &'a LineHead<'_>) -> Option<Self> {
+        let accepted = head.verdict == Verdict::Accepted;
+        let fingerprint = Fingerprint::from_hex(&head.fingerprint).filter(|_| accepted)?;
+        Some(Self {
+            own_id: has_own_id(&head.kind),
+            id: head.id.as_deref(),
+            fingerprint: fingerprint.0,
+        })
+    }
+
     /// The id by which it is the same as others; none when the fingerprint decides.
     #[must_use]
     pub fn key(&self) -> Option<&'a str> {
@@ -49,5 +66,35 @@ pub struct NoPrevious;
 impl Previous for NoPrevious {
     fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
         Ok(vec![None; asked.len()])
+    }
+}
+
+/// What was looked up before: whatever is not among it is in no earlier window.
+#[derive(Debug, Default)]
+pub struct LookedUp {
+    ids: HashMap<String, First>,
+    fingerprints: HashMap<[u8; 32], First>,
+}
+
+impl LookedUp {
+    /// Takes an answer; of several the event that was received first counts.
+    pub fn add(&mut self, asked: &Asked<'_>, first: First) {
+        let known = match asked.key() {
+            Some(id) => self.ids.entry(id.to_owned()).or_insert(first),
+            None => self.fingerprints.entry(asked.fingerprint).or_insert(first),
+        };
+        if first.place < known.place {
+            *known = first;
+        }
+    }
+}
+
+impl Previous for LookedUp {
+    fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
+        let of = |asked: &Asked<'_>| match asked.key() {
+            Some(id) => self.ids.get(id).copied(),
+            None => self.fingerprints.get(&asked.fingerprint).copied(),
+        };
+        Ok(asked.iter().map(of).collect())
     }
 }

@@ -232,13 +232,10 @@ fn unreadable(error: arrow_schema::ArrowError) -> Fault {
     Fault::Damaged(error.to_string())
 }
 
-/// Earlier windows as their archive parts: bloom filters first, then an exact look.
-///
-/// Holds the filters of id and fingerprint of all parts, about 4 bytes an event.
-#[derive(Debug, Default)]
-pub struct PreviousParts {
-    parts: Vec<(Part, Vec<Filters>)>,
-}
+/// A part's bloom filters of id and fingerprint, about 4 bytes an event: enough to know which events
+/// cannot be in it.
+#[derive(Debug)]
+pub struct PartFilters(Vec<Filters>);
 
 #[derive(Debug)]
 struct Filters {
@@ -246,21 +243,33 @@ struct Filters {
     fingerprint: Option<Sbbf>,
 }
 
-impl PreviousParts {
-    /// Adds a part with stored events.
+impl PartFilters {
+    /// Reads them.
     ///
     /// # Errors
-    /// When its filters cannot be read.
-    pub fn add(&mut self, part: Part) -> Result<(), Fault> {
-        let mut filters = Vec::with_capacity(part.groups());
-        for group in 0..part.groups() {
-            filters.push(Filters {
+    /// When they cannot be read.
+    pub fn read(part: &Part) -> Result<Self, Fault> {
+        let of = |group| {
+            Ok(Filters {
                 id: part.filter(group, "id")?,
                 fingerprint: part.filter(group, "fingerprint")?,
-            });
-        }
-        self.parts.push((part, filters));
-        Ok(())
+            })
+        };
+        let filters: Result<Vec<Filters>, Fault> = (0..part.groups()).map(of).collect();
+        filters.map(Self)
+    }
+
+    /// Whether the part may hold a stored event that this one repeats.
+    #[must_use]
+    pub fn may_hold(&self, asked: &Asked<'_>) -> bool {
+        self.0.iter().any(|filters| filters.may_hold(asked))
+    }
+
+    /// What they take in memory, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of = |filter: &Option<Sbbf>| filter.as_ref().map_or(0, Sbbf::num_blocks) * 32;
+        self.0.iter().map(|f| of(&f.id) + of(&f.fingerprint)).sum()
     }
 }
 
@@ -276,27 +285,74 @@ impl Filters {
     }
 }
 
-impl Previous for PreviousParts {
-    fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
+impl Part {
+    /// For each event, in order: the part's stored one that it repeats, by an exact look where the
+    /// filters let it pass.
+    ///
+    /// # Errors
+    /// When the part cannot be read.
+    pub fn firsts(
+        &self,
+        filters: &PartFilters,
+        asked: &[Asked<'_>],
+    ) -> Result<Vec<Option<First>>, Fault> {
         // The same event may be asked for twice: its first number stands for all.
         let mut numbers: HashMap<Key<'_>, usize> = HashMap::with_capacity(asked.len());
         for (number, asked) in asked.iter().enumerate() {
             numbers.entry(Key::asked(asked)).or_insert(number);
         }
         let mut found = vec![None; asked.len()];
-        for (part, filters) in &self.parts {
-            for (group, filters) in filters.iter().enumerate() {
-                let candidates = asked.iter().filter(|asked| filters.may_hold(asked));
-                let candidates: HashMap<Key<'_>, usize> = candidates
-                    .map(|asked| (Key::asked(asked), numbers[&Key::asked(asked)]))
-                    .collect();
-                if !candidates.is_empty() {
-                    look_up(part, group, &candidates, &mut found)?;
-                }
+        for (group, filters) in filters.0.iter().enumerate() {
+            let candidates = asked.iter().filter(|asked| filters.may_hold(asked));
+            let candidates: HashMap<Key<'_>, usize> = candidates
+                .map(|asked| (Key::asked(asked), numbers[&Key::asked(asked)]))
+                .collect();
+            if !candidates.is_empty() {
+                look_up(self, group, &candidates, &mut found)?;
             }
         }
         let answer = |asked| found[numbers[&Key::asked(asked)]];
         Ok(asked.iter().map(answer).collect())
+    }
+}
+
+/// Earlier windows as their archive parts: bloom filters first, then an exact look.
+#[derive(Debug, Default)]
+pub struct PreviousParts {
+    parts: Vec<(Part, PartFilters)>,
+}
+
+impl PreviousParts {
+    /// Adds a part with stored events.
+    ///
+    /// # Errors
+    /// When its filters cannot be read.
+    pub fn add(&mut self, part: Part) -> Result<(), Fault> {
+        let filters = PartFilters::read(&part)?;
+        self.parts.push((part, filters));
+        Ok(())
+    }
+}
+
+impl Previous for PreviousParts {
+    fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
+        let mut found = vec![None; asked.len()];
+        for (part, filters) in &self.parts {
+            for (known, here) in found.iter_mut().zip(part.firsts(filters, asked)?) {
+                *known = earlier(*known, here);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Of two stored events that one repeats: the one that was received first.
+#[must_use]
+pub fn earlier(a: Option<First>, b: Option<First>) -> Option<First> {
+    match (a, b) {
+        (Some(a), Some(b)) if b.place < a.place => Some(b),
+        (Some(a), _) => Some(a),
+        (None, b) => b,
     }
 }
 

@@ -27,13 +27,17 @@ pub enum Operation {
     Read,
     /// `Accounts::save_account`.
     SaveAccount,
+    /// `Chains::move_chain`.
+    MoveChain,
+    /// `SealKey::sign`.
+    Sign,
     /// `Notices::publish`.
     Publish,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -42,6 +46,8 @@ impl Operation {
         Self::PutObject,
         Self::Read,
         Self::SaveAccount,
+        Self::MoveChain,
+        Self::Sign,
         Self::Publish,
     ];
 }

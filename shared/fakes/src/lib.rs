@@ -4,13 +4,16 @@
 //! or after it (it happened, and the caller is told that it failed): the second is what time-outs
 //! look like.
 
+mod chains;
 mod faults;
+mod key;
 mod objects;
 mod stream;
 mod table;
 mod topic;
 
 pub use faults::{Fault, FaultPlan, Faults, Operation};
+pub use key::MemoryKey;
 pub use objects::MemoryBucket;
 pub use stream::{MemoryStream, ShardDescription, ShardRecords, refusal};
 pub use table::MemoryTable;

@@ -4,7 +4,10 @@ use crate::faults::{Faults, Operation};
 use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome};
+
+/// Keys of a page (service limit).
+const PAGE_KEYS_MAX: usize = 1_000;
 
 /// A key, bytes (service limit).
 const KEY_BYTES_MAX: usize = 1_024;
@@ -91,5 +94,17 @@ impl Objects for MemoryBucket {
             Ok(Some(bytes[place(offset)..end].to_vec()))
         });
         read.await.flatten()
+    }
+}
+
+impl Inventory for MemoryBucket {
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError> {
+        let list = || {
+            let objects = lock(&self.objects);
+            let keys = objects.keys().filter(|k| k.starts_with(prefix));
+            let left = keys.filter(|k| after.is_none_or(|after| k.as_str() > after));
+            left.take(PAGE_KEYS_MAX).cloned().collect()
+        };
+        self.faults.around(Operation::Read, list).await
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::limits::RECORD_BYTES_MAX;
-use vernier_ledger::ports::{FrameStream, NewRecord, PortError};
+use vernier_ledger::ports::{FrameRecords, FrameStream, NewRecord, PortError};
 use vernier_ledger::receipt::Origin;
 
 /// Records by shard, in order.
@@ -221,4 +221,20 @@ pub fn refusal(record: &NewRecord) -> Option<PortError> {
     let bytes = record.data.len() + record.partition_key.len();
     let over = bytes > RECORD_BYTES_MAX || !(1..=256).contains(&key_characters);
     over.then(|| PortError::Fatal("append: ValidationException".into()))
+}
+
+impl FrameRecords for MemoryStream {
+    async fn record(
+        &self,
+        shard_id: &str,
+        sequence: &Sequence,
+    ) -> Result<Option<(Shard, NewRecord)>, PortError> {
+        let find = || {
+            let records = self.records();
+            let (shard, records) = records.into_iter().find(|(s, _)| s.id == shard_id)?;
+            let (_, record) = records.into_iter().find(|(s, _)| s == sequence)?;
+            Some((shard, record))
+        };
+        self.faults.around(Operation::Read, find).await
+    }
 }

@@ -1,5 +1,6 @@
 //! The table's ports in memory.
 
+use crate::chains::ChainsState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use std::collections::BTreeMap;
@@ -12,7 +13,9 @@ use vernier_ledger::ports::{
     Accounts, Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts,
     Results, Schemas,
 };
-use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
+use vernier_ledger::receipt::{
+    Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
+};
 use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
@@ -34,7 +37,8 @@ struct State {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTable {
     state: Arc<Mutex<State>>,
-    faults: Faults,
+    pub(crate) chains: Arc<Mutex<ChainsState>>,
+    pub(crate) faults: Faults,
 }
 
 impl MemoryTable {
@@ -43,6 +47,7 @@ impl MemoryTable {
     pub fn new(faults: Faults) -> Self {
         Self {
             state: Arc::default(),
+            chains: Arc::default(),
             faults,
         }
     }
@@ -176,6 +181,7 @@ fn blank(id: ReceiptId, sensor: &str) -> Receipt {
         sensor: sensor.to_owned(),
         acknowledged: None,
         body_sha256: None,
+        placed: Vec::new(),
         claims: BTreeMap::new(),
     }
 }
@@ -192,6 +198,8 @@ impl Receipts for MemoryTable {
                     .or_insert_with(|| blank(ack.receipt, &ack.sensor));
                 let slices = u32::try_from(ack.placed.len()).unwrap_or(u32::MAX);
                 receipt.acknowledged = Some((ack.tally, slices));
+                let place = |o: &Origin| (o.shard.id.clone(), o.sequence.clone());
+                receipt.placed = ack.placed.iter().map(place).collect();
                 receipt.body_sha256 =
                     Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
             })

@@ -252,6 +252,7 @@ mod tests {
             sensor: "s".into(),
             acknowledged,
             body_sha256: None,
+            placed: Vec::new(),
             claims: claims
                 .iter()
                 .map(|(slice, n)| (*slice, claim(*n)))

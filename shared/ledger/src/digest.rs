@@ -65,6 +65,11 @@ impl Digest {
         self.0 = self.0.wrapping_add(other.0);
     }
 
+    /// Takes another set's sum away again.
+    pub fn remove(&mut self, other: &Self) {
+        self.0 = self.0.wrapping_sub(other.0);
+    }
+
     /// Big-endian bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 32] {

@@ -54,6 +54,18 @@ impl Tally {
         self.rejected += other.rejected;
         self.digest.merge(&other.digest);
     }
+
+    /// What is left without a part of it; none when that has more than the whole.
+    #[must_use]
+    pub fn without(&self, part: &Self) -> Option<Self> {
+        let mut digest = self.digest;
+        digest.remove(&part.digest);
+        Some(Self {
+            events: self.events.checked_sub(part.events)?,
+            rejected: self.rejected.checked_sub(part.rejected)?,
+            digest,
+        })
+    }
 }
 
 /// First line of a frame.

@@ -6,6 +6,7 @@
 
 use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
+use crate::chain::{ChainHead, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::results::{Registers, ResultKey, ResultList};
@@ -49,6 +50,17 @@ pub trait FrameStream {
     /// durable when its answer is an origin; one with an error may have been written all the
     /// same (a time-out says nothing).
     async fn append(&self, records: &[NewRecord]) -> Vec<Result<Origin, PortError>>;
+}
+
+/// The stream's records, read again.
+#[allow(async_fn_in_trait)]
+pub trait FrameRecords {
+    /// The record at a place, with its shard; none when the stream does not keep it any more.
+    async fn record(
+        &self,
+        shard_id: &str,
+        sequence: &Sequence,
+    ) -> Result<Option<(Shard, NewRecord)>, PortError>;
 }
 
 /// Receipts with their claims.
@@ -169,6 +181,14 @@ pub trait Objects {
     -> Result<Option<Vec<u8>>, PortError>;
 }
 
+/// Which objects there are.
+#[allow(async_fn_in_trait)]
+pub trait Inventory {
+    /// Keys that begin with `prefix` and come after `after`, in order; a page of at most 1,000, none
+    /// when there are no more.
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError>;
+}
+
 /// Tenants and tokens as the functions see them.
 #[allow(async_fn_in_trait)]
 pub trait Directory {
@@ -240,6 +260,50 @@ pub trait Accounts {
         tenant: &TenantId,
         window: Window,
     ) -> Result<Option<WindowAccount>, PortError>;
+}
+
+/// What became of moving a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainOutcome {
+    /// The chain and the seal's entry are both durable.
+    Moved,
+    /// The chain was not where the caller saw it; nothing was written.
+    Stale,
+}
+
+/// Tenants' chains of seals.
+#[allow(async_fn_in_trait)]
+pub trait Chains {
+    /// A tenant's chain, read consistently; none before it was first moved.
+    async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError>;
+
+    /// Moves a chain to its next revision and lists the seal, both or neither, unless somebody else
+    /// moved it before. A retryable error may have moved it: read the chain to know.
+    async fn move_chain(
+        &self,
+        tenant: &TenantId,
+        next: &ChainHead,
+        seal: Option<&SealEntry>,
+    ) -> Result<ChainOutcome, PortError>;
+
+    /// Seals of windows that begin in `[from, to)`, by window and then in their order, read
+    /// consistently.
+    async fn seals(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError>;
+}
+
+/// The key that signs seals.
+#[allow(async_fn_in_trait)]
+pub trait SealKey {
+    /// Its public half: SubjectPublicKeyInfo, DER or PEM.
+    async fn public_key(&self) -> Result<Vec<u8>, PortError>;
+
+    /// The signature over a message.
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, PortError>;
 }
 
 /// The audit topic.

@@ -81,6 +81,8 @@ pub struct Receipt {
     pub acknowledged: Option<(Tally, u32)>,
     /// SHA-256 of the body after decompression, hexadecimal.
     pub body_sha256: Option<String>,
+    /// Where each slice of an acknowledged envelope was put, in order: shard and sequence number.
+    pub placed: Vec<(String, Sequence)>,
     /// Claims by slice.
     pub claims: BTreeMap<u32, Claim>,
 }

@@ -81,7 +81,7 @@ impl Minute {
 }
 
 /// A time slice of received-at, `[start, end)`, of whole minutes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// First instant.
     pub start: Millis,

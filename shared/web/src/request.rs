@@ -112,27 +112,42 @@ impl Request<'_> {
     /// # Errors
     /// When they are no times, in the wrong order, too far apart or too long ago (invariant 8).
     pub fn live_range(&self, now: Millis) -> Result<(Millis, Millis), ProblemDocument> {
+        let (from, to) = self.range(now, DEFAULT_RANGE_SECONDS, RANGE_SECONDS_MAX)?;
+        if from < now.plus_seconds(-LIVE_SECONDS_MAX) {
+            let why = format!(
+                "is over {} hours ago; the live store ends there",
+                LIVE_SECONDS_MAX / 3_600
+            );
+            return Err(ProblemDocument::parameter("from", &why));
+        }
+        Ok((from, to))
+    }
+
+    /// The parameters `from` and `to`: the last `default_seconds` when not given, at most
+    /// `seconds_max`.
+    ///
+    /// # Errors
+    /// When they are no times, in the wrong order or too far apart (invariant 8).
+    pub fn range(
+        &self,
+        now: Millis,
+        default_seconds: i64,
+        seconds_max: i64,
+    ) -> Result<(Millis, Millis), ProblemDocument> {
         let time = |name| {
             self.query(name)?
                 .map(|text| parse_time(name, text))
                 .transpose()
         };
         let to = time("to")?.unwrap_or(Millis(now.0 + 1));
-        let from = time("from")?.unwrap_or(to.plus_seconds(-DEFAULT_RANGE_SECONDS));
+        let from = time("from")?.unwrap_or(to.plus_seconds(-default_seconds));
         if from >= to {
             return Err(ProblemDocument::parameter("from", "must be before 'to'"));
         }
-        if to.0.saturating_sub(from.0) > RANGE_SECONDS_MAX * 1_000 {
+        if to.0.saturating_sub(from.0) > seconds_max * 1_000 {
             let why = format!(
                 "the range is over {} hours; ask for less at a time",
-                RANGE_SECONDS_MAX / 3_600
-            );
-            return Err(ProblemDocument::parameter("from", &why));
-        }
-        if from < now.plus_seconds(-LIVE_SECONDS_MAX) {
-            let why = format!(
-                "is over {} hours ago; the live store ends there",
-                LIVE_SECONDS_MAX / 3_600
+                seconds_max / 3_600
             );
             return Err(ProblemDocument::parameter("from", &why));
         }

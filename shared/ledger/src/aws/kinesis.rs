@@ -1,13 +1,22 @@
-//! [`FrameStream`] on Kinesis: one `PutRecords` per call of at most 500 records and 5 MiB.
+//! [`FrameStream`] on Kinesis: one `PutRecords` per call of at most 500 records and 5 MiB; and
+//! [`FrameRecords`].
 
 use super::error::{is_retryable_code, port_error};
-use crate::ids::Shard;
+use crate::ids::{Sequence, Shard};
 use crate::limits;
-use crate::ports::{FrameStream, NewRecord, PortError};
+use crate::ports::{FrameRecords, FrameStream, NewRecord, PortError};
 use crate::receipt::Origin;
 use aws_config::SdkConfig;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, ShardIteratorType};
 use aws_smithy_types::Blob;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// An emulator that counts from 1 writes zeros before its numbers and compares them as text: it finds
+/// one of as many digits as its own.
+const EMULATED_DIGITS: usize = 30;
+
+/// Answers without a record that are followed: the service gives some before it comes to one.
+const EMPTY_ANSWERS_MAX: u32 = 5;
 
 /// A Kinesis data stream.
 #[derive(Debug, Clone)]
@@ -91,6 +100,76 @@ impl FrameStream for KinesisStream {
             rest = later;
         }
         answers
+    }
+}
+
+impl FrameRecords for KinesisStream {
+    async fn record(
+        &self,
+        shard_id: &str,
+        sequence: &Sequence,
+    ) -> Result<Option<(Shard, NewRecord)>, PortError> {
+        let shard = Shard::new(&self.name, shard_id);
+        let shard = shard.map_err(|e| PortError::Fatal(format!("read record: {e}")))?;
+        let digits = sequence.as_str();
+        let found = match self.record_from(shard_id, digits, sequence).await? {
+            Some(record) => Some(record),
+            None => {
+                let padded = format!("{digits:0>EMULATED_DIGITS$}");
+                self.record_from(shard_id, &padded, sequence).await?
+            }
+        };
+        Ok(found.map(|record| (shard, record)))
+    }
+}
+
+impl KinesisStream {
+    /// The wanted record, if it is the first from a sequence number on.
+    async fn record_from(
+        &self,
+        shard_id: &str,
+        start: &str,
+        wanted: &Sequence,
+    ) -> Result<Option<NewRecord>, PortError> {
+        let iterator = self
+            .client
+            .get_shard_iterator()
+            .stream_name(&self.name)
+            .shard_id(shard_id)
+            .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+            .starting_sequence_number(start)
+            .send()
+            .await;
+        let mut iterator = match iterator {
+            Ok(answer) => answer.shard_iterator,
+            // A shard that is gone, a number that it does not keep.
+            Err(e)
+                if matches!(
+                    e.code(),
+                    Some("ResourceNotFoundException" | "InvalidArgumentException")
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(e) => return Err(port_error("find record", e)),
+        };
+        for _ in 0..EMPTY_ANSWERS_MAX {
+            let request = self.client.get_records().set_shard_iterator(iterator);
+            let answer = request.limit(1).send().await;
+            let answer = answer.map_err(|e| port_error("read record", e))?;
+            if let Some(found) = answer.records.into_iter().next() {
+                let same = found.sequence_number.parse().as_ref() == Ok(wanted);
+                return Ok(same.then(|| NewRecord {
+                    partition_key: found.partition_key.unwrap_or_default(),
+                    data: found.data.into_inner(),
+                }));
+            }
+            iterator = answer.next_shard_iterator;
+            if iterator.is_none() || answer.millis_behind_latest.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        Ok(None)
     }
 }
 

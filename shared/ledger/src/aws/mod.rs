@@ -2,10 +2,12 @@
 
 mod accounts;
 mod attributes;
+mod chains;
 mod commits;
 mod directory;
 mod error;
 mod kinesis;
+mod kms;
 mod receipts;
 mod results;
 mod s3;
@@ -13,6 +15,7 @@ mod schemas;
 mod sns;
 
 pub use kinesis::KinesisStream;
+pub use kms::KmsKey;
 pub use s3::Bucket;
 pub use sns::Topic;
 

@@ -5,7 +5,7 @@ use super::attributes::{Item, Reader, b, n, s, ttl};
 use super::error::{misshapen, port_error};
 use crate::digest::Digest;
 use crate::frame::Tally;
-use crate::ids::{Lane, ReceiptId, Shard, TenantId};
+use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::ports::{PortError, Receipts};
 use crate::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::time::Minute;
@@ -69,6 +69,16 @@ fn read_claim(value: &AttributeValue) -> Result<Claim, PortError> {
     })
 }
 
+/// `{shard}:{sequence number}`.
+fn read_place(value: &AttributeValue) -> Result<(String, Sequence), PortError> {
+    let text = value.as_s().ok();
+    let place = text.and_then(|text| {
+        let (shard, sequence) = text.rsplit_once(':')?;
+        Some((shard.to_owned(), sequence.parse().ok()?))
+    });
+    place.ok_or_else(|| misshapen(WHAT, "placed"))
+}
+
 fn read_receipt(item: &Item) -> Result<Receipt, PortError> {
     let reader = Reader { what: WHAT, item };
     let id = reader
@@ -92,11 +102,18 @@ fn read_receipt(item: &Item) -> Result<Receipt, PortError> {
         Some(_) => Some(hex::encode(reader.bytes32("body")?)),
         None => None,
     };
+    let placed = match item.get("placed") {
+        Some(AttributeValue::L(places)) => {
+            places.iter().map(read_place).collect::<Result<_, _>>()?
+        }
+        _ => Vec::new(),
+    };
     Ok(Receipt {
         id,
         sensor: reader.text("sensor")?.to_owned(),
         acknowledged,
         body_sha256,
+        placed,
         claims,
     })
 }

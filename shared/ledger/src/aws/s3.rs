@@ -1,7 +1,7 @@
 //! [`Objects`] on S3: written once with `If-None-Match: *`.
 
 use super::error::port_error;
-use crate::ports::{Objects, PortError, PutOutcome};
+use crate::ports::{Inventory, Objects, PortError, PutOutcome};
 use aws_config::SdkConfig;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -92,5 +92,21 @@ impl Objects for Bucket {
             Err(SdkError::ServiceError(e)) if e.err().is_no_such_key() => Ok(None),
             Err(e) => Err(port_error("get object", e)),
         }
+    }
+}
+
+impl Inventory for Bucket {
+    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError> {
+        let answer = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(prefix)
+            .set_start_after(after.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|e| port_error("list objects", e))?;
+        let keys = answer.contents.unwrap_or_default().into_iter();
+        Ok(keys.filter_map(|object| object.key).collect())
     }
 }
