@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::cursor::PageCursor;
 use crate::query::{EventQuery, PARAMETERS, read_limit};
+use crate::seals::{self, NoProof};
 use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
@@ -10,7 +11,7 @@ use serde_json::json;
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::ports::{Commits, Directory, Objects, Receipts};
+use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -18,7 +19,7 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<T: Receipts + Commits + Directory, O: Objects>(
+pub async fn handle<T: Receipts + Commits + Directory + Chains, O: Objects>(
     context: &Context<T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
@@ -29,7 +30,7 @@ pub async fn handle<T: Receipts + Commits + Directory, O: Objects>(
 
 type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;
 
-async fn route<T: Receipts + Commits + Directory, O: Objects>(
+async fn route<T: Receipts + Commits + Directory + Chains, O: Objects>(
     context: &Context<T, O>,
     request: Request<'_>,
     now: Millis,
@@ -49,14 +50,21 @@ async fn route<T: Receipts + Commits + Directory, O: Objects>(
         ));
     }
     let authorization = request.header("authorization");
+    let scope = match resource {
+        "/seals" | "/seals/{sequence}" => Scope::AuditRead,
+        _ => Scope::EventsRead,
+    };
     let identity = context
         .authenticator
-        .authenticate(authorization, Scope::EventsRead)
+        .authenticate(authorization, scope)
         .await?;
     match resource {
         "/receipts/{id}" => get_receipt(context, request, &identity, now).await,
         "/events/{id}" => get_event(context, request, &identity, now).await,
         "/events" => list_events(context, request, &identity, now).await,
+        "/events/{id}/proof" => get_proof(context, request, &identity, now).await,
+        "/seals" => list_seals(context, request, &identity, now).await,
+        "/seals/{sequence}" => get_seal(context, request, &identity).await,
         other => Err(ProblemDocument::new(
             ProblemType::NotFound,
             format!("no route {other}"),
@@ -64,7 +72,7 @@ async fn route<T: Receipts + Commits + Directory, O: Objects>(
     }
 }
 
-async fn get_receipt<T: Receipts + Commits + Directory, O: Objects>(
+async fn get_receipt<T: Receipts + Commits + Directory + Chains, O: Objects>(
     context: &Context<T, O>,
     request: Request<'_>,
     identity: &Identity,
@@ -90,7 +98,7 @@ async fn get_receipt<T: Receipts + Commits + Directory, O: Objects>(
     }
 }
 
-async fn get_event<T: Receipts + Commits + Directory, O: Objects>(
+async fn get_event<T: Receipts + Commits + Directory + Chains, O: Objects>(
     context: &Context<T, O>,
     request: Request<'_>,
     identity: &Identity,
@@ -107,7 +115,7 @@ async fn get_event<T: Receipts + Commits + Directory, O: Objects>(
     }
 }
 
-async fn list_events<T: Receipts + Commits + Directory, O: Objects>(
+async fn list_events<T: Receipts + Commits + Directory + Chains, O: Objects>(
     context: &Context<T, O>,
     request: Request<'_>,
     identity: &Identity,
@@ -129,6 +137,63 @@ async fn list_events<T: Receipts + Commits + Directory, O: Objects>(
     let tenant = &identity.tenant.id;
     let page = events::page(&context.ports, tenant, &query, after, limit, (now, key)).await?;
     Ok(vernier_web::json(200, &[], &page))
+}
+
+/// A list of seals when no range is given, and at most, seconds: 2,976 windows of 15 minutes.
+const SEALS_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
+
+/// The range in which a proof's event was received, the same: 24 hours hold 1,440 windows of a
+/// minute, each a seal and the end of a part to read.
+const PROOF_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
+
+async fn list_seals<T: Receipts + Commits + Directory + Chains, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&["from", "to"])?;
+    let range = request.range(now, SEALS_SECONDS.0, SEALS_SECONDS.1)?;
+    let list = seals::list(&context.ports, &identity.tenant.id, range).await?;
+    Ok(vernier_web::json(200, &[], &list))
+}
+
+async fn get_seal<T: Receipts + Commits + Directory + Chains, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+) -> Answer {
+    request.only_query(&[])?;
+    let text = request.path("sequence").unwrap_or_default();
+    let sequence = text
+        .parse()
+        .map_err(|_| ProblemDocument::parameter("sequence", "expected a whole number from 0"))?;
+    match seals::document(&context.ports, &identity.tenant.id, sequence).await? {
+        Some(seal) => Ok(vernier_web::json(200, &[], &seal)),
+        None => Err(ProblemDocument::new(ProblemType::NotFound, "no such seal")),
+    }
+}
+
+async fn get_proof<T: Receipts + Commits + Directory + Chains, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&["from", "to"])?;
+    let range = request.range(now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
+    let id = request.path("id").unwrap_or_default();
+    match seals::proof(&context.ports, &identity.tenant.id, &id, range).await {
+        Ok(Some(proof)) => Ok(vernier_web::json(200, &[], &proof)),
+        Ok(None) => Err(ProblemDocument::new(
+            ProblemType::NotFound,
+            "no sealed event with this id was received in the range ('from', 'to')",
+        )),
+        Err(NoProof::Port(error)) => Err(error.into()),
+        Err(large @ NoProof::TooLarge(_)) => {
+            Err(ProblemDocument::parameter("id", &large.to_string()))
+        }
+    }
 }
 
 /// A cursor carries its query; parameters given beside it must not say otherwise.

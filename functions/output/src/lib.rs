@@ -10,6 +10,7 @@ pub mod events;
 pub mod handler;
 pub mod query;
 pub mod receipts;
+pub mod seals;
 
 /// What the function needs of the world.
 #[derive(Debug)]

@@ -1,26 +1,34 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::{Ports, Settings};
+use crate::sealing::Workshop;
+use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
-use vernier_ledger::aws::{self, Bucket, Table, Topic};
+use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::environment::{number, text};
 
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<T = Table, O = Bucket, N = Topic> {
+pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStream> {
     /// Stores.
     pub ports: Ports<T, O, N>,
     /// Token look-ups.
     pub authenticator: Authenticator<T>,
+    /// Where frames go that are brought back.
+    pub stream: S,
+    /// How long their receipts are kept.
+    pub receipt_days: ReceiptDays,
+    /// What sealing needs.
+    pub workshop: Workshop<K>,
     /// Settings.
     pub settings: Settings,
 }
 
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_WINDOW_SECONDS`
-    /// (whole minutes), `VERNIER_GRACE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and the
-    /// ordinary AWS environment.
+    /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
+    /// `VERNIER_HOLD_SECONDS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS` and
+    /// `VERNIER_TOKEN_CACHE_SECONDS`, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -41,6 +49,13 @@ impl Context {
             window_minutes: window_seconds / 60,
             grace_seconds: number("VERNIER_GRACE_SECONDS")?,
         };
+        let key = text("VERNIER_SEAL_KEY")?;
+        let times = (
+            number("VERNIER_LOOKBACK_SECONDS")?,
+            number("VERNIER_HOLD_SECONDS")?,
+        );
+        let stream = text("VERNIER_STREAM")?;
+        let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
         let config = aws::config().await;
         let table = Table::new(&config, table);
         Ok(Self {
@@ -50,6 +65,9 @@ impl Context {
                 notices: Topic::new(&config, topic),
             },
             authenticator: Authenticator::new(table, ttl),
+            stream: KinesisStream::new(&config, stream),
+            receipt_days,
+            workshop: Workshop::new(KmsKey::new(&config, key), std::env::temp_dir(), times),
             settings,
         })
     }

@@ -1,7 +1,9 @@
 //! Routes and status codes of the accounts; the schedule's event.
 
 use crate::context::Context;
-use crate::{counted_accounts, run};
+use crate::healing::{heal, heal_missing};
+use crate::sealing::seal_due;
+use crate::{Survey, counted_accounts, survey};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
@@ -10,22 +12,30 @@ use vernier_ledger::access::Scope;
 use vernier_ledger::account::{MissingReceipt, WindowAccount, WindowState};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
-use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, Receipts};
+use vernier_ledger::ports::{
+    Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
+    Receipts, SealKey,
+};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
+
+/// Minutes between two looks for failed batches where no window is incomplete.
+const HEAL_MINUTES: i64 = 15;
 
 /// Answers an API request, or takes the schedule's event.
 ///
 /// # Errors
 /// When a scheduled run could not list the tenants.
-pub async fn handle<T, O, N>(
-    context: &Context<T, O, N>,
+pub async fn handle<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts,
-    O: Objects,
+    T: Receipts + Commits + Directory + Accounts + Chains,
+    O: Objects + Inventory,
     N: Notices,
+    K: SealKey,
+    S: FrameStream + FrameRecords,
 {
     let now = clock::now();
     if event.payload.get("httpMethod").is_some() {
@@ -34,7 +44,8 @@ where
         let answer = answer.unwrap_or_else(|document| vernier_web::problem(&document));
         return Ok(serde_json::to_value(answer)?);
     }
-    let summary = run(&context.ports, context.settings, now).await?;
+    let found = survey(&context.ports, context.settings, now).await?;
+    let summary = found.summary;
     tracing::info!(
         tenants = summary.tenants,
         completed = summary.completed,
@@ -42,9 +53,76 @@ where
         failed = summary.failed,
         "scheduled run"
     );
-    Ok(
-        json!({"completed": summary.completed, "incomplete": summary.incomplete, "failed": summary.failed}),
-    )
+    let ports = &context.ports;
+    let deadline = seal_until(now, event.context.deadline);
+    bring_back(context, &found, now, deadline).await;
+    let seals = seal_due(
+        ports,
+        &context.workshop,
+        context.settings,
+        clock::now,
+        deadline,
+    );
+    let seals = seals.await?;
+    tracing::info!(
+        sealed = seals.sealed,
+        backfills = seals.backfills,
+        events = seals.events,
+        held = seals.held,
+        failed = seals.failed,
+        left = seals.left,
+        "sealing"
+    );
+    Ok(json!({
+        "completed": summary.completed,
+        "incomplete": summary.incomplete,
+        "failed": summary.failed + seals.failed,
+        "sealed": seals.sealed,
+        "backfills": seals.backfills,
+        "held": seals.held,
+    }))
+}
+
+/// Brings back what is missing; what cannot be now is tried at the next run.
+async fn bring_back<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
+    found: &Survey,
+    now: Millis,
+    deadline: Millis,
+) where
+    T: Receipts + Commits,
+    O: Objects + Inventory,
+    S: FrameStream + FrameRecords,
+{
+    // Where nothing is missing there is hardly a failed batch: they are looked for now and then.
+    if found.summary.incomplete == 0 && now.minute().0 % HEAL_MINUTES != 0 {
+        return;
+    }
+    let (table, stream) = (&context.ports.table, &context.stream);
+    let (objects, days) = (&context.ports.objects, context.receipt_days.0);
+    match heal(table, objects, stream, days, clock::now, deadline).await {
+        Ok(healed) => tracing::info!(
+            settled = healed.settled,
+            pending = healed.pending,
+            unreadable = healed.unreadable,
+            played_back = healed.played_back,
+            "failed batches"
+        ),
+        Err(error) => tracing::error!(%error, "failed batches not listed"),
+    }
+    let healed = heal_missing(table, stream, &found.missing, days, clock::now, deadline).await;
+    tracing::info!(
+        played_back = healed.played_back,
+        pending = healed.pending,
+        gone = healed.gone,
+        "missing receipts"
+    );
+}
+
+/// When the last window is begun: half of what is left of the invocation is enough to end it.
+fn seal_until(now: Millis, deadline_millis: u64) -> Millis {
+    let deadline = i64::try_from(deadline_millis).unwrap_or(i64::MAX);
+    Millis(now.0 + deadline.saturating_sub(now.0) / 2)
 }
 
 #[derive(Serialize)]
@@ -107,8 +185,8 @@ impl<'a> From<&'a WindowAccount> for WindowView<'a> {
     }
 }
 
-async fn route<T, O, N>(
-    context: &Context<T, O, N>,
+async fn route<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
     request: Request<'_>,
     now: Millis,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument>

@@ -3,13 +3,15 @@
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
 //! dispositions as well; [`run`] draws them up on a schedule
 //! for every tenant's windows that are over, keeps each account, and announces those that do not
-//! add up.
+//! add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up.
 
 pub mod context;
 pub mod handler;
+pub mod healing;
 mod scheduled;
+pub mod sealing;
 
-pub use scheduled::{RunSummary, run};
+pub use scheduled::{RunSummary, Survey, run, survey};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -32,6 +34,10 @@ pub struct Settings {
     /// How long after its end a window may take to add up, seconds.
     pub grace_seconds: i64,
 }
+
+/// How long the receipt of a frame that is brought back is kept, days.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiptDays(pub u32);
 
 /// What the function needs of the world.
 #[derive(Debug)]

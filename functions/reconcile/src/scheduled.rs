@@ -5,6 +5,7 @@ use serde_json::json;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState, stored_in};
 use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, PortError, Receipts};
 use vernier_ledger::segment::SegmentRecord;
@@ -27,6 +28,15 @@ pub struct RunSummary {
     pub failed: u32,
 }
 
+/// What a run found.
+#[derive(Debug, Clone, Default)]
+pub struct Survey {
+    /// In figures.
+    pub summary: RunSummary,
+    /// Receipts that are not wholly stored in windows that should add up.
+    pub missing: Vec<(TenantId, ReceiptId)>,
+}
+
 /// Draws up the account of every window that is over and whose kept account does not stand, for
 /// every tenant; keeps it, and announces a window when it first turns out incomplete.
 ///
@@ -43,7 +53,24 @@ where
     O: Objects,
     N: Notices,
 {
-    let mut summary = RunSummary::default();
+    Ok(survey(ports, settings, now).await?.summary)
+}
+
+/// [`run`], with the receipts that are missing.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn survey<T, O, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    now: Millis,
+) -> Result<Survey, PortError>
+where
+    T: Receipts + Commits + Directory + Accounts,
+    O: Objects,
+    N: Notices,
+{
+    let mut survey = Survey::default();
     let due = due_windows(settings, now);
     let since = due.first().map_or(now, |w| w.start);
     let records = live::records_since(&ports.table, since, now).await?;
@@ -51,22 +78,15 @@ where
         let Some(tenant) = ports.table.tenant(&id).await? else {
             continue;
         };
-        summary.tenants += 1;
-        if let Err(error) = run_tenant(
-            ports,
-            settings,
-            &tenant,
-            (&due, &records),
-            now,
-            &mut summary,
-        )
-        .await
+        survey.summary.tenants += 1;
+        if let Err(error) =
+            run_tenant(ports, settings, &tenant, (&due, &records), now, &mut survey).await
         {
-            summary.failed += 1;
+            survey.summary.failed += 1;
             tracing::error!(tenant = %id, %error, "accounts not drawn up");
         }
     }
-    Ok(summary)
+    Ok(survey)
 }
 
 async fn run_tenant<T, O, N>(
@@ -75,7 +95,7 @@ async fn run_tenant<T, O, N>(
     tenant: &Tenant,
     (due, records): (&[Window], &[SegmentRecord]),
     now: Millis,
-    summary: &mut RunSummary,
+    survey: &mut Survey,
 ) -> Result<(), PortError>
 where
     T: Receipts + Commits + Accounts,
@@ -102,9 +122,14 @@ where
         };
         let known = before.is_some_and(|b| b.state == WindowState::Incomplete);
         if account.state == WindowState::Complete {
-            summary.completed += 1;
+            survey.summary.completed += 1;
         } else if account.state == WindowState::Incomplete {
-            summary.incomplete += 1;
+            survey.summary.incomplete += 1;
+            let missing = account
+                .missing
+                .iter()
+                .map(|m| (tenant.id.clone(), m.receipt));
+            survey.missing.extend(missing);
             if !known {
                 // Before it is kept: a crash in between announces twice rather than never.
                 announce(&ports.notices, tenant, account).await?;

@@ -1,0 +1,250 @@
+//! Bringing back what the trigger gave up: batches that ran out of retries lie under Lambda's own
+//! prefix, with the records in them; any other record that it went past, the stream still has for as
+//! long as it is retained.
+
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
+use vernier_ledger::playback::bring_back;
+use vernier_ledger::ports::{
+    Commits, FrameRecords, FrameStream, Inventory, NewRecord, Objects, PortError, Receipts,
+};
+use vernier_ledger::time::Millis;
+
+/// Where Lambda puts failed batches; it cannot be chosen.
+const FAILURES: &str = "aws/lambda/";
+
+/// Where it is noted which of them were brought back.
+const TAKEN: &str = "failures/taken/";
+
+/// Batches that one run brings back.
+const BATCHES_MAX: u32 = 100;
+
+/// What a run brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HealSummary {
+    /// Failed batches that were settled: each frame is stored, or on the stream again.
+    pub settled: u32,
+    /// Batches with frames that another record may still bring; they are looked at again.
+    pub pending: u32,
+    /// Objects that are no failed batch; they stay where they are.
+    pub unreadable: u32,
+    /// Frames that were put on the stream again.
+    pub played_back: u64,
+}
+
+/// The invocation record that Lambda leaves.
+#[derive(Deserialize)]
+struct InvocationRecord {
+    #[serde(rename = "KinesisBatchInfo")]
+    batch: BatchInfo,
+    /// The trigger's event, as text.
+    payload: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchInfo {
+    shard_id: String,
+    stream_arn: String,
+}
+
+#[derive(Deserialize)]
+struct TriggerEvent {
+    #[serde(rename = "Records")]
+    records: Vec<TriggerRecord>,
+}
+
+#[derive(Deserialize)]
+struct TriggerRecord {
+    kinesis: KinesisRecord,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KinesisRecord {
+    sequence_number: String,
+    partition_key: String,
+    data: String,
+}
+
+/// A batch as the trigger had it.
+type Batch = (Shard, Vec<(Sequence, NewRecord)>);
+
+fn read(bytes: &[u8]) -> Option<Batch> {
+    use base64::Engine as _;
+    let record: InvocationRecord = serde_json::from_slice(bytes).ok()?;
+    let (_, stream) = record.batch.stream_arn.rsplit_once(":stream/")?;
+    let shard = Shard::new(stream, &record.batch.shard_id).ok()?;
+    let event: TriggerEvent = serde_json::from_str(&record.payload).ok()?;
+    let mut batch = Vec::with_capacity(event.records.len());
+    for TriggerRecord { kinesis } in event.records {
+        let data = base64::engine::general_purpose::STANDARD.decode(kinesis.data);
+        let record = NewRecord {
+            partition_key: kinesis.partition_key,
+            data: data.ok()?,
+        };
+        batch.push((kinesis.sequence_number.parse().ok()?, record));
+    }
+    Some((shard, batch))
+}
+
+/// Brings back failed batches that were not settled before, until `deadline`.
+///
+/// # Errors
+/// When the failures cannot be listed. What cannot be brought back now is tried at the next run.
+pub async fn heal<T, O, S>(
+    table: &T,
+    objects: &O,
+    stream: &S,
+    receipt_days: u32,
+    clock: impl Fn() -> Millis,
+    deadline: Millis,
+) -> Result<HealSummary, PortError>
+where
+    T: Receipts + Commits,
+    O: Objects + Inventory,
+    S: FrameStream,
+{
+    let mut summary = HealSummary::default();
+    let failed = all_keys(objects, FAILURES).await?;
+    if failed.is_empty() {
+        return Ok(summary);
+    }
+    let taken: BTreeSet<String> = all_keys(objects, TAKEN).await?.into_iter().collect();
+    for key in failed {
+        let note = format!("{TAKEN}{}", key.trim_start_matches(FAILURES));
+        if taken.contains(&note) {
+            continue;
+        }
+        let looked_at = summary.settled + summary.pending + summary.unreadable;
+        if clock() >= deadline || looked_at >= BATCHES_MAX {
+            break;
+        }
+        let bytes = objects.get(&key, None).await?;
+        let Some((shard, batch)) = bytes.as_deref().and_then(read) else {
+            tracing::error!(key, "no failed batch");
+            summary.unreadable += 1;
+            continue;
+        };
+        match bring_back(table, stream, &shard, &batch, receipt_days, &clock).await {
+            Ok(brought) => {
+                summary.played_back += brought.played_back + brought.undecodable;
+                tracing::info!(key, ?brought, "failed batch");
+                if brought.pending > 0 {
+                    summary.pending += 1;
+                    continue;
+                }
+                // After it: a crash in between brings it back twice, and it is stored once.
+                objects.put_new(&note, Vec::new(), None).await?;
+                summary.settled += 1;
+            }
+            Err(error) => {
+                tracing::error!(key, %error, "failed batch not brought back");
+                summary.pending += 1;
+            }
+        }
+    }
+    Ok(summary)
+}
+
+/// What became of receipts that were missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MissingSummary {
+    /// Frames that were put on the stream again.
+    pub played_back: u64,
+    /// Slices that the trigger may still bring, and receipts whose stores failed.
+    pub pending: u32,
+    /// Slices that neither a segment nor the stream has: only their sender can send them again.
+    pub gone: u32,
+}
+
+/// Receipts that one run brings back.
+const RECEIPTS_MAX: usize = 100;
+
+/// Brings back slices of missing receipts whose records the trigger went past, from the stream by
+/// their sequence numbers, until `deadline`.
+pub async fn heal_missing<T, S>(
+    table: &T,
+    stream: &S,
+    missing: &[(TenantId, ReceiptId)],
+    receipt_days: u32,
+    clock: impl Fn() -> Millis,
+    deadline: Millis,
+) -> MissingSummary
+where
+    T: Receipts + Commits,
+    S: FrameStream + FrameRecords,
+{
+    let mut summary = MissingSummary::default();
+    for (tenant, id) in missing.iter().take(RECEIPTS_MAX) {
+        if clock() >= deadline {
+            break;
+        }
+        let healed = heal_receipt(
+            table,
+            stream,
+            (tenant, *id),
+            receipt_days,
+            &clock,
+            &mut summary,
+        );
+        if let Err(error) = healed.await {
+            tracing::error!(%tenant, receipt = %id, %error, "not brought back");
+            summary.pending += 1;
+        }
+    }
+    summary
+}
+
+async fn heal_receipt<T, S>(
+    table: &T,
+    stream: &S,
+    (tenant, id): (&TenantId, ReceiptId),
+    receipt_days: u32,
+    clock: impl Fn() -> Millis,
+    summary: &mut MissingSummary,
+) -> Result<(), PortError>
+where
+    T: Receipts + Commits,
+    S: FrameStream + FrameRecords,
+{
+    let Some(receipt) = table.receipt(tenant, id).await? else {
+        return Ok(());
+    };
+    for slice in receipt.expected_slices() {
+        let claimed = receipt.claims.get(&slice);
+        let claimed = claimed.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
+        let at = usize::try_from(slice).unwrap_or(usize::MAX);
+        let Some((shard_id, sequence)) = claimed.or_else(|| receipt.placed.get(at).cloned()) else {
+            continue;
+        };
+        let Some((shard, record)) = stream.record(&shard_id, &sequence).await? else {
+            tracing::error!(%tenant, receipt = %id, slice, "the stream does not keep it any more");
+            summary.gone += 1;
+            continue;
+        };
+        let cursor = table.cursor(&shard).await?;
+        if cursor.sequence.is_none_or(|passed| passed < sequence) {
+            // The trigger has not come to it: to bring it back now would fence off what lies before.
+            summary.pending += 1;
+            continue;
+        }
+        let batch = [(sequence, record)];
+        let brought = bring_back(table, stream, &shard, &batch, receipt_days, &clock).await?;
+        summary.played_back += brought.played_back;
+    }
+    Ok(())
+}
+
+async fn all_keys<O: Inventory>(objects: &O, prefix: &str) -> Result<Vec<String>, PortError> {
+    let mut keys: Vec<String> = Vec::new();
+    loop {
+        let page = objects.keys(prefix, keys.last().map(String::as_str));
+        let page = page.await?;
+        if page.is_empty() {
+            return Ok(keys);
+        }
+        keys.extend(page);
+    }
+}

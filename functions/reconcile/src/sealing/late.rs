@@ -1,0 +1,124 @@
+//! What was stored after its window was sealed: a sensor's envelope whose frame came late, a batch
+//! that was brought back.
+
+use super::earlier::read_seal;
+use super::pieces::read_object;
+use super::{LATE_WINDOWS, Run, Step};
+use std::collections::{BTreeSet, HashSet};
+use vernier_archive::reader::Part;
+use vernier_archive::seal::SealKind;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{WindowState, stored_in};
+use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
+use vernier_ledger::ports::{Chains, Commits, Notices, Objects, PortError, Receipts, SealKey};
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::{Millis, Window};
+
+/// No window is longer: where one that holds an instant can begin, seconds before it.
+const WINDOW_SECONDS_MAX: i64 = 24 * 3600;
+
+impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
+where
+    T: Receipts + Commits + Chains,
+    O: Objects,
+    N: Notices,
+    K: SealKey,
+    C: Fn() -> Millis,
+{
+    /// Seals a backfill for one window that holds more than its seals say.
+    pub(super) async fn seal_late(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+    ) -> Result<Step, PortError> {
+        let length = i64::from(self.settings.window_minutes) * 60;
+        let since = head.through.plus_seconds(-length * LATE_WINDOWS);
+        self.reach(since).await?;
+        let touched = self.touched(tenant, head, since);
+        let (Some(oldest), Some(newest)) = (touched.first(), touched.last()) else {
+            return Ok(Step::Done);
+        };
+        let from = oldest.plus_seconds(-WINDOW_SECONDS_MAX);
+        let seals = self
+            .ports
+            .table
+            .seals(&tenant.id, from, Millis(newest.0 + 1));
+        let seals = seals.await?;
+        let windows: BTreeSet<Window> = seals
+            .iter()
+            .map(|s| s.window)
+            .filter(|w| touched.iter().any(|at| w.contains(*at)))
+            .collect();
+        for window in windows {
+            if self.seal_backfill(tenant, head, window, &seals).await? {
+                return Ok(Step::Sealed);
+            }
+        }
+        Ok(Step::Done)
+    }
+
+    /// Minutes before the chain's end of which something was committed since.
+    fn touched(&self, tenant: &Tenant, head: &ChainHead, since: Millis) -> BTreeSet<Millis> {
+        let recent = self.records.list.iter();
+        let recent = recent.filter(|r| r.committed_at >= since);
+        let blocks = recent.filter_map(|r| r.block(&tenant.id));
+        let minutes = blocks.flat_map(|b| b.minutes.iter().map(|m| m.minute.start()));
+        minutes.filter(|at| *at < head.through).collect()
+    }
+
+    async fn seal_backfill(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+        window: Window,
+        seals: &[SealEntry],
+    ) -> Result<bool, PortError> {
+        self.reach(window.start).await?;
+        let sealed = sealed_in(window, seals);
+        if stored_in(&tenant.id, window, &self.records.list) == sealed {
+            return Ok(false);
+        }
+        let account = self.account(tenant, window).await?;
+        let stored = account.stored_side;
+        if account.state != WindowState::Complete || stored == sealed {
+            return Ok(false);
+        }
+        if self.take_over(tenant, head).await? {
+            return Ok(true);
+        }
+        let except = self.sealed_places(tenant, window, seals).await?;
+        let Some(late) = stored.without(&sealed) else {
+            let why = "less is stored than was sealed";
+            self.announce(tenant, window, why).await?;
+            return Ok(false);
+        };
+        self.seal(tenant, head, (window, SealKind::Backfill), late, except)
+            .await
+    }
+
+    /// Every event of the window that is sealed.
+    async fn sealed_places(
+        &self,
+        tenant: &Tenant,
+        window: Window,
+        seals: &[SealEntry],
+    ) -> Result<HashSet<Place>, PortError> {
+        let objects = &self.ports.objects;
+        let mut places = HashSet::new();
+        for entry in seals.iter().filter(|s| s.window == window) {
+            let seal = read_seal(objects, &tenant.id, entry).await?;
+            for file in &seal.files {
+                let found = read_object(objects, (&file.key, file.bytes), |ranges| {
+                    let mut found = Vec::new();
+                    Part::open(ranges)?.for_each(|row| {
+                        found.push(row.place());
+                        Ok(())
+                    })?;
+                    Ok(found)
+                });
+                places.extend(found.await?);
+            }
+        }
+        Ok(places)
+    }
+}

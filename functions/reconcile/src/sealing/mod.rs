@@ -1,0 +1,451 @@
+//! Sealing: windows that add up become files and a signed seal (docs/seal.md).
+//!
+//! [`seal_due`] takes the tenants in turns, a window each, until nothing is due or the time is over;
+//! what it left, the next run takes up. For one tenant windows are sealed in their order, so that an
+//! event's first occurrence is the stored one; a window that does not add up holds back those after
+//! it for `hold_seconds`, then it is passed over and sealed when it does.
+//!
+//! What a crash leaves, and two runs at once:
+//! - parts lie under keys that hold their content's hash: written again they are the same;
+//! - a seal's key holds its sequence, and the first object under it is the seal: whoever finds one
+//!   there takes it over instead of making another ([`take_over`]);
+//! - the chain moves only from the revision that was seen, and a seal counts when it has moved.
+
+mod earlier;
+mod late;
+mod pieces;
+mod window;
+mod workshop;
+
+use crate::{Ports, Settings, balance, receipts_of};
+use serde_json::json;
+use std::collections::{HashSet, VecDeque};
+use vernier_archive::Fault;
+use vernier_archive::keys::PublicKey;
+use vernier_archive::seal::{Seal, SealKind, Written, seal_key};
+use vernier_ledger::Invariant;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{WindowAccount, WindowState};
+use vernier_ledger::chain::{ChainHead, SealEntry, first_window, window_after};
+use vernier_ledger::frame::Tally;
+use vernier_ledger::live;
+use vernier_ledger::ports::{
+    ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, PutOutcome, Receipts,
+    SealKey,
+};
+use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::time::{Millis, Window};
+use window::Job;
+pub use workshop::Workshop;
+
+/// Windows that a tenant's chain passes over at most; with more the chain stops, and the alarm stays.
+const PASSED_OVER_MAX: usize = 96;
+
+/// Windows before the chain's end whose segment records are looked at for what came late.
+const LATE_WINDOWS: i64 = 3;
+
+/// Why a window is not sealed this time.
+#[derive(Debug)]
+enum Trouble {
+    /// A store failed.
+    Port(PortError),
+    /// What is there cannot be sealed: somebody must look.
+    Held(String),
+}
+
+impl From<PortError> for Trouble {
+    fn from(error: PortError) -> Self {
+        Self::Port(error)
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => Self::Port(PortError::Retryable(format!("scratch: {error}"))),
+            other => Self::Held(other.to_string()),
+        }
+    }
+}
+
+/// What a run sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SealSummary {
+    /// Windows that were sealed.
+    pub sealed: u32,
+    /// Backfills that were sealed.
+    pub backfills: u32,
+    /// Events in both.
+    pub events: u64,
+    /// Windows that are due and held back.
+    pub held: u32,
+    /// Tenants whose stores failed.
+    pub failed: u32,
+    /// Tenants that were left for the next run.
+    pub left: u32,
+}
+
+/// Segment records since an instant, shared by the tenants of a run.
+struct Records {
+    since: Millis,
+    list: Vec<SegmentRecord>,
+}
+
+/// One run's view of the world.
+struct Run<'a, T, O, N, K, C> {
+    ports: &'a Ports<T, O, N>,
+    workshop: &'a Workshop<K>,
+    settings: Settings,
+    clock: C,
+    records: Records,
+    summary: SealSummary,
+}
+
+/// How far a tenant is in a run. What came late is looked for first: since where the last run ended,
+/// which the windows that are due now move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Late,
+    Due,
+    PassedOver,
+}
+
+/// What one step came to.
+enum Step {
+    /// Something was sealed: there may be more of it.
+    Sealed,
+    /// The stage has nothing more to do.
+    Done,
+}
+
+/// Seals what is due for all tenants, in turns, until `deadline`. A step that began before it is
+/// finished.
+///
+/// # Errors
+/// When the tenants cannot be listed. One tenant's failure does not hold up the others.
+pub async fn seal_due<T, O, N, K>(
+    ports: &Ports<T, O, N>,
+    workshop: &Workshop<K>,
+    settings: Settings,
+    clock: impl Fn() -> Millis,
+    deadline: Millis,
+) -> Result<SealSummary, PortError>
+where
+    T: Receipts + Commits + Directory + Chains,
+    O: Objects,
+    N: Notices,
+    K: SealKey,
+{
+    let mut names = ports.table.tenants().await?;
+    // Another one begins each minute: where the time is short, all have their turn.
+    let turn = usize::try_from(clock().minute().0).unwrap_or(0);
+    let first = turn.checked_rem(names.len()).unwrap_or(0);
+    names.rotate_left(first);
+    let mut waiting = VecDeque::new();
+    for name in names {
+        if let Some(tenant) = ports.table.tenant(&name).await? {
+            waiting.push_back((tenant, Stage::Late));
+        }
+    }
+    let mut run = Run {
+        ports,
+        workshop,
+        settings,
+        records: Records {
+            since: Millis(i64::MAX),
+            list: Vec::new(),
+        },
+        clock,
+        summary: SealSummary::default(),
+    };
+    while let Some((tenant, stage)) = waiting.pop_front() {
+        if (run.clock)() >= deadline {
+            run.summary.left = u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
+            break;
+        }
+        let next = match (run.step(&tenant, stage).await, stage) {
+            (Ok(Step::Sealed), stage) => Some(stage),
+            (Ok(Step::Done), Stage::Late) => Some(Stage::Due),
+            (Ok(Step::Done), Stage::Due) => Some(Stage::PassedOver),
+            (Ok(Step::Done), Stage::PassedOver) => None,
+            (Err(error), _) => {
+                run.summary.failed += 1;
+                tracing::error!(tenant = %tenant.id, %error, "not sealed");
+                None
+            }
+        };
+        if let Some(stage) = next {
+            waiting.push_back((tenant, stage));
+        }
+    }
+    Ok(run.summary)
+}
+
+impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
+where
+    T: Receipts + Commits + Chains,
+    O: Objects,
+    N: Notices,
+    K: SealKey,
+    C: Fn() -> Millis,
+{
+    async fn step(&mut self, tenant: &Tenant, stage: Stage) -> Result<Step, PortError> {
+        let first = first_window(tenant.created_at, self.settings.window_minutes);
+        let head = self.ports.table.chain(&tenant.id).await?;
+        let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+        match stage {
+            Stage::Due => self.seal_next(tenant, &head).await,
+            Stage::PassedOver => self.seal_passed_over(tenant, &head).await,
+            Stage::Late => self.seal_late(tenant, &head).await,
+        }
+    }
+
+    /// The next window in order.
+    async fn seal_next(&mut self, tenant: &Tenant, head: &ChainHead) -> Result<Step, PortError> {
+        let window = window_after(head.through, self.settings.window_minutes);
+        let now = (self.clock)();
+        if now < window.end.plus_seconds(self.settings.grace_seconds) {
+            return Ok(Step::Done);
+        }
+        if self.take_over(tenant, head).await? {
+            return Ok(Step::Sealed);
+        }
+        if self.seal_window(tenant, head, window).await? {
+            return Ok(Step::Sealed);
+        }
+        self.summary.held += 1;
+        let overdue = now >= window.end.plus_seconds(self.workshop.hold_seconds);
+        if !overdue || head.passed_over.len() >= PASSED_OVER_MAX {
+            return Ok(Step::Done);
+        }
+        let why = "it does not add up; the windows after it are sealed before it";
+        self.announce(tenant, window, why).await?;
+        let table = &self.ports.table;
+        table
+            .move_chain(&tenant.id, &head.past(window), None)
+            .await?;
+        Ok(Step::Sealed)
+    }
+
+    /// One of the windows that were passed over, another one each minute.
+    async fn seal_passed_over(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+    ) -> Result<Step, PortError> {
+        let turn = usize::try_from((self.clock)().minute().0).unwrap_or(0);
+        let turn = turn.checked_rem(head.passed_over.len());
+        let Some(window) = turn.map(|at| head.passed_over[at]) else {
+            return Ok(Step::Done);
+        };
+        let sealed =
+            self.take_over(tenant, head).await? || self.seal_window(tenant, head, window).await?;
+        Ok(if sealed { Step::Sealed } else { Step::Done })
+    }
+
+    /// Seals a window if it adds up.
+    async fn seal_window(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+        window: Window,
+    ) -> Result<bool, PortError> {
+        let account = self.account(tenant, window).await?;
+        if account.state != WindowState::Complete {
+            return Ok(false);
+        }
+        let expected = account.stored_side;
+        self.seal(
+            tenant,
+            head,
+            (window, SealKind::Window),
+            expected,
+            HashSet::new(),
+        )
+        .await
+    }
+
+    /// Seals what the window's lines, without some, come to.
+    async fn seal(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+        (window, kind): (Window, SealKind),
+        expected: Tally,
+        except: HashSet<vernier_ledger::segment::Place>,
+    ) -> Result<bool, PortError> {
+        let job = Job {
+            tenant,
+            window,
+            kind,
+            sequence: head.sequence,
+            records: &self.records.list,
+            expected,
+            except,
+        };
+        let (table, objects) = (&self.ports.table, &self.ports.objects);
+        let now = (self.clock)();
+        let written = match window::write(table, objects, self.workshop, &job, now).await {
+            Ok(written) => written,
+            Err(Trouble::Port(error)) => return Err(error),
+            Err(Trouble::Held(why)) => {
+                self.announce(tenant, window, &why).await?;
+                return Ok(false);
+            }
+        };
+        self.sign(tenant, head, written).await
+    }
+
+    /// Signs a seal, writes it unless there is one, and moves the chain over the one that is there.
+    async fn sign(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+        written: Written,
+    ) -> Result<bool, PortError> {
+        let key = self.workshop.public_key().await?;
+        let fatal = |e: Fault| PortError::Fatal(e.to_string());
+        let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
+        let draft = written.draft(previous, (self.clock)(), &key);
+        self.show_key(&key).await?;
+        let message = draft.message().map_err(fatal)?;
+        let seal = draft.signed(&self.workshop.key.sign(&message).await?);
+        if !seal.is_signed_by(&key).map_err(fatal)? {
+            let what = "the key's signature is not its public half's";
+            return Err(PortError::Fatal(what.to_owned()));
+        }
+        let bytes = seal.to_bytes().map_err(fatal)?;
+        match self.ports.objects.put_new(&seal.key(), bytes, None).await? {
+            PutOutcome::Created => self.move_over(tenant, head, &seal).await,
+            PutOutcome::Exists => self.take_over(tenant, head).await,
+        }
+    }
+
+    /// Puts the public key beside the seals, once for a process.
+    async fn show_key(&self, key: &PublicKey) -> Result<(), PortError> {
+        let name = format!("keys/{}.pem", key.id());
+        if self.workshop.is_new(&name) {
+            let pem = key.to_pem().into_bytes();
+            self.ports.objects.put_new(&name, pem, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the chain over a seal that is there already: of somebody who crashed before moving it,
+    /// or is about to.
+    async fn take_over(&mut self, tenant: &Tenant, head: &ChainHead) -> Result<bool, PortError> {
+        let name = seal_key(&tenant.id, head.sequence);
+        let Some(bytes) = self.ports.objects.get(&name, None).await? else {
+            return Ok(false);
+        };
+        let damaged = |what: &str| PortError::Fatal(format!("{name} {what}"));
+        let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
+        let key = self.workshop.public_key().await?;
+        let signed = seal.is_signed_by(&key).map_err(|e| damaged(&e.to_string()));
+        let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
+        let follows = seal.previous.map(|hash| hash.0) == previous;
+        if !signed? || !follows || seal.tenant != tenant.id {
+            return Err(damaged("is not the next seal of this chain"));
+        }
+        self.move_over(tenant, head, &seal).await
+    }
+
+    async fn move_over(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+        seal: &Seal,
+    ) -> Result<bool, PortError> {
+        let entry = entry_of(seal)?;
+        let next = head.with(&entry).ok_or_else(|| {
+            PortError::Fatal(format!("{} does not follow in its chain", seal.key()))
+        })?;
+        let table = &self.ports.table;
+        let moved = table.move_chain(&tenant.id, &next, Some(&entry)).await?;
+        if moved == ChainOutcome::Moved {
+            let of = match seal.kind {
+                SealKind::Window => &mut self.summary.sealed,
+                SealKind::Backfill => &mut self.summary.backfills,
+            };
+            *of += 1;
+            self.summary.events += entry.tally.events;
+            tracing::info!(
+                tenant = %tenant.id,
+                sequence = entry.sequence,
+                window = entry.window.start.rfc3339(),
+                events = entry.tally.events,
+                backfill = entry.backfill,
+                "sealed"
+            );
+        }
+        // Stale: somebody else moved it; the next step sees where to.
+        Ok(true)
+    }
+
+    /// The account of a window as it stands now; the run's records reach back to it afterwards.
+    async fn account(
+        &mut self,
+        tenant: &Tenant,
+        window: Window,
+    ) -> Result<WindowAccount, PortError> {
+        let now = (self.clock)();
+        let table = &self.ports.table;
+        let receipts = receipts_of(table, tenant, &[window]).await?;
+        let length = i64::from(self.settings.window_minutes) * 60;
+        self.reach(window.start.plus_seconds(-length * LATE_WINDOWS))
+            .await?;
+        let records = &self.records.list;
+        let mut accounts = balance(self.settings, tenant, &[window], receipts, records, now);
+        accounts
+            .pop()
+            .ok_or_else(|| PortError::Fatal("no account".to_owned()))
+    }
+
+    /// Reads segment records since an instant, unless the run has them.
+    async fn reach(&mut self, since: Millis) -> Result<(), PortError> {
+        if since < self.records.since {
+            let list = live::records_since(&self.ports.table, since, (self.clock)()).await?;
+            self.records = Records { since, list };
+        }
+        Ok(())
+    }
+
+    async fn announce(&self, tenant: &Tenant, window: Window, why: &str) -> Result<(), PortError> {
+        let start = window.start.rfc3339();
+        tracing::warn!(tenant = %tenant.id, window = start, why, "window not sealed");
+        let body = json!({
+            "tenant": tenant.id,
+            "window": { "start": start, "end": window.end.rfc3339() },
+            "why": why,
+            "invariant": Invariant::Complete.number(),
+        });
+        let body = body.to_string();
+        if self.workshop.is_new(&body) {
+            let subject = "Vernier: a window is not sealed";
+            self.ports.notices.publish(subject, &body).await?;
+        }
+        Ok(())
+    }
+}
+
+fn hash_from(text: &str) -> Result<[u8; 32], PortError> {
+    let read = vernier_ledger::digest::Fingerprint::from_hex(text);
+    let bad = || PortError::Fatal("chain: the last hash is none".to_owned());
+    read.map(|hash| hash.0).ok_or_else(bad)
+}
+
+fn entry_of(seal: &Seal) -> Result<SealEntry, PortError> {
+    let hash = seal.hash().map_err(|e| PortError::Fatal(e.to_string()))?;
+    Ok(SealEntry {
+        sequence: seal.sequence,
+        backfill: seal.kind == SealKind::Backfill,
+        window: seal.window(),
+        hash: hex::encode(hash),
+        tally: Tally {
+            events: seal.counts.total(),
+            rejected: seal.counts.rejected,
+            digest: seal.digest,
+        },
+        sealed_at: seal.sealed_at,
+    })
+}

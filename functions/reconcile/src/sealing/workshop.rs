@@ -1,0 +1,77 @@
+//! What a process that seals keeps from one run to the next.
+
+use super::earlier::Kept;
+use std::collections::HashSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use vernier_archive::keys::PublicKey;
+use vernier_ledger::ports::{PortError, SealKey};
+
+/// What sealing needs beside the ports.
+pub struct Workshop<K> {
+    /// Signs seals.
+    pub key: K,
+    /// A folder for what does not fit into memory; nothing stays in it.
+    pub temporary: PathBuf,
+    /// Threads that encode.
+    pub threads: usize,
+    /// How far back an event's first occurrence is looked for, seconds.
+    pub lookback_seconds: i64,
+    /// How long a window that does not add up holds back those after it, seconds.
+    pub hold_seconds: i64,
+    pub(super) kept: Kept,
+    public: Mutex<Option<PublicKey>>,
+    /// What was announced by this process, so that it is not announced at every run.
+    announced: Mutex<HashSet<String>>,
+}
+
+impl<K> fmt::Debug for Workshop<K> {
+    /// Never the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workshop")
+            .field("lookback_seconds", &self.lookback_seconds)
+            .field("hold_seconds", &self.hold_seconds)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K> Workshop<K> {
+    /// With nothing known yet.
+    pub fn new(key: K, temporary: PathBuf, (lookback_seconds, hold_seconds): (i64, i64)) -> Self {
+        Self {
+            key,
+            temporary,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            lookback_seconds,
+            hold_seconds,
+            kept: Kept::default(),
+            public: Mutex::default(),
+            announced: Mutex::default(),
+        }
+    }
+
+    /// Whether this process says or does this for the first time.
+    pub(super) fn is_new(&self, notice: &str) -> bool {
+        let mut announced = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        announced.insert(notice.to_owned())
+    }
+}
+
+impl<K: SealKey> Workshop<K> {
+    /// The key's public half, read once by a process.
+    pub(super) async fn public_key(&self) -> Result<PublicKey, PortError> {
+        let known = || self.public.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known().clone();
+        if let Some(key) = before {
+            return Ok(key);
+        }
+        let bytes = self.key.public_key().await?;
+        let key = PublicKey::read(&bytes).map_err(|e| PortError::Fatal(e.to_string()))?;
+        *known() = Some(key.clone());
+        Ok(key)
+    }
+}
