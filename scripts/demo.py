@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import ROOT, RUN, Failed, main_guard, run, say, took, tool_env  # noqa: E402
+from common import EMULATOR, ROOT, RUN, Failed, main_guard, run, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 
 VERNIER = ROOT / "target" / "debug" / "vernier"
@@ -33,6 +33,8 @@ ENVELOPE_EVENTS = 100
 INVALID_EVERY = 800
 #: How long windows may take to close and add up, seconds: a window of 60, its grace, a run a minute.
 WINDOWS_SECONDS_MAX = 240
+#: How long sealing may take after that, seconds: the next run.
+SEALS_SECONDS_MAX = 180
 #: Lines of a long answer that are shown.
 SHOWN_LINES_MAX = 14
 
@@ -44,6 +46,7 @@ class Demo:
         self.stack = Stack(RUN)
         self.state: dict | None = None
         self.token = ""
+        self.tenant = ""
         self.folder = RUN / "demo"
 
     # ---- telling and running
@@ -98,7 +101,7 @@ class Demo:
         )
 
     def introduce(self) -> None:
-        tenant = f"demo-{uuid.uuid4().hex[:8]}"
+        tenant = self.tenant = f"demo-{uuid.uuid4().hex[:8]}"
         self.vernier("tenant", "create", tenant)
         issue = ("token", "issue", "--tenant", tenant, "--sensor", "demo", "--scope", SCOPES)
         issued = json.loads(self.vernier(*issue, as_json=True))
@@ -197,6 +200,78 @@ class Demo:
         )
         self.check(total["duplicate"] >= doubled, f"the windows' {total['duplicate']:,} duplicates contain them")
 
+    # ---- sealed windows
+
+    def tool(self, *arguments: str, what: str) -> str:
+        """Runs a part of archive_tools.py, where boto3 and DuckDB are."""
+        command = [EMULATOR / "python", ROOT / "scripts" / "archive_tools.py", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, env=child_env(self.state), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise Failed(f"Cannot {what}:\n{done.stderr.strip()}")
+        return done.stdout
+
+    def sealed(self, total: dict[str, int]) -> Path:
+        """Waits until all that was received is sealed, and copies the files."""
+        folder = self.folder / "archive"
+        deadline = time.monotonic() + SEALS_SECONDS_MAX
+        while True:
+            copied = json.loads(
+                self.tool("copy", self.state["bucket"], self.tenant, str(folder), what="copy the archive")
+            )
+            if copied["events"] >= total["received"] or time.monotonic() > deadline:
+                break
+            time.sleep(2)
+        say(
+            f"  {copied['seals']} seals, {copied['events']:,} events in {copied['files']} files of "
+            f"{copied['bytes']:,} bytes, copied to {self.shown(str(folder))}"
+        )
+        self.check(
+            copied["events"] == total["received"],
+            f"sealed {copied['events']:,} = {total['received']:,} received",
+        )
+        return folder
+
+    def verify(self, folder: Path, show: bool = True) -> dict:
+        """What `vernier verify` says of a copy, with nothing but its files and the public key."""
+        keys = [part for key in sorted((folder / "keys").glob("*.pem")) for part in ("--key", str(key))]
+        asked = ("verify", str(folder), *keys)
+        if show:
+            self.vernier(*asked, ok=(0, 1))
+        return json.loads(self.vernier(*asked, as_json=True, show=False, ok=(0, 1)))
+
+    def tampered(self, clean: Path, name: str, change) -> tuple[dict, Path]:
+        folder = self.folder / name
+        shutil.copytree(clean, folder)
+        part = max((folder / "archive").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+        change(part)
+        found = self.verify(folder)
+        return found["findings"][0] if found["findings"] else {}, part.relative_to(folder)
+
+    def archive(self, total: dict[str, int]) -> None:
+        folder = self.sealed(total)
+        report = self.verify(folder)
+        counts = {name: total[name] for name in ("stored", "duplicate", "conflict", "rejected")}
+        self.check(report["sound"] and report["rows"] == total["received"], "vernier verify: every row, file and seal is sound")
+        self.check(report["counts"] == counts, f"its counts are the windows': {counts}")
+        say(self.tool("query", str(folder), what="ask DuckDB").rstrip())
+
+        def flip(part: Path) -> None:
+            data = bytearray(part.read_bytes())
+            data[len(data) // 2] ^= 1
+            part.write_bytes(data)
+            say(f"  one bit of {part.name} flipped:")
+
+        def drop(part: Path) -> None:
+            rows = int(self.tool("drop", str(part), what="drop a row"))
+            say(f"  the first of the {rows:,} rows of {part.name} dropped:")
+
+        for name, change in (("flipped", flip), ("dropped", drop)):
+            finding, part = self.tampered(folder, name, change)
+            self.check(finding.get("file") == str(part), f"the {name} {'bit' if name == 'flipped' else 'row'} is found: {finding.get('check')}")
+
     def closing(self, sent: list[dict], total: dict[str, int]) -> int:
         semester = sent[-1]
         say("\n── In figures")
@@ -227,6 +302,7 @@ def tell(demo: Demo) -> int:
     sent = [summary for summary in (first, last) if summary]
     total = demo.step("The account: every window, received against stored", lambda: demo.account(since, sent))
     demo.step("Read: a query, an event, a receipt", lambda: demo.look(since, (original, copy), total))
+    demo.step("Sealed windows: copy, verify, query, tamper", lambda: demo.archive(total))
     return demo.closing(sent, total)
 
 

@@ -208,6 +208,7 @@ class Stack:
             bucket=outputs["BucketName"],
             stream=outputs["StreamName"],
             topic=outputs["TopicArn"],
+            seal_key=outputs["SealKeyArn"],
             catalog=outputs["CatalogName"],
             functions={name: outputs[f"{logical}Name"] for name, logical in FUNCTIONS.items()},
             deployed=fingerprint,
@@ -318,6 +319,7 @@ def vernier_env(state: dict) -> dict[str, str]:
         VERNIER_BUCKET=state["bucket"],
         VERNIER_STREAM=state["stream"],
         VERNIER_TOPIC_ARN=state["topic"],
+        VERNIER_SEAL_KEY=state["seal_key"],
         VERNIER_CATALOG=state["catalog"],
     )
     for name, function in state["functions"].items():

@@ -106,6 +106,9 @@ fn send(agent: &ureq::Agent, url: &str, call: &Call) -> Result<Answer, ureq::Err
 impl World for DeployedWorld {
     const PATIENCE: Duration = Duration::from_secs(60);
 
+    // A window of a minute, its grace, and a run each minute that has other tenants to seal too.
+    const SEAL_PATIENCE: Duration = Duration::from_secs(300);
+
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
         let tenant = world::create_tenant(&self.table, mode, profile).await;
         self.token(&tenant, &Scope::ALL).await
@@ -153,6 +156,16 @@ impl World for DeployedWorld {
             );
         }
         keys
+    }
+
+    async fn object(&self, key: &str) -> Vec<u8> {
+        let object = self.s3.get_object().bucket(&self.bucket).key(key).send();
+        let body = object.await.expect("it is there").body.collect().await;
+        body.expect("it is read").to_vec()
+    }
+
+    async fn seal(&self) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 
     fn results(&self) -> &impl Results {

@@ -36,7 +36,8 @@ pub fn expected_status(name: &str) -> u16 {
         "not_json" | "empty_body" => 400,
         "wrong_content_type" => 415,
         "unknown_version" | "schema_put_refused" => 422,
-        "receipt_unknown" | "event_unknown" | "schema_unknown" => 404,
+        "receipt_unknown" | "event_unknown" | "schema_unknown" | "seal_unknown"
+        | "proof_unknown" => 404,
         _ => 200,
     }
 }

@@ -10,12 +10,20 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
 use vernier_ledger::access::{Authenticator, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::time::Millis;
+use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_validation::{Mode, Profile};
+
+/// How far back first occurrences are looked for, seconds.
+const LOOKBACK_SECONDS: i64 = 24 * 3600;
+
+/// How long a window that does not add up holds back those after it, seconds.
+const HOLD_SECONDS: i64 = 3600;
 
 /// Contexts of the four functions over one set of fakes.
 #[derive(Debug)]
@@ -30,10 +38,18 @@ pub struct MemoryWorld {
     pub bucket: MemoryBucket,
     /// The audit topic.
     pub topic: MemoryTopic,
+    /// Signs seals.
+    pub key: MemoryKey,
     input: vernier_input::context::Context<MemoryStream, MemoryTable, MemoryBucket>,
     streaming: vernier_stream::context::Context<MemoryTable, MemoryBucket>,
     output: vernier_output::context::Context<MemoryTable, MemoryBucket>,
-    reconcile: vernier_reconcile::context::Context<MemoryTable, MemoryBucket, MemoryTopic>,
+    reconcile: vernier_reconcile::context::Context<
+        MemoryTable,
+        MemoryBucket,
+        MemoryTopic,
+        MemoryKey,
+        MemoryStream,
+    >,
     delivered: Mutex<BTreeMap<Shard, Sequence>>,
 }
 
@@ -52,6 +68,7 @@ impl MemoryWorld {
         let table = MemoryTable::new(faults.clone());
         let bucket = MemoryBucket::new(faults.clone());
         let topic = MemoryTopic::default();
+        let key = MemoryKey::new(faults.clone());
         let ttl = Duration::from_millis(50);
         Self {
             input: vernier_input::context::Context {
@@ -85,6 +102,13 @@ impl MemoryWorld {
                     notices: topic.clone(),
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
+                stream: stream.clone(),
+                receipt_days: vernier_reconcile::ReceiptDays(90),
+                workshop: Workshop::new(
+                    key.clone(),
+                    std::env::temp_dir(),
+                    (LOOKBACK_SECONDS, HOLD_SECONDS),
+                ),
                 settings: vernier_reconcile::Settings {
                     window_minutes: 1,
                     grace_seconds: 0,
@@ -95,6 +119,7 @@ impl MemoryWorld {
             table,
             bucket,
             topic,
+            key,
             delivered: Mutex::default(),
         }
     }
@@ -260,6 +285,8 @@ fn answer_of(response: &ApiGatewayProxyResponse) -> Answer {
 impl World for MemoryWorld {
     const PATIENCE: Duration = Duration::from_secs(5);
 
+    const SEAL_PATIENCE: Duration = Duration::from_secs(20);
+
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
         let tenant = world::create_tenant(&self.table, mode, profile).await;
         self.token(&tenant, &Scope::ALL).await
@@ -299,6 +326,19 @@ impl World for MemoryWorld {
 
     async fn keys(&self, prefix: &str) -> Vec<String> {
         self.bucket.keys(prefix)
+    }
+
+    async fn object(&self, key: &str) -> Vec<u8> {
+        self.bucket.raw(key).expect("it is there")
+    }
+
+    async fn seal(&self) {
+        // As if the window had ended two minutes ago.
+        let clock = || vernier_ledger::clock::now().plus_seconds(120);
+        let (ports, workshop) = (&self.reconcile.ports, &self.reconcile.workshop);
+        let settings = self.reconcile.settings;
+        let sealed = seal_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+        assert_eq!(sealed.expect("tenants are listed").failed, 0);
     }
 
     fn results(&self) -> &impl Results {

@@ -78,7 +78,10 @@ impl Call {
     #[must_use]
     pub fn path(&self) -> String {
         match (&self.id, self.route.split_once('{')) {
-            (Some(id), Some((before, _))) => format!("{before}{}", encoded(id)),
+            (Some(id), Some((before, rest))) => {
+                let after = rest.split_once('}').map_or("", |(_, after)| after);
+                format!("{before}{}{after}", encoded(id))
+            }
             _ => self.route.to_owned(),
         }
     }
@@ -160,6 +163,9 @@ pub trait World {
     /// How long it may take until something committed is seen, or a token stops.
     const PATIENCE: Duration;
 
+    /// How long it may take until the window of something committed is sealed.
+    const SEAL_PATIENCE: Duration;
+
     /// A new tenant with a token of all scopes.
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member;
 
@@ -177,6 +183,13 @@ pub trait World {
 
     /// Keys of the bucket that begin so.
     async fn keys(&self, prefix: &str) -> Vec<String>;
+
+    /// An object of the bucket.
+    async fn object(&self, key: &str) -> Vec<u8>;
+
+    /// Lets the reconcile function seal what was received until now; on a deployed stack, waits a
+    /// moment.
+    async fn seal(&self);
 
     /// Where results lie.
     fn results(&self) -> &impl Results;

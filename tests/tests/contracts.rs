@@ -1,6 +1,6 @@
 //! Contract tests of the ports, on the fakes; the emulator tier runs the same bodies on AWS.
 
-use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
 use vernier_ledger::time::Millis;
 use vernier_tests::contracts;
 use vernier_tests::trigger::SimStream;
@@ -15,6 +15,10 @@ fn table() -> MemoryTable {
 
 fn objects() -> MemoryBucket {
     MemoryBucket::default()
+}
+
+fn key() -> MemoryKey {
+    MemoryKey::new(Faults::default())
 }
 
 fn notices() -> MemoryTopic {

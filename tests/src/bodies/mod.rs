@@ -6,6 +6,7 @@ pub mod reading;
 pub mod refusals;
 pub mod results;
 pub mod schemas;
+pub mod sealing;
 
 use crate::world::{Answer, Call, Member, World, eventually};
 use serde_json::Value;
@@ -45,6 +46,7 @@ macro_rules! for_each_body {
             results::grades_reach_their_results,
             results::merging_gives_the_same_in_any_order,
             results::results_are_found_by_learner_and_by_section,
+            sealing::what_is_received_is_sealed_and_checks_offline,
         }
     };
 }

@@ -1,11 +1,15 @@
 //! `Directory` and `Administration`.
 
 use super::{long_text, tenant_id, unique};
+use std::sync::LazyLock;
 use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Administration, Directory, PortError};
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
+
+/// Now: a deployed stack seals a tenant's windows from here on.
+static CREATED_AT: LazyLock<Millis> = LazyLock::new(vernier_ledger::clock::now);
 
 fn tenant(id: &TenantId, lanes: u16) -> Tenant {
     Tenant {
@@ -13,7 +17,7 @@ fn tenant(id: &TenantId, lanes: u16) -> Tenant {
         mode: Mode::Lenient,
         profile: Profile::Generic,
         lanes,
-        created_at: Millis(1_700_000_000_000),
+        created_at: *CREATED_AT,
     }
 }
 

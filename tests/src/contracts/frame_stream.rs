@@ -3,7 +3,7 @@
 use super::unique;
 use std::collections::BTreeSet;
 use vernier_ledger::limits::{PUT_RECORDS_BYTES_MAX, PUT_RECORDS_COUNT_MAX, RECORD_BYTES_MAX};
-use vernier_ledger::ports::{FrameStream, NewRecord, PortError};
+use vernier_ledger::ports::{FrameRecords, FrameStream, NewRecord, PortError};
 use vernier_ledger::receipt::Origin;
 
 fn record(key: &str, bytes: usize) -> NewRecord {
@@ -84,4 +84,16 @@ pub async fn other_partition_keys_are_refused_for_good(stream: &impl FrameStream
             "{answers:?}"
         );
     }
+}
+
+pub async fn a_record_is_read_again_by_its_place(stream: &(impl FrameStream + FrameRecords)) {
+    let records: Vec<_> = (0..5).map(|n| record(&unique("key"), 10 + n)).collect();
+    let origins = append_all(stream, &records).await;
+    for (origin, written) in origins.iter().zip(&records) {
+        let read = stream.record(&origin.shard.id, &origin.sequence).await;
+        assert_eq!(read, Ok(Some((origin.shard.clone(), written.clone()))));
+    }
+    let sequence = &origins[0].sequence;
+    let elsewhere = stream.record("shardId-000000009999", sequence).await;
+    assert_eq!(elsewhere, Ok(None), "a shard that is gone");
 }

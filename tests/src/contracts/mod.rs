@@ -7,12 +7,14 @@
 #![allow(missing_docs)] // a body is named by what it shows
 
 pub mod accounts;
+pub mod chains;
 pub mod commits;
 pub mod directory;
 pub mod frame_stream;
 pub mod notices;
 pub mod objects;
 pub mod receipts;
+pub mod seal_key;
 
 use uuid::Uuid;
 use vernier_ledger::digest::Digest;
@@ -20,7 +22,7 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{Sequence, Shard, TenantId};
 use vernier_ledger::receipt::Origin;
 
-/// All bodies: the subject that a tier hands in (`stream`, `table`, `objects` or `notices`), then
+/// All bodies: the subject that a tier hands in (`stream`, `table`, `key`, `objects` or `notices`), then
 /// the body's place.
 #[macro_export]
 macro_rules! for_each_contract {
@@ -33,6 +35,7 @@ macro_rules! for_each_contract {
             stream frame_stream::more_bytes_than_one_call_takes,
             stream frame_stream::a_record_over_the_limit_is_refused_for_good,
             stream frame_stream::partition_keys_of_any_script_up_to_256_characters,
+            stream frame_stream::a_record_is_read_again_by_its_place,
             table receipts::what_nobody_wrote_is_not_there,
             table receipts::the_halves_come_in_either_order,
             table receipts::acknowledging_again_changes_nothing,
@@ -61,6 +64,10 @@ macro_rules! for_each_contract {
             table accounts::an_account_is_kept_under_its_window,
             table accounts::the_last_account_counts,
             table accounts::an_account_names_as_many_receipts_as_it_may,
+            table chains::a_chain_begins_and_moves_with_its_seals,
+            table chains::a_chain_that_was_moved_by_another_stays,
+            table chains::seals_are_listed_by_window,
+            key seal_key::what_it_signs_its_public_half_verifies,
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,
             objects objects::ranges_are_cut_at_the_end,
@@ -70,6 +77,7 @@ macro_rules! for_each_contract {
             objects objects::keys_of_any_script_up_to_1024_bytes,
             objects objects::any_note_is_taken,
             objects objects::large_objects_come_back_whole,
+            objects objects::keys_are_listed_in_order_page_by_page,
             notices notices::notices_are_published_again_and_again,
             notices notices::a_notice_over_the_limit_is_refused_for_good,
         }

@@ -2,7 +2,7 @@
 
 use super::{long_text, unique};
 use futures::future::join_all;
-use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome};
 
 fn key() -> String {
     format!("quarantine/{}", unique("contract"))
@@ -155,4 +155,28 @@ pub async fn large_objects_come_back_whole(objects: &impl Objects) {
         .await
         .expect("read");
     assert!(tail.as_deref() == Some(&bytes[8_999_000..]));
+}
+
+pub async fn keys_are_listed_in_order_page_by_page(objects: &(impl Objects + Inventory)) {
+    let prefix = format!("quarantine/{}/", unique("list"));
+    let mut wanted: Vec<String> = (0..1_003).map(|n| format!("{prefix}{n:05}")).collect();
+    wanted.push(format!("{prefix}é Ω+&=%"));
+    wanted.sort();
+    for some in wanted.chunks(64) {
+        let puts = some.iter().map(|key| put(objects, key, b"x"));
+        join_all(puts).await;
+    }
+    put(objects, &prefix.replace("/list", "/other"), b"x").await;
+    let (mut found, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = objects.keys(&prefix, found.last().map(String::as_str));
+        let page = page.await.expect("lists");
+        if page.is_empty() {
+            break;
+        }
+        pages += 1;
+        found.extend(page);
+    }
+    assert!(pages > 1, "{pages}");
+    assert_eq!(found, wanted);
 }

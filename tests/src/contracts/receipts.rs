@@ -89,6 +89,11 @@ pub async fn the_halves_come_in_either_order(table: &impl Receipts) {
         assert_eq!(whole.sensor, ack.sensor);
         assert_eq!(whole.acknowledged, Some((ack.tally, 2)));
         assert_eq!(whole.body_sha256, Some("07".repeat(32)));
+        let place = |o: &Origin| (o.shard.id.clone(), o.sequence.clone());
+        assert_eq!(
+            whole.placed,
+            ack.placed.iter().map(place).collect::<Vec<_>>()
+        );
         assert_eq!(whole.claims.len(), 1);
         let claim = &whole.claims[&0];
         assert_eq!(

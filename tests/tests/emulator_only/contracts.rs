@@ -1,6 +1,6 @@
 //! Contract tests of the ports on AWS: the bodies that the fakes keep as well.
 
-use vernier_ledger::aws::{self, Bucket, KinesisStream, Table, Topic};
+use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
 use vernier_tests::contracts;
 use vernier_tests::deployed::variable;
 
@@ -14,6 +14,10 @@ async fn table() -> Table {
 
 async fn objects() -> Bucket {
     Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"))
+}
+
+async fn key() -> KmsKey {
+    KmsKey::new(&aws::config().await, variable("VERNIER_SEAL_KEY"))
 }
 
 async fn notices() -> Topic {

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use vernier_ledger::access::{NewToken, Scope, TokenInfo, hash_token};
 use vernier_ledger::aws::{self, Table};
 use vernier_ledger::ports::{Administration, Directory};
-use vernier_ledger::time::Millis;
 use vernier_tests::World;
 use vernier_tests::bodies::balanced;
 use vernier_tests::deployed::{DeployedWorld, variable};
@@ -39,7 +38,7 @@ async fn ensure_files_token(world: &DeployedWorld) {
         sensor: "https://school.example/sensors/files".to_owned(),
         scopes: Scope::ALL.to_vec(),
         label: None,
-        created_at: Millis(0),
+        created_at: vernier_ledger::clock::now(),
         revoked_at: None,
     };
     table.put_token(&sha256, &info).await.expect("stored");

@@ -1,6 +1,7 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
 mod results;
+mod sealing;
 
 use serde_json::Value;
 use std::time::Duration;
@@ -23,7 +24,7 @@ async fn world_of_the_files() -> MemoryWorld {
         mode: Mode::Strict,
         profile: Profile::Generic,
         lanes: 1,
-        created_at: Millis(0),
+        created_at: vernier_ledger::clock::now(),
     };
     assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
     let info = TokenInfo {

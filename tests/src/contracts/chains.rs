@@ -1,0 +1,106 @@
+//! `Chains`.
+
+use super::{tally, tenant_id};
+use futures::future::join_all;
+use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::ports::{ChainOutcome, Chains};
+use vernier_ledger::time::{Millis, Window};
+
+const START: Millis = Millis(1_700_000_040_000);
+
+fn window(n: i64) -> Window {
+    Window {
+        start: START.plus_seconds(60 * n),
+        end: START.plus_seconds(60 * (n + 1)),
+    }
+}
+
+fn seal(sequence: u64, n: i64) -> SealEntry {
+    SealEntry {
+        sequence,
+        backfill: false,
+        window: window(n),
+        hash: format!("{sequence:064x}"),
+        tally: tally(sequence),
+        sealed_at: START,
+    }
+}
+
+pub async fn a_chain_begins_and_moves_with_its_seals(table: &impl Chains) {
+    let (tenant, other) = (tenant_id(), tenant_id());
+    assert_eq!(table.chain(&tenant).await, Ok(None));
+    let mut head = ChainHead::beginning(START);
+    for n in 0..3 {
+        let seal = seal(n, i64::try_from(n).expect("small"));
+        head = head.with(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        assert_eq!(moved, Ok(ChainOutcome::Moved));
+        assert_eq!(table.chain(&tenant).await, Ok(Some(head.clone())));
+    }
+    let past = head.past(window(3));
+    let moved = table.move_chain(&tenant, &past, None).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    assert_eq!(table.chain(&tenant).await, Ok(Some(past)));
+    assert_eq!(table.chain(&other).await, Ok(None));
+}
+
+pub async fn a_chain_that_was_moved_by_another_stays(table: &impl Chains) {
+    let tenant = tenant_id();
+    let beginning = ChainHead::beginning(START);
+    let heads: Vec<(ChainHead, SealEntry)> = (0..4)
+        .map(|n| {
+            let mut seal = seal(0, 0);
+            seal.hash = format!("{n:064x}");
+            (beginning.with(&seal).expect("the next"), seal)
+        })
+        .collect();
+    let moves = heads
+        .iter()
+        .map(|(head, seal)| table.move_chain(&tenant, head, Some(seal)));
+    let moved: Vec<ChainOutcome> = join_all(moves)
+        .await
+        .into_iter()
+        // A transaction that met another one may have to be tried again: it lost as well.
+        .map(|m| m.unwrap_or(ChainOutcome::Stale))
+        .collect();
+    let winner = moved.iter().position(|m| *m == ChainOutcome::Moved);
+    let winner = &heads[winner.expect("one of them")];
+    let count = moved.iter().filter(|m| **m == ChainOutcome::Moved).count();
+    assert_eq!(count, 1);
+    assert_eq!(table.chain(&tenant).await, Ok(Some(winner.0.clone())));
+    let listed = table.seals(&tenant, START, window(1).start).await;
+    assert_eq!(listed, Ok(vec![winner.1.clone()]));
+}
+
+pub async fn seals_are_listed_by_window(table: &impl Chains) {
+    let tenant = tenant_id();
+    let mut head = ChainHead::beginning(window(0).start);
+    let order = [(0, false), (2, false), (1, false), (0, true)];
+    head.passed_over = vec![window(1)];
+    head.through = window(0).start;
+    let mut seals = Vec::new();
+    for (sequence, (n, backfill)) in (0..).zip(order) {
+        let mut seal = seal(sequence, n);
+        seal.backfill = backfill;
+        if n == 2 {
+            head.through = window(2).start;
+        }
+        head = head.with(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        assert_eq!(moved, Ok(ChainOutcome::Moved));
+        seals.push(seal);
+    }
+    let sequences = |from: i64, to: i64| {
+        let tenant = &tenant;
+        async move {
+            let found = table.seals(tenant, window(from).start, window(to).start);
+            let found = found.await.expect("read");
+            found.iter().map(|s| s.sequence).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(sequences(0, 3).await, [0, 3, 2, 1]);
+    assert_eq!(sequences(0, 1).await, [0, 3], "not what begins at its end");
+    assert_eq!(sequences(1, 2).await, [2]);
+    assert_eq!(sequences(2, 2).await, Vec::<u64>::new());
+    assert_eq!(sequences(3, 9).await, Vec::<u64>::new());
+}

@@ -1,0 +1,540 @@
+//! Sealing over the fakes: with a clock of its own, crashes, faults, two at once.
+
+use serde_json::Value;
+use std::cell::Cell;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+use vernier_archive::files::Memory;
+use vernier_archive::seal::Seal;
+use vernier_archive::verify::{Options, Report, verify};
+use vernier_fakes::{
+    Fault, Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic, Operation,
+};
+use vernier_ledger::access::{Identity, Tenant, TokenInfo};
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
+use vernier_ledger::time::Millis;
+use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
+use vernier_reconcile::sealing::{SealSummary, Workshop, seal_due};
+use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
+use vernier_tests::memory::trigger_event;
+use vernier_validation::{Mode, Profile};
+
+const BEGINNING: Millis = Millis(1_788_254_100_000);
+const HOLD_SECONDS: i64 = 3600;
+const SETTINGS: vernier_reconcile::Settings = vernier_reconcile::Settings {
+    window_minutes: 1,
+    grace_seconds: 30,
+};
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// A tenant's school over fakes, with a clock that only tests move.
+struct School {
+    faults: Faults,
+    bucket: MemoryBucket,
+    key: MemoryKey,
+    topic: MemoryTopic,
+    table: MemoryTable,
+    stream: MemoryStream,
+    ports: vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>,
+    workshop: Workshop<MemoryKey>,
+    tenant: Tenant,
+    clock: Cell<Millis>,
+    receipts: Cell<u8>,
+}
+
+impl School {
+    async fn new() -> Self {
+        let faults = Faults::default();
+        let table = MemoryTable::new(faults.clone());
+        let bucket = MemoryBucket::new(faults.clone());
+        let topic = MemoryTopic::new(faults.clone());
+        let key = MemoryKey::new(faults.clone());
+        let tenant = tenant("school");
+        assert_eq!(table.create_tenant(&tenant).await, Ok(true));
+        Self {
+            stream: MemoryStream::new(1, faults.clone()),
+            ports: vernier_reconcile::Ports {
+                table: table.clone(),
+                objects: bucket.clone(),
+                notices: topic.clone(),
+            },
+            workshop: workshop(&key),
+            faults,
+            bucket,
+            key,
+            topic,
+            table,
+            tenant,
+            clock: Cell::new(BEGINNING),
+            receipts: Cell::new(0),
+        }
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.clock.set(self.clock.get().plus_seconds(seconds));
+    }
+
+    /// Sends an envelope under a receipt that does not depend on chance.
+    async fn post(&self, events: &[Value]) -> ReceiptId {
+        self.receipts.set(self.receipts.get() + 1);
+        let receipt = ReceiptId::from_parts(self.clock.get(), 0, [self.receipts.get(); 8]);
+        let ports = vernier_input::Ports {
+            stream: self.stream.clone(),
+            receipts: self.table.clone(),
+            objects: self.bucket.clone(),
+        };
+        let settings = vernier_input::Settings { receipt_days: 30 };
+        let identity = identity(&self.tenant);
+        let body = bytes(events);
+        let accepted =
+            vernier_input::accept(&ports, settings, (&identity, None), &body, receipt, BUDGET);
+        accepted.await.expect("acknowledged");
+        receipt
+    }
+
+    /// Lets the stream function take all records but some.
+    async fn deliver_but(&self, lost: &[usize]) {
+        let ports = vernier_stream::Ports {
+            table: self.table.clone(),
+            objects: self.bucket.clone(),
+        };
+        let settings = vernier_stream::Settings { receipt_days: 30 };
+        for (shard, records) in self.stream.records() {
+            let left = records.into_iter().enumerate();
+            let left = left.filter(|(n, _)| !lost.contains(n));
+            let records = left.map(|(_, (sequence, record))| vernier_stream::Record {
+                sequence,
+                data: record.data,
+            });
+            let records = records.collect();
+            let clock = || self.clock.get();
+            vernier_stream::process(&ports, settings, &shard, records, clock, BUDGET)
+                .await
+                .expect("committed");
+        }
+    }
+
+    async fn deliver(&self) {
+        self.deliver_but(&[]).await;
+    }
+
+    async fn seal_with(&self, workshop: &Workshop<MemoryKey>) -> Result<SealSummary, PortError> {
+        let clock = || self.clock.get();
+        seal_due(&self.ports, workshop, SETTINGS, clock, Millis(i64::MAX)).await
+    }
+
+    async fn seal(&self) -> SealSummary {
+        self.seal_with(&self.workshop)
+            .await
+            .expect("tenants are listed")
+    }
+
+    fn archive(&self) -> Memory {
+        let memory = Memory::default();
+        for prefix in ["archive/", "exceptions/", "seals/"] {
+            for key in self.bucket.keys(prefix) {
+                let bytes = self.bucket.raw(&key).expect("listed");
+                memory.put(key, bytes);
+            }
+        }
+        memory
+    }
+
+    fn report(&self) -> Report {
+        let keys = [self.key.public().clone()];
+        let options = Options {
+            all: true,
+            ..Options::default()
+        };
+        verify(&self.archive(), &keys, &options, &|_| {}).expect("reads")
+    }
+
+    /// Sound, and this many stored, duplicate, conflict and rejected.
+    fn assert_sealed(&self, counts: [u64; 4]) {
+        let report = self.report();
+        assert_eq!(report.findings, []);
+        let c = report.counts;
+        assert_eq!([c.stored, c.duplicate, c.conflict, c.rejected], counts);
+    }
+
+    fn seals(&self) -> Vec<Seal> {
+        let keys = self.bucket.keys("seals/");
+        let read = |key: &String| Seal::read(&self.bucket.raw(key).expect("listed"));
+        keys.iter().map(|k| read(k).expect("a seal")).collect()
+    }
+
+    /// Three minutes: every disposition, two of them against an earlier window.
+    async fn three_windows(&self) {
+        let again = event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
+        let mut other = again.clone();
+        other["eventTime"] = "2026-11-20T10:15:02.000Z".into();
+        let mut first = events(3);
+        first.extend([again.clone(), invalid_event(), again.clone()]);
+        self.post(&first).await;
+        self.pass(60);
+        self.post(&[event(), again.clone(), other]).await;
+        self.pass(60);
+        self.post(&[again]).await;
+        self.deliver().await;
+        self.pass(120);
+    }
+}
+
+/// What [`School::three_windows`] comes to.
+const THREE_WINDOWS: [u64; 4] = [5, 3, 1, 1];
+
+fn tenant(name: &str) -> Tenant {
+    Tenant {
+        id: name.parse().expect("a tenant's name"),
+        mode: Mode::Strict,
+        profile: Profile::Generic,
+        lanes: 1,
+        created_at: BEGINNING,
+    }
+}
+
+fn identity(tenant: &Tenant) -> Identity {
+    Identity {
+        token: TokenInfo {
+            token_id: "000000000000".into(),
+            tenant: tenant.id.clone(),
+            sensor: "https://school.example/sensors/1".into(),
+            scopes: Vec::new(),
+            label: None,
+            created_at: BEGINNING,
+            revoked_at: None,
+        },
+        tenant: tenant.clone(),
+        signing_key: [0; 32],
+    }
+}
+
+/// Of another process: it knows nothing yet.
+fn workshop(key: &MemoryKey) -> Workshop<MemoryKey> {
+    Workshop::new(key.clone(), std::env::temp_dir(), (24 * 3600, HOLD_SECONDS))
+}
+
+#[tokio::test]
+async fn windows_that_add_up_are_sealed_in_order() {
+    let school = School::new().await;
+    school.three_windows().await;
+    let summary = school.seal().await;
+    assert_eq!((summary.sealed, summary.events), (3, 10), "{summary:?}");
+    assert_eq!((summary.held, summary.failed, summary.left), (0, 0, 0));
+    school.assert_sealed(THREE_WINDOWS);
+    let again = school.seal().await;
+    assert_eq!((again.sealed, again.backfills), (0, 0));
+    let id: TenantId = school.tenant.id.clone();
+    let head = school.table.chain(&id).await.expect("reads").expect("one");
+    assert_eq!(head.sequence, 3);
+    let entries = school.table.seals(&id, Millis(0), Millis(i64::MAX)).await;
+    assert_eq!(entries.expect("reads").len(), 3);
+}
+
+#[tokio::test]
+async fn a_window_is_not_sealed_before_its_grace_is_over() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.pass(89);
+    assert_eq!(school.seal().await.sealed, 0);
+    school.pass(1);
+    assert_eq!(school.seal().await.sealed, 1);
+    school.assert_sealed([2, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_event_over_one_frame_is_sealed_with_its_text() {
+    let school = School::new().await;
+    let mut large = event();
+    large["extensions"] = serde_json::json!({ "text": "x".repeat(1_200_000) });
+    school.post(&[large, event()]).await;
+    school.deliver().await;
+    school.pass(90);
+    assert_eq!(school.seal().await.sealed, 1);
+    school.assert_sealed([2, 0, 0, 0]);
+    assert!(school.seals()[0].files[0].rows == 2);
+}
+
+/// Invariant 4: two runs at once, their calls interleaved in many ways, seal each window once.
+#[tokio::test]
+async fn two_sealers_at_once_do_no_harm() {
+    for seed in 1..=20 {
+        let school = School::new().await;
+        school.three_windows().await;
+        school.faults.interleave(seed);
+        let other = workshop(&school.key);
+        let (a, b) = futures::join!(school.seal(), school.seal_with(&other));
+        let b = b.expect("tenants are listed");
+        assert_eq!((a.failed, b.failed), (0, 0), "seed {seed}");
+        assert_eq!(a.sealed + b.sealed, 3, "seed {seed}: {a:?} {b:?}");
+        school.assert_sealed(THREE_WINDOWS);
+    }
+}
+
+/// Wherever a run dies, the next one ends with the same rows.
+#[tokio::test]
+async fn a_crash_in_the_middle_of_sealing_is_made_good() {
+    let clean = School::new().await;
+    clean.three_windows().await;
+    clean.seal().await;
+    let shape = |school: &School| -> Vec<_> {
+        let seals = school.seals().into_iter();
+        seals.map(|s| (s.sequence, s.start, s.counts)).collect()
+    };
+    let (wanted, mut polls, mut crashes) = (shape(&clean), 1, 0);
+    loop {
+        let school = School::new().await;
+        school.three_windows().await;
+        school.faults.interleave(7);
+        {
+            let mut run = pin!(school.seal());
+            let mut context = Context::from_waker(Waker::noop());
+            let ended = (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready());
+            if ended {
+                break;
+            }
+        }
+        crashes += 1;
+        // What began again is another process.
+        let summary = school.seal_with(&workshop(&school.key)).await;
+        assert_eq!(summary.map(|s| s.failed), Ok(0), "after {polls} polls");
+        assert_eq!(shape(&school), wanted, "after {polls} polls");
+        school.assert_sealed(THREE_WINDOWS);
+        polls += 3;
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+/// Every store fails at every call, before its effect and after it.
+#[tokio::test]
+async fn a_failing_store_delays_a_seal_and_nothing_else() {
+    for operation in [
+        Operation::Read,
+        Operation::PutObject,
+        Operation::MoveChain,
+        Operation::Sign,
+    ] {
+        for fault in [Fault::Before, Fault::After] {
+            for nth in 0..8 {
+                let school = School::new().await;
+                school.three_windows().await;
+                school
+                    .faults
+                    .plan(move |o, n| (o == operation && n == nth).then_some(fault));
+                // Its answer may be the failure.
+                let _ = school.seal_with(&school.workshop).await;
+                school.faults.clear();
+                let summary = school.seal().await;
+                assert_eq!(summary.failed, 0, "{operation:?} {fault:?} {nth}");
+                school.assert_sealed(THREE_WINDOWS);
+                assert_eq!(school.seals().len(), 3, "{operation:?} {fault:?} {nth}");
+            }
+        }
+    }
+}
+
+/// A window that does not add up is not sealed, and holds those after it back for a while.
+#[tokio::test]
+async fn a_lost_record_holds_its_window_back() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.pass(60);
+    school.post(&events(3)).await;
+    school.deliver_but(&[0]).await;
+    school.pass(120);
+    let summary = school.seal().await;
+    assert_eq!((summary.sealed, summary.held), (0, 1), "{summary:?}");
+    school.pass(HOLD_SECONDS);
+    let summary = school.seal().await;
+    assert!(summary.sealed > 50 && summary.events == 3, "{summary:?}");
+    let notices = school.topic.notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].1.contains("does not add up"));
+
+    // Its record is brought back: the window is sealed though later ones are.
+    let (shard, records) = school.stream.records().into_iter().next().expect("one");
+    let batch = &records[..1];
+    let clock = || school.clock.get();
+    let brought = vernier_ledger::playback::bring_back(
+        &school.table,
+        &school.stream,
+        &shard,
+        batch,
+        30,
+        clock,
+    );
+    assert_eq!(brought.await.expect("brought back").played_back, 1);
+    school.deliver().await;
+    let summary = school.seal().await;
+    assert_eq!((summary.sealed, summary.events), (1, 2), "{summary:?}");
+    school.assert_sealed([5, 0, 0, 0]);
+}
+
+/// What is stored after its window was sealed gets a seal of its own.
+#[tokio::test]
+async fn late_events_are_sealed_as_a_backfill() {
+    let school = School::new().await;
+    let known = event();
+    school.post(&[known.clone(), event()]).await;
+    school.deliver().await;
+    let sealed_at = school.clock.get().plus_seconds(95);
+    school.pass(90);
+    assert_eq!(school.seal().await.sealed, 1);
+    school.clock.set(BEGINNING.plus_seconds(20));
+    school.post(&[event(), known]).await;
+    school.clock.set(sealed_at);
+    school.deliver().await;
+    let summary = school.seal().await;
+    assert_eq!(summary.backfills, 1, "{summary:?}");
+    assert_eq!(school.seal().await.backfills, 0, "once");
+    school.assert_sealed([3, 1, 0, 0]);
+}
+
+/// However long nothing ran in between: late events are looked for since the last run's end, not since
+/// this one's.
+#[tokio::test]
+async fn what_came_late_during_an_outage_is_sealed_too() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.pass(90);
+    assert_eq!(school.seal().await.sealed, 1);
+    school.clock.set(BEGINNING.plus_seconds(20));
+    school.post(&events(3)).await;
+    school.clock.set(BEGINNING.plus_seconds(300));
+    school.deliver().await;
+    school.pass(1_800);
+    let summary = school.seal().await;
+    assert!(summary.sealed > 20, "{summary:?}");
+    assert_eq!(summary.backfills, 1);
+    school.assert_sealed([5, 0, 0, 0]);
+}
+
+/// A segment that is gone is told, and its window is never sealed without it.
+#[tokio::test]
+async fn a_deleted_segment_is_announced_and_never_sealed_over() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    let segment = school.bucket.keys("segments/").remove(0);
+    school.bucket.lose(&segment);
+    school.pass(90);
+    for _ in 0..2 {
+        let summary = school.seal().await;
+        assert_eq!((summary.sealed, summary.held), (0, 1), "{summary:?}");
+    }
+    let notices = school.topic.notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].1.contains(&segment));
+    assert!(school.bucket.keys("seals/").is_empty());
+}
+
+/// A batch that ran out of retries: its window is held back until the next run has brought it back.
+#[tokio::test]
+async fn a_failed_batch_is_brought_back_and_sealed() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.post(&events(3)).await;
+    school.deliver_but(&[0]).await;
+    let (shard, records) = school.stream.records().into_iter().next().expect("one");
+    let key = "aws/lambda/mapping/shardId-000000000000/2026/09/01/2026-09-01T09.16.00-uuid";
+    let failure = serde_json::json!({
+        "KinesisBatchInfo": {
+            "shardId": shard.id,
+            "streamArn": format!("arn:aws:kinesis:us-east-1:123456789012:stream/{}", shard.stream),
+        },
+        "payload": trigger_event(&shard, &records[..1]).to_string(),
+    });
+    for (key, bytes) in [
+        (key, failure.to_string()),
+        ("aws/lambda/mapping/x", "no batch".into()),
+    ] {
+        let put = school.bucket.put_new(key, bytes.into_bytes(), None).await;
+        assert_eq!(put, Ok(PutOutcome::Created));
+    }
+    school.pass(90);
+    assert_eq!(school.seal().await.sealed, 0);
+    let heal_now = || {
+        let clock = || school.clock.get();
+        let (table, bucket, stream) = (&school.table, &school.bucket, &school.stream);
+        heal(table, bucket, stream, 30, clock, Millis(i64::MAX))
+    };
+    let healed = heal_now().await.expect("listed");
+    let wanted = HealSummary {
+        settled: 1,
+        unreadable: 1,
+        played_back: 1,
+        pending: 0,
+    };
+    assert_eq!(healed, wanted);
+    let again = heal_now().await.expect("listed");
+    assert_eq!((again.settled, again.played_back), (0, 0), "once");
+    school.deliver().await;
+    assert_eq!(school.seal().await.sealed, 1);
+    school.assert_sealed([5, 0, 0, 0]);
+}
+
+/// A record that the trigger went past and left nowhere: the stream still has it.
+#[tokio::test]
+async fn a_record_never_delivered_is_brought_back_from_the_stream() {
+    let school = School::new().await;
+    let lost = school.post(&events(2)).await;
+    let first = school.post(&events(1)).await;
+    let last = school.post(&events(3)).await;
+    let missing: Vec<_> = [lost, first, last]
+        .map(|receipt| (school.tenant.id.clone(), receipt))
+        .into();
+    let heal_now = || {
+        let clock = || school.clock.get();
+        let (table, stream) = (&school.table, &school.stream);
+        heal_missing(table, stream, &missing, 30, clock, Millis(i64::MAX))
+    };
+    // Nothing was delivered so far: all may still come.
+    let early = heal_now().await;
+    assert_eq!((early.played_back, early.pending), (0, 3));
+    school.deliver_but(&[0]).await;
+    school.pass(90);
+    assert_eq!(school.seal().await.sealed, 0);
+    let healed = heal_now().await;
+    assert_eq!((healed.played_back, healed.pending, healed.gone), (1, 0, 0));
+    school.deliver().await;
+    let again = heal_now().await;
+    assert_eq!((again.played_back, again.pending), (0, 0), "all is stored");
+    assert_eq!(school.seal().await.sealed, 1);
+    school.assert_sealed([6, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_the_time_does_not_suffice_for_is_left_for_the_next_run() {
+    let school = School::new().await;
+    for name in ["a", "b", "c"] {
+        let created = school.table.create_tenant(&tenant(name)).await;
+        assert_eq!(created, Ok(true));
+    }
+    school.pass(10 * 60);
+    let clock = Cell::new(school.clock.get());
+    // Each look at the clock is a second.
+    let tick = || {
+        clock.set(clock.get().plus_seconds(1));
+        clock.get()
+    };
+    let deadline = clock.get().plus_seconds(30);
+    let (ports, workshop) = (&school.ports, &school.workshop);
+    let summary = seal_due(ports, workshop, SETTINGS, tick, deadline).await;
+    let summary = summary.expect("tenants are listed");
+    assert!(summary.sealed >= 4 && summary.left > 0, "{summary:?}");
+    let mut sequences = Vec::new();
+    for name in ["a", "b", "c", "school"] {
+        let id = name.parse().expect("a tenant's name");
+        let head = school.table.chain(&id).await.expect("reads");
+        sequences.push(head.map_or(0, |head| head.sequence));
+    }
+    let (least, most) = (sequences.iter().min(), sequences.iter().max());
+    assert!(
+        least > Some(&0) && most <= least.map(|n| n + 1).as_ref(),
+        "{sequences:?}"
+    );
+}
