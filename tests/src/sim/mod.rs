@@ -1,7 +1,7 @@
 //! Deterministic simulation: the functions' own code over the fakes, under a simulated clock, with
 //! everything that AWS can do to it, from one number.
 //!
-//! A seed makes a [`Script`] ([`generate`]); a [`world`] plays it: each function call is a future
+//! A seed makes a [`Script`] ([`generate`]); a `world` plays it: each function call is a future
 //! that is polled by hand, so that it can be dropped after any poll, or left standing while others
 //! overtake it, while every call of a store gives way before and after its effect. After each
 //! operation, and in full at the end, the [`oracle`] derives the truth from raw storage. The same seed

@@ -8,7 +8,7 @@
 //! What a crash leaves, and two runs at once:
 //! - parts lie under keys that hold their content's hash: written again they are the same;
 //! - a seal's key holds its sequence, and the first object under it is the seal: whoever finds one
-//!   there takes it over instead of making another ([`take_over`]);
+//!   there takes it over instead of making another;
 //! - the chain moves only from the revision that was seen, and a seal counts when it has moved.
 
 mod earlier;

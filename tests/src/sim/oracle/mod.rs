@@ -1,11 +1,11 @@
 //! The oracle: what is true, re-derived from raw storage alone.
 //!
-//! [`Oracle::look`] runs after every operation and reads what is new on the stream, among the segment
-//! records and among the answers. [`Oracle::judge`] runs once, after the trigger and the recovery have
+//! `Oracle::look` runs after every operation and reads what is new on the stream, among the segment
+//! records and among the answers. `Oracle::judge` runs once, after the trigger and the recovery have
 //! finished: it makes sure that what it read is still there, unchanged, and compares it with what the
 //! sensors sent, event by event.
-//! What a derived state (dispositions, results, reports) must be is computed in [`mod@passes`] by a
-//! straight single pass over [`Truth::events`].
+//! What a derived state (dispositions, results, reports) must be is computed in `passes` by a
+//! straight single pass over `Truth::events`.
 
 mod passes;
 mod segments;
