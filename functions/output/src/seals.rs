@@ -4,22 +4,19 @@ use crate::Ports;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use vernier_archive::Fault;
-use vernier_archive::files::{Memory, Ranges};
-use vernier_archive::pieces::Pieces;
+use vernier_archive::files::Memory;
 use vernier_archive::previous::Asked;
 use vernier_archive::proof::{InclusionProof, prove};
 use vernier_archive::reader::{Filter, Part, PartFilters};
 use vernier_archive::seal::{Seal, SealedFile, seal_key};
+use vernier_archive::stored::{read_file, read_seal};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::{Millis, Window};
-
-/// No window is longer: where one that holds an instant can begin, seconds before it.
-const WINDOW_SECONDS_MAX: i64 = 24 * 3600;
 
 /// Seals whose files are searched at a time.
 const SEALS_IN_FLIGHT_MAX: usize = 16;
@@ -87,15 +84,22 @@ pub async fn list<T: Chains, O>(
     (from, to): (Millis, Millis),
 ) -> Result<SealList, PortError> {
     let seals = touching(ports, tenant, (from, to)).await?;
-    let head = ports.table.chain(tenant).await?;
     Ok(SealList {
-        chain: ChainView {
-            seals: head.as_ref().map_or(0, |h| h.sequence),
-            head: head.as_ref().and_then(|h| h.last_hash.clone()),
-            complete_through: head.as_ref().map(|h| h.through.rfc3339()),
-            passed_over: head.map(|h| h.passed_over).unwrap_or_default(),
-        },
+        chain: chain(ports, tenant).await?,
         seals: seals.iter().map(SealView::from).collect(),
+    })
+}
+
+async fn chain<T: Chains, O>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+) -> Result<ChainView, PortError> {
+    let head = ports.table.chain(tenant).await?;
+    Ok(ChainView {
+        seals: head.as_ref().map_or(0, |h| h.sequence),
+        head: head.as_ref().and_then(|h| h.last_hash.clone()),
+        complete_through: head.as_ref().map(|h| h.through.rfc3339()),
+        passed_over: head.map(|h| h.passed_over).unwrap_or_default(),
     })
 }
 
@@ -192,11 +196,10 @@ pub async fn proof<T: Chains, O: Objects>(
     let text = seal.to_bytes().map_err(damaged)?;
     let text = String::from_utf8(text).map_err(|e| PortError::Fatal(e.to_string()))?;
     let raw = RawValue::from_string(text).map_err(|e| PortError::Fatal(e.to_string()))?;
-    let chain = list(ports, tenant, (seal.start, seal.start)).await?.chain;
     Ok(Some(ProofView {
         proof,
         seal: raw,
-        chain,
+        chain: chain(ports, tenant).await?,
     }))
 }
 
@@ -207,10 +210,7 @@ async fn find<O: Objects>(
     entry: &SealEntry,
     id: &str,
 ) -> Result<Option<(Seal, Place)>, PortError> {
-    let key = seal_key(tenant, entry.sequence);
-    let bytes = objects.get(&key, None).await?;
-    let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone")))?;
-    let seal = Seal::read(&bytes).map_err(|e| PortError::Fatal(format!("{key}: {e}")))?;
+    let seal = read_seal(objects, tenant, entry).await?;
     for file in &seal.files {
         if !file.key.starts_with("archive/") {
             continue;
@@ -232,7 +232,7 @@ async fn find_in<O: Objects>(
         id: Some(id),
         fingerprint: [0; 32],
     };
-    let read = |ranges: Arc<dyn Ranges>| {
+    read_file(objects, file, |ranges| {
         let part = Part::open(ranges)?;
         if !PartFilters::read(&part)?.may_hold(&asked) {
             return Ok(None);
@@ -242,22 +242,7 @@ async fn find_in<O: Objects>(
             place = place.or(Some(row.place()));
             Ok(())
         })?;
-        Ok::<_, Fault>(place)
-    };
-    let key = &file.key;
-    let pieces = Arc::new(Pieces::of(file.bytes));
-    loop {
-        let ranges: Arc<dyn Ranges> = Arc::<Pieces>::clone(&pieces);
-        let fault = match read(ranges) {
-            Ok(place) => return Ok(place),
-            Err(fault) => fault,
-        };
-        let Some((start, length)) = pieces.missing() else {
-            return Err(PortError::Fatal(format!("{key}: {fault}")));
-        };
-        let bytes = objects.get(key, Some((start, length))).await?;
-        let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
-        let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone or cut short")))?;
-        pieces.put(start, bytes);
-    }
+        Ok(place)
+    })
+    .await
 }

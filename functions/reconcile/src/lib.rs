@@ -11,7 +11,7 @@ pub mod healing;
 mod scheduled;
 pub mod sealing;
 
-pub use scheduled::{RunSummary, Survey, run, survey};
+pub use scheduled::{RunSummary, Survey, survey};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;

@@ -43,23 +43,6 @@ pub struct Survey {
 /// # Errors
 /// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
 /// the others.
-pub async fn run<T, O, N>(
-    ports: &Ports<T, O, N>,
-    settings: Settings,
-    now: Millis,
-) -> Result<RunSummary, PortError>
-where
-    T: Receipts + Commits + Directory + Accounts,
-    O: Objects,
-    N: Notices,
-{
-    Ok(survey(ports, settings, now).await?.summary)
-}
-
-/// [`run`], with the receipts that are missing.
-///
-/// # Errors
-/// As for [`run`].
 pub async fn survey<T, O, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,

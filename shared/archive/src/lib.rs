@@ -5,8 +5,9 @@
 //! [`verify`](mod@verify) re-derives everything from files and a public key (invariant 6);
 //! [`reader`] finds events in parts by their bloom filters and page index.
 //!
-//! Nothing here is async or knows AWS, the clock or the environment: times, directories and threads
-//! are arguments, storage is behind [`files::Source`] and [`files::Sink`].
+//! Nothing here knows AWS, the clock or the environment: times, directories and threads are arguments,
+//! storage is behind [`files::Source`] and [`files::Sink`]. [`stored`] alone waits, for the ledger's
+//! port of objects.
 
 pub mod canonical;
 pub mod columns;
@@ -23,6 +24,7 @@ pub mod reader;
 pub mod row;
 pub mod seal;
 mod sort;
+pub mod stored;
 pub mod verify;
 pub mod window;
 mod write;

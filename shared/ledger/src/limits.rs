@@ -85,6 +85,9 @@ pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Range of one query or account over live segments, seconds (24 hours).
 pub const RANGE_SECONDS_MAX: i64 = 24 * 3600;
 
+/// No window is longer: where one that holds an instant can begin, seconds before it.
+pub const WINDOW_SECONDS_MAX: i64 = 24 * 3600;
+
 /// How far back live segments are looked at, seconds (72 hours): beyond it lies the archive.
 pub const LIVE_SECONDS_MAX: i64 = 72 * 3600;
 

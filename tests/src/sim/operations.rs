@@ -271,7 +271,8 @@ impl World {
         let now = self.now();
         let future = async move {
             let ports = &functions.reconcile;
-            Ending::Reconciled(vernier_reconcile::run(ports, RECONCILE, now).await)
+            let survey = vernier_reconcile::survey(ports, RECONCILE, now).await;
+            Ending::Reconciled(survey.map(|found| found.summary))
         };
         self.invoke(Invocation::new(Caller::Schedule, now, future))
             .await

@@ -281,9 +281,10 @@ async fn a_lost_record_is_named_and_announced() {
         grace_seconds: 30,
     };
     for _ in 0..2 {
-        let summary = vernier_reconcile::run(&ports, settings, later)
+        let summary = vernier_reconcile::survey(&ports, settings, later)
             .await
-            .expect("runs");
+            .expect("runs")
+            .summary;
         assert_eq!((summary.incomplete, summary.failed), (1, 0));
     }
     let notices = world.topic.notices();

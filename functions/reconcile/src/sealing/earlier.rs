@@ -1,12 +1,12 @@
 //! What earlier windows hold: which of a window's events repeat one that is sealed already.
 
-use super::pieces::read_object;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use vernier_archive::limits::PREVIOUS_BATCH;
 use vernier_archive::previous::{Asked, LookedUp};
 use vernier_archive::reader::{Part, PartFilters};
-use vernier_archive::seal::{Seal, SealedFile, seal_key};
+use vernier_archive::seal::SealedFile;
+use vernier_archive::stored::{read_file, read_seal};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::LineHead;
@@ -48,28 +48,6 @@ impl Kept {
     }
 }
 
-/// A seal as it was listed.
-///
-/// # Errors
-/// The store's; fatal when it is gone or another one.
-pub(super) async fn read_seal<O: Objects>(
-    objects: &O,
-    tenant: &TenantId,
-    entry: &SealEntry,
-) -> Result<Seal, PortError> {
-    let key = seal_key(tenant, entry.sequence);
-    let damaged = |what: &str| PortError::Fatal(format!("{key} {what}"));
-    let bytes = objects.get(&key, None).await?;
-    let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
-    let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
-    let hash = seal.hash().map_err(|e| damaged(&e.to_string()))?;
-    if hex::encode(hash) == entry.hash {
-        Ok(seal)
-    } else {
-        Err(damaged("is another seal than the listed one"))
-    }
-}
-
 /// The filters of seals, read where they are not kept.
 ///
 /// # Errors
@@ -90,7 +68,7 @@ pub(super) async fn filters_of<O: Objects>(
         let mut parts = Vec::new();
         for file in seal.files {
             if file.key.starts_with("archive/") {
-                let filters = read_object(objects, (&file.key, file.bytes), |ranges| {
+                let filters = read_file(objects, &file, |ranges| {
                     PartFilters::read(&Part::open(ranges)?)
                 });
                 let filters = filters.await?;
@@ -171,7 +149,7 @@ impl Suspects {
             if here.is_empty() {
                 continue;
             }
-            let firsts = read_object(objects, (&file.key, file.bytes), |ranges| {
+            let firsts = read_file(objects, file, |ranges| {
                 Part::open(ranges)?.firsts(filters, &here)
             });
             for (asked, first) in here.iter().zip(firsts.await?) {

@@ -1,21 +1,18 @@
 //! What was stored after its window was sealed: a sensor's envelope whose frame came late, a batch
 //! that was brought back.
 
-use super::earlier::read_seal;
-use super::pieces::read_object;
 use super::{LATE_WINDOWS, Run, Step};
 use std::collections::{BTreeSet, HashSet};
 use vernier_archive::reader::Part;
 use vernier_archive::seal::SealKind;
+use vernier_archive::stored::{read_file, read_seal};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowState, stored_in};
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
+use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Commits, Notices, Objects, PortError, Receipts, SealKey};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::{Millis, Window};
-
-/// No window is longer: where one that holds an instant can begin, seconds before it.
-const WINDOW_SECONDS_MAX: i64 = 24 * 3600;
 
 impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
 where
@@ -108,7 +105,7 @@ where
         for entry in seals.iter().filter(|s| s.window == window) {
             let seal = read_seal(objects, &tenant.id, entry).await?;
             for file in &seal.files {
-                let found = read_object(objects, (&file.key, file.bytes), |ranges| {
+                let found = read_file(objects, file, |ranges| {
                     let mut found = Vec::new();
                     Part::open(ranges)?.for_each(|row| {
                         found.push(row.place());

@@ -13,7 +13,6 @@
 
 mod earlier;
 mod late;
-mod pieces;
 mod window;
 mod workshop;
 
