@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vernier_archive::files::{Memory, Ranges, Source};
 use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::{Filter, Part};
+use vernier_archive::row::Row;
 
 /// Counts the bytes that are read.
 struct Counting {
@@ -41,16 +42,20 @@ fn part(events: u64) -> (Part, Arc<AtomicU64>, u64) {
 
 type Seen = (Option<String>, Option<String>, [u8; 32], Option<String>);
 
+fn seen(row: &Row<'_>) -> Seen {
+    let text = |t: Option<&str>| t.map(str::to_owned);
+    (
+        text(row.id),
+        text(row.actor),
+        row.fingerprint,
+        text(row.event),
+    )
+}
+
 fn all(part: &Part) -> Vec<Seen> {
     let mut all = Vec::new();
     part.for_each(|row| {
-        let text = |t: Option<&str>| t.map(str::to_owned);
-        all.push((
-            text(row.id),
-            text(row.actor),
-            row.fingerprint,
-            text(row.event),
-        ));
+        all.push(seen(&row));
         Ok(())
     })
     .expect("reads");
@@ -60,13 +65,7 @@ fn all(part: &Part) -> Vec<Seen> {
 fn found(part: &Part, wanted: Filter<'_>) -> Vec<Seen> {
     let mut found = Vec::new();
     part.find(wanted, |row| {
-        let text = |t: Option<&str>| t.map(str::to_owned);
-        found.push((
-            text(row.id),
-            text(row.actor),
-            row.fingerprint,
-            text(row.event),
-        ));
+        found.push(seen(&row));
         Ok(())
     })
     .expect("reads");

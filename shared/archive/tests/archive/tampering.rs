@@ -13,7 +13,6 @@ use vernier_archive::canonical;
 use vernier_archive::files::Memory;
 use vernier_archive::keys::{Algorithm, KeyFile, PublicKey, Signer};
 use vernier_archive::merkle::{Span, leaf_hash};
-use vernier_archive::part;
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
 use vernier_archive::seal::{Hex32, Seal};
@@ -193,24 +192,8 @@ fn rewrite(
 ) -> String {
     let class = ["archive/", "exceptions/"][random.below(2)];
     let key = pick(files, class, random).clone();
-    let part = Part::open(Arc::new(files[&key].clone())).expect("a part");
-    let mut held = Vec::new();
-    part.for_each(|row| {
-        let mut leaf = Vec::new();
-        row.write_leaf(&mut leaf);
-        held.push((leaf, row.event.map(str::to_owned)));
-        Ok(())
-    })
-    .expect("reads");
-    let mut rows: Vec<Row<'_>> = held
-        .iter()
-        .map(|(leaf, event)| Row {
-            event: event.as_deref(),
-            ..Row::read_leaf(leaf).expect("a row").0
-        })
-        .collect();
-    act(&mut rows, random);
-    files.insert(key.clone(), part::to_bytes(&rows).expect("encodes").into());
+    let bytes = common::rewritten(&files[&key], |rows| act(rows, random));
+    files.insert(key.clone(), bytes);
     key
 }
 
@@ -400,7 +383,7 @@ fn rewrite_chain(clean: &Clean, files: &mut Files, random: &mut Random) {
 /// A mutation that changes something: what draws the same byte or swaps a file with itself is drawn
 /// again.
 fn mutated(clean: &Clean, seed: u64) -> (&'static str, Files) {
-    let mut random = Random(seed.wrapping_mul(0x5851_F42D_4C95_7F2D));
+    let mut random = Random::seeded(seed.wrapping_mul(0x5851_F42D_4C95_7F2D));
     let (name, mutate) = MUTATIONS[usize::try_from(seed).expect("small") % MUTATIONS.len()];
     loop {
         let mut files = clean.files.clone();

@@ -2,12 +2,9 @@
 
 use crate::common::{self, Mix};
 use base64::Engine as _;
-use bytes::Bytes;
 use vernier_archive::files::Memory;
 use vernier_archive::keys::{Algorithm, KeyFile, Signer};
-use vernier_archive::part;
 use vernier_archive::previous::NoPrevious;
-use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
 use vernier_archive::seal::{Hex32, PartClass, Seal, SealKind, part_key};
 use vernier_archive::verify::{Check, Finding, Options, Report, verify};
@@ -71,7 +68,7 @@ fn rewrite(
     change: impl FnOnce(&mut Vec<Row<'_>>),
 ) {
     let sealed = seals[1].files[file].clone();
-    let bytes = rewritten(&memory.remove(&sealed.key).expect("there"), change);
+    let bytes = common::rewritten(&memory.remove(&sealed.key).expect("there"), change);
     let sha256 = Hex32(vernier_ledger::digest::Fingerprint::of(&bytes).0);
     let class = match file {
         0 => PartClass::Archive,
@@ -84,26 +81,6 @@ fn rewrite(
         seal.files[file].bytes = bytes.len() as u64;
         seal.files[file].sha256 = sha256;
     });
-}
-
-fn rewritten(bytes: &Bytes, change: impl FnOnce(&mut Vec<Row<'_>>)) -> Bytes {
-    let mut held = Vec::new();
-    let part = Part::open(std::sync::Arc::new(bytes.clone())).expect("a part");
-    part.for_each(|row| {
-        let mut leaf = Vec::new();
-        row.write_leaf(&mut leaf);
-        held.push((leaf, row.event.map(str::to_owned)));
-        Ok(())
-    })
-    .expect("reads");
-    let mut rows: Vec<Row<'_>> = Vec::new();
-    for (leaf, event) in &held {
-        let (mut row, _) = Row::read_leaf(leaf).expect("a row");
-        row.event = event.as_deref();
-        rows.push(row);
-    }
-    change(&mut rows);
-    part::to_bytes(&rows).expect("encodes").into()
 }
 
 #[test]
@@ -182,7 +159,7 @@ fn a_flipped_byte_is_found_with_file_and_field() {
 fn a_dropped_row_is_found_with_both_counts() {
     let (memory, seals, key) = archive();
     let file = &seals[1].files[0];
-    let bytes = rewritten(&memory.all()[&file.key], |rows| {
+    let bytes = common::rewritten(&memory.all()[&file.key], |rows| {
         rows.remove(2);
     });
     memory.put(file.key.clone(), bytes);
@@ -199,7 +176,7 @@ fn a_dropped_row_is_found_with_both_counts() {
 fn a_changed_event_is_found_with_its_row() {
     let (memory, seals, key) = archive();
     let file = &seals[1].files[0];
-    let bytes = rewritten(&memory.all()[&file.key], |rows| rows[2].event = Some("{}"));
+    let bytes = common::rewritten(&memory.all()[&file.key], |rows| rows[2].event = Some("{}"));
     memory.put(file.key.clone(), bytes);
     let found = first(&memory, &key);
     assert!(

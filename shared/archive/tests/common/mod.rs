@@ -2,10 +2,17 @@
 //! rejected events in it.
 #![allow(dead_code)] // each test binary uses its part
 
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use std::path::Path;
+use std::sync::Arc;
 use vernier_archive::files::{Memory, Sink};
 use vernier_archive::keys::{Algorithm, KeyFile, Signer};
+use vernier_archive::part;
 use vernier_archive::previous::{NoPrevious, Previous};
+use vernier_archive::reader::Part;
+use vernier_archive::row::Row;
 use vernier_archive::seal::{Seal, SealKind, Written};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_cli::generate::{Params, Semester};
@@ -32,22 +39,22 @@ pub(crate) fn window(n: u64) -> Window {
     }
 }
 
-/// SplitMix64: the same figures on every machine.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub(crate) u64);
+/// The same figures for the same seed.
+#[derive(Debug)]
+pub(crate) struct Random(StdRng);
 
 impl Random {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.random()
     }
 
     /// A number below `bound`, which is above 0.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).expect("below a usize")
+        self.0.random_range(0..bound)
     }
 }
 
@@ -82,7 +89,7 @@ pub(crate) fn for_each_line(mix: Mix, window: Window, mut each: impl FnMut(&[u8]
         ..Params::new(mix.seed, mix.events)
     })
     .expect("a semester");
-    let mut random = Random(mix.seed);
+    let mut random = Random::seeded(mix.seed);
     let span = window.end.0 - window.start.0;
     let envelopes = (mix.events as usize).div_ceil(mix.envelope_events).max(1) as i64 * 3;
     let (mut sent, mut line) = (0, Vec::new());
@@ -277,4 +284,26 @@ pub(crate) fn status(name: &str) -> Option<usize> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1_024)
+}
+
+/// A part's rows after a change, as a part.
+pub(crate) fn rewritten(bytes: &Bytes, change: impl FnOnce(&mut Vec<Row<'_>>)) -> Bytes {
+    let part = Part::open(Arc::new(bytes.clone())).expect("a part");
+    let mut held = Vec::new();
+    part.for_each(|row| {
+        let mut leaf = Vec::new();
+        row.write_leaf(&mut leaf);
+        held.push((leaf, row.event.map(str::to_owned)));
+        Ok(())
+    })
+    .expect("reads");
+    let mut rows: Vec<Row<'_>> = held
+        .iter()
+        .map(|(leaf, event)| Row {
+            event: event.as_deref(),
+            ..Row::read_leaf(leaf).expect("a row").0
+        })
+        .collect();
+    change(&mut rows);
+    part::to_bytes(&rows).expect("encodes").into()
 }
