@@ -38,6 +38,8 @@ pub fn expected_status(name: &str) -> u16 {
         "unknown_version" | "schema_put_refused" => 422,
         "receipt_unknown" | "event_unknown" | "schema_unknown" | "seal_unknown"
         | "proof_unknown" => 404,
+        "playback_start" => 202,
+        name if name.starts_with("playback_") && name.ends_with("_unknown") => 404,
         _ => 200,
     }
 }

@@ -304,6 +304,7 @@ impl World for MemoryWorld {
         let function = match call.route {
             "/caliper" | "/schemas" | "/schemas/{type+}" => "input",
             "/windows" => "reconcile",
+            route if route.starts_with("/playbacks") => "reconcile",
             _ => "output",
         };
         // Through JSON both ways, as between the gateway and the function.

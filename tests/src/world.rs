@@ -55,6 +55,15 @@ impl Call {
         call.header("content-type", "application/json")
     }
 
+    /// A POST of a JSON document to a route.
+    #[must_use]
+    pub fn post_to(route: &'static str, body: &Value) -> Self {
+        Self {
+            method: "POST",
+            ..Self::put(route, body)
+        }
+    }
+
     /// A PUT of a JSON document.
     #[must_use]
     pub fn put(route: &'static str, body: &Value) -> Self {

@@ -169,6 +169,25 @@ impl Api {
         }
     }
 
+    /// Posts a JSON document, or nothing, once.
+    ///
+    /// # Errors
+    /// The service cannot be reached, or refuses: then a [`Problem`].
+    pub(super) fn post_json(&self, path: &str, body: &[u8]) -> anyhow::Result<Value> {
+        let answer = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("authorization", &self.authorization)
+            .header("content-type", "application/json")
+            .send(body)
+            .and_then(Answer::read)
+            .with_context(|| format!("POST {}{path}", self.base))?;
+        if !matches!(answer.status, 200 | 202) {
+            return Err(answer.problem().into());
+        }
+        serde_json::from_slice(&answer.body).with_context(|| format!("POST {path} gave no JSON"))
+    }
+
     /// Puts a JSON document once.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod api;
 mod generate;
 mod output;
+mod playback;
 mod query;
 mod receipt;
 mod schema;
@@ -66,6 +67,7 @@ Examples:
   vernier query --from -15m --type GradeEvent
   vernier windows --from -1h --wait 120
   vernier verify copy/ --key seals.pub.pem
+  vernier playback start --from -1d --dry-run --watch
 
 Exit codes: 0 all well, 1 something rejected or not adding up, 2 wrong usage or out of reach.";
 
@@ -88,6 +90,7 @@ enum Command {
     Receipt(receipt::Args),
     Windows(windows::Args),
     Verify(verify::Args),
+    Playback(playback::Args),
     Schema(schema::Args),
 }
 
@@ -126,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Receipt(args) => receipt::run(&args, format),
         Command::Windows(args) => windows::run(&args, format),
         Command::Verify(args) => verify::run(&args, format),
+        Command::Playback(args) => playback::run(args, format),
         Command::Schema(args) => schema::run(args, format),
     }
 }
@@ -185,6 +189,11 @@ mod tests {
             "vernier verify copy/ --key a.pem --key b.pem --all --tenant school --partial --gaps --threads 2 --format json",
             "vernier verify copy/ --key a.pem --known e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
+            "vernier playback start --from -1d --type GradeEvent --group https://s/1 --dry-run --rate 500 --watch --api http://h",
+            "vernier playback start --receipt 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",
+            "vernier playback list --api http://h --format json",
+            "vernier playback show 01a05c4d-d5c1-7008-8707-070707070707 --watch --api http://h",
+            "vernier playback cancel 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",
             "vernier schema get Badge --version 2 --api http://h",
             "vernier schema list --api http://h --format json",
             "vernier schema test Badge badge.json events/ --against old.json",

@@ -143,3 +143,80 @@ fn a_refused_reader_is_told_why() {
     assert!(ran.stderr.contains("lacks the scope audit:read"), "{ran:?}");
     assert_eq!(service.seen().len(), 1, "a refusal is not asked for again");
 }
+
+fn playback(state: &str, passed: u64) -> Value {
+    json!({
+        "id": "01a05c4d-d5c1-7008-8707-070707070707", "state": state, "reason": null,
+        "request": {"dry_run": true}, "created_at": "t",
+        "progress": {"seals": 2, "seals_done": 1, "events": 5_000, "events_passed": passed, "events_played": passed},
+        "diff": {"created": 1_200, "changed": 3, "same": 7, "examples": [
+            {"created": false, "learner": "l", "assignment": "a", "score_before": 1.0, "score_after": 2.5}]},
+        "cost": {"write_units": 1_210, "usd": 0.000_756, "prices_as_of": "2026-11-21"}
+    })
+}
+
+#[test]
+fn a_playback_is_asked_for_and_watched_to_its_end() {
+    let service = Service::start(|number, seen| match number {
+        0 => {
+            let asked: Value = serde_json::from_slice(&seen.body).expect("JSON");
+            assert_eq!(seen.url, "/v1/playbacks");
+            assert_eq!(asked["filter"], json!({"type": "GradeEvent"}));
+            assert_eq!(
+                (&asked["target"], &asked["dry_run"]),
+                (&json!("results"), &json!(true))
+            );
+            assert!(
+                asked["from"].is_string() && asked["to"].is_string(),
+                "{asked}"
+            );
+            Reply::new(202, playback("queued", 0).to_string())
+        }
+        1 => Reply::new(200, playback("running", 2_000).to_string()),
+        _ => Reply::new(200, playback("done", 5_000).to_string()),
+    });
+    let ran = service.run(&[
+        "playback",
+        "start",
+        "--from",
+        "-1d",
+        "--type",
+        "GradeEvent",
+        "--dry-run",
+        "--watch",
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for said in [
+        "is done: 5,000 of 5,000 events passed",
+        "1,210 write units, $0.0008 by the prices of 2026-11-21",
+        "1,200 would be created, 3 changed, 7 are the same",
+        "changed: l at a, score 1 to 2.5",
+    ] {
+        assert!(ran.stdout.contains(said), "{said}: {ran:?}");
+    }
+    assert_eq!(service.seen().len(), 3);
+}
+
+#[test]
+fn a_playback_that_failed_is_a_finding_and_a_refused_action_says_why() {
+    let service = Service::start(|_, seen| match seen.url.as_str() {
+        "/v1/playbacks/01a05c4d-d5c1-7008-8707-070707070707" => {
+            let mut failed = playback("failed", 10);
+            failed["reason"] = json!("a part is gone");
+            Reply::new(200, failed.to_string())
+        }
+        "/v1/playbacks/01a05c4d-d5c1-7008-8707-070707070707/pause" => {
+            Reply::new(409, r#"{"title":"No","detail":"the playback is failed"}"#)
+        }
+        other => panic!("{other}"),
+    });
+    let id = "01a05c4d-d5c1-7008-8707-070707070707";
+    let shown = service.run(&["playback", "show", id, "--watch"]);
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(shown.stdout.contains("because a part is gone"), "{shown:?}");
+    let paused = service.run(&["playback", "pause", id]);
+    assert!(
+        paused.stderr.contains("the playback is failed"),
+        "{paused:?}"
+    );
+}

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::healing::{heal, heal_missing};
+use crate::playbacks::{self, PlaybackSummary, play_due};
 use crate::sealing::seal_due;
 use crate::{Survey, counted_accounts, survey};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -14,7 +15,7 @@ use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{
     Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
-    Receipts, SealKey,
+    Playbacks, Receipts, Results, SealKey,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -31,7 +32,7 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains,
+    T: Receipts + Commits + Directory + Accounts + Chains + Playbacks + Results,
     O: Objects + Inventory,
     N: Notices,
     K: SealKey,
@@ -73,14 +74,44 @@ where
         left = seals.left,
         "sealing"
     );
+    let played = play_back(context, event.context.deadline).await;
     Ok(json!({
         "completed": summary.completed,
         "incomplete": summary.incomplete,
-        "failed": summary.failed + seals.failed,
+        "failed": summary.failed + seals.failed + played.failed,
         "sealed": seals.sealed,
         "backfills": seals.backfills,
         "held": seals.held,
+        "playback_steps": played.steps,
     }))
+}
+
+/// Goes on with the playbacks in half of what the invocation has left.
+async fn play_back<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
+    deadline_millis: u64,
+) -> PlaybackSummary
+where
+    T: Chains + Playbacks + Results,
+    O: Objects,
+{
+    let ports = &context.ports;
+    let deadline = seal_until(clock::now(), deadline_millis);
+    let played = play_due(&ports.table, &ports.objects, clock::now, deadline).await;
+    let played = played.unwrap_or_else(|error| {
+        tracing::error!(%error, "playbacks not listed");
+        PlaybackSummary {
+            failed: 1,
+            ..PlaybackSummary::default()
+        }
+    });
+    tracing::info!(
+        steps = played.steps,
+        ended = played.ended,
+        failed = played.failed,
+        "playbacks"
+    );
+    played
 }
 
 /// Brings back what is missing; what cannot be now is tried at the next run.
@@ -191,9 +222,14 @@ async fn route<T, O, N, K, S>(
     now: Millis,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument>
 where
-    T: Receipts + Commits + Directory,
+    T: Receipts + Commits + Directory + Chains + Playbacks + Results,
     O: Objects,
 {
+    let resource = request.0.resource.as_deref().unwrap_or_default();
+    if resource.starts_with("/playbacks") {
+        let (status, body) = Box::pin(playbacks::api::route(context, request, now)).await?;
+        return Ok(vernier_web::json(status, &[], &body));
+    }
     if request.0.http_method.as_str() != "GET" {
         return Err(ProblemDocument::new(
             ProblemType::MethodNotAllowed,

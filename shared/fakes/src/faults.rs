@@ -29,6 +29,8 @@ pub enum Operation {
     SaveAccount,
     /// `Chains::move_chain`.
     MoveChain,
+    /// `Playbacks::move_playback`.
+    MovePlayback,
     /// `SealKey::sign`.
     Sign,
     /// `Notices::publish`.
@@ -37,7 +39,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -49,6 +51,7 @@ impl Operation {
         Self::MoveChain,
         Self::Sign,
         Self::Publish,
+        Self::MovePlayback,
     ];
 }
 

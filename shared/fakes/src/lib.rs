@@ -8,6 +8,7 @@ mod chains;
 mod faults;
 mod key;
 mod objects;
+mod playbacks;
 mod stream;
 mod table;
 mod topic;

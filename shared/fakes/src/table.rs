@@ -3,6 +3,7 @@
 use crate::chains::ChainsState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
+use crate::playbacks::PlaybacksState;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
@@ -38,6 +39,7 @@ struct State {
 pub struct MemoryTable {
     state: Arc<Mutex<State>>,
     pub(crate) chains: Arc<Mutex<ChainsState>>,
+    pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
     pub(crate) faults: Faults,
 }
 
@@ -48,6 +50,7 @@ impl MemoryTable {
         Self {
             state: Arc::default(),
             chains: Arc::default(),
+            playbacks: Arc::default(),
             faults,
         }
     }
@@ -104,6 +107,11 @@ impl MemoryTable {
     #[must_use]
     pub fn all_results(&self) -> BTreeMap<(TenantId, ResultKey), Registers> {
         lock(&self.state).results.clone()
+    }
+
+    /// Forgets all results, behind the ledger's back.
+    pub fn wipe_results(&self) {
+        lock(&self.state).results.clear();
     }
 
     /// Writes a result over the stored one, behind the ledger's back.

@@ -120,3 +120,27 @@ pub const SCHEMA_PUT_ATTEMPTS_MAX: u32 = 4;
 
 /// Missing receipts named in one window's account; the count says how many there are.
 pub const MISSING_NAMED_MAX: usize = 100;
+
+/// Receipts that one playback names: 40 KB of the 400 of its item.
+pub const PLAYBACK_RECEIPTS_MAX: usize = 1_000;
+
+/// A column in a playback's filter, bytes.
+pub const PLAYBACK_COLUMN_BYTES_MAX: usize = 1_024;
+
+/// Seals that one playback goes through: a year of windows of 15 minutes is 35,040, whose list is
+/// 12 MB.
+pub const PLAYBACK_SEALS_MAX: usize = 40_000;
+
+/// Playbacks of one tenant that have not ended.
+pub const PLAYBACKS_OPEN_MAX: usize = 10;
+
+/// How long a playback is remembered after it was last written, days.
+pub const PLAYBACK_DAYS: u32 = 90;
+
+/// Results that one dry run compares: held in memory, under 2 KB each at usual ids, 200 MB of
+/// reconcile's 1,024.
+pub const DRY_RUN_RESULTS_MAX: usize = 100_000;
+
+/// Changed results that a dry run shows. Four ids of 1,024 bytes whose every byte is escaped six-fold
+/// are 25 KB each, 125 KB of the item's 400.
+pub const DRY_RUN_EXAMPLES_MAX: usize = 5;

@@ -8,6 +8,7 @@ use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
 use crate::chain::{ChainHead, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
+use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::results::{Registers, ResultKey, ResultList};
 use crate::schema::StoredSchema;
@@ -294,6 +295,41 @@ pub trait Chains {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError>;
+}
+
+/// What became of moving a playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaybackOutcome {
+    /// The job is durable as it was handed in.
+    Moved,
+    /// The job was not where the caller saw it; nothing was written.
+    Stale,
+}
+
+/// Playbacks that somebody asked for.
+#[allow(async_fn_in_trait)]
+pub trait Playbacks {
+    /// A tenant's playback, read consistently.
+    async fn playback(
+        &self,
+        tenant: &TenantId,
+        id: PlaybackId,
+    ) -> Result<Option<PlaybackJob>, PortError>;
+
+    /// A tenant's playbacks, oldest first, read consistently.
+    async fn playbacks(&self, tenant: &TenantId) -> Result<Vec<PlaybackJob>, PortError>;
+
+    /// Playbacks of all tenants that have not ended, by tenant and then oldest first, read
+    /// consistently.
+    async fn open_playbacks(&self) -> Result<Vec<(TenantId, PlaybackId)>, PortError>;
+
+    /// Writes a playback unless somebody else moved it to this revision before; a first revision makes
+    /// it. A retryable error may have written it: read it to know.
+    async fn move_playback(
+        &self,
+        tenant: &TenantId,
+        next: &PlaybackJob,
+    ) -> Result<PlaybackOutcome, PortError>;
 }
 
 /// The key that signs seals.

@@ -33,6 +33,8 @@ pub enum ProblemType {
     SchemaIncompatible,
     /// The tenant has as much of this as it may have.
     QuotaExceeded,
+    /// The thing is not in a state in which this can be done.
+    StateConflict,
     /// A dependency does not answer now; nothing was acknowledged.
     Unavailable,
     /// A fault of ours.
@@ -41,7 +43,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::EnvelopeMalformed,
         Self::ParameterInvalid,
         Self::Unauthorized,
@@ -54,6 +56,7 @@ impl ProblemType {
         Self::SchemaRefused,
         Self::SchemaIncompatible,
         Self::QuotaExceeded,
+        Self::StateConflict,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -97,6 +100,7 @@ impl ProblemType {
                 "quota-exceeded",
                 "The tenant has as many as it may have",
             ),
+            Self::StateConflict => (409, "state-conflict", "This cannot be done in its state"),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now"),
             Self::Internal => (500, "internal", "The service failed"),
         }

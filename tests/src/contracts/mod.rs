@@ -13,6 +13,7 @@ pub mod directory;
 pub mod frame_stream;
 pub mod notices;
 pub mod objects;
+pub mod playbacks;
 pub mod receipts;
 pub mod seal_key;
 
@@ -67,6 +68,9 @@ macro_rules! for_each_contract {
             table chains::a_chain_begins_and_moves_with_its_seals,
             table chains::a_chain_that_was_moved_by_another_stays,
             table chains::seals_are_listed_by_window,
+            table playbacks::a_playback_is_its_tenants_and_moves_by_revision,
+            table playbacks::of_two_that_move_a_playback_one_wins,
+            table playbacks::what_has_not_ended_is_listed_for_all_tenants,
             key seal_key::what_it_signs_its_public_half_verifies,
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,

@@ -8,6 +8,7 @@ mod directory;
 mod error;
 mod kinesis;
 mod kms;
+mod playbacks;
 mod receipts;
 mod results;
 mod s3;

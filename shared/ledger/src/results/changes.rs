@@ -65,19 +65,58 @@ impl ResultHead {
         else {
             return Ok(None);
         };
-        if !result.fits(self.group.as_deref(), self.action.as_deref()) {
+        let columns = ResultColumns {
+            kind: &self.kind,
+            id: self.id.as_deref(),
+            action: self.action.as_deref(),
+            group: self.group.as_deref(),
+            at: Millis::parse_rfc3339(time).map_err(BadLine)?,
+            fingerprint: Fingerprint::from_hex(&self.fingerprint)
+                .ok_or_else(|| BadLine("fingerprint".into()))?,
+        };
+        columns.change(result)
+    }
+}
+
+/// An accepted event's columns that a result is made of, beside the result itself.
+#[derive(Debug, Clone, Copy)]
+pub struct ResultColumns<'a> {
+    /// `event`, `entity`, `domain` or `opaque`.
+    pub kind: &'a str,
+    /// The event's own id.
+    pub id: Option<&'a str>,
+    /// Its action.
+    pub action: Option<&'a str>,
+    /// The course section's (group's) id.
+    pub group: Option<&'a str>,
+    /// When it happened.
+    pub at: Millis,
+    /// SHA-256 of the compacted event.
+    pub fingerprint: Fingerprint,
+}
+
+impl ResultColumns<'_> {
+    /// What an archived event with this result (JSON) changes.
+    ///
+    /// # Errors
+    /// When the result is not of the form that docs/frame.md gives it.
+    pub fn change_of(&self, result: &str) -> Result<Option<Change>, BadLine> {
+        let result: LineResult<'_> =
+            serde_json::from_str(result).map_err(|e| BadLine(e.to_string()))?;
+        self.change(&result)
+    }
+
+    fn change(&self, result: &LineResult<'_>) -> Result<Option<Change>, BadLine> {
+        if !result.fits(self.group, self.action) {
             return Ok(None);
         }
-        let at = Millis::parse_rfc3339(time).map_err(BadLine)?;
-        let fingerprint = Fingerprint::from_hex(&self.fingerprint)
-            .ok_or_else(|| BadLine("fingerprint".into()))?;
         // As for duplicates: only these have an id of their own.
-        let own_id = matches!(self.kind.as_str(), "event" | "domain");
-        let cause = Cause::new(at, self.id.as_deref().filter(|_| own_id), &fingerprint);
-        let registers = registers(result, self.action.as_deref(), &cause)?;
-        let text = |id: &Option<std::borrow::Cow<'static, str>>| id.as_deref().map(str::to_owned);
+        let own_id = matches!(self.kind, "event" | "domain");
+        let cause = Cause::new(self.at, self.id.filter(|_| own_id), &self.fingerprint);
+        let registers = registers(result, self.action, &cause)?;
+        let text = |id: &Option<std::borrow::Cow<'_, str>>| id.as_deref().map(str::to_owned);
         let key = ResultKey {
-            section: self.group.clone(),
+            section: self.group.map(str::to_owned),
             learner: result.learner.clone().into_owned(),
             assignment: text(&result.assignment),
             attempt: text(&result.attempt),
@@ -160,6 +199,23 @@ impl Changes {
                 .entry(change.key)
                 .or_default()
                 .merge(change.registers);
+        }
+    }
+
+    /// How many results it speaks of.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_key.values().map(BTreeMap::len).sum()
+    }
+
+    /// Adds another batch's.
+    pub fn merge(&mut self, writes: &[ResultWrite]) {
+        for write in writes {
+            let change = Change {
+                key: write.key.clone(),
+                registers: write.registers.clone(),
+            };
+            self.add(&write.tenant, change);
         }
     }
 

@@ -14,7 +14,7 @@ mod cause;
 mod changes;
 
 pub use cause::Cause;
-pub use changes::{Change, Changes, ResultWrite};
+pub use changes::{Change, Changes, ResultColumns, ResultWrite};
 
 use crate::digest::Fingerprint;
 use crate::ids::TenantId;
@@ -182,6 +182,20 @@ impl Registers {
             submitted: newer(&self.submitted, &stored.submitted),
             count: newer(&self.count, &stored.count),
         }
+    }
+
+    /// The names of those that an event has spoken of.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let there = [
+            ("score", self.score.is_some()),
+            ("status", self.status.is_some()),
+            ("started", self.started.is_some()),
+            ("submitted", self.submitted.is_some()),
+            ("count", self.count.is_some()),
+        ];
+        let named = there.into_iter().filter(|(_, there)| *there);
+        named.map(|(name, _)| name).collect()
     }
 
     /// Whether no event has spoken of any.
