@@ -1,9 +1,8 @@
 //! Received against stored, window by window (invariant 3).
 //!
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
-//! dispositions as well; [`run`] draws them up on a schedule
-//! for every tenant's windows that are over, keeps each account, and announces those that do not
-//! add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
+//! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
+//! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
 //! [`playbacks`] send sealed events through again.
 
 pub mod context;
