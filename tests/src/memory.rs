@@ -16,6 +16,8 @@ use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+use vernier_reconcile::Settings;
+use vernier_reconcile::playbacks::Wires;
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_validation::{Mode, Profile};
 
@@ -59,7 +61,22 @@ impl Default for MemoryWorld {
     }
 }
 
+type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
+
 impl MemoryWorld {
+    /// What playbacks read and write.
+    #[must_use]
+    pub const fn wires(&self) -> Wires<'_, MemoryTable, MemoryBucket, MemoryStream> {
+        self.reconcile.wires()
+    }
+
+    /// What seals with these stores and looks back on nothing.
+    #[must_use]
+    pub fn without_look_back(&self) -> (&SealPorts, Workshop<MemoryKey>, Settings) {
+        let workshop = Workshop::new(self.key.clone(), std::env::temp_dir(), (0, HOLD_SECONDS));
+        (&self.reconcile.ports, workshop, self.reconcile.settings)
+    }
+
     /// With so many shards.
     #[must_use]
     pub fn new(shards: usize) -> Self {
@@ -72,14 +89,14 @@ impl MemoryWorld {
         let ttl = Duration::from_millis(50);
         Self {
             input: vernier_input::context::Context {
-                ports: vernier_input::Ports {
+                ports: vernier_intake::Ports {
                     stream: stream.clone(),
                     receipts: table.clone(),
                     objects: bucket.clone(),
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
                 schemas: SchemaCache::new(table.clone(), ttl),
-                settings: vernier_input::Settings { receipt_days: 90 },
+                settings: vernier_intake::Settings { receipt_days: 90 },
             },
             streaming: vernier_stream::context::Context {
                 ports: vernier_stream::Ports {
@@ -102,6 +119,7 @@ impl MemoryWorld {
                     notices: topic.clone(),
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
+                schemas: SchemaCache::new(table.clone(), ttl),
                 stream: stream.clone(),
                 receipt_days: vernier_reconcile::ReceiptDays(90),
                 workshop: Workshop::new(

@@ -14,7 +14,7 @@ use vernier_ledger::playback_job::PlaybackId;
 /// Between two looks at a playback that is watched. The service goes on with it each minute.
 const WATCH_PAUSE: Duration = Duration::from_secs(2);
 
-/// Send sealed events through again: start, watch, pause and cancel playbacks
+/// Send events through again: start, watch, pause and cancel playbacks
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -23,15 +23,21 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum PlaybackCommand {
-    /// Start a playback of what is sealed; with --dry-run, learn what it would change
+    /// Start a playback; with --dry-run, learn what it would change
     #[command(after_help = "\
 Examples:
   vernier playback start --from 2026-09-01 --to now --dry-run --watch
   vernier playback start --from -1d --group https://school.example/sections/3 --rate 500
   vernier playback start --receipt 01a05c4d-d5c1-7008-8707-070707070707 --format json | jq -r .id
+  vernier playback start --source quarantine --from -7d --rule event.id --dry-run
+  vernier playback start --source failures
 
-A playback merges stored events into the results once more. Merging keeps the latest event, so that
-it is safe at any time, and results that were lost come back as they were.
+To the results (the default) it merges stored events once more. Merging keeps the latest event, so
+that it is safe at any time, and results that were lost come back as they were.
+To the stream it sends stored events again, in new envelopes: each ends as a duplicate of the event
+that is sealed, and nothing changes. From the quarantine it judges rejected events by the mode and the
+schemas of today and sends those that pass; the others stay where they are. From failures it brings
+back batches that the trigger gave up, as the service does by itself every few minutes.
 
 Exit codes: 0 started (with --watch: done), 1 it failed or was cancelled, 2 wrong usage or out of reach.")]
     Start(Box<Start>),
@@ -87,7 +93,7 @@ struct Start {
     #[command(flatten)]
     api: ApiArgs,
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse,
-        required_unless_present = "receipts", help = format!("Received at or after: {FORMS}"))]
+        help = format!("Received at or after: {FORMS}"))]
     from: Option<Moment>,
     /// Received before
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, default_value = "now")]
@@ -95,9 +101,12 @@ struct Start {
     /// Events of this envelope alone; may be repeated
     #[arg(long = "receipt", value_name = "RECEIPT", conflicts_with = "from")]
     receipts: Vec<PlaybackId>,
-    /// Where they go
-    #[arg(long, default_value = "results", value_parser = ["results"])]
-    target: String,
+    /// What is sent through: stored events, rejected ones, or batches that the trigger gave up
+    #[arg(long, default_value = "archive", value_parser = ["archive", "quarantine", "failures"])]
+    source: String,
+    /// Where it goes; by default the archive to the results, everything else to the stream
+    #[arg(long, value_parser = ["results", "stream"])]
+    target: Option<String>,
     /// Only events of this type
     #[arg(long = "type", value_name = "TYPE")]
     type_name: Option<String>,
@@ -113,6 +122,9 @@ struct Start {
     /// Only events of this sensor
     #[arg(long)]
     sensor: Option<String>,
+    /// Only rejected events that this rule rejected
+    #[arg(long)]
+    rule: Option<String>,
     /// Change nothing: count results that would be created, changed or stay, and the cost
     #[arg(long)]
     dry_run: bool,
@@ -126,12 +138,17 @@ struct Start {
 
 impl Start {
     fn body(&self) -> Value {
-        let mut body = json!({ "target": self.target, "dry_run": self.dry_run });
+        let usual = match self.source.as_str() {
+            "archive" => "results",
+            _ => "stream",
+        };
+        let target = self.target.as_deref().unwrap_or(usual);
+        let mut body = json!({ "source": self.source, "target": target, "dry_run": self.dry_run });
         if let Some(from) = self.from {
             let now = time::now();
             body["from"] = from.rfc3339(now).into();
             body["to"] = self.to.rfc3339(now).into();
-        } else {
+        } else if !self.receipts.is_empty() {
             body["receipts"] = self.receipts.iter().map(PlaybackId::to_string).collect();
         }
         let columns = [
@@ -140,6 +157,7 @@ impl Start {
             ("actor", &self.actor),
             ("group", &self.group),
             ("sensor", &self.sensor),
+            ("rule", &self.rule),
         ];
         let filter: Map<String, Value> = columns
             .into_iter()
@@ -160,6 +178,9 @@ impl Start {
 pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
     match args.command {
         PlaybackCommand::Start(start) => {
+            if start.from.is_none() && start.receipts.is_empty() && start.source != "failures" {
+                bail!("which events? --from (and --to), or --receipt");
+            }
             let api = Api::new(&start.api, 1)?;
             let body = serde_json::to_vec(&start.body())?;
             let job = api.post_json("/playbacks", &body)?;
@@ -251,6 +272,14 @@ fn text(job: &Value) -> String {
         number("/progress/seals_done"),
         number("/progress/seals"),
     )];
+    let (envelopes, rejected) = ("/progress/envelopes", "/progress/rejected_again");
+    if count(job, envelopes) + count(job, rejected) > 0 {
+        lines.push(format!(
+            "{} envelopes to the stream, {} events rejected again",
+            number(envelopes),
+            number(rejected)
+        ));
+    }
     if let Some(reason) = job.get("reason").and_then(Value::as_str) {
         lines.push(format!("because {reason}"));
     }

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 use vernier_cli::generate::{Params, Semester};
-use vernier_input::lines;
+use vernier_intake::lines;
 use vernier_ledger::frame::{self, EnvelopeLines};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::time::Millis;

@@ -1,7 +1,7 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::{Ports, Settings};
 use std::time::Duration;
+use vernier_intake::{Ports, Settings};
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::environment::{number, text};

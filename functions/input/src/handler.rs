@@ -3,12 +3,13 @@
 
 use crate::body::{self, BadBody};
 use crate::context::Context;
-use crate::{Accepted, NotAccepted, accept, new_receipt, schemas};
+use crate::schemas;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
+use vernier_intake::{Accepted, NotAccepted, accept, new_receipt};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
@@ -109,7 +110,8 @@ async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
         new_receipt(&identity.tenant, now),
         budget,
     )
-    .await?;
+    .await
+    .map_err(not_accepted)?;
     tracing::info!(
         receipt = %accepted.receipt,
         tenant = %identity.tenant.id,
@@ -228,30 +230,29 @@ impl From<BadBody> for ProblemDocument {
     }
 }
 
-impl From<NotAccepted> for ProblemDocument {
-    fn from(reason: NotAccepted) -> Self {
-        let refusal = match reason {
-            NotAccepted::Port(error) => return error.into(),
-            NotAccepted::Refused(refusal) => refusal,
-        };
-        let kind = match refusal.kind {
-            RefusalKind::UnsupportedVersion => ProblemType::VersionUnsupported,
-            RefusalKind::TooManyEvents => ProblemType::ContentTooLarge,
-            RefusalKind::Empty
-            | RefusalKind::NotUtf8
-            | RefusalKind::NotJson
-            | RefusalKind::TooDeep
-            | RefusalKind::DuplicateKey
-            | RefusalKind::NotAnEnvelope => ProblemType::EnvelopeMalformed,
-        };
-        let problems = refusal
-            .problems
-            .iter()
-            .filter_map(|p| serde_json::to_value(p).ok())
-            .collect();
-        Self {
-            problems,
-            ..Self::new(kind, refusal.to_string())
-        }
+/// What the sensor is told of an envelope that is not acknowledged.
+fn not_accepted(reason: NotAccepted) -> ProblemDocument {
+    let refusal = match reason {
+        NotAccepted::Port(error) => return error.into(),
+        NotAccepted::Refused(refusal) => refusal,
+    };
+    let kind = match refusal.kind {
+        RefusalKind::UnsupportedVersion => ProblemType::VersionUnsupported,
+        RefusalKind::TooManyEvents => ProblemType::ContentTooLarge,
+        RefusalKind::Empty
+        | RefusalKind::NotUtf8
+        | RefusalKind::NotJson
+        | RefusalKind::TooDeep
+        | RefusalKind::DuplicateKey
+        | RefusalKind::NotAnEnvelope => ProblemType::EnvelopeMalformed,
+    };
+    let problems = refusal
+        .problems
+        .iter()
+        .filter_map(|p| serde_json::to_value(p).ok())
+        .collect();
+    ProblemDocument {
+        problems,
+        ..ProblemDocument::new(kind, refusal.to_string())
     }
 }

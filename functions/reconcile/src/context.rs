@@ -1,11 +1,13 @@
 //! The only reader of the environment and builder of clients.
 
+use crate::playbacks::Wires;
 use crate::sealing::Workshop;
 use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::environment::{number, text};
+use vernier_ledger::schema::SchemaCache;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -18,10 +20,27 @@ pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStre
     pub stream: S,
     /// How long their receipts are kept.
     pub receipt_days: ReceiptDays,
+    /// Tenants' own event types, for what is judged again.
+    pub schemas: SchemaCache<T>,
     /// What sealing needs.
     pub workshop: Workshop<K>,
     /// Settings.
     pub settings: Settings,
+}
+
+impl<T, O, N, K, S> Context<T, O, N, K, S> {
+    /// What playbacks need of it.
+    pub const fn wires(&self) -> Wires<'_, T, O, S> {
+        Wires {
+            table: &self.ports.table,
+            objects: &self.ports.objects,
+            stream: &self.stream,
+            schemas: &self.schemas,
+            intake: vernier_intake::Settings {
+                receipt_days: self.receipt_days.0,
+            },
+        }
+    }
 }
 
 impl Context {
@@ -64,7 +83,8 @@ impl Context {
                 objects: Bucket::new(&config, bucket),
                 notices: Topic::new(&config, topic),
             },
-            authenticator: Authenticator::new(table, ttl),
+            authenticator: Authenticator::new(table.clone(), ttl),
+            schemas: SchemaCache::new(table, ttl),
             stream: KinesisStream::new(&config, stream),
             receipt_days,
             workshop: Workshop::new(KmsKey::new(&config, key), std::env::temp_dir(), times),

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::healing::{heal, heal_missing};
-use crate::playbacks::{self, PlaybackSummary, play_due};
+use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
 use crate::sealing::seal_due;
 use crate::{Survey, counted_accounts, survey};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -15,7 +15,7 @@ use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{
     Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
-    Playbacks, Receipts, Results, SealKey,
+    Receipts, SealKey,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -32,7 +32,7 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + Playbacks + Results,
+    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable,
     O: Objects + Inventory,
     N: Notices,
     K: SealKey,
@@ -92,12 +92,12 @@ async fn play_back<T, O, N, K, S>(
     deadline_millis: u64,
 ) -> PlaybackSummary
 where
-    T: Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
-    let ports = &context.ports;
     let deadline = seal_until(clock::now(), deadline_millis);
-    let played = play_due(&ports.table, &ports.objects, clock::now, deadline).await;
+    let played = play_due(context.wires(), clock::now, deadline).await;
     let played = played.unwrap_or_else(|error| {
         tracing::error!(%error, "playbacks not listed");
         PlaybackSummary {
@@ -222,8 +222,9 @@ async fn route<T, O, N, K, S>(
     now: Millis,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument>
 where
-    T: Receipts + Commits + Directory + Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
     let resource = request.0.resource.as_deref().unwrap_or_default();
     if resource.starts_with("/playbacks") {

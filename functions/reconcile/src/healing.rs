@@ -69,9 +69,10 @@ struct KinesisRecord {
 }
 
 /// A batch as the trigger had it.
-type Batch = (Shard, Vec<(Sequence, NewRecord)>);
+pub(crate) type Batch = (Shard, Vec<(Sequence, NewRecord)>);
 
-fn read(bytes: &[u8]) -> Option<Batch> {
+/// A failed batch; none when the bytes are something else.
+pub(crate) fn read_batch(bytes: &[u8]) -> Option<Batch> {
     use base64::Engine as _;
     let record: InvocationRecord = serde_json::from_slice(bytes).ok()?;
     let (_, stream) = record.batch.stream_arn.rsplit_once(":stream/")?;
@@ -107,22 +108,13 @@ where
     S: FrameStream,
 {
     let mut summary = HealSummary::default();
-    let failed = all_keys(objects, FAILURES).await?;
-    if failed.is_empty() {
-        return Ok(summary);
-    }
-    let taken: BTreeSet<String> = all_keys(objects, TAKEN).await?.into_iter().collect();
-    for key in failed {
-        let note = format!("{TAKEN}{}", key.trim_start_matches(FAILURES));
-        if taken.contains(&note) {
-            continue;
-        }
+    for key in failed_batches(objects).await? {
         let looked_at = summary.settled + summary.pending + summary.unreadable;
         if clock() >= deadline || looked_at >= BATCHES_MAX {
             break;
         }
         let bytes = objects.get(&key, None).await?;
-        let Some((shard, batch)) = bytes.as_deref().and_then(read) else {
+        let Some((shard, batch)) = bytes.as_deref().and_then(read_batch) else {
             tracing::error!(key, "no failed batch");
             summary.unreadable += 1;
             continue;
@@ -136,7 +128,7 @@ where
                     continue;
                 }
                 // After it: a crash in between brings it back twice, and it is stored once.
-                objects.put_new(&note, Vec::new(), None).await?;
+                objects.put_new(&note_of(&key), Vec::new(), None).await?;
                 summary.settled += 1;
             }
             Err(error) => {
@@ -235,6 +227,21 @@ where
         summary.played_back += brought.played_back;
     }
     Ok(())
+}
+
+/// Where it is noted that a failed batch is settled.
+fn note_of(key: &str) -> String {
+    format!("{TAKEN}{}", key.trim_start_matches(FAILURES))
+}
+
+/// Keys of the failed batches that are not settled, in order.
+pub(crate) async fn failed_batches<O: Inventory>(objects: &O) -> Result<Vec<String>, PortError> {
+    let mut failed = all_keys(objects, FAILURES).await?;
+    if !failed.is_empty() {
+        let taken: BTreeSet<String> = all_keys(objects, TAKEN).await?.into_iter().collect();
+        failed.retain(|key| !taken.contains(&note_of(key)));
+    }
+    Ok(failed)
 }
 
 async fn all_keys<O: Inventory>(objects: &O, prefix: &str) -> Result<Vec<String>, PortError> {

@@ -16,6 +16,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::PageIndexPolicy;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Rows of a batch that is read.
@@ -123,12 +124,35 @@ impl Part {
         &self,
         mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.for_each_from(0, |row| each(row).map(|()| ControlFlow::Continue(())))
+    }
+
+    /// Calls `each` with the rows from a number on, in order, until it breaks.
+    ///
+    /// # Errors
+    /// When a row cannot be read, or what `each` answers.
+    pub fn for_each_from(
+        &self,
+        first: u64,
+        mut each: impl FnMut(Row<'_>) -> Result<ControlFlow<()>, Fault>,
+    ) -> Result<(), Fault> {
+        let mut before = usize::try_from(first).unwrap_or(usize::MAX);
         for group in 0..self.groups() {
-            for batch in self.builder(group).build()? {
+            let rows = self.metadata.metadata().row_group(group).num_rows();
+            let rows = usize::try_from(rows).unwrap_or(0);
+            if before >= rows {
+                before -= rows;
+                continue;
+            }
+            let rest = RowSelection::from_consecutive_ranges(std::iter::once(before..rows), rows);
+            before = 0;
+            for batch in self.builder(group).with_row_selection(rest).build()? {
                 let batch = batch.map_err(unreadable)?;
                 let rows = Rows::new(&batch)?;
                 for at in 0..rows.count() {
-                    each(rows.row(at)?)?;
+                    if each(rows.row(at)?)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
         }

@@ -75,7 +75,9 @@ impl Dispositions {
         if head.verdict == Verdict::Rejected {
             return;
         }
-        let (key, place, fingerprint) = identify(head);
+        let (key, own_place, fingerprint) = identify(head);
+        // What a playback sends again stands for the event that it repeats, wherever that is.
+        let place = head.first.map_or(own_place, |first| first.min(own_place));
         match self.first.entry(key) {
             Entry::Vacant(free) => {
                 free.insert((place, fingerprint));
@@ -121,6 +123,19 @@ mod tests {
     use crate::line::tests::head;
     use crate::time::Millis;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_a_playback_sends_again_repeats_an_event_that_is_not_shown() {
+        let at = |n| ReceiptId::from_parts(Millis(n), 0, [0; 8]);
+        let mut again = head(at(9), 0, "urn:1", "{}");
+        again.first = Some((at(1), 3));
+        let mut known = Dispositions::default();
+        known.show(&again);
+        assert_eq!(known.of(&again), Disposition::Duplicate);
+        let late = head(at(10), 0, "urn:1", "{\"c\":2}");
+        known.show(&late);
+        assert_eq!(known.of(&late), Disposition::Conflict);
+    }
 
     proptest! {
         /// Whatever the order of showing: one stored per id, equal content is a duplicate.

@@ -7,6 +7,7 @@
 use crate::digest::Fingerprint;
 use crate::ids::ReceiptId;
 use crate::limits::{RESULT_ACTION_BYTES_MAX, RESULT_ID_BYTES_MAX};
+use crate::segment::Place;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -152,6 +153,9 @@ pub struct LineHead<'a> {
     /// What lenient mode let pass, as JSON.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deviations: Option<Cow<'a, RawValue>>,
+    /// Of an event that a playback sends again: where the stored event is that it repeats.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub first: Option<Place>,
     /// Where the event lies when it is too large for a frame.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub event_ref: Option<EventRef>,
@@ -277,6 +281,7 @@ pub(crate) mod tests {
             result: None,
             problems: None,
             deviations: None,
+            first: None,
             event_ref: None,
             fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
         }

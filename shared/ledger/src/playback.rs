@@ -118,6 +118,8 @@ pub struct BroughtBack {
     pub pending: u64,
     /// Frames that were put on the stream again.
     pub played_back: u64,
+    /// Events in those.
+    pub events_played_back: u64,
     /// Records that are no frames, put on the stream again as they were: the stream function
     /// quarantines them.
     pub undecodable: u64,
@@ -185,6 +187,7 @@ pub async fn bring_back<T: Receipts + Commits, S: FrameStream>(
                 let data = raised(frame, attempt)
                     .map_err(|e| PortError::Fatal(format!("playback: {e}")))?;
                 outcome.played_back += 1;
+                outcome.events_played_back += frame.header.slice_tally.events;
                 again.push(NewRecord {
                     partition_key: record.partition_key.clone(),
                     data,

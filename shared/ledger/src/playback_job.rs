@@ -77,6 +77,10 @@ pub enum PlaybackSource {
     /// Sealed windows: the stored events of the archive.
     #[default]
     Archive,
+    /// Sealed windows: the rejected events, judged again by the rules of today.
+    Quarantine,
+    /// Batches that the trigger gave up.
+    Failures,
 }
 
 /// Where they go.
@@ -85,6 +89,8 @@ pub enum PlaybackSource {
 pub enum PlaybackTarget {
     /// Into the results, as the stream function merges them.
     Results,
+    /// Onto the stream, in new envelopes of the same sensors.
+    Stream,
 }
 
 /// Which events, by their columns; what is none lets all pass.
@@ -106,6 +112,9 @@ pub struct PlaybackFilter {
     /// The sensor.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sensor: Option<String>,
+    /// Of the quarantine: a rule that rejected it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
 }
 
 /// What is asked for.
@@ -168,6 +177,7 @@ impl PlaybackRequest {
             ("/filter/actor", &filter.actor),
             ("/filter/group", &filter.group),
             ("/filter/sensor", &filter.sensor),
+            ("/filter/rule", &filter.rule),
         ];
         for (pointer, column) in columns {
             let bytes = column.as_ref().map_or(1, String::len);
@@ -183,6 +193,12 @@ impl PlaybackRequest {
         if self.rate == Some(0) {
             return Some(("/rate", "expected at least 1 event a second".to_owned()));
         }
+        if let Some(problem) = self.source_problem() {
+            return Some(problem);
+        }
+        if self.source == PlaybackSource::Failures {
+            return None;
+        }
         match (self.from, self.to, self.receipts.is_empty()) {
             (Some(from), Some(to), true) if from < to => None,
             (Some(_), Some(_), true) => Some(("/from", "must be before 'to'".to_owned())),
@@ -193,6 +209,42 @@ impl PlaybackRequest {
             )),
             (_, _, false) => Some(("/receipts", "expected without 'from' and 'to'".to_owned())),
         }
+    }
+
+    /// What of it does not go with its source.
+    fn source_problem(&self) -> Option<(&'static str, String)> {
+        let wrong = |pointer, why: &str| Some((pointer, why.to_owned()));
+        if self.filter.rule.is_some() && self.source != PlaybackSource::Quarantine {
+            return wrong("/filter/rule", "only of the quarantine");
+        }
+        if self.source == PlaybackSource::Archive {
+            return None;
+        }
+        if self.target != PlaybackTarget::Stream {
+            return wrong(
+                "/target",
+                "expected \"stream\": results are of stored events",
+            );
+        }
+        let is_narrowed = self.from.is_some() || self.to.is_some() || !self.receipts.is_empty();
+        let is_filtered = self.filter != PlaybackFilter::default();
+        match self.source {
+            PlaybackSource::Failures if is_narrowed || is_filtered => wrong(
+                "/source",
+                "failures are brought back all: no range, no filter",
+            ),
+            PlaybackSource::Failures if self.rate.is_some() => {
+                wrong("/rate", "failures come back as fast as they can")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a dry run's findings are kept in memory, so that a run that ends before it is over
+    /// has to begin again.
+    #[must_use]
+    pub const fn compares(&self) -> bool {
+        self.dry_run && matches!(self.target, PlaybackTarget::Results)
     }
 
     /// From the first to behind the last instant of received-at that it speaks of.
@@ -238,8 +290,14 @@ pub struct PlaybackProgress {
     pub events_passed: u64,
     /// Those that were asked for and sent through (by a dry run: would have been).
     pub events_played: u64,
-    /// Writes of results, or what they would be.
+    /// Write units: of results, or of the receipts and claims of new envelopes. Or what they would be.
     pub writes: u64,
+    /// Envelopes that were sent.
+    #[serde(default)]
+    pub envelopes: u64,
+    /// Of the quarantine: events that today's rules reject as well; they stay where they are.
+    #[serde(default)]
+    pub rejected_again: u64,
 }
 
 /// A result that a dry run would change.

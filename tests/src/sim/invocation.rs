@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use vernier_fakes::{Faults, MemoryTopic};
-use vernier_input::NotAccepted;
+use vernier_intake::NotAccepted;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
@@ -17,7 +17,7 @@ use vernier_ledger::time::Millis;
 #[derive(Debug)]
 pub(super) struct Functions {
     /// Of input.
-    pub(super) input: vernier_input::Ports<Stream, Table, Bucket>,
+    pub(super) input: vernier_intake::Ports<Stream, Table, Bucket>,
     /// Of stream.
     pub(super) streaming: vernier_stream::Ports<Table, Bucket>,
     /// Of reconcile.

@@ -137,14 +137,14 @@ impl World {
             acknowledged: false,
         });
         let (functions, body) = (Rc::clone(&self.functions), Arc::clone(&sent.body));
-        let settings = vernier_input::Settings {
+        let settings = vernier_intake::Settings {
             receipt_days: RECEIPT_DAYS,
         };
         let future = async move {
             let ports = &functions.input;
             let budget = TICK * PAUSES;
             let accepted =
-                vernier_input::accept(ports, settings, (&identity, None), &body, receipt, budget)
+                vernier_intake::accept(ports, settings, (&identity, None), &body, receipt, budget)
                     .await;
             Ending::Sent(accepted.map(|a| a.tally.events))
         };

@@ -144,7 +144,7 @@ impl World {
         let planted = || mutants::plant(stream.clone(), table.clone(), bucket.clone(), bug);
         let (planted_stream, planted_table, planted_bucket) = planted();
         let functions = Functions {
-            input: vernier_input::Ports {
+            input: vernier_intake::Ports {
                 stream: planted_stream,
                 receipts: planted_table.clone(),
                 objects: planted_bucket.clone(),
@@ -298,7 +298,7 @@ impl World {
             }
             (
                 Caller::Sensor { .. },
-                Ending::Sent(Err(vernier_input::NotAccepted::Refused(why))),
+                Ending::Sent(Err(vernier_intake::NotAccepted::Refused(why))),
             ) => Err(Violation::new(
                 Invariant::OneDispositionEach,
                 format!("a sound envelope is refused: {why}"),

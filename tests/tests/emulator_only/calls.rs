@@ -92,14 +92,14 @@ fn invoked() -> Invoked {
 async fn an_envelopes_calls_do_not_grow_with_its_events() {
     let counted = Counted::new().await;
     let context = Input {
-        ports: vernier_input::Ports {
+        ports: vernier_intake::Ports {
             stream: counted.stream.clone(),
             receipts: counted.table.clone(),
             objects: counted.bucket.clone(),
         },
         authenticator: Authenticator::new(counted.table.clone(), Duration::from_secs(600)),
         schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
-        settings: vernier_input::Settings { receipt_days: 30 },
+        settings: vernier_intake::Settings { receipt_days: 30 },
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
     let mut cold = warm.clone();
@@ -129,16 +129,16 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
 async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStream, u64) {
     let name = format!("calls-{}", uuid::Uuid::new_v4().simple());
     let stream = SimStream::new(&name, 1, clock::now());
-    let ports = vernier_input::Ports {
+    let ports = vernier_intake::Ports {
         stream: stream.clone(),
         receipts: MemoryTable::default(),
         objects: vernier_fakes::MemoryBucket::default(),
     };
-    let settings = vernier_input::Settings { receipt_days: 30 };
+    let settings = vernier_intake::Settings { receipt_days: 30 };
     for _ in 0..envelopes {
         let body = bytes(&events(count));
-        let receipt = vernier_input::new_receipt(&identity.tenant, clock::now());
-        vernier_input::accept(
+        let receipt = vernier_intake::new_receipt(&identity.tenant, clock::now());
+        vernier_intake::accept(
             &ports,
             settings,
             (identity, None),

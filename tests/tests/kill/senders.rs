@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
-use vernier_input::{NotAccepted, Ports, Settings, accept, new_receipt};
+use vernier_intake::{NotAccepted, Ports, Settings, accept, new_receipt};
 use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;

@@ -144,8 +144,7 @@ impl Archive {
         self.clock.set(self.clock.get().plus_seconds(1));
         let clock = || self.clock.get();
         let deadline = self.clock.get().plus_seconds(1);
-        let (table, bucket) = (&self.world.table, &self.world.bucket);
-        let summary = play_due(table, bucket, clock, deadline).await;
+        let summary = play_due(self.world.wires(), clock, deadline).await;
         let summary = summary.map_err(|e| e.to_string())?;
         Ok(summary.failed)
     }

@@ -80,16 +80,16 @@ impl School {
     async fn post(&self, events: &[Value]) -> ReceiptId {
         self.receipts.set(self.receipts.get() + 1);
         let receipt = ReceiptId::from_parts(self.clock.get(), 0, [self.receipts.get(); 8]);
-        let ports = vernier_input::Ports {
+        let ports = vernier_intake::Ports {
             stream: self.stream.clone(),
             receipts: self.table.clone(),
             objects: self.bucket.clone(),
         };
-        let settings = vernier_input::Settings { receipt_days: 30 };
+        let settings = vernier_intake::Settings { receipt_days: 30 };
         let identity = identity(&self.tenant);
         let body = bytes(events);
         let accepted =
-            vernier_input::accept(&ports, settings, (&identity, None), &body, receipt, BUDGET);
+            vernier_intake::accept(&ports, settings, (&identity, None), &body, receipt, BUDGET);
         accepted.await.expect("acknowledged");
         receipt
     }

@@ -52,6 +52,7 @@ fn head<'a>(index: u32, kind: &'a str, event: &str) -> LineHead<'a> {
         result: None,
         problems: None,
         deviations: None,
+        first: None,
         event_ref: None,
         fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
     }

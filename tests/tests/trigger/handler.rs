@@ -68,19 +68,19 @@ impl World {
     }
 
     async fn post(&mut self, body: &[u8], events: u64) -> ReceiptId {
-        let ports = vernier_input::Ports {
+        let ports = vernier_intake::Ports {
             stream: self.stream.clone(),
             receipts: self.table.clone(),
             objects: self.bucket.clone(),
         };
-        let settings = vernier_input::Settings { receipt_days: 90 };
+        let settings = vernier_intake::Settings { receipt_days: 90 };
         let budget = Duration::from_secs(20);
-        let accepted = vernier_input::accept(
+        let accepted = vernier_intake::accept(
             &ports,
             settings,
             (&self.identity, None),
             body,
-            vernier_input::new_receipt(&self.identity.tenant, self.stream.now()),
+            vernier_intake::new_receipt(&self.identity.tenant, self.stream.now()),
             budget,
         );
         let receipt = accepted.await.expect("acknowledged").receipt;

@@ -40,14 +40,14 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
     for envelope in envelopes {
         let mut sender = identity();
         sender.tenant.id = envelope.tenant;
-        let ports = vernier_input::Ports {
+        let ports = vernier_intake::Ports {
             stream: stream.clone(),
             receipts: table.clone(),
             objects: bucket.clone(),
         };
-        let accepted = vernier_input::accept(
+        let accepted = vernier_intake::accept(
             &ports,
-            vernier_input::Settings { receipt_days: 90 },
+            vernier_intake::Settings { receipt_days: 90 },
             (&sender, None),
             &envelope.body,
             ReceiptId::generate(envelope.received_at, 0),

@@ -1,12 +1,12 @@
 //! `/playbacks`.
 
-use super::{NotBegun, NotMoved, act, begin, play};
+use super::{NotBegun, NotMoved, PlaybackTable, act, begin, play};
 use crate::context::Context;
 use serde_json::{Value, json};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::playback_job::{PlaybackAction, PlaybackId, PlaybackJob, PlaybackRequest};
-use vernier_ledger::ports::{Chains, Directory, Objects, Playbacks, Results};
+use vernier_ledger::ports::{FrameStream, Inventory, Objects};
 use vernier_ledger::prices::{PRICES_AS_OF, WRITE_UNIT_USD};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -33,8 +33,9 @@ pub async fn route<T, O, N, K, S>(
     now: Millis,
 ) -> Result<(u16, Value), ProblemDocument>
 where
-    T: Directory + Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
     let authorization = request.header("authorization");
     let authenticated = context
@@ -86,8 +87,9 @@ async fn start<T, O, N, K, S>(
     now: Millis,
 ) -> Result<(u16, Value), ProblemDocument>
 where
-    T: Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
     let body = request.body()?;
     if body.len() > REQUEST_BYTES_MAX {
@@ -103,8 +105,7 @@ where
     let mut job = begin(table, tenant, asked, &identity.token.token_id, now).await?;
     if job.progress.events <= AT_ONCE_EVENTS_MAX {
         let deadline = now.plus_seconds(AT_ONCE_SECONDS);
-        let objects = &context.ports.objects;
-        match play(table, objects, (tenant, job.id), clock::now, deadline).await {
+        match play(context.wires(), (tenant, job.id), clock::now, deadline).await {
             Ok(played) => job = played,
             // It is begun: the scheduled run goes on with it.
             Err(error) => tracing::warn!(playback = %job.id, %tenant, %error, "not played at once"),

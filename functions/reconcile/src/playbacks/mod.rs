@@ -8,7 +8,9 @@
 
 pub mod api;
 mod diff;
+mod failures;
 mod part;
+mod relay;
 mod steps;
 
 pub use steps::Step;
@@ -19,10 +21,49 @@ use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{PLAYBACK_SEALS_MAX, PLAYBACKS_OPEN_MAX, WINDOW_SECONDS_MAX};
 use vernier_ledger::playback_job::{
-    PlaybackAction, PlaybackId, PlaybackJob, PlaybackProgress, PlaybackRequest, named,
+    PlaybackAction, PlaybackId, PlaybackJob, PlaybackProgress, PlaybackRequest, PlaybackSource,
+    named,
 };
-use vernier_ledger::ports::{Chains, Objects, PlaybackOutcome, Playbacks, PortError, Results};
+use vernier_ledger::ports::{
+    Chains, Commits, Directory, FrameStream, Inventory, Objects, PlaybackOutcome, Playbacks,
+    PortError, Receipts, Results, Schemas,
+};
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+
+/// What of the table a playback needs.
+pub trait PlaybackTable:
+    Chains + Playbacks + Results + Directory + Receipts + Commits + Schemas
+{
+}
+
+impl<T: Chains + Playbacks + Results + Directory + Receipts + Commits + Schemas> PlaybackTable
+    for T
+{
+}
+
+/// What playbacks read and write.
+#[derive(Debug)]
+pub struct Wires<'a, T, O, S> {
+    /// Chains, jobs, results, receipts.
+    pub table: &'a T,
+    /// The archive.
+    pub objects: &'a O,
+    /// Where events go that are sent again.
+    pub stream: &'a S,
+    /// Tenants' own event types.
+    pub schemas: &'a SchemaCache<T>,
+    /// How long new receipts are kept.
+    pub intake: vernier_intake::Settings,
+}
+
+impl<T, O, S> Clone for Wires<'_, T, O, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, O, S> Copy for Wires<'_, T, O, S> {}
 
 /// Jobs under way at a time: each may hold a part and a dry run's results, 300 MB of reconcile's 1,024.
 const COURSES_MAX: usize = 2;
@@ -97,7 +138,12 @@ pub async fn begin<T: Chains + Playbacks>(
     }
     let head = table.chain(tenant).await?;
     let before = head.map_or(0, |head| head.sequence);
-    let seals = seals_of(table, tenant, &request, before).await?;
+    let seals = match request.source {
+        PlaybackSource::Failures => Vec::new(),
+        PlaybackSource::Archive | PlaybackSource::Quarantine => {
+            seals_of(table, tenant, &request, before).await?
+        }
+    };
     if seals.len() > PLAYBACK_SEALS_MAX {
         return Err(NotBegun::TooManySeals(seals.len()));
     }
@@ -158,18 +204,18 @@ pub struct PlaybackSummary {
 ///
 /// # Errors
 /// When the playbacks cannot be listed. One job's failure does not hold up the others.
-pub async fn play_due<T, O>(
-    table: &T,
-    objects: &O,
+pub async fn play_due<T, O, S>(
+    wires: Wires<'_, T, O, S>,
     clock: impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<PlaybackSummary, PortError>
 where
-    T: Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
     let mut by_tenant: BTreeMap<TenantId, VecDeque<PlaybackId>> = BTreeMap::new();
-    for (tenant, id) in table.open_playbacks().await? {
+    for (tenant, id) in wires.table.open_playbacks().await? {
         by_tenant.entry(tenant).or_default().push_back(id);
     }
     let mut waiting: VecDeque<(TenantId, VecDeque<PlaybackId>)> = by_tenant.into_iter().collect();
@@ -184,7 +230,7 @@ where
             && let Some((tenant, mut ids)) = waiting.pop_front()
         {
             if let Some(id) = ids.pop_front() {
-                match Course::load(table, objects, &tenant, id).await {
+                match Course::load(wires, &tenant, id).await {
                     Ok(course) => under_way.push_back((course, ids)),
                     Err(error) => {
                         summary.failed += 1;
@@ -224,18 +270,18 @@ where
 ///
 /// # Errors
 /// The stores'.
-pub async fn play<T, O>(
-    table: &T,
-    objects: &O,
+pub async fn play<T, O, S>(
+    wires: Wires<'_, T, O, S>,
     (tenant, id): (&TenantId, PlaybackId),
     clock: impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<PlaybackJob, PortError>
 where
-    T: Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
-    let mut course = Course::load(table, objects, tenant, id).await?;
+    let mut course = Course::load(wires, tenant, id).await?;
     while clock() < deadline {
         match course.step(clock(), deadline).await? {
             Step::Moved => {}

@@ -1,7 +1,10 @@
 //! One part of the archive, as a playback reads it.
 
 use bytes::Bytes;
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use vernier_archive::Fault;
 use vernier_archive::reader::Part;
@@ -10,22 +13,60 @@ use vernier_archive::seal::SealedFile;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::playback_job::{PlaybackFilter, PlaybackJob, PlaybackRequest};
+use vernier_ledger::playback_job::{PlaybackJob, PlaybackRequest, PlaybackSource, PlaybackTarget};
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::results::{Change, Changes, ResultColumns};
+
+/// Events that wait to be sent again, bytes.
+const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// An event with its columns, to be sent again.
+pub(super) struct Again {
+    leaf: Vec<u8>,
+    /// The event as it was sent.
+    pub(super) event: String,
+}
+
+impl Again {
+    fn of(row: &Row<'_>) -> Option<Self> {
+        let event = row.event?.to_owned();
+        let mut leaf = Vec::with_capacity(512);
+        row.write_leaf(&mut leaf);
+        Some(Self { leaf, event })
+    }
+
+    /// Its row, without the event.
+    ///
+    /// # Errors
+    /// Fatal, when it is none.
+    pub(super) fn row(&self) -> Result<Row<'_>, PortError> {
+        let read = Row::read_leaf(&self.leaf);
+        read.map(|(row, _)| row)
+            .map_err(|e| PortError::Fatal(e.to_string()))
+    }
+
+    fn bytes(&self) -> usize {
+        self.leaf.len() + self.event.len()
+    }
+}
 
 /// An event that is asked for.
 struct Played {
     row: u64,
     /// What it says of a result; most say nothing.
     change: Option<Box<Change>>,
+    /// Itself, where it is to be sent.
+    again: Option<Again>,
 }
 
-/// What is left of a part.
+/// What is left of a part, or of as much of it as fits into memory.
 pub(super) struct OpenPart {
     /// Sequence of the seal, and number of the file in it.
     pub(super) place: (u64, u32),
+    /// Rows in it.
     rows: u64,
+    /// The row behind the last one that was read.
+    read_to: u64,
     left: VecDeque<Played>,
 }
 
@@ -33,18 +74,42 @@ pub(super) struct OpenPart {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) changes: Changes,
+    pub(super) again: Vec<Again>,
     pub(super) events: u64,
 }
 
-fn passes(filter: &PlaybackFilter, row: &Row<'_>) -> bool {
+/// Whether the rule is among those that rejected an event.
+fn names_rule(problems: Option<&str>, rule: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'p> {
+        #[serde(borrow)]
+        rule: Cow<'p, str>,
+    }
+    let all = problems.map(serde_json::from_str::<Vec<Named<'_>>>);
+    all.is_some_and(|all| all.is_ok_and(|all| all.iter().any(|p| p.rule == rule)))
+}
+
+fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
+    let filter = &request.filter;
     let same = |wanted: &Option<String>, there: Option<&str>| {
         wanted.as_deref().is_none_or(|text| there == Some(text))
     };
-    same(&filter.type_name, row.type_name)
+    // A duplicate is the same event with the same cause; a conflict is not the one that counts.
+    let wanted = match request.source {
+        PlaybackSource::Quarantine => Disposition::Rejected,
+        PlaybackSource::Archive | PlaybackSource::Failures => Disposition::Stored,
+    };
+    row.disposition == wanted
+        && request.wants(row.receipt)
+        && same(&filter.type_name, row.type_name)
         && same(&filter.action, row.action)
         && same(&filter.actor, row.actor)
         && same(&filter.group, row.group)
         && same(&filter.sensor, Some(row.sensor))
+        && filter
+            .rule
+            .as_deref()
+            .is_none_or(|rule| names_rule(row.problems, rule))
 }
 
 /// What a stored row says of a result. One that cannot be read says nothing, as on the live path.
@@ -61,53 +126,68 @@ fn change_of(row: &Row<'_>) -> Option<Box<Change>> {
     change.map(Box::new)
 }
 
-/// Reads a part from a row on. The bytes must be the sealed ones: what was tampered with is not
-/// played.
+/// Brings a part's bytes. They must be the sealed ones: what was tampered with is not played.
 ///
 /// # Errors
 /// The store's; fatal when the part is gone or is not what its seal says.
-pub(super) async fn read<O: Objects>(
-    objects: &O,
-    file: &SealedFile,
-    request: &PlaybackRequest,
-    place: (u64, u32),
-    from_row: u64,
-) -> Result<OpenPart, PortError> {
+pub(super) async fn fetch<O: Objects>(objects: &O, file: &SealedFile) -> Result<Bytes, PortError> {
     let damaged = |what: &str| PortError::Fatal(format!("{} {what}", file.key));
     let bytes = objects.get(&file.key, None).await?;
     let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
     if Fingerprint::of(&bytes).0 != file.sha256.0 {
         return Err(damaged("is not what its seal says"));
     }
-    let mut left = VecDeque::new();
-    let mut number = 0;
-    let found = Part::open(Arc::new(Bytes::from(bytes))).and_then(|part| {
-        part.for_each(|row| {
-            let here = number;
-            number += 1;
-            // A duplicate is the same event with the same cause; a conflict is not the one that counts.
-            let wanted = here >= from_row
-                && row.disposition == Disposition::Stored
-                && request.wants(row.receipt)
-                && passes(&request.filter, &row);
-            if wanted {
-                let change = change_of(&row);
-                left.push_back(Played { row: here, change });
-            }
-            Ok(())
-        })
-    });
-    found.map_err(|fault: Fault| damaged(&fault.to_string()))?;
-    Ok(OpenPart {
-        place,
-        rows: number,
-        left,
-    })
+    Ok(Bytes::from(bytes))
 }
 
 impl OpenPart {
+    /// Reads a part from a row on, to its end or until what is to be sent fills memory.
+    ///
+    /// # Errors
+    /// Fatal when it is no part.
+    pub(super) fn read(
+        bytes: Bytes,
+        request: &PlaybackRequest,
+        place: (u64, u32),
+        from_row: u64,
+    ) -> Result<Self, PortError> {
+        let mut open = Self {
+            place,
+            rows: 0,
+            read_to: from_row,
+            left: VecDeque::new(),
+        };
+        let mut waiting = 0;
+        let found = Part::open(Arc::new(bytes)).and_then(|part| {
+            open.rows = part.rows();
+            part.for_each_from(from_row, |row| {
+                let here = open.read_to;
+                open.read_to += 1;
+                if passes(request, &row) {
+                    let (change, again) = match request.target {
+                        PlaybackTarget::Results => (change_of(&row), None),
+                        PlaybackTarget::Stream => (None, Again::of(&row)),
+                    };
+                    waiting += again.as_ref().map_or(0, Again::bytes);
+                    open.left.push_back(Played {
+                        row: here,
+                        change,
+                        again,
+                    });
+                }
+                Ok(if waiting >= WAITING_BYTES_MAX {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
+            })
+        });
+        found.map_err(|fault: Fault| PortError::Fatal(fault.to_string()))?;
+        Ok(open)
+    }
+
     /// Moves events into a batch, as many as it may have, and the job's place behind them; true
-    /// when nothing is left.
+    /// when nothing is left here.
     pub(super) fn take(
         &mut self,
         tenant: &TenantId,
@@ -123,13 +203,14 @@ impl OpenPart {
             if let Some(change) = event.change {
                 batch.changes.add(tenant, *change);
             }
+            batch.again.extend(event.again);
         }
         let is_over = self.left.is_empty();
         if is_over {
-            job.position.row = self.rows;
+            job.position.row = self.read_to;
         }
         job.progress.events_passed += job.position.row.saturating_sub(before);
-        if is_over {
+        if is_over && self.read_to >= self.rows {
             job.position.file += 1;
             job.position.row = 0;
         }

@@ -1,8 +1,10 @@
 //! A playback's steps.
 
 use super::diff::compare;
-use super::part::{Batch, OpenPart, read};
-use super::seals_of;
+use super::part::{Batch, OpenPart, fetch};
+use super::relay::{Way, relay};
+use super::{PlaybackTable, Wires, failures, seals_of};
+use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
 use vernier_archive::seal::SealedFile;
@@ -11,9 +13,10 @@ use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{DRY_RUN_RESULTS_MAX, RESULTS_IN_FLIGHT_MAX};
 use vernier_ledger::playback_job::{
-    PlaybackId, PlaybackJob, PlaybackPosition, PlaybackProgress, PlaybackState, named,
+    PlaybackId, PlaybackJob, PlaybackPosition, PlaybackProgress, PlaybackSource, PlaybackState,
+    PlaybackTarget, named,
 };
-use vernier_ledger::ports::{Chains, Objects, PlaybackOutcome, Playbacks, PortError, Results};
+use vernier_ledger::ports::{FrameStream, Inventory, Objects, PlaybackOutcome, PortError};
 use vernier_ledger::results::{Changes, ResultWrite};
 use vernier_ledger::retry::retry;
 use vernier_ledger::time::Millis;
@@ -55,43 +58,48 @@ enum Found {
 }
 
 /// A job under way.
-pub(super) struct Course<'a, T, O> {
-    table: &'a T,
-    objects: &'a O,
+pub(super) struct Course<'a, T, O, S> {
+    wires: Wires<'a, T, O, S>,
     tenant: TenantId,
     job: PlaybackJob,
     seals: Vec<SealEntry>,
-    /// The stored events' files of the seal with this sequence.
+    /// The files that are asked for of the seal with this sequence.
     files: Option<(u64, Vec<SealedFile>)>,
+    /// The bytes of the file with this key.
+    bytes: Option<(String, Bytes)>,
     part: Option<OpenPart>,
     /// What a dry run would have written so far.
     dry: Changes,
 }
 
-impl<'a, T, O> Course<'a, T, O>
+impl<'a, T, O, S> Course<'a, T, O, S>
 where
-    T: Chains + Playbacks + Results,
-    O: Objects,
+    T: PlaybackTable,
+    O: Objects + Inventory,
+    S: FrameStream,
 {
     /// Reads a job and the list of its seals. A dry run, whose findings were in memory, begins again.
     ///
     /// # Errors
     /// The store's; fatal when there is no such job.
     pub(super) async fn load(
-        table: &'a T,
-        objects: &'a O,
+        wires: Wires<'a, T, O, S>,
         tenant: &TenantId,
         id: PlaybackId,
     ) -> Result<Self, PortError> {
+        let table = wires.table;
+        // Whoever registers a schema and plays back at once means the new one.
+        wires.schemas.forget(tenant);
         let job = table.playback(tenant, id).await?;
         let mut job = job.ok_or_else(|| PortError::Fatal("no such playback".to_owned()))?;
-        let seals = if job.state.is_due() {
+        let sealed = job.request.source != PlaybackSource::Failures;
+        let seals = if job.state.is_due() && sealed {
             seals_of(table, tenant, &job.request, job.before_sequence).await?
         } else {
             Vec::new()
         };
-        if job.request.dry_run && job.state.is_due() && job.position != PlaybackPosition::default()
-        {
+        let has_begun = job.position != PlaybackPosition::default();
+        if job.request.compares() && job.state.is_due() && has_begun {
             job.tries += 1;
             job.position = PlaybackPosition::default();
             job.progress = PlaybackProgress {
@@ -101,12 +109,12 @@ where
             };
         }
         Ok(Self {
-            table,
-            objects,
+            wires,
             tenant: tenant.clone(),
             job,
             seals,
             files: None,
+            bytes: None,
             part: None,
             dry: Changes::default(),
         })
@@ -146,7 +154,7 @@ where
                 Err(error) => return Err(error),
             }
         };
-        if self.table.move_playback(&self.tenant, &next).await? == PlaybackOutcome::Stale {
+        if self.wires.table.move_playback(&self.tenant, &next).await? == PlaybackOutcome::Stale {
             return Ok(Step::Lost);
         }
         let is_over = !next.state.is_open();
@@ -171,6 +179,9 @@ where
         deadline: Millis,
     ) -> Result<PlaybackJob, PortError> {
         let mut next = self.job.moved(PlaybackState::Running, now);
+        if next.request.source == PlaybackSource::Failures {
+            return failures::advance(self.wires, &self.tenant, next, now).await;
+        }
         let (mut batch, mut reads, mut is_over) = (Batch::default(), 0, false);
         while batch.events < most && reads < STEP_READS_MAX && !is_over {
             match self.find(&mut next).await? {
@@ -185,28 +196,57 @@ where
                 }
             }
         }
-        let writes = batch.changes.into_writes();
-        next.progress.events_played += batch.events;
-        next.progress.writes += writes.len() as u64;
         next.take(batch.events, now);
-        if next.request.dry_run {
-            self.dry.merge(&writes);
-            if self.dry.count() > DRY_RUN_RESULTS_MAX {
-                let why = format!("more than {DRY_RUN_RESULTS_MAX} results: ask for a part of it");
-                return Ok(self.job.failed(&why, now));
-            }
+        let millis = (deadline.0 - now.0).max(WRITE_MILLIS_MIN);
+        let budget = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        if next.request.target == PlaybackTarget::Stream {
+            self.send(&mut next, &batch, (now, budget)).await?;
         } else {
-            self.write(&writes, (deadline.0 - now.0).max(WRITE_MILLIS_MIN))
-                .await?;
+            let writes = batch.changes.into_writes();
+            next.progress.events_played += batch.events;
+            next.progress.writes += writes.len() as u64;
+            if next.request.dry_run {
+                self.dry.merge(&writes);
+                if self.dry.count() > DRY_RUN_RESULTS_MAX {
+                    let why =
+                        format!("more than {DRY_RUN_RESULTS_MAX} results: ask for a part of it");
+                    return Ok(self.job.failed(&why, now));
+                }
+            } else {
+                self.write(&writes, budget).await?;
+            }
         }
         if is_over {
             next.state = PlaybackState::Done;
-            if next.request.dry_run {
+            if next.request.compares() {
                 let changes = std::mem::take(&mut self.dry);
-                next.diff = Some(compare(self.table, &self.tenant, changes).await?);
+                next.diff = Some(compare(self.wires.table, &self.tenant, changes).await?);
             }
         }
         Ok(next)
+    }
+
+    /// Sends a batch's events onto the stream.
+    async fn send(
+        &self,
+        next: &mut PlaybackJob,
+        batch: &Batch,
+        (now, budget): (Millis, Duration),
+    ) -> Result<(), PortError> {
+        let tenant = self.wires.table.tenant(&self.tenant).await?;
+        let tenant = tenant.ok_or_else(|| PortError::Fatal("the tenant is gone".to_owned()))?;
+        let way = Way {
+            source: next.request.source,
+            dry_run: next.request.dry_run,
+            now,
+            budget,
+        };
+        let sent = relay(self.wires, &tenant, &batch.again, way).await?;
+        next.progress.events_played += sent.events;
+        next.progress.envelopes += sent.envelopes;
+        next.progress.writes += sent.writes;
+        next.progress.rejected_again += sent.rejected_again;
+        Ok(())
     }
 
     /// Opens what the job's place points to, one object at a time.
@@ -229,18 +269,22 @@ where
         let files = match &self.files {
             Some((sequence, files)) if *sequence == entry.sequence => files,
             _ => {
-                let seal = read_seal(self.objects, &self.tenant, entry).await?;
+                let seal = read_seal(self.wires.objects, &self.tenant, entry).await?;
+                let class = match next.request.source {
+                    PlaybackSource::Quarantine => "exceptions/",
+                    PlaybackSource::Archive | PlaybackSource::Failures => "archive/",
+                };
                 let mut files = seal.files;
-                files.retain(|file| file.key.starts_with("archive/"));
+                files.retain(|file| file.key.starts_with(class));
                 self.files = Some((entry.sequence, files));
                 return Ok(Found::Further);
             }
         };
         let number = usize::try_from(next.position.file).unwrap_or(usize::MAX);
         let Some(file) = files.get(number) else {
-            // What is not stored was not read, and is behind the job's place all the same.
-            let stored: u64 = files.iter().map(|file| file.rows).sum();
-            next.progress.events_passed += entry.tally.events.saturating_sub(stored);
+            // What lies in the other files was not read, and is behind the job's place all the same.
+            let read: u64 = files.iter().map(|file| file.rows).sum();
+            next.progress.events_passed += entry.tally.events.saturating_sub(read);
             next.progress.seals_done += 1;
             next.position = PlaybackPosition {
                 sequence: entry.sequence + 1,
@@ -248,18 +292,26 @@ where
             };
             return Ok(Found::Further);
         };
+        let bytes = match &self.bytes {
+            Some((key, bytes)) if *key == file.key => bytes.clone(),
+            _ => {
+                let bytes = fetch(self.wires.objects, file).await?;
+                self.bytes = Some((file.key.clone(), bytes.clone()));
+                bytes
+            }
+        };
         let row = next.position.row;
-        self.part = Some(read(self.objects, file, &next.request, place, row).await?);
+        self.part = Some(OpenPart::read(bytes, &next.request, place, row)?);
         Ok(Found::Further)
     }
 
     /// Merges results as the stream function does: merged again they stay as they are.
-    async fn write(&self, writes: &[ResultWrite], millis: i64) -> Result<(), PortError> {
-        let budget = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+    async fn write(&self, writes: &[ResultWrite], budget: Duration) -> Result<(), PortError> {
+        let table = self.wires.table;
         stream::iter(writes)
             .map(|w| {
                 retry(budget, async || {
-                    self.table.merge(&w.tenant, &w.key, &w.registers).await
+                    table.merge(&w.tenant, &w.key, &w.registers).await
                 })
             })
             .buffer_unordered(RESULTS_IN_FLIGHT_MAX)

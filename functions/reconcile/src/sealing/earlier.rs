@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use vernier_archive::limits::PREVIOUS_BATCH;
-use vernier_archive::previous::{Asked, LookedUp};
+use vernier_archive::previous::{Asked, First, LookedUp};
 use vernier_archive::reader::{Part, PartFilters};
 use vernier_archive::seal::SealedFile;
 use vernier_archive::stored::{read_file, read_seal};
@@ -122,6 +122,12 @@ impl Suspects {
         let Some(asked) = Asked::of(head) else {
             return;
         };
+        if let Some(place) = head.first {
+            // A playback sent it again and knows what it repeats, however long ago that was sealed.
+            let fingerprint = asked.fingerprint;
+            self.found.add(&asked, First { place, fingerprint });
+            return;
+        }
         let mut filters = self.earlier.iter().flat_map(|e| &e.parts);
         if filters.any(|(_, filters)| filters.may_hold(&asked)) {
             self.waiting.push(Suspect {

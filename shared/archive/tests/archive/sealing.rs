@@ -211,6 +211,7 @@ fn head<'a>(at: i64, index: u32, kind: &'a str, id: Option<&'a str>, event: &str
         time: None,
         problems: None,
         deviations: None,
+        first: None,
         event_ref: None,
         result: None,
         fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),

@@ -152,6 +152,7 @@ fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
         time: columns.event_time.map(|at| Millis(at).rfc3339().into()),
         problems: findings(&item.verdict.problems),
         deviations: findings(&item.verdict.deviations),
+        first: None,
         event_ref: None,
         result: columns.result.as_ref().map(|said| LineResult {
             assignment: said.assignment.clone(),

@@ -6,7 +6,7 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{EnvelopeLines, NewLine};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits;
-use vernier_ledger::line::{EventRef, LineHead, LineResult, Verdict, write_line};
+use vernier_ledger::line::{BadLine, EventRef, LineHead, LineResult, Verdict, write_line};
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Columns, Envelope, Item, Kind, Problem, ResultColumns, compact};
@@ -20,6 +20,81 @@ pub struct OversizeEvent {
     pub bytes: Vec<u8>,
 }
 
+/// Lines of one envelope under way.
+#[derive(Debug)]
+pub struct LineWriter<'t> {
+    tenant: &'t TenantId,
+    receipt: ReceiptId,
+    all: EnvelopeLines,
+    oversize: Vec<OversizeEvent>,
+}
+
+impl<'t> LineWriter<'t> {
+    /// For an envelope under a receipt, with room for so many bytes.
+    #[must_use]
+    pub fn new(tenant: &'t TenantId, receipt: ReceiptId, bytes: usize) -> Self {
+        Self {
+            tenant,
+            receipt,
+            all: EnvelopeLines {
+                text: Vec::with_capacity(bytes),
+                lines: Vec::new(),
+            },
+            oversize: Vec::new(),
+        }
+    }
+
+    /// Events so far: the next one's index.
+    #[must_use]
+    pub fn events(&self) -> u32 {
+        u32::try_from(self.all.lines.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds an event with its line's head, whose fingerprint is that of the event's bytes; one over a
+    /// frame's budget leaves a pointer.
+    ///
+    /// # Errors
+    /// Only when a line does not serialise, which plain data always does.
+    pub fn push(
+        &mut self,
+        mut head: LineHead<'_>,
+        fingerprint: Fingerprint,
+        event: &str,
+    ) -> Result<(), PortError> {
+        let bad = |e: BadLine| PortError::Fatal(e.to_string());
+        let text = &mut self.all.text;
+        let start = text.len();
+        write_line(&head, event, text).map_err(bad)?;
+        if text.len() - start > limits::LINE_BYTES_MAX {
+            text.truncate(start);
+            let key = oversize_key(self.tenant, self.receipt, head.index);
+            head.event_ref = Some(EventRef {
+                key: key.clone(),
+                bytes: event.len() as u64,
+            });
+            trim(&mut head);
+            write_line(&head, "null", text).map_err(bad)?;
+            self.oversize.push(OversizeEvent {
+                key,
+                bytes: event.as_bytes().to_vec(),
+            });
+        }
+        self.all.lines.push(NewLine {
+            end: text.len(),
+            index: head.index,
+            fingerprint,
+            verdict: head.verdict,
+        });
+        Ok(())
+    }
+
+    /// All lines, and the events that go to S3.
+    #[must_use]
+    pub fn finish(self) -> (EnvelopeLines, Vec<OversizeEvent>) {
+        (self.all, self.oversize)
+    }
+}
+
 /// Writes one line per event, in order; events over the frame's budget leave a pointer.
 ///
 /// # Errors
@@ -31,45 +106,19 @@ pub fn write(
     sensor: &str,
 ) -> Result<(EnvelopeLines, Vec<OversizeEvent>), PortError> {
     let received_at = receipt.received_at().rfc3339();
-    let mut all = EnvelopeLines {
-        text: Vec::with_capacity(envelope.items.iter().map(|i| i.raw.len() + 640).sum()),
-        lines: Vec::with_capacity(envelope.items.len()),
-    };
-    let mut oversize = Vec::new();
+    let bytes = envelope.items.iter().map(|i| i.raw.len() + 640).sum();
+    let mut lines = LineWriter::new(tenant, receipt, bytes);
     let mut event = Vec::new();
     for (index, item) in (0_u32..).zip(&envelope.items) {
         event.clear();
         compact(item.raw, &mut event);
         let fingerprint = Fingerprint::of(&event);
         let fingerprint_hex = fingerprint.hex();
-        let mut head = head_of(item, receipt, index, &received_at, sensor, &fingerprint_hex)?;
-        let start = all.text.len();
+        let head = head_of(item, receipt, index, &received_at, sensor, &fingerprint_hex)?;
         let text = std::str::from_utf8(&event).map_err(|e| PortError::Fatal(e.to_string()))?;
-        write_line(&head, text, &mut all.text).map_err(|e| PortError::Fatal(e.to_string()))?;
-        if all.text.len() - start > limits::LINE_BYTES_MAX {
-            all.text.truncate(start);
-            let key = oversize_key(tenant, receipt, index);
-            head.event_ref = Some(EventRef {
-                key: key.clone(),
-                bytes: event.len() as u64,
-            });
-            trim(&mut head);
-            write_line(&head, "null", &mut all.text)
-                .map_err(|e| PortError::Fatal(e.to_string()))?;
-            oversize.push(OversizeEvent {
-                key,
-                bytes: event.clone(),
-            });
-        }
-        let verdict = head.verdict;
-        all.lines.push(NewLine {
-            end: all.text.len(),
-            index,
-            fingerprint,
-            verdict,
-        });
+        lines.push(head, fingerprint, text)?;
     }
-    Ok((all, oversize))
+    Ok(lines.finish())
 }
 
 fn oversize_key(tenant: &TenantId, receipt: ReceiptId, index: u32) -> String {
@@ -131,6 +180,7 @@ fn head_of<'i>(
             .and_then(|r| result_of(r, columns)),
         problems: findings(&item.verdict.problems)?,
         deviations: findings(&item.verdict.deviations)?,
+        first: None,
         event_ref: None,
         fingerprint: Cow::Borrowed(fingerprint),
     })

@@ -1,0 +1,241 @@
+//! Envelopes in; frames on the stream and a receipt in the table out.
+//!
+//! [`accept`] is the whole of it: read, judge, write lines, cut frames, append, acknowledge. It
+//! returns only when invariant 1 holds. [`send`] is its second half, for whoever has lines already:
+//! a playback.
+
+pub mod lines;
+
+use lines::OversizeEvent;
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+use vernier_ledger::access::{Identity, Tenant};
+use vernier_ledger::frame::{self, EnvelopeLines, Tally};
+use vernier_ledger::ids::{Lane, ReceiptId, TenantId};
+use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts};
+use vernier_ledger::receipt::{Acknowledgement, Origin};
+use vernier_ledger::retry::{Backoff, retry};
+use vernier_ledger::time::Millis;
+use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
+
+/// Settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long receipts are kept, days.
+    pub receipt_days: u32,
+}
+
+/// What is needed of the world.
+#[derive(Debug)]
+pub struct Ports<S, R, O> {
+    /// Where frames go.
+    pub stream: S,
+    /// Where receipts go.
+    pub receipts: R,
+    /// Where events too large for a frame go.
+    pub objects: O,
+}
+
+/// An acknowledged envelope.
+#[derive(Debug)]
+pub struct Accepted<'b> {
+    /// Its receipt.
+    pub receipt: ReceiptId,
+    /// Its events.
+    pub tally: Tally,
+    /// The envelope with each event's verdict.
+    pub envelope: Envelope<'b>,
+}
+
+/// Why an envelope is not acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// It cannot be read as an envelope.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A store did not take it; parts may be on the stream.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// A new envelope's receipt, in any of the tenant's lanes: frames carry no order that matters
+/// downstream.
+#[must_use]
+pub fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
+    let lanes = tenant.lanes.clamp(1, vernier_ledger::limits::LANES_MAX);
+    let lane = Lane::try_from(rand::random::<u16>() % lanes).unwrap_or(0);
+    ReceiptId::generate(now, lane)
+}
+
+/// Accepts one envelope of a sensor, whose tenant may have event types of its own, under a receipt
+/// that nothing else has. On `Ok` every event is on the stream and the receipt is written
+/// (invariant 1). On `Err` nothing is acknowledged: what did reach the stream is accounted for as
+/// an envelope without an answer, and the sender's retry makes duplicates.
+///
+/// # Errors
+/// Why it is not acknowledged.
+pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
+    ports: &Ports<S, R, O>,
+    settings: Settings,
+    (identity, schemas): (&Identity, Option<&DomainSchemas>),
+    body: &'b [u8],
+    receipt: ReceiptId,
+    budget: Duration,
+) -> Result<Accepted<'b>, NotAccepted> {
+    let started = tokio::time::Instant::now();
+    let policy = Policy {
+        domain: schemas,
+        ..Policy::new(identity.tenant.mode, identity.tenant.profile)
+    };
+    let envelope = read_envelope(body, &policy).map_err(NotAccepted::Refused)?;
+    let tenant = &identity.tenant.id;
+    let sensor = &identity.token.sensor;
+    let (lines, oversize) = lines::write(&envelope, receipt, tenant, sensor)?;
+    let outgoing = Outgoing {
+        tenant,
+        sensor,
+        receipt,
+        body_sha256: Sha256::digest(body).into(),
+        lines,
+        oversize,
+    };
+    let left = budget.saturating_sub(started.elapsed());
+    let Ports {
+        stream,
+        receipts,
+        objects,
+    } = ports;
+    let tally = send((stream, receipts, objects), settings, outgoing, left).await?;
+    Ok(Accepted {
+        receipt,
+        tally,
+        envelope,
+    })
+}
+
+/// An envelope's lines on their way.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Whose.
+    pub tenant: &'a TenantId,
+    /// The sensor that sent it.
+    pub sensor: &'a str,
+    /// Its receipt, which nothing else has.
+    pub receipt: ReceiptId,
+    /// SHA-256 of what was received.
+    pub body_sha256: [u8; 32],
+    /// Its events.
+    pub lines: EnvelopeLines,
+    /// Those that are too large for a frame.
+    pub oversize: Vec<OversizeEvent>,
+}
+
+/// Puts lines on the stream and writes their receipt; answers what they come to. As with [`accept`]
+/// nothing is acknowledged unless all is there.
+///
+/// # Errors
+/// A store's, when it did not take them within the budget; parts may be on the stream.
+pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
+    (stream, receipts, objects): (&S, &R, &O),
+    settings: Settings,
+    outgoing: Outgoing<'_>,
+    budget: Duration,
+) -> Result<Tally, PortError> {
+    let started = tokio::time::Instant::now();
+    let left = || budget.saturating_sub(started.elapsed());
+    let Outgoing {
+        tenant,
+        sensor,
+        receipt,
+        body_sha256,
+        lines,
+        oversize,
+    } = outgoing;
+    let frames = frame::encode_envelope(receipt, tenant, sensor, &lines)
+        .map_err(|error| PortError::Fatal(format!("frame: {error}")))?;
+    drop(lines);
+    let tally = frames
+        .first()
+        .map(|(header, _)| header.envelope_tally)
+        .unwrap_or_default();
+    store_oversize(objects, oversize, left()).await?;
+    let partition_key = format!("{tenant}/{}", receipt.lane());
+    let records: Vec<NewRecord> = frames
+        .into_iter()
+        .map(|(_, data)| NewRecord {
+            partition_key: partition_key.clone(),
+            data,
+        })
+        .collect();
+    let placed = append_all(stream, records, left()).await?;
+    let acknowledgement = Acknowledgement {
+        receipt,
+        tenant: tenant.clone(),
+        sensor: sensor.to_owned(),
+        body_sha256,
+        tally,
+        placed,
+        expires: receipt
+            .received_at()
+            .plus_seconds(i64::from(settings.receipt_days) * 86_400),
+    };
+    retry(left(), async || {
+        receipts.acknowledge(&acknowledgement).await
+    })
+    .await?;
+    Ok(tally)
+}
+
+async fn store_oversize<O: Objects>(
+    objects: &O,
+    events: Vec<OversizeEvent>,
+    budget: Duration,
+) -> Result<(), PortError> {
+    for event in events {
+        // The key holds the receipt: an object that is already there is this one's own retry.
+        retry(budget, async || {
+            objects.put_new(&event.key, event.bytes.clone(), None).await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Appends every record, trying only the failed ones again, until all are placed or the budget
+/// is used up.
+async fn append_all<S: FrameStream>(
+    stream: &S,
+    records: Vec<NewRecord>,
+    budget: Duration,
+) -> Result<Vec<Origin>, PortError> {
+    let mut placed: Vec<Option<Origin>> = vec![None; records.len()];
+    let mut open: Vec<(usize, NewRecord)> = records.into_iter().enumerate().collect();
+    let mut backoff = Backoff::within(budget);
+    loop {
+        let batch: Vec<NewRecord> = open.iter().map(|(_, r)| r.clone()).collect();
+        let answers = stream.append(&batch).await;
+        let mut failed = Vec::new();
+        let mut last_error = None;
+        for ((slot, record), answer) in open.into_iter().zip(answers) {
+            match answer {
+                Ok(origin) => placed[slot] = Some(origin),
+                Err(error @ PortError::Fatal(_)) => return Err(error),
+                Err(error) => {
+                    last_error = Some(error);
+                    failed.push((slot, record));
+                }
+            }
+        }
+        open = failed;
+        let Some(error) = last_error else { break };
+        tracing::info!(
+            records = open.len(),
+            "appending again what the stream did not take"
+        );
+        if !backoff.pause().await {
+            return Err(error);
+        }
+    }
+    let all: Option<Vec<Origin>> = placed.into_iter().collect();
+    all.ok_or_else(|| PortError::Retryable("append: a record got no answer".into()))
+}
