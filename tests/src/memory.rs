@@ -131,6 +131,10 @@ impl MemoryWorld {
                     window_minutes: 1,
                     grace_seconds: 0,
                 },
+                sweeping: vernier_reconcile::sweeping::Sweeping {
+                    segment_seconds: 30 * 86_400,
+                    trigger_seconds: 2 * 86_400,
+                },
             },
             faults,
             stream,

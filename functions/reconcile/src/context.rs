@@ -2,12 +2,15 @@
 
 use crate::playbacks::Wires;
 use crate::sealing::Workshop;
+use crate::sweeping::Sweeping;
 use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::environment::{number, text};
 use vernier_ledger::schema::SchemaCache;
+
+const DAY_SECONDS: i64 = 86_400;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStre
     pub workshop: Workshop<K>,
     /// Settings.
     pub settings: Settings,
+    /// When what may go.
+    pub sweeping: Sweeping,
 }
 
 impl<T, O, N, K, S> Context<T, O, N, K, S> {
@@ -46,8 +51,8 @@ impl<T, O, N, K, S> Context<T, O, N, K, S> {
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_WINDOW_SECONDS`
     /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
-    /// `VERNIER_HOLD_SECONDS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS` and
-    /// `VERNIER_TOKEN_CACHE_SECONDS`, and the ordinary AWS environment.
+    /// `VERNIER_HOLD_SECONDS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`, `VERNIER_SEGMENT_DAYS`,
+    /// `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -73,6 +78,10 @@ impl Context {
             number("VERNIER_LOOKBACK_SECONDS")?,
             number("VERNIER_HOLD_SECONDS")?,
         );
+        let sweeping = Sweeping {
+            segment_seconds: number::<i64>("VERNIER_SEGMENT_DAYS")? * DAY_SECONDS,
+            trigger_seconds: number::<i64>("VERNIER_RECORD_AGE_SECONDS")? + DAY_SECONDS,
+        };
         let stream = text("VERNIER_STREAM")?;
         let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
         let config = aws::config().await;
@@ -89,6 +98,7 @@ impl Context {
             receipt_days,
             workshop: Workshop::new(KmsKey::new(&config, key), std::env::temp_dir(), times),
             settings,
+            sweeping,
         })
     }
 }

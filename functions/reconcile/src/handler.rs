@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::healing::{heal, heal_missing};
 use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
 use crate::sealing::seal_due;
+use crate::sweeping::{SweepSummary, sweep_parts, sweep_segments};
 use crate::{Survey, counted_accounts, survey};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
@@ -15,13 +16,16 @@ use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{
     Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
-    Receipts, SealKey,
+    Receipts, Removal, SealKey, Sweeps,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Minutes between two looks for failed batches where no window is incomplete.
 const HEAL_MINUTES: i64 = 15;
+
+/// Minutes between two sweeps.
+const SWEEP_MINUTES: i64 = 15;
 
 /// Answers an API request, or takes the schedule's event.
 ///
@@ -32,8 +36,8 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable,
-    O: Objects + Inventory,
+    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
     S: FrameStream + FrameRecords,
@@ -75,14 +79,16 @@ where
         "sealing"
     );
     let played = play_back(context, event.context.deadline).await;
+    let swept = sweep(context, now, event.context.deadline).await;
     Ok(json!({
         "completed": summary.completed,
         "incomplete": summary.incomplete,
-        "failed": summary.failed + seals.failed + played.failed,
+        "failed": summary.failed + seals.failed + played.failed + swept.failed,
         "sealed": seals.sealed,
         "backfills": seals.backfills,
         "held": seals.held,
         "playback_steps": played.steps,
+        "swept": swept.segments + swept.oversize + swept.unnamed,
     }))
 }
 
@@ -112,6 +118,48 @@ where
         "playbacks"
     );
     played
+}
+
+/// Removes what is not needed any more, now and then, in half of what the invocation has left.
+async fn sweep<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
+    now: Millis,
+    deadline_millis: u64,
+) -> SweepSummary
+where
+    T: Commits + Chains + Directory + Sweeps,
+    O: Objects + Inventory + Removal,
+    N: Notices,
+{
+    let mut swept = SweepSummary::default();
+    if now.minute().0 % SWEEP_MINUTES != 0 {
+        return swept;
+    }
+    let ports = &context.ports;
+    let deadline = seal_until(clock::now(), deadline_millis);
+    let parts = sweep_parts(&ports.table, &ports.objects, clock::now, deadline).await;
+    let segments = sweep_segments(ports, context.sweeping, clock::now, deadline).await;
+    for done in [parts, segments] {
+        match done {
+            Ok(done) => swept.add(&done),
+            Err(error) => {
+                swept.failed += 1;
+                tracing::error!(%error, "not swept");
+            }
+        }
+    }
+    tracing::info!(
+        hours = swept.hours,
+        segments = swept.segments,
+        oversize = swept.oversize,
+        unnamed = swept.unnamed,
+        failed = swept.failed,
+        "swept"
+    );
+    if swept.left > 0 {
+        tracing::warn!(left = swept.left, "unsealed past its time");
+    }
+    swept
 }
 
 /// Brings back what is missing; what cannot be now is tried at the next run.

@@ -245,13 +245,6 @@ pub(crate) async fn failed_batches<O: Inventory>(objects: &O) -> Result<Vec<Stri
 }
 
 async fn all_keys<O: Inventory>(objects: &O, prefix: &str) -> Result<Vec<String>, PortError> {
-    let mut keys: Vec<String> = Vec::new();
-    loop {
-        let page = objects.keys(prefix, keys.last().map(String::as_str));
-        let page = page.await?;
-        if page.is_empty() {
-            return Ok(keys);
-        }
-        keys.extend(page);
-    }
+    let all = objects.all_listed(prefix).await?;
+    Ok(all.into_iter().map(|object| object.key).collect())
 }

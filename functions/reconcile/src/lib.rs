@@ -3,7 +3,7 @@
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
 //! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
 //! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
-//! [`playbacks`] send sealed events through again.
+//! [`playbacks`] send sealed events through again, [`sweeping`] removes what is not needed any more.
 
 pub mod context;
 pub mod handler;
@@ -11,6 +11,7 @@ pub mod healing;
 pub mod playbacks;
 mod scheduled;
 pub mod sealing;
+pub mod sweeping;
 
 pub use scheduled::{RunSummary, Survey, survey};
 

@@ -23,6 +23,10 @@ pub enum Operation {
     MergeResult,
     /// `Objects::put_new`.
     PutObject,
+    /// `Removal::remove`.
+    RemoveObject,
+    /// `Sweeps::save_sweep_mark`.
+    SaveSweep,
     /// Any read.
     Read,
     /// `Accounts::save_account`.
@@ -39,7 +43,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -52,6 +56,8 @@ impl Operation {
         Self::Sign,
         Self::Publish,
         Self::MovePlayback,
+        Self::RemoveObject,
+        Self::SaveSweep,
     ];
 }
 

@@ -10,6 +10,7 @@ mod key;
 mod objects;
 mod playbacks;
 mod stream;
+mod sweeps;
 mod table;
 mod topic;
 

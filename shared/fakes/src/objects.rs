@@ -4,7 +4,9 @@ use crate::faults::{Faults, Operation};
 use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome};
+use vernier_ledger::clock;
+use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::time::Millis;
 
 /// Keys of a page (service limit).
 const PAGE_KEYS_MAX: usize = 1_000;
@@ -12,10 +14,19 @@ const PAGE_KEYS_MAX: usize = 1_000;
 /// A key, bytes (service limit).
 const KEY_BYTES_MAX: usize = 1_024;
 
+/// An object.
+#[derive(Debug, Clone)]
+struct Stored {
+    bytes: Vec<u8>,
+    written_at: Millis,
+}
+
 /// A bucket; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBucket {
-    objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    objects: Arc<Mutex<BTreeMap<String, Stored>>>,
+    /// What its clock says; none: the machine's.
+    now: Arc<Mutex<Option<Millis>>>,
     faults: Faults,
 }
 
@@ -25,6 +36,7 @@ impl MemoryBucket {
     pub fn new(faults: Faults) -> Self {
         Self {
             objects: Arc::default(),
+            now: Arc::default(),
             faults,
         }
     }
@@ -42,7 +54,12 @@ impl MemoryBucket {
     /// An object as it lies there, no fault in between.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<Vec<u8>> {
-        lock(&self.objects).get(key).cloned()
+        lock(&self.objects).get(key).map(|o| o.bytes.clone())
+    }
+
+    /// Sets its clock, which stands still from then on.
+    pub fn set_clock(&self, now: Millis) {
+        *lock(&self.now) = Some(now);
     }
 
     /// Removes an object behind the ledger's back.
@@ -67,7 +84,8 @@ impl Objects for MemoryBucket {
                 if objects.contains_key(key) {
                     return PutOutcome::Exists;
                 }
-                objects.insert(key.to_owned(), bytes);
+                let written_at = lock(&self.now).unwrap_or_else(clock::now);
+                objects.insert(key.to_owned(), Stored { bytes, written_at });
                 PutOutcome::Created
             })
             .await
@@ -80,7 +98,7 @@ impl Objects for MemoryBucket {
     ) -> Result<Option<Vec<u8>>, PortError> {
         let read = self.faults.around(Operation::Read, || {
             let objects = lock(&self.objects);
-            let Some(bytes) = objects.get(key) else {
+            let Some(Stored { bytes, .. }) = objects.get(key) else {
                 return Ok(None);
             };
             let Some((offset, length)) = range else {
@@ -97,13 +115,31 @@ impl Objects for MemoryBucket {
     }
 }
 
+impl Removal for MemoryBucket {
+    async fn remove(&self, key: &str) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::RemoveObject, || {
+                lock(&self.objects).remove(key);
+            })
+            .await
+    }
+}
+
 impl Inventory for MemoryBucket {
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError> {
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, PortError> {
         let list = || {
             let objects = lock(&self.objects);
-            let keys = objects.keys().filter(|k| k.starts_with(prefix));
-            let left = keys.filter(|k| after.is_none_or(|after| k.as_str() > after));
-            left.take(PAGE_KEYS_MAX).cloned().collect()
+            let found = objects.iter().filter(|(k, _)| k.starts_with(prefix));
+            let left = found.filter(|(k, _)| after.is_none_or(|after| k.as_str() > after));
+            let listed = left.map(|(key, stored)| ListedObject {
+                key: key.clone(),
+                written_at: stored.written_at,
+            });
+            listed.take(PAGE_KEYS_MAX).collect()
         };
         self.faults.around(Operation::Read, list).await
     }

@@ -4,6 +4,7 @@ use crate::chains::ChainsState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use crate::playbacks::PlaybacksState;
+use crate::sweeps::SweepsState;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
@@ -40,6 +41,7 @@ pub struct MemoryTable {
     state: Arc<Mutex<State>>,
     pub(crate) chains: Arc<Mutex<ChainsState>>,
     pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
+    pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) faults: Faults,
 }
 
@@ -51,6 +53,7 @@ impl MemoryTable {
             state: Arc::default(),
             chains: Arc::default(),
             playbacks: Arc::default(),
+            sweeps: Arc::default(),
             faults,
         }
     }

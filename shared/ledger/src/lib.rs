@@ -28,6 +28,7 @@ pub mod results;
 pub mod retry;
 pub mod schema;
 pub mod segment;
+pub mod sweep;
 pub mod time;
 
 pub use invariant::Invariant;

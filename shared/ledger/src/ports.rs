@@ -13,6 +13,7 @@ use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receip
 use crate::results::{Registers, ResultKey, ResultList};
 use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
+use crate::sweep::{Sweep, SweepMark};
 use crate::time::{Millis, Minute, Window};
 
 /// A storage call failed.
@@ -182,12 +183,55 @@ pub trait Objects {
     -> Result<Option<Vec<u8>>, PortError>;
 }
 
+/// An object in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: String,
+    /// When it was written, by the store's clock, to the second.
+    pub written_at: Millis,
+}
+
 /// Which objects there are.
 #[allow(async_fn_in_trait)]
 pub trait Inventory {
-    /// Keys that begin with `prefix` and come after `after`, in order; a page of at most 1,000, none
-    /// when there are no more.
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError>;
+    /// Objects whose keys begin with `prefix` and come after `after`, in their order; a page of at
+    /// most 1,000, none when there are no more.
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, PortError>;
+
+    /// All objects whose keys begin with `prefix`, in their order.
+    async fn all_listed(&self, prefix: &str) -> Result<Vec<ListedObject>, PortError> {
+        let mut all: Vec<ListedObject> = Vec::new();
+        loop {
+            let page = self.listed(prefix, all.last().map(|last| last.key.as_str()));
+            let page = page.await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+}
+
+/// Objects that are not needed any more.
+#[allow(async_fn_in_trait)]
+pub trait Removal {
+    /// Removes an object. That there is none is as good.
+    async fn remove(&self, key: &str) -> Result<(), PortError>;
+}
+
+/// How far sweeps are.
+#[allow(async_fn_in_trait)]
+pub trait Sweeps {
+    /// A sweep's mark; none before it was first saved.
+    async fn sweep_mark(&self, sweep: Sweep<'_>) -> Result<Option<SweepMark>, PortError>;
+
+    /// Saves a mark over the one before.
+    async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError>;
 }
 
 /// Tenants and tokens as the functions see them.

@@ -16,6 +16,7 @@ pub mod objects;
 pub mod playbacks;
 pub mod receipts;
 pub mod seal_key;
+pub mod sweeps;
 
 use uuid::Uuid;
 use vernier_ledger::digest::Digest;
@@ -71,6 +72,7 @@ macro_rules! for_each_contract {
             table playbacks::a_playback_is_its_tenants_and_moves_by_revision,
             table playbacks::of_two_that_move_a_playback_one_wins,
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
+            table sweeps::the_last_mark_of_a_sweep_counts,
             key seal_key::what_it_signs_its_public_half_verifies,
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,
@@ -82,6 +84,7 @@ macro_rules! for_each_contract {
             objects objects::any_note_is_taken,
             objects objects::large_objects_come_back_whole,
             objects objects::keys_are_listed_in_order_page_by_page,
+            objects objects::an_object_is_listed_with_its_time_until_it_is_removed,
             notices notices::notices_are_published_again_and_again,
             notices notices::a_notice_over_the_limit_is_refused_for_good,
         }

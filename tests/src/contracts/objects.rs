@@ -2,7 +2,8 @@
 
 use super::{long_text, unique};
 use futures::future::join_all;
-use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome};
+use vernier_ledger::clock;
+use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome, Removal};
 
 fn key() -> String {
     format!("quarantine/{}", unique("contract"))
@@ -169,14 +170,32 @@ pub async fn keys_are_listed_in_order_page_by_page(objects: &(impl Objects + Inv
     put(objects, &prefix.replace("/list", "/other"), b"x").await;
     let (mut found, mut pages) = (Vec::new(), 0);
     loop {
-        let page = objects.keys(&prefix, found.last().map(String::as_str));
+        let page = objects.listed(&prefix, found.last().map(String::as_str));
         let page = page.await.expect("lists");
         if page.is_empty() {
             break;
         }
         pages += 1;
-        found.extend(page);
+        found.extend(page.into_iter().map(|object| object.key));
     }
     assert!(pages > 1, "{pages}");
     assert_eq!(found, wanted);
+    let all = objects.all_listed(&prefix).await.expect("lists");
+    let keys: Vec<String> = all.into_iter().map(|object| object.key).collect();
+    assert_eq!(keys, wanted);
+}
+
+pub async fn an_object_is_listed_with_its_time_until_it_is_removed(
+    objects: &(impl Objects + Inventory + Removal),
+) {
+    let key = key();
+    put(objects, &key, b"x").await;
+    let listed = objects.all_listed(&key).await.expect("lists");
+    let age = clock::now().0 - listed[0].written_at.0;
+    assert!((-5_000..60_000).contains(&age), "{age} ms old");
+    for _ in 0..2 {
+        assert_eq!(objects.remove(&key).await, Ok(()));
+        assert_eq!(objects.get(&key, None).await, Ok(None));
+        assert_eq!(objects.all_listed(&key).await, Ok(Vec::new()));
+    }
 }

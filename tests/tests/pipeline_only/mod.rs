@@ -4,6 +4,7 @@ mod playbacks;
 mod relays;
 mod results;
 mod sealing;
+mod sweeping;
 
 use serde_json::Value;
 use std::time::Duration;

@@ -30,22 +30,22 @@ const SETTINGS: vernier_reconcile::Settings = vernier_reconcile::Settings {
 const BUDGET: Duration = Duration::from_secs(5);
 
 /// A tenant's school over fakes, with a clock that only tests move.
-struct School {
-    faults: Faults,
-    bucket: MemoryBucket,
+pub(super) struct School {
+    pub(super) faults: Faults,
+    pub(super) bucket: MemoryBucket,
     key: MemoryKey,
-    topic: MemoryTopic,
-    table: MemoryTable,
+    pub(super) topic: MemoryTopic,
+    pub(super) table: MemoryTable,
     stream: MemoryStream,
-    ports: vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>,
+    pub(super) ports: vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>,
     workshop: Workshop<MemoryKey>,
-    tenant: Tenant,
-    clock: Cell<Millis>,
+    pub(super) tenant: Tenant,
+    pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
 }
 
 impl School {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let faults = Faults::default();
         let table = MemoryTable::new(faults.clone());
         let bucket = MemoryBucket::new(faults.clone());
@@ -72,14 +72,24 @@ impl School {
         }
     }
 
-    fn pass(&self, seconds: i64) {
+    pub(super) fn pass(&self, seconds: i64) {
         self.clock.set(self.clock.get().plus_seconds(seconds));
+        self.bucket.set_clock(self.clock.get());
     }
 
     /// Sends an envelope under a receipt that does not depend on chance.
-    async fn post(&self, events: &[Value]) -> ReceiptId {
+    pub(super) async fn post(&self, events: &[Value]) -> ReceiptId {
+        self.post_at(self.clock.get(), events).await
+    }
+
+    /// Sends an envelope whose receipt is of the beginning: its window may be sealed.
+    pub(super) async fn post_late(&self, events: &[Value]) -> ReceiptId {
+        self.post_at(BEGINNING, events).await
+    }
+
+    async fn post_at(&self, at: Millis, events: &[Value]) -> ReceiptId {
         self.receipts.set(self.receipts.get() + 1);
-        let receipt = ReceiptId::from_parts(self.clock.get(), 0, [self.receipts.get(); 8]);
+        let receipt = ReceiptId::from_parts(at, 0, [self.receipts.get(); 8]);
         let ports = vernier_intake::Ports {
             stream: self.stream.clone(),
             receipts: self.table.clone(),
@@ -95,7 +105,7 @@ impl School {
     }
 
     /// Lets the stream function take all records but some.
-    async fn deliver_but(&self, lost: &[usize]) {
+    pub(super) async fn deliver_but(&self, lost: &[usize]) {
         let ports = vernier_stream::Ports {
             table: self.table.clone(),
             objects: self.bucket.clone(),
@@ -116,7 +126,7 @@ impl School {
         }
     }
 
-    async fn deliver(&self) {
+    pub(super) async fn deliver(&self) {
         self.deliver_but(&[]).await;
     }
 
@@ -125,7 +135,7 @@ impl School {
         seal_due(&self.ports, workshop, SETTINGS, clock, Millis(i64::MAX)).await
     }
 
-    async fn seal(&self) -> SealSummary {
+    pub(super) async fn seal(&self) -> SealSummary {
         self.seal_with(&self.workshop)
             .await
             .expect("tenants are listed")
@@ -142,7 +152,7 @@ impl School {
         memory
     }
 
-    fn report(&self) -> Report {
+    pub(super) fn report(&self) -> Report {
         let keys = [self.key.public().clone()];
         let options = Options {
             all: true,
@@ -152,21 +162,21 @@ impl School {
     }
 
     /// Sound, and this many stored, duplicate, conflict and rejected.
-    fn assert_sealed(&self, counts: [u64; 4]) {
+    pub(super) fn assert_sealed(&self, counts: [u64; 4]) {
         let report = self.report();
         assert_eq!(report.findings, []);
         let c = report.counts;
         assert_eq!([c.stored, c.duplicate, c.conflict, c.rejected], counts);
     }
 
-    fn seals(&self) -> Vec<Seal> {
+    pub(super) fn seals(&self) -> Vec<Seal> {
         let keys = self.bucket.keys("seals/");
         let read = |key: &String| Seal::read(&self.bucket.raw(key).expect("listed"));
         keys.iter().map(|k| read(k).expect("a seal")).collect()
     }
 
     /// Three minutes: every disposition, two of them against an earlier window.
-    async fn three_windows(&self) {
+    pub(super) async fn three_windows(&self) {
         let again = event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
         let mut other = again.clone();
         other["eventTime"] = "2026-11-20T10:15:02.000Z".into();

@@ -14,6 +14,7 @@ mod results;
 mod s3;
 mod schemas;
 mod sns;
+mod sweeps;
 
 pub use kinesis::KinesisStream;
 pub use kms::KmsKey;

@@ -1,7 +1,8 @@
 //! [`Objects`] on S3: written once with `If-None-Match: *`.
 
 use super::error::port_error;
-use crate::ports::{Inventory, Objects, PortError, PutOutcome};
+use crate::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use crate::time::Millis;
 use aws_config::SdkConfig;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -95,8 +96,21 @@ impl Objects for Bucket {
     }
 }
 
+impl Removal for Bucket {
+    async fn remove(&self, key: &str) -> Result<(), PortError> {
+        let request = self.client.delete_object().bucket(&self.name).key(key);
+        let removed = request.send().await;
+        removed.map_err(|e| port_error("delete object", e))?;
+        Ok(())
+    }
+}
+
 impl Inventory for Bucket {
-    async fn keys(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, PortError> {
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, PortError> {
         let answer = self
             .client
             .list_objects_v2()
@@ -106,7 +120,14 @@ impl Inventory for Bucket {
             .send()
             .await
             .map_err(|e| port_error("list objects", e))?;
-        let keys = answer.contents.unwrap_or_default().into_iter();
-        Ok(keys.filter_map(|object| object.key).collect())
+        let objects = answer.contents.unwrap_or_default().into_iter();
+        let listed = objects.map(|object| {
+            Some(ListedObject {
+                key: object.key?,
+                written_at: Millis(object.last_modified?.to_millis().ok()?),
+            })
+        });
+        let all: Option<Vec<ListedObject>> = listed.collect();
+        all.ok_or_else(|| PortError::Fatal("list objects: one without key or time".to_owned()))
     }
 }

@@ -1,0 +1,76 @@
+//! Removing what is not needed any more: segments and oversize events once they are sealed and old
+//! enough, and objects that nothing names.
+//!
+//! [`sweep_segments`] goes through the segment records in the order of their commits, an hour at a
+//! time. A segment goes when every window that it holds events of is sealed with as much as is stored
+//! of it; else it stays, is remembered, announced, and looked at again. So nothing unsealed ever goes.
+//! What a crashed try left lies where the segments of its hour lie; when every commit that could name
+//! it is behind the sweep, whatever is still there goes too.
+//!
+//! [`sweep_parts`] follows the seals. A part whose window is sealed, or whose backfill's sequence is
+//! taken, and that no seal names, can never be named any more.
+
+mod parts;
+mod segments;
+
+pub use parts::sweep_parts;
+pub use segments::sweep_segments;
+
+use vernier_ledger::ports::{Inventory, PortError, Removal};
+use vernier_ledger::time::Millis;
+
+/// When what may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweeping {
+    /// How long segments and oversize events are kept after their commit, seconds; then they go when
+    /// they are sealed.
+    pub segment_seconds: i64,
+    /// How long a batch can be tried, seconds: so late a commit can name an object after it was
+    /// written.
+    pub trigger_seconds: i64,
+}
+
+/// What a run removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SweepSummary {
+    /// Hours of commits that were gone through.
+    pub hours: u32,
+    /// Segments that were sealed.
+    pub segments: u64,
+    /// Oversize events that were sealed.
+    pub oversize: u64,
+    /// Objects that nothing named.
+    pub unnamed: u64,
+    /// Segments and days of oversize events that are past their time and not wholly sealed.
+    pub left: u64,
+    /// Tenants whose stores failed.
+    pub failed: u32,
+}
+
+impl SweepSummary {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.hours += other.hours;
+        self.segments += other.segments;
+        self.oversize += other.oversize;
+        self.unnamed += other.unnamed;
+        self.left += other.left;
+        self.failed += other.failed;
+    }
+}
+
+/// Removes the objects under a prefix that a rule lets go; answers how many.
+async fn remove_where<O: Inventory + Removal>(
+    objects: &O,
+    prefix: &str,
+    goes: impl Fn(&str, Millis) -> bool,
+) -> Result<u64, PortError> {
+    let mut removed = 0;
+    for object in objects.all_listed(prefix).await? {
+        if goes(&object.key, object.written_at) {
+            objects.remove(&object.key).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

@@ -1,0 +1,272 @@
+//! What is removed, and what never is: over the fakes, with faults and crashes.
+
+use super::sealing::School;
+use serde_json::json;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use vernier_archive::seal::SealKind;
+use vernier_fakes::{Fault, Operation};
+use vernier_ledger::ports::{Objects, PutOutcome};
+use vernier_ledger::time::Millis;
+use vernier_reconcile::sweeping::{SweepSummary, Sweeping, sweep_parts, sweep_segments};
+use vernier_tests::envelopes::{event, events};
+
+const SWEEPING: Sweeping = Sweeping {
+    segment_seconds: 3 * 3_600,
+    trigger_seconds: 2 * 3_600,
+};
+const GARBAGE_SECONDS: i64 = SWEEPING.segment_seconds + SWEEPING.trigger_seconds + 3 * 3_600;
+
+impl School {
+    /// Sweeps until a run has nothing to do.
+    async fn sweep(&self) -> SweepSummary {
+        let clock = || self.clock.get();
+        let mut all = SweepSummary::default();
+        loop {
+            let run = sweep_segments(&self.ports, SWEEPING, clock, Millis(i64::MAX));
+            let run = run.await.expect("no faults");
+            all.add(&run);
+            all.left = run.left;
+            if run.hours == 0 {
+                return all;
+            }
+        }
+    }
+
+    async fn sweep_parts(&self) -> u64 {
+        let clock = || self.clock.get();
+        let swept = sweep_parts(&self.table, &self.bucket, clock, Millis(i64::MAX)).await;
+        let swept = swept.expect("listed");
+        assert_eq!(swept.failed, 0);
+        swept.unnamed
+    }
+
+    async fn put(&self, key: &str) {
+        let put = self
+            .bucket
+            .put_new(key, b"left behind".to_vec(), None)
+            .await;
+        assert_eq!(put, Ok(PutOutcome::Created));
+    }
+
+    fn count(&self, prefix: &str) -> usize {
+        self.bucket.keys(prefix).len()
+    }
+}
+
+#[tokio::test]
+async fn sealed_segments_go_when_they_are_old_and_unsealed_ones_stay() {
+    let school = School::new().await;
+    school.post(&events(3)).await;
+    school.deliver().await;
+    school.pass(60);
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.post(&events(2)).await;
+    // The last envelope never comes: its window does not add up, though half of it is stored.
+    school.pass(120);
+    school.seal().await;
+    assert_eq!(school.seals().len(), 1);
+    assert_eq!(school.count("segments/"), 2);
+    assert_eq!(school.sweep().await.segments, 0, "nothing is old");
+    school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+    let swept = school.sweep().await;
+    assert_eq!((swept.segments, swept.left), (1, 1), "{swept:?}");
+    assert_eq!(school.count("segments/"), 1);
+    let notices = school.topic.notices();
+    let told = notices.iter().filter(|n| n.0.contains("past its time"));
+    assert_eq!(told.count(), 1, "{notices:?}");
+    // It comes after all: sealed, and swept.
+    school.deliver().await;
+    school.seal().await;
+    school.assert_sealed([7, 0, 0, 0]);
+    let swept = school.sweep().await;
+    assert_eq!((swept.segments, swept.left), (1, 0), "{swept:?}");
+    school.pass(GARBAGE_SECONDS);
+    school.sweep().await;
+    assert_eq!(school.count("segments/"), 0);
+}
+
+/// What came after its window was sealed stays until its backfill is, and a backfill can be sealed
+/// when the window's own segments are gone.
+#[tokio::test]
+async fn a_late_event_is_sealed_although_its_windows_segments_were_swept() {
+    let school = School::new().await;
+    school.post(&events(3)).await;
+    school.deliver().await;
+    school.pass(120);
+    school.seal().await;
+    school.assert_sealed([3, 0, 0, 0]);
+    let swept_at = SWEEPING.segment_seconds + 2 * 3_600;
+    // Sealed after the other, because it was without an answer for days.
+    let receipt = school.post_late(&[event()]).await;
+    school.pass(swept_at);
+    assert_eq!(school.sweep().await.segments, 1);
+    school.deliver().await;
+    assert_eq!(school.sweep().await.left, 0);
+    school.seal().await;
+    school.assert_sealed([4, 0, 0, 0]);
+    let seals = school.seals();
+    let backfill = seals.iter().find(|s| s.kind == SealKind::Backfill);
+    let window = backfill.expect("a backfill").window();
+    assert!(window.contains(receipt.received_at()));
+    school.pass(swept_at);
+    assert_eq!(school.sweep().await.segments, 1);
+    assert_eq!(school.count("segments/"), 0);
+}
+
+/// The window's own segment is sealed, and the one that came in the same hour is not yet.
+#[tokio::test]
+async fn a_late_event_of_the_same_hour_stays() {
+    let school = School::new().await;
+    school.post(&events(3)).await;
+    school.deliver().await;
+    school.pass(120);
+    school.seal().await;
+    school.post_late(&[event()]).await;
+    school.pass(60);
+    school.deliver().await;
+    school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+    let swept = school.sweep().await;
+    assert_eq!((swept.segments, swept.left), (1, 1), "{swept:?}");
+    school.seal().await;
+    school.assert_sealed([4, 0, 0, 0]);
+    assert_eq!(school.sweep().await.left, 0);
+    assert_eq!(school.count("segments/"), 0);
+}
+
+#[tokio::test]
+async fn what_nothing_names_goes_when_nothing_can_name_it_any_more() {
+    let school = School::new().await;
+    school.three_windows().await;
+    let segment = school.bucket.keys("segments/").remove(0);
+    let folder = &segment[..segment.find("/hour=").expect("an hour") + 9];
+    let unnamed = format!("{folder}stream/shard/1-2-00.jsonl.zst");
+    school.put(&unnamed).await;
+    school.seal().await;
+    school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+    assert_eq!(school.sweep().await.unnamed, 0);
+    assert!(school.bucket.keys("segments/").contains(&unnamed));
+    school.pass(SWEEPING.trigger_seconds + 3_600);
+    assert_eq!(school.sweep().await.unnamed, 1);
+    assert_eq!(school.count("segments/"), 0);
+}
+
+#[tokio::test]
+async fn parts_that_no_seal_can_name_go_and_the_archive_is_sound() {
+    let school = School::new().await;
+    school.three_windows().await;
+    school.seal().await;
+    let part = school.bucket.keys("archive/").remove(0);
+    let (folder, name) = part.rsplit_once('/').expect("a folder");
+    let (start, _) = name.split_once('-').expect("a start");
+    let start: i64 = start.parse().expect("an instant");
+    let content = "00".repeat(16);
+    let goes = [
+        format!("{folder}/{start:015}-0000-{content}.parquet"),
+        format!("{folder}/{start:015}-b000000000001-0000-{content}.parquet"),
+    ];
+    // Of a window that is not sealed, of a backfill that may be under way, and of somebody else.
+    let stays = [
+        format!(
+            "{folder}/{:015}-0000-{content}.parquet",
+            start + 40 * 60_000
+        ),
+        format!("{folder}/{start:015}-b000000000999-0000-{content}.parquet"),
+        format!("{folder}/notes.txt"),
+    ];
+    for key in goes.iter().chain(&stays) {
+        school.put(key).await;
+    }
+    assert_eq!(school.sweep_parts().await, 0, "its seals are new");
+    school.pass(3_700);
+    assert_eq!(school.sweep_parts().await, 2);
+    let left = school.bucket.keys("archive/");
+    assert!(goes.iter().all(|key| !left.contains(key)), "{left:?}");
+    assert!(stays.iter().all(|key| left.contains(key)), "{left:?}");
+    for key in &stays {
+        school.bucket.lose(key);
+    }
+    assert_eq!(school.report().findings, []);
+    assert_eq!(school.sweep_parts().await, 0);
+}
+
+#[tokio::test]
+async fn oversize_events_go_with_their_day() {
+    let school = School::new().await;
+    let mut large = event();
+    large["extensions"] = json!({ "text": "x".repeat(1_200_000) });
+    school.post(&[large, event()]).await;
+    school.deliver().await;
+    school.pass(120);
+    school.seal().await;
+    assert_eq!(school.count("oversize/"), 1);
+    school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+    assert_eq!(school.sweep().await.oversize, 0, "its day is not over");
+    // Its day is over, but the chain stands where it stood: windows since then are not sealed.
+    school.pass(16 * 3_600);
+    let swept = school.sweep().await;
+    assert_eq!((swept.oversize, swept.left), (0, 1), "{swept:?}");
+    school.seal().await;
+    let swept = school.sweep().await;
+    assert_eq!((swept.oversize, swept.left), (1, 0), "{swept:?}");
+    assert_eq!(school.count("oversize/"), 0);
+    school.assert_sealed([2, 0, 0, 0]);
+}
+
+/// Wherever a sweep dies or fails, the next one ends it, and nothing that is needed goes.
+#[tokio::test]
+async fn a_sweep_that_dies_is_ended_by_the_next() {
+    let ready = || async {
+        let school = School::new().await;
+        school.three_windows().await;
+        school.seal().await;
+        school.post(&events(2)).await;
+        school.deliver().await;
+        school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+        school
+    };
+    let ends = async |school: School, what: String| {
+        let swept = school.sweep().await;
+        assert_eq!((school.count("segments/"), swept.left), (1, 1), "{what}");
+        school.seal().await;
+        school.sweep().await;
+        assert_eq!(school.count("segments/"), 0, "{what}");
+        let sound = school.report();
+        assert_eq!(sound.findings, [], "{what}");
+    };
+    let mut crashes = 0;
+    for polls in (1..).step_by(8) {
+        let school = ready().await;
+        school.faults.interleave(3);
+        {
+            let clock = || school.clock.get();
+            let run = sweep_segments(&school.ports, SWEEPING, clock, Millis(i64::MAX));
+            let mut run = pin!(run);
+            let mut context = Context::from_waker(Waker::noop());
+            if (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready()) {
+                break;
+            }
+        }
+        crashes += 1;
+        ends(school, format!("after {polls} polls")).await;
+    }
+    assert!(crashes > 5, "{crashes}");
+    for operation in [
+        Operation::RemoveObject,
+        Operation::SaveSweep,
+        Operation::Publish,
+    ] {
+        for fault in [Fault::Before, Fault::After] {
+            let school = ready().await;
+            school
+                .faults
+                .plan(move |op, at| (op == operation && at == 0).then_some(fault));
+            let clock = || school.clock.get();
+            let run = sweep_segments(&school.ports, SWEEPING, clock, Millis(i64::MAX));
+            assert!(run.await.is_err(), "{operation:?}");
+            school.faults.clear();
+            ends(school, format!("{operation:?} {fault:?}")).await;
+        }
+    }
+}
