@@ -5,8 +5,9 @@ use crate::{
     names::UNKNOWN,
     problem::Problem,
     report::rule_id,
-    rules::{Rule, TABLES, Tables, TypeSet, Version, has_term, keys},
-    scan::{Node, NodeKind, Tape, key_of},
+    rules::{Rule, TABLES, Tables, TypeSet, ValueKind, Version, has_term, keys},
+    scan::{Node, NodeKind, Tape, Top, key_of, top_members},
+    shapes::{Notes, Shape},
     text, values,
 };
 
@@ -28,13 +29,14 @@ pub(crate) struct Checker<'a, 't> {
     pub(crate) nodes: &'t [Node],
     pub(crate) version: Version,
     pub(crate) tables: &'static Tables,
-    /// The item's own members by key, for the keys that the engine knows; 0 without.
-    top: [u32; keys::COUNT + 1],
+    pub(crate) top: Top,
     pub(crate) problems: Vec<Problem>,
     /// Problems beyond [`PROBLEMS_MAX`].
     pub(crate) more: usize,
     /// The rules of those, as far as they are needed to judge them.
     pub(crate) overflow: Vec<Cow<'static, str>>,
+    /// What the rules want of each value, when that is asked for.
+    pub(crate) notes: Notes,
 }
 
 /// Where a value stands: the line of the table it is checked by and what is in scope.
@@ -53,36 +55,35 @@ pub(crate) enum ObjectType {
     Missing,
 }
 
-/// Where the item's own members are, the first of each key.
-fn top_members(nodes: &[Node]) -> [u32; keys::COUNT + 1] {
-    let mut top = [0; keys::COUNT + 1];
-    let Some(item) = nodes.first().filter(|node| node.kind == NodeKind::Object) else {
-        return top;
-    };
-    let mut at = 1;
-    while at < item.next {
-        let node = &nodes[at as usize];
-        if let Some(place) = top.get_mut(usize::from(node.name))
-            && *place == 0
-        {
-            *place = at;
-        }
-        at = node.next;
-    }
-    top
-}
-
 impl<'a, 't> Checker<'a, 't> {
     pub(crate) fn new(text: &'a str, tape: &'t Tape, version: Version) -> Self {
+        Checker::of(text, &tape.nodes, top_members(&tape.nodes), version)
+    }
+
+    /// Of an item that has a known shape.
+    pub(crate) fn of_shape(text: &'a str, shape: &'t Shape) -> Self {
+        Checker::of(text, &shape.nodes, shape.top, shape.version)
+    }
+
+    fn of(text: &'a str, nodes: &'t [Node], top: Top, version: Version) -> Self {
         Checker {
-            top: top_members(&tape.nodes),
             text,
-            nodes: &tape.nodes,
+            nodes,
             version,
             tables: &TABLES,
+            top,
             problems: Vec::new(),
             more: 0,
             overflow: Vec::new(),
+            notes: Notes::default(),
+        }
+    }
+
+    /// Notes what the rules want of a value that has it.
+    #[inline]
+    fn note(&mut self, at: usize, kind: ValueKind) {
+        if self.notes.wanted {
+            self.notes.values.push((at as u32, kind));
         }
     }
 
@@ -90,6 +91,10 @@ impl<'a, 't> Checker<'a, 't> {
     #[inline]
     pub(crate) fn bytes(&self, node: &Node) -> &'a [u8] {
         &self.text.as_bytes()[node.start as usize..node.end as usize]
+    }
+
+    fn slice(&self, node: &Node) -> &'a str {
+        &self.text[node.start as usize..node.end as usize]
     }
 
     /// The member of an object with a known key.
@@ -188,6 +193,7 @@ impl<'a, 't> Checker<'a, 't> {
                     let expected = format!("{} as an object or an IRI", rule.wanted);
                     self.report(at, rule_id(rule, aspects.0), expected, rule.owner);
                 }
+                self.note(at, ValueKind::Id);
             }
             NodeKind::Object => {
                 let kind = self.object(at, scope, Some(rule.types));
@@ -315,7 +321,7 @@ impl<'a, 't> Checker<'a, 't> {
             match row.rules[name] {
                 _ if node.kind == NodeKind::Null
                     && row.required.iter().any(|(k, _)| *k == node.name) => {}
-                0 if open => {}
+                0 if open => self.note(at, ValueKind::Free),
                 0 => self.unknown_property(at, row.name, scope),
                 index => self.value(at, &tables.rules[usize::from(index) - 1], scope),
             }
@@ -331,6 +337,7 @@ impl<'a, 't> Checker<'a, 't> {
     fn unknown_property(&mut self, at: usize, type_name: &'static str, scope: Scope) {
         let node = &self.nodes[at];
         if scope.mapped || node.name == keys::CONTEXT || self.version == Version::V1p0 {
+            self.note(at, ValueKind::Free);
             return;
         }
         self.report_unknown_property(at, type_name);
@@ -338,7 +345,7 @@ impl<'a, 't> Checker<'a, 't> {
 
     /// Checks a value by the line of the table for it.
     pub(crate) fn value(&mut self, at: usize, rule: &'static Rule, scope: Scope) {
-        use crate::rules::ValueKind as K;
+        use ValueKind as K;
         match rule.kind {
             K::Entity => self.entity(at, rule, scope, ("entity", "type")),
             K::Entities | K::Identifiers => self.list(at, rule, |checker, element| {
@@ -357,6 +364,7 @@ impl<'a, 't> Checker<'a, 't> {
                         rule.owner,
                     );
                 }
+                checker.note(element, K::String);
             }),
             K::Terms => self.list(at, rule, |checker, element| checker.term(element, rule)),
             K::Vocabularies => self.list(at, rule, |checker, element| {
@@ -370,13 +378,14 @@ impl<'a, 't> Checker<'a, 't> {
                 if !self.is_plain_value(at, rule) {
                     self.wrong_value(at, rule);
                 }
+                self.note(at, rule.kind);
             }
         }
     }
 
     #[inline]
     fn is_plain_value(&self, at: usize, rule: &Rule) -> bool {
-        use crate::rules::ValueKind as K;
+        use ValueKind as K;
         let node = &self.nodes[at];
         let is_string = node.kind == NodeKind::String;
         let is_number = node.kind == NodeKind::Number;
@@ -389,14 +398,12 @@ impl<'a, 't> Checker<'a, 't> {
             K::Type | K::Free => true,
             K::String => is_string,
             K::Id => is_string && self.is_id(node),
-            K::Uuid => is_string && values::is_urn_uuid(self.bytes(node)),
-            K::Time => is_string && values::is_time(self.bytes(node)),
+            K::Uuid | K::Time => is_string && values::fits(rule.kind, self.slice(node)),
             K::Duration => is_string && values::is_duration(&self.decoded(node)),
             K::Span => is_number || is_string && values::is_duration(&self.decoded(node)),
-            K::Decimal => is_number && values::is_decimal(self.bytes(node)),
-            K::Number => is_number,
-            K::Integer => is_number && values::is_integer(self.bytes(node)),
-            K::Natural => is_number && values::is_natural(self.bytes(node)),
+            K::Decimal | K::Number | K::Integer | K::Natural => {
+                is_number && values::fits(rule.kind, self.slice(node))
+            }
             K::Boolean => matches!(node.kind, NodeKind::True | NodeKind::False),
             K::Object => node.kind == NodeKind::Object,
             K::Vocabulary => self.is_vocabulary(at),

@@ -112,7 +112,7 @@ fn is_envelope(checker: &Checker<'_, '_>, at: usize) -> bool {
 }
 
 fn one<'a>(text: &'a str, tape: &Tape, policy: &Policy<'_>) -> Item<'a> {
-    let (verdict, columns) = item::judge(text, tape, None, policy);
+    let (verdict, columns) = item::judge(text, tape, None, policy, None);
     let (start, end) = crate::check::bounds(&tape.nodes[0]);
     Item {
         raw: &text[start..end],

@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    check::{bounds, string},
+    check::string,
     columns::Columns,
     item,
     limits::{EVENTS_MAX, PROBLEMS_MAX},
@@ -16,6 +16,7 @@ use crate::{
     rules::Version,
     scan::{Key, Node, Scanner, Tape},
     scan_error::ScanError,
+    shapes::Shapes,
     text, time,
 };
 
@@ -57,7 +58,8 @@ pub fn read_envelope<'a>(body: &'a [u8], policy: &Policy<'_>) -> Result<Envelope
     let mut reader = Reader {
         scanner: Scanner::new(text),
         policy: *policy,
-        tape: Tape::default(),
+        tape: Tape::for_text(text),
+        shapes: Shapes::default(),
         envelope: Envelope {
             strict_accepted: true,
             ..Envelope::default()
@@ -84,6 +86,7 @@ struct Reader<'a, 's> {
     scanner: Scanner<'a>,
     policy: Policy<'s>,
     tape: Tape,
+    shapes: Shapes,
     envelope: Envelope<'a>,
     /// What refuses the body once it is known to be JSON.
     problems: Vec<Problem>,
@@ -241,13 +244,16 @@ impl<'a> Reader<'a, '_> {
             Some(index) => std::mem::replace(&mut seen.properties[index], true),
             None => seen.keys.iter().any(|k| *k == key),
         };
-        let mut pointer = prefix.to_owned();
-        text::push_token(&mut pointer, &key);
+        let pointer = || {
+            let mut pointer = prefix.to_owned();
+            text::push_token(&mut pointer, &key);
+            pointer
+        };
         if twice {
             return Err(Refusal::new(
                 RefusalKind::DuplicateKey,
                 Problem {
-                    pointer,
+                    pointer: pointer(),
                     rule: "envelope.duplicate-key".into(),
                     expected: "each property once".into(),
                     found: key.to_string(),
@@ -257,32 +263,32 @@ impl<'a> Reader<'a, '_> {
             ));
         }
         if key == "data" {
-            return self.data(pointer, depth, seen);
+            return self.data(&pointer, depth, seen);
         }
         self.value(depth + 1)?;
         let node = self.tape.nodes[0];
         match known {
-            Some(0) => self.sensor(pointer, &node),
-            Some(1) => self.send_time(pointer, &node),
-            Some(_) => self.data_version(pointer, &node, seen)?,
+            Some(0) => self.sensor(&pointer, &node),
+            Some(1) => self.send_time(&pointer, &node),
+            Some(_) => self.data_version(&pointer, &node, seen)?,
             None => {
                 // Bounded: an envelope that needs more keys than these is refused as none.
                 if seen.keys.len() >= KEYS_MAX {
-                    self.problems.push(custom_property(pointer, &key));
+                    self.problems.push(custom_property(pointer(), &key));
                     let problems = std::mem::take(&mut self.problems);
                     return Err(Refusal {
                         kind: RefusalKind::NotAnEnvelope,
                         problems,
                     });
                 }
-                self.problem(true, custom_property(pointer, &key));
+                self.problem(true, custom_property(pointer(), &key));
                 seen.keys.push(key.into_owned());
             }
         }
         Ok(())
     }
 
-    fn sensor(&mut self, pointer: String, node: &Node) {
+    fn sensor(&mut self, pointer: &dyn Fn() -> String, node: &Node) {
         let text = self.scanner.text;
         match string(text, node).filter(|s| !s.is_empty()) {
             Some(sensor) => {
@@ -291,7 +297,7 @@ impl<'a> Reader<'a, '_> {
             None => self.problem(
                 false,
                 form(
-                    pointer,
+                    pointer(),
                     "envelope.sensor",
                     "the sensor's identifier, a string",
                     found(text, node),
@@ -300,7 +306,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn send_time(&mut self, pointer: String, node: &Node) {
+    fn send_time(&mut self, pointer: &dyn Fn() -> String, node: &Node) {
         let text = self.scanner.text;
         let read = string(text, node).and_then(|s| time::date_time(s.as_bytes()));
         let exact = read.is_some_and(|t| t.utc && t.fraction_digits == 3);
@@ -309,14 +315,14 @@ impl<'a> Reader<'a, '_> {
             let expected = "a time as YYYY-MM-DDTHH:mm:ss.SSSZ";
             self.problem(
                 true,
-                form(pointer, "envelope.send-time", expected, found(text, node)),
+                form(pointer(), "envelope.send-time", expected, found(text, node)),
             );
         }
     }
 
     fn data_version(
         &mut self,
-        pointer: String,
+        pointer: &dyn Fn() -> String,
         node: &Node,
         seen: &mut Seen,
     ) -> Result<(), Refusal> {
@@ -325,7 +331,7 @@ impl<'a> Reader<'a, '_> {
             self.problem(
                 false,
                 form(
-                    pointer,
+                    pointer(),
                     "envelope.data-version",
                     "the IRI of a Caliper context",
                     found(text, node),
@@ -338,7 +344,7 @@ impl<'a> Reader<'a, '_> {
             return Err(Refusal::new(
                 RefusalKind::UnsupportedVersion,
                 form(
-                    pointer,
+                    pointer(),
                     "envelope.data-version",
                     "http://purl.imsglobal.org/ctx/caliper/v1p2 or …/v1p1",
                     text::shorten(&version),
@@ -349,7 +355,12 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    fn data(&mut self, pointer: String, depth: usize, seen: &mut Seen) -> Result<(), Refusal> {
+    fn data(
+        &mut self,
+        pointer: &dyn Fn() -> String,
+        depth: usize,
+        seen: &mut Seen,
+    ) -> Result<(), Refusal> {
         if self.scanner.peek() != b'[' {
             self.value(depth + 1)?;
             let node = self.tape.nodes[0];
@@ -357,7 +368,7 @@ impl<'a> Reader<'a, '_> {
             self.problem(
                 false,
                 form(
-                    pointer,
+                    pointer(),
                     "envelope.data",
                     "an array of events and entities",
                     found,
@@ -378,31 +389,58 @@ impl<'a> Reader<'a, '_> {
 
     /// The items of `data`, its bracket being next; `depth` is the array's level.
     fn items(&mut self, version: Option<Version>, depth: usize) -> Result<(), Refusal> {
-        let text = self.scanner.text;
-        let policy = self.policy;
-        self.each(depth, |reader| {
-            let node = reader.tape.nodes[0];
-            let (start, end) = bounds(&node);
+        self.shapes.begin(version);
+        self.each(|reader| {
+            reader.scanner.peek();
+            let item = reader.item(version, depth + 1)?;
             if reader.envelope.items.len() == EVENTS_MAX {
                 return Err(too_many());
             }
-            let (verdict, columns) = item::judge(text, &reader.tape, version, &policy);
-            reader.envelope.items.push(Item {
-                raw: &text[start..end],
-                verdict,
-                columns,
-            });
+            reader.room_for(item.raw.len());
+            reader.envelope.items.push(item);
             Ok(())
         })
     }
 
-    fn skip_array(&mut self, depth: usize) -> Result<(), Refusal> {
-        self.each(depth, |_| Ok(()))
+    /// Makes room when the first item is read, for as many of its length as the body can hold.
+    #[inline]
+    fn room_for(&mut self, first: usize) {
+        let items = &mut self.envelope.items;
+        if items.capacity() == 0 {
+            let rest = self.scanner.bytes.len() - self.scanner.at;
+            items.reserve_exact((1 + rest / (first + 1)).min(EVENTS_MAX));
+        }
     }
 
+    /// One item, which begins at the scanner's place.
+    fn item(&mut self, version: Option<Version>, depth: usize) -> Result<Item<'a>, Refusal> {
+        let (text, start) = (self.scanner.text, self.scanner.at);
+        let (end, (verdict, columns)) = match self.shapes.follow(&mut self.scanner) {
+            Some(shape) => (self.scanner.at, item::recall(text, shape, &self.policy)),
+            None => {
+                self.value(depth)?;
+                let end = self.scanner.at;
+                // The last item's shape is of no use.
+                let learns = self.shapes.learns(&self.tape) && self.scanner.peek() == b',';
+                let shapes = learns.then_some(&mut self.shapes);
+                let judged = item::judge(text, &self.tape, version, &self.policy, shapes);
+                (end, judged)
+            }
+        };
+        Ok(Item {
+            raw: &text[start..end],
+            verdict,
+            columns,
+        })
+    }
+
+    fn skip_array(&mut self, depth: usize) -> Result<(), Refusal> {
+        self.each(|reader| reader.value(depth + 1))
+    }
+
+    /// The elements of an array, its bracket being next; `act` takes one.
     fn each(
         &mut self,
-        depth: usize,
         mut act: impl FnMut(&mut Self) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         self.scanner.at += 1;
@@ -411,7 +449,6 @@ impl<'a> Reader<'a, '_> {
             return Ok(());
         }
         loop {
-            self.value(depth + 1)?;
             act(self)?;
             match self.scanner.peek() {
                 b',' => self.scanner.at += 1,

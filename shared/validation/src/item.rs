@@ -12,6 +12,7 @@ use crate::{
     result::result,
     rules::{Class, Condition, TypeSet, Version, has_term, keys},
     scan::{NodeKind, Tape, key_of},
+    shapes::{Notes, Shape, Shapes},
     text,
 };
 
@@ -29,8 +30,12 @@ pub(crate) fn judge<'a>(
     tape: &Tape,
     envelope: Option<Version>,
     policy: &Policy<'_>,
+    shapes: Option<&mut Shapes>,
 ) -> (Verdict, Columns<'a>) {
     let mut checker = Checker::new(text, tape, Version::V1p2);
+    if shapes.is_some() {
+        checker.notes = Notes::for_values(tape.nodes.len());
+    }
     structure(&mut checker, tape);
     if tape.nodes[0].kind != NodeKind::Object {
         return (
@@ -45,11 +50,31 @@ pub(crate) fn judge<'a>(
         (Kind::Event, _) => columns.result = result(&checker, policy.profile, &columns),
         _ => {}
     }
+    if let (Some(shapes), Kind::Event | Kind::Entity, []) =
+        (shapes, judged.kind, &checker.problems[..])
+    {
+        let what = (checker.top, judged.kind, judged.version);
+        shapes.learn(text, tape, &checker.notes, what);
+    }
     let verdict = verdict(checker, policy, Some(&judged), &columns);
     if !verdict.accepted {
         columns.result = None;
     }
     (verdict, columns)
+}
+
+/// The judgement of an item that has the shape of a clean one.
+pub(crate) fn recall<'a>(
+    text: &'a str,
+    shape: &Shape,
+    policy: &Policy<'_>,
+) -> (Verdict, Columns<'a>) {
+    let checker = Checker::of_shape(text, shape);
+    let mut columns = columns(&checker, shape.version, shape.kind);
+    if shape.kind == Kind::Event {
+        columns.result = result(&checker, policy.profile, &columns);
+    }
+    (Verdict::clean(shape.version == Version::V1p0), columns)
 }
 
 /// What makes the JSON of an item ambiguous or no item at all.
@@ -271,12 +296,7 @@ fn verdict(
 ) -> Verdict {
     let version_1_0 = judged.is_some_and(|j| j.version == Version::V1p0);
     if checker.problems.is_empty() {
-        return Verdict {
-            accepted: true,
-            strict_accepted: true,
-            version_1_0,
-            ..Verdict::default()
-        };
+        return Verdict::clean(version_1_0);
     }
     let mut verdict = Verdict {
         version_1_0,

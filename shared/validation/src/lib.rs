@@ -5,7 +5,8 @@
 //! refuses its envelope; only what makes the whole body unreadable does ([`Refusal`]).
 //!
 //! The crate is pure: no clock, no environment, no I/O. It builds no tree of owned values; an
-//! accepted event costs no allocation, but for the columns of one that says a result.
+//! accepted event costs no allocation, but for the columns of one that says a result and for the
+//! first events of each shape in a body, by which later ones are judged more quickly.
 #![deny(missing_docs)]
 
 mod check;
@@ -14,6 +15,7 @@ mod compact;
 mod context;
 mod document;
 mod domain;
+mod duplicates;
 mod endpoint;
 mod envelope;
 mod item;
@@ -32,6 +34,9 @@ mod rule_list;
 mod rules;
 mod scan;
 mod scan_error;
+mod shapes;
+#[cfg(test)]
+mod shapes_test;
 mod suggest;
 mod table_reader;
 mod text;

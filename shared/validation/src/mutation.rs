@@ -8,7 +8,7 @@ use crate::{
     rules::{Class, Condition, Rule, TABLES, TypeRow, ValueKind as K, Version, has_term, keys},
 };
 
-const CONTEXTS: [&str; 3] = [
+pub(crate) const CONTEXTS: [&str; 3] = [
     "http://purl.imsglobal.org/ctx/caliper/v1/Context",
     "http://purl.imsglobal.org/ctx/caliper/v1p1",
     "http://purl.imsglobal.org/ctx/caliper/v1p2",
@@ -63,7 +63,7 @@ fn plain_action(row: &TypeRow, rule: &Rule) -> &'static str {
 }
 
 /// A value that a line of the table accepts; entities by reference.
-fn good(version: Version, row: &TypeRow, rule: &Rule) -> Value {
+pub(crate) fn good(version: Version, row: &TypeRow, rule: &Rule) -> Value {
     let term = || {
         let found = (1..=TABLES.terms.len() as u16).find(|t| has_term(&rule.terms, *t));
         TABLES.terms.name(found.expect("a list has terms"))
@@ -101,7 +101,7 @@ fn good(version: Version, row: &TypeRow, rule: &Rule) -> Value {
     }
 }
 
-fn rule_of(row: &TypeRow, key: u16) -> &'static Rule {
+pub(crate) fn rule_of(row: &TypeRow, key: u16) -> &'static Rule {
     &TABLES.rules[usize::from(row.rules[usize::from(key)]) - 1]
 }
 
@@ -118,7 +118,7 @@ fn minimal(version: Version, name: &str) -> Value {
     Value::Object(object)
 }
 
-fn document(version: Version, name: &str) -> Map<String, Value> {
+pub(crate) fn document(version: Version, name: &str) -> Map<String, Value> {
     let Value::Object(mut object) = minimal(version, name) else {
         unreachable!("an object")
     };
@@ -197,7 +197,7 @@ fn expect(document: &Map<String, Value>, rules: &[&str], seen: &mut BTreeSet<Str
 }
 
 /// All versions and types that a test runs over.
-fn rows() -> impl Iterator<Item = (Version, &'static TypeRow)> {
+pub(crate) fn rows() -> impl Iterator<Item = (Version, &'static TypeRow)> {
     Version::ALL.into_iter().flat_map(|v| {
         TABLES.models[v as usize]
             .types

@@ -60,3 +60,15 @@ pub struct Verdict {
     /// The item is in the form of Caliper 1.0, whose envelopes have no `dataVersion`.
     pub version_1_0: bool,
 }
+
+impl Verdict {
+    /// Of an item without a problem.
+    pub(crate) fn clean(version_1_0: bool) -> Self {
+        Verdict {
+            accepted: true,
+            strict_accepted: true,
+            version_1_0,
+            ..Verdict::default()
+        }
+    }
+}

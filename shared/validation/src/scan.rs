@@ -5,6 +5,7 @@
 //! largest item only.
 
 use crate::{
+    duplicates::find_duplicate,
     limits::DEPTH_MAX,
     marks::Marks,
     names::{Names, UNKNOWN},
@@ -49,6 +50,15 @@ pub(crate) struct Node {
     pub(crate) special: bool,
 }
 
+impl Node {
+    /// Puts another value of the same kind in the place of a string or number.
+    #[inline]
+    pub(crate) fn put(&mut self, place: StringPlace) {
+        (self.start, self.end) = (place.start(), place.end());
+        self.escaped = place.escaped();
+    }
+}
+
 /// The values of one item.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
@@ -59,7 +69,19 @@ pub(crate) struct Tape {
     pub(crate) surrogate: Option<usize>,
 }
 
+/// Values that a tape has room for from the start: two events' worth, 5 KB. A value takes some
+/// twenty bytes of text.
+const TAPE_START: usize = 128;
+
 impl Tape {
+    /// With room for the values of an item within `text`.
+    pub(crate) fn for_text(text: &str) -> Self {
+        Tape {
+            nodes: Vec::with_capacity(TAPE_START.min(text.len() / 16)),
+            ..Tape::default()
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.nodes.clear();
         self.duplicate = None;
@@ -97,12 +119,12 @@ fn kind_of(byte: u8) -> NodeKind {
 ///
 /// One word (start and end of 31 bits each, two flags): it stays in a register, where a struct of
 /// its parts is written and read again in pieces of other sizes, which stalls the processor.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StringPlace(u64);
 
 impl StringPlace {
     #[inline]
-    fn new(start: usize, end: usize, escaped: bool, surrogate: bool) -> Self {
+    pub(crate) fn new(start: usize, end: usize, escaped: bool, surrogate: bool) -> Self {
         StringPlace(
             start as u64
                 | (end as u64) << 31
@@ -127,7 +149,7 @@ impl StringPlace {
     }
 
     #[inline]
-    fn surrogate(self) -> bool {
+    pub(crate) fn surrogate(self) -> bool {
         self.0 >> 63 == 1
     }
 
@@ -244,8 +266,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<(), ScanError> {
-        if self.bytes[self.at] == b'-' {
+    pub(crate) fn number(&mut self) -> Result<(), ScanError> {
+        if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
         }
         if self.bytes.get(self.at) == Some(&b'0') {
@@ -437,44 +459,32 @@ fn note(tape: &mut Tape, object: usize, name: u16) {
     }
 }
 
-/// Objects of up to this many members are compared pair by pair (120 comparisons at most).
-const PAIRWISE_MAX: usize = 16;
-
-fn find_duplicate(text: &str, tape: &mut Tape, object: usize) {
-    let mut at = object + 1;
-    let mut count = 0;
-    let mut members = [0usize; PAIRWISE_MAX];
-    while at < tape.nodes.len() {
-        if count == PAIRWISE_MAX {
-            return find_duplicate_many(text, tape, object);
-        }
-        for &other in &members[..count] {
-            if key_of(text, &tape.nodes[other]) == key_of(text, &tape.nodes[at]) {
-                tape.duplicate = Some(at);
-            }
-        }
-        members[count] = at;
-        count += 1;
-        at = tape.nodes[at].next as usize;
-    }
-}
-
-fn find_duplicate_many(text: &str, tape: &mut Tape, object: usize) {
-    let mut seen = std::collections::HashSet::new();
-    let mut at = object + 1;
-    while at < tape.nodes.len() {
-        if !seen.insert(key_of(text, &tape.nodes[at])) {
-            tape.duplicate = Some(at);
-            return;
-        }
-        at = tape.nodes[at].next as usize;
-    }
-}
-
 /// The decoded key of a member.
 pub(crate) fn key_of<'a>(text: &'a str, node: &Node) -> std::borrow::Cow<'a, str> {
     text::decode(
         &text[node.key.0 as usize..node.key.1 as usize],
         node.key_escaped,
     )
+}
+
+/// The item's own members by key, for the keys that the engine knows; 0 without.
+pub(crate) type Top = [u32; keys::COUNT + 1];
+
+/// Where the item's own members are, the first of each key.
+pub(crate) fn top_members(nodes: &[Node]) -> Top {
+    let mut top = [0; keys::COUNT + 1];
+    let Some(item) = nodes.first().filter(|node| node.kind == NodeKind::Object) else {
+        return top;
+    };
+    let mut at = 1;
+    while at < item.next {
+        let node = &nodes[at as usize];
+        if let Some(place) = top.get_mut(usize::from(node.name))
+            && *place == 0
+        {
+            *place = at;
+        }
+        at = node.next;
+    }
+    top
 }

@@ -36,8 +36,88 @@ pub(crate) struct Time {
     pub(crate) fraction_digits: usize,
 }
 
+/// The parts of a date and time of day.
+struct Parts {
+    year: i64,
+    month: i64,
+    day: i64,
+    hour: i64,
+    minute: i64,
+    second: i64,
+    millis: i64,
+}
+
+impl Parts {
+    /// Whether there is such a day and such a time; a minute may have a leap second.
+    fn exist(&self) -> bool {
+        (1..=12).contains(&self.month)
+            && self.day >= 1
+            && (self.day <= 28 || self.day <= days_in_month(self.year, self.month))
+            && self.hour <= 23
+            && self.minute <= 59
+            && self.second <= 60
+    }
+
+    fn millis_since_1970(&self, offset_minutes: i64) -> i64 {
+        let seconds = days_from_civil(self.year, self.month, self.day) * 86_400
+            + self.hour * 3_600
+            + (self.minute - offset_minutes) * 60
+            + self.second.min(59);
+        seconds * 1_000 + self.millis
+    }
+}
+
+/// Eight bytes of a time less those of `form`, in which `0` stands for any digit; nothing when a
+/// byte is another than the form has there.
+#[inline]
+fn digits_of(text: &[u8], at: usize, form: &[u8; 8]) -> Option<[i64; 8]> {
+    let eight = u64::from_le_bytes(*text.get(at..)?.first_chunk()?) ^ u64::from_le_bytes(*form);
+    // Added to a byte, what sets its highest bit when it is too large: above 9 or, where the form
+    // has no digit, above 0. A byte that carries into the next has that bit already.
+    let room = form.map(|byte| if byte == b'0' { 0x76 } else { 0x7f });
+    let large = eight.wrapping_add(u64::from_le_bytes(room)) | eight;
+    (large & 0x8080_8080_8080_8080 == 0).then(|| eight.to_le_bytes().map(i64::from))
+}
+
+/// Reads a time in Caliper's form, `YYYY-MM-DDTHH:mm:ss.SSSZ`, that may exist.
+#[inline]
+fn caliper_form(text: &[u8]) -> Option<Parts> {
+    if text.len() != 24 {
+        return None;
+    }
+    let [y1, y2, y3, y4, _, m1, m2, _] = digits_of(text, 0, b"0000-00-")?;
+    let [d1, d2, _, h1, h2, _, n1, n2] = digits_of(text, 8, b"00T00:00")?;
+    let [_, s1, s2, _, f1, f2, f3, _] = digits_of(text, 16, b":00.000Z")?;
+    Some(Parts {
+        year: y1 * 1_000 + y2 * 100 + y3 * 10 + y4,
+        month: m1 * 10 + m2,
+        day: d1 * 10 + d2,
+        hour: h1 * 10 + h2,
+        minute: n1 * 10 + n2,
+        second: s1 * 10 + s2,
+        millis: f1 * 100 + f2 * 10 + f3,
+    })
+}
+
+/// Whether `text` is a time as YYYY-MM-DDTHH:mm:ss.SSSZ that exists.
+#[inline]
+pub(crate) fn is_caliper_time(text: &[u8]) -> bool {
+    caliper_form(text).is_some_and(|parts| parts.exist())
+}
+
 /// Reads an RFC 3339 time, the profile of ISO 8601 that a date and time with a zone has.
-pub(crate) fn date_time(b: &[u8]) -> Option<Time> {
+pub(crate) fn date_time(text: &[u8]) -> Option<Time> {
+    let Some(parts) = caliper_form(text) else {
+        return date_time_of_any_form(text);
+    };
+    parts.exist().then(|| Time {
+        millis: parts.millis_since_1970(0),
+        utc: true,
+        fraction_digits: 3,
+    })
+}
+
+fn date_time_of_any_form(b: &[u8]) -> Option<Time> {
     if b.len() < 20
         || b[4] != b'-'
         || b[7] != b'-'
@@ -47,26 +127,25 @@ pub(crate) fn date_time(b: &[u8]) -> Option<Time> {
     {
         return None;
     }
-    let (year, month, day) = (number(&b[..4])?, number(&b[5..7])?, number(&b[8..10])?);
-    let (hour, minute, second) = (
-        number(&b[11..13])?,
-        number(&b[14..16])?,
-        number(&b[17..19])?,
-    );
-    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
-        return None;
-    }
-    if hour > 23 || minute > 59 || second > 60 {
+    let mut parts = Parts {
+        year: number(&b[..4])?,
+        month: number(&b[5..7])?,
+        day: number(&b[8..10])?,
+        hour: number(&b[11..13])?,
+        minute: number(&b[14..16])?,
+        second: number(&b[17..19])?,
+        millis: 0,
+    };
+    if !parts.exist() {
         return None;
     }
     let mut at = 19;
-    let mut fraction_millis = 0;
     let mut fraction_digits = 0;
     if b[at] == b'.' {
         at += 1;
         let mut scale = 100;
         while let Some(digit @ b'0'..=b'9') = b.get(at) {
-            fraction_millis += i64::from(digit - b'0') * scale;
+            parts.millis += i64::from(digit - b'0') * scale;
             scale /= 10;
             at += 1;
             fraction_digits += 1;
@@ -87,12 +166,8 @@ pub(crate) fn date_time(b: &[u8]) -> Option<Time> {
         }
         _ => return None,
     };
-    let seconds = days_from_civil(year, month, day) * 86_400
-        + hour * 3_600
-        + (minute - offset_minutes) * 60
-        + second.min(59);
     Some(Time {
-        millis: seconds * 1_000 + fraction_millis,
+        millis: parts.millis_since_1970(offset_minutes),
         utc: matches!(zone, [b'Z']),
         fraction_digits,
     })
@@ -196,6 +271,37 @@ fn thousandths(text: &[u8]) -> Option<(i64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The quick way for the usual form says what the way for all forms says.
+    #[test]
+    fn the_usual_form_is_read_like_any_other() {
+        let all_forms = |text: &[u8]| {
+            let usual = text.len() == 24 && text[10] == b'T' && text[19] == b'.';
+            let time = date_time_of_any_form(text);
+            (time, usual && text[23] == b'Z' && time.is_some())
+        };
+        for good in [
+            "2018-11-15T10:15:00.000Z",
+            "2024-02-29T23:59:60.999Z",
+            "0000-12-31T00:00:00.001Z",
+        ] {
+            for at in 0..good.len() {
+                for byte in 0..=u8::MAX {
+                    let mut text = good.as_bytes().to_vec();
+                    text[at] = byte;
+                    let both = (date_time(&text), is_caliper_time(&text));
+                    assert_eq!(both, all_forms(&text), "{good} with {byte} at {at}");
+                }
+            }
+        }
+        for (month, day) in (0..14).flat_map(|m| (0..33).map(move |d| (m, d))) {
+            for year in [1900, 2000, 2023, 2024] {
+                let text = format!("{year}-{month:02}-{day:02}T23:00:00.000Z");
+                let both = (date_time(text.as_bytes()), is_caliper_time(text.as_bytes()));
+                assert_eq!(both, all_forms(text.as_bytes()), "{text}");
+            }
+        }
+    }
 
     #[test]
     fn durations_in_milliseconds() {

@@ -1,5 +1,5 @@
 //! The forms of plain values.
-use crate::time;
+use crate::{rules::ValueKind, time};
 
 /// Whether no IRI has this byte (RFC 3987 with RFC 3986 §2): controls, space, some delimiters.
 #[inline]
@@ -30,6 +30,23 @@ fn may_be_iri(bytes: &[u8]) -> bool {
     match bytes.last_chunk::<16>() {
         Some(last) => !wrong(last),
         None => !bytes.iter().any(|byte| is_wrong(*byte)),
+    }
+}
+
+/// Whether a string's or a number's text has the form that a rule wants of it; true for kinds
+/// without a form of their own.
+#[inline]
+pub(crate) fn fits(kind: ValueKind, text: &str) -> bool {
+    let bytes = text.as_bytes();
+    match kind {
+        ValueKind::Id => is_id(bytes),
+        ValueKind::Uuid => is_urn_uuid(bytes),
+        ValueKind::Time => time::is_caliper_time(bytes),
+        ValueKind::Duration => is_duration(text),
+        ValueKind::Decimal => is_decimal(bytes),
+        ValueKind::Integer => is_integer(bytes),
+        ValueKind::Natural => is_natural(bytes),
+        _ => true,
     }
 }
 
@@ -80,15 +97,6 @@ pub(crate) fn is_uuid(uuid: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
-}
-
-/// Whether `text` is a time as YYYY-MM-DDTHH:mm:ss.SSSZ that exists.
-pub(crate) fn is_time(text: &[u8]) -> bool {
-    text.len() == 24
-        && text[23] == b'Z'
-        && text[10] == b'T'
-        && text[19] == b'.'
-        && time::date_time(text).is_some()
 }
 
 /// Whether `text` is an ISO 8601 duration (`PnYnMnDTnHnMnS` or `PnW`).

@@ -161,6 +161,49 @@ fn check(seed: u64, body: &[u8]) {
     );
 }
 
+/// A document between copies of it that were changed in a few places: each is judged as if it
+/// were alone.
+fn check_repeated(seed: u64, corpus: &[Vec<u8>]) {
+    let mut random = Random(seed);
+    let whole = &corpus[random.below(corpus.len() as u64) as usize];
+    let around = |data: &str| {
+        format!(
+            r#"{{"sensor":"s","sendTime":"2018-11-15T10:15:00.000Z","dataVersion":"http://purl.imsglobal.org/ctx/caliper/v1p2","data":[{data}]}}"#
+        )
+    };
+    let changed = || {
+        (0..4).filter_map(|n| {
+            String::from_utf8(input(seed.wrapping_add(n), std::slice::from_ref(whole))).ok()
+        })
+    };
+    let Ok(first) = String::from_utf8(whole.clone()) else {
+        return;
+    };
+    let items: Vec<String> = std::iter::once(first.clone())
+        .chain(
+            changed()
+                .filter(|item| serde_json::from_str::<&serde_json::value::RawValue>(item).is_ok()),
+        )
+        .chain([first])
+        .collect();
+    for mode in [Mode::Strict, Mode::Lenient] {
+        let policy = Policy::new(mode, Profile::Generic);
+        let body = around(&items.join(","));
+        let Ok(read) = read_envelope(body.as_bytes(), &policy) else {
+            continue;
+        };
+        for item in &read.items {
+            let body = around(item.raw);
+            let alone = read_envelope(body.as_bytes(), &policy).expect("as within the others");
+            assert_eq!(
+                format!("{:?}", alone.items[0]),
+                format!("{item:?}"),
+                "seed {seed}"
+            );
+        }
+    }
+}
+
 /// What is refused as no JSON is none for serde_json either.
 fn same_syntax(seed: u64, body: &[u8], kind: RefusalKind) {
     let other = serde_json::from_slice::<&serde_json::value::RawValue>(body);
@@ -182,6 +225,7 @@ fn run(seconds: u64) {
         .filter_map(|line| line.split_whitespace().next()?.parse().ok());
     for seed in kept {
         check(seed, &input(seed, &corpus));
+        check_repeated(seed, &corpus);
     }
     let (start, mut count) = (Instant::now(), 0u64);
     let first = std::time::SystemTime::now()
@@ -191,7 +235,11 @@ fn run(seconds: u64) {
     while start.elapsed() < Duration::from_secs(seconds) {
         let seed = first.wrapping_add(count);
         let body = input(seed, &corpus);
-        let panicked = std::panic::catch_unwind(|| check(seed, &body)).is_err();
+        let both = || {
+            check(seed, &body);
+            check_repeated(seed, &corpus);
+        };
+        let panicked = std::panic::catch_unwind(both).is_err();
         assert!(!panicked, "seed {seed}: {}", String::from_utf8_lossy(&body));
         count += 1;
     }
