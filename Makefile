@@ -31,7 +31,7 @@ help:
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
-	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level"
+	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level; sealing, checking"
 	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one)"
 	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
@@ -87,6 +87,8 @@ sam-local: setup
 bench:
 	cargo bench --package vernier-validation --bench validate
 	cargo bench --package vernier-input --bench frames
+	cargo bench --package vernier-archive --bench seal
+	cargo bench --package vernier-tests --bench sealing
 
 # Built with the whole workspace, so that no dependency is built a second time with other features.
 sim:

@@ -7,6 +7,7 @@ mod api;
 mod generate;
 mod output;
 mod playback;
+mod quarantine;
 mod query;
 mod receipt;
 mod schema;
@@ -68,6 +69,7 @@ Examples:
   vernier windows --from -1h --wait 120
   vernier verify copy/ --key seals.pub.pem
   vernier playback start --from -1d --dry-run --watch
+  vernier quarantine report --from -1d
 
 Exit codes: 0 all well, 1 something rejected or not adding up, 2 wrong usage or out of reach.";
 
@@ -91,6 +93,7 @@ enum Command {
     Windows(windows::Args),
     Verify(verify::Args),
     Playback(playback::Args),
+    Quarantine(quarantine::Args),
     Schema(schema::Args),
 }
 
@@ -130,6 +133,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Windows(args) => windows::run(&args, format),
         Command::Verify(args) => verify::run(&args, format),
         Command::Playback(args) => playback::run(args, format),
+        Command::Quarantine(args) => quarantine::run(args, format),
         Command::Schema(args) => schema::run(args, format),
     }
 }
@@ -191,6 +195,10 @@ mod tests {
             "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
             "vernier playback start --from -1d --type GradeEvent --group https://s/1 --dry-run --rate 500 --watch --api http://h",
             "vernier playback start --receipt 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",
+            "vernier playback start --source quarantine --from -7d --rule event.id --target stream --api http://h",
+            "vernier playback start --source failures --dry-run --api http://h",
+            "vernier quarantine list --from -7d --sensor lms --rule event.id --type Event --oldest-first --limit 5 --all --api http://h",
+            "vernier quarantine report --from 2026-09-01 --to 2026-09-02 --api http://h",
             "vernier playback list --api http://h --format json",
             "vernier playback show 01a05c4d-d5c1-7008-8707-070707070707 --watch --api http://h",
             "vernier playback cancel 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",

@@ -45,6 +45,12 @@ impl PageCursor {
     }
 }
 
+/// The key of one route's cursors: no other route follows them.
+#[must_use]
+pub fn key_of_route(key: &[u8; 32], route: &str) -> [u8; 32] {
+    sign(key, route.as_bytes()).finalize().into_bytes().into()
+}
+
 fn sign(key: &[u8; 32], bytes: &[u8]) -> Hmac<Sha256> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(bytes);

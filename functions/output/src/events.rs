@@ -1,16 +1,15 @@
 //! Events of the live store.
 
 use crate::Ports;
-use crate::cursor::PageCursor;
-use crate::query::{EventQuery, Order};
+use crate::page::Gathering;
+use crate::query::EventQuery;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use vernier_archive::row::Row;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::limits::{
-    LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX, RANGE_SECONDS_MAX,
-};
+use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, RANGE_SECONDS_MAX};
 use vernier_ledger::line::{EventRef, LineHead};
 use vernier_ledger::live::{self, Fetched, ReadError};
 use vernier_ledger::ports::{Commits, Objects, PortError};
@@ -47,7 +46,7 @@ pub struct EventView {
 }
 
 impl EventView {
-    fn new(head: &LineHead<'_>, event: &[u8], disposition: Disposition) -> Option<Self> {
+    pub(crate) fn new(head: &LineHead<'_>, event: &[u8], disposition: Disposition) -> Option<Self> {
         let raw = |text: &RawValue| text.to_owned();
         Some(Self {
             receipt: head.receipt,
@@ -64,7 +63,41 @@ impl EventView {
         })
     }
 
-    fn bytes(&self) -> usize {
+    /// A sealed event; none for a duplicate, whose text is its first's.
+    pub(crate) fn of_row(row: &Row<'_>) -> Option<Self> {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+        Some(Self {
+            receipt: row.receipt,
+            index: row.index,
+            received_at: row.received_at.rfc3339(),
+            sensor: row.sensor.to_owned(),
+            disposition: row.disposition,
+            provisional: false,
+            fingerprint: hex::encode(row.fingerprint),
+            problems: row.problems.and_then(raw),
+            deviations: row.deviations.and_then(raw),
+            event: raw(row.event?)?,
+            reference: None,
+        })
+    }
+
+    /// Puts an oversize event in its pointer's place.
+    ///
+    /// # Errors
+    /// The store's; fatal when it is gone.
+    pub(crate) async fn resolve<O: Objects>(&mut self, objects: &O) -> Result<(), PortError> {
+        let Some(reference) = self.reference.take() else {
+            return Ok(());
+        };
+        let gone = || PortError::Fatal(format!("oversize event {} is gone", reference.key));
+        let bytes = objects.get(&reference.key, None).await?.ok_or_else(gone)?;
+        let text = String::from_utf8(bytes).map_err(|_| gone())?;
+        self.event = RawValue::from_string(text).map_err(|_| gone())?;
+        Ok(())
+    }
+
+    /// What it takes of an answer, bytes.
+    pub(crate) fn bytes(&self) -> usize {
         let referred = self
             .reference
             .as_ref()
@@ -127,50 +160,20 @@ pub async fn page<T: Commits, O: Objects>(
 ) -> Result<EventsPage, ReadError> {
     let (blocks, newest) = blocks_for(ports, tenant, query.from, query.to, now).await?;
     let known = live::dispositions(&blocks)?;
-    let mut found: BTreeMap<Place, EventView> = BTreeMap::new();
+    let mut gathering = Gathering::new(query, after, limit);
     for block in &blocks {
         block.for_each_line(|head, event| {
-            let place = (head.receipt, head.index);
-            let behind = after.is_some_and(|after| match query.order {
-                Order::Oldest => place <= after,
-                Order::Newest => place >= after,
-            });
             let disposition = known.of(&head);
-            if behind
-                || !query.matches(&head)
-                || query.disposition.is_some_and(|d| d != disposition)
+            if !gathering.is_behind((head.receipt, head.index))
+                && query.matches(&head)
+                && query.disposition.is_none_or(|d| d == disposition)
+                && let Some(view) = EventView::new(&head, event, disposition)
             {
-                return;
-            }
-            found.extend(EventView::new(&head, event, disposition).map(|view| (place, view)));
-            // One more than the page, to know whether another follows.
-            if found.len() > limit + 1 {
-                match query.order {
-                    Order::Oldest => found.pop_last(),
-                    Order::Newest => found.pop_first(),
-                };
+                gathering.offer(view);
             }
         })?;
     }
-    let ordered: Vec<EventView> = match query.order {
-        Order::Oldest => found.into_values().collect(),
-        Order::Newest => found.into_values().rev().collect(),
-    };
-    let total = ordered.len();
-    let mut events = cut(ordered, limit);
-    let next_cursor = (events.len() < total)
-        .then(|| events.last())
-        .flatten()
-        .map(|last| {
-            PageCursor {
-                query: query.clone(),
-                after: (last.receipt, last.index),
-            }
-            .seal(key)
-        });
-    for event in &mut events {
-        resolve(&ports.objects, event).await?;
-    }
+    let (events, next_cursor) = gathering.finish(&ports.objects, key).await?;
     Ok(EventsPage {
         provisional: !events.is_empty(),
         events,
@@ -178,32 +181,6 @@ pub async fn page<T: Commits, O: Objects>(
         complete_through: None,
         live_through: newest.map(Millis::rfc3339),
     })
-}
-
-/// As many as fit the page by count and bytes; at least one.
-fn cut(ordered: Vec<EventView>, limit: usize) -> Vec<EventView> {
-    let mut bytes = 0;
-    let mut first = true;
-    ordered
-        .into_iter()
-        .take(limit)
-        .take_while(|view| {
-            bytes += view.bytes();
-            std::mem::take(&mut first) || bytes <= PAGE_BYTES_MAX
-        })
-        .collect()
-}
-
-/// Puts an oversize event in its pointer's place.
-async fn resolve<O: Objects>(objects: &O, view: &mut EventView) -> Result<(), PortError> {
-    let Some(reference) = view.reference.take() else {
-        return Ok(());
-    };
-    let gone = || PortError::Fatal(format!("oversize event {} is gone", reference.key));
-    let bytes = objects.get(&reference.key, None).await?.ok_or_else(gone)?;
-    let text = String::from_utf8(bytes).map_err(|_| gone())?;
-    view.event = RawValue::from_string(text).map_err(|_| gone())?;
-    Ok(())
 }
 
 /// An event by its id.
@@ -267,6 +244,6 @@ pub async fn by_id<T: Commits, O: Objects>(
     let Some(mut event) = chosen else {
         return Ok(None);
     };
-    resolve(&ports.objects, &mut event).await?;
+    event.resolve(&ports.objects).await?;
     Ok(Some(EventById { event, occurrences }))
 }

@@ -1,10 +1,11 @@
 //! Routes and status codes of the reading side.
 
 use crate::context::Context;
-use crate::cursor::PageCursor;
-use crate::query::{EventQuery, PARAMETERS, read_limit};
+use crate::cursor::{PageCursor, key_of_route};
+use crate::deviations::{self, NoReport};
+use crate::query::{EventQuery, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::seals::{self, NoProof};
-use crate::{events, receipts};
+use crate::{events, quarantine, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::json;
@@ -12,6 +13,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts};
+use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -63,6 +65,8 @@ async fn route<T: Receipts + Commits + Directory + Chains, O: Objects>(
         "/events/{id}" => get_event(context, request, &identity, now).await,
         "/events" => list_events(context, request, &identity, now).await,
         "/events/{id}/proof" => get_proof(context, request, &identity, now).await,
+        "/quarantine" => list_quarantine(context, request, &identity, now).await,
+        "/deviations" => get_deviations(context, request, &identity, now).await,
         "/seals" => list_seals(context, request, &identity, now).await,
         "/seals/{sequence}" => get_seal(context, request, &identity).await,
         other => Err(ProblemDocument::new(
@@ -124,19 +128,52 @@ async fn list_events<T: Receipts + Commits + Directory + Chains, O: Objects>(
     request.only_query(&PARAMETERS)?;
     let limit = read_limit(request)?;
     let key = &identity.signing_key;
-    let (query, after) = match request.query("cursor")? {
-        None => (EventQuery::read(request, now)?, None),
-        Some(text) => {
-            let cursor = PageCursor::open(text, key).ok_or_else(|| {
-                ProblemDocument::parameter("cursor", "not a cursor of this token")
-            })?;
-            same_query(request, &cursor.query, now)?;
-            (cursor.query, Some(cursor.after))
-        }
-    };
+    let given = EventQuery::read(request, now)?;
+    let (query, after) = continued(request, given, key)?;
     let tenant = &identity.tenant.id;
     let page = events::page(&context.ports, tenant, &query, after, limit, (now, key)).await?;
     Ok(vernier_web::json(200, &[], &page))
+}
+
+/// The quarantine's range when none is given, and at most, seconds.
+const QUARANTINE_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
+
+/// The range of a report when none is given, and at most: a day.
+const REPORT_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
+
+async fn list_quarantine<T: Receipts + Commits + Directory + Chains, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&QUARANTINE_PARAMETERS)?;
+    let limit = read_limit(request)?;
+    let key = &key_of_route(&identity.signing_key, "/quarantine");
+    let range = request.range(now, QUARANTINE_SECONDS.0, QUARANTINE_SECONDS.1)?;
+    let given = EventQuery::read_quarantine(request, range)?;
+    let (query, after) = continued(request, given, key)?;
+    let tenant = &identity.tenant.id;
+    let place = (after, limit);
+    let page = quarantine::page(&context.ports, tenant, &query, place, (now, key)).await?;
+    Ok(vernier_web::json(200, &[], &page))
+}
+
+async fn get_deviations<T: Receipts + Commits + Directory + Chains, O: Objects>(
+    context: &Context<T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+) -> Answer {
+    request.only_query(&["from", "to"])?;
+    let range = request.range(now, REPORT_SECONDS.0, REPORT_SECONDS.1)?;
+    match deviations::report(&context.ports, &identity.tenant.id, range, now).await {
+        Ok(report) => Ok(vernier_web::json(200, &[], &report)),
+        Err(NoReport::Read(error)) => Err(error.into()),
+        Err(large @ NoReport::TooMuch(_)) => {
+            Err(ProblemDocument::parameter("from", &large.to_string()))
+        }
+    }
 }
 
 /// A list of seals when no range is given, and at most, seconds: 2,976 windows of 15 minutes.
@@ -196,13 +233,27 @@ async fn get_proof<T: Receipts + Commits + Directory + Chains, O: Objects>(
     }
 }
 
+/// The query and the place to go on from: the cursor's where there is one.
+fn continued(
+    request: Request<'_>,
+    given: EventQuery,
+    key: &[u8; 32],
+) -> Result<(EventQuery, Option<Place>), ProblemDocument> {
+    let Some(text) = request.query("cursor")? else {
+        return Ok((given, None));
+    };
+    let cursor = PageCursor::open(text, key)
+        .ok_or_else(|| ProblemDocument::parameter("cursor", "not a cursor of this token"))?;
+    same_query(request, &cursor.query, &given)?;
+    Ok((cursor.query, Some(cursor.after)))
+}
+
 /// A cursor carries its query; parameters given beside it must not say otherwise.
 fn same_query(
     request: Request<'_>,
     carried: &EventQuery,
-    now: Millis,
+    given: &EventQuery,
 ) -> Result<(), ProblemDocument> {
-    let given = EventQuery::read(request, now)?;
     let said = |name| Ok::<bool, ProblemDocument>(request.query(name)?.is_some());
     let differs = (said("from")? && given.from != carried.from)
         || (said("to")? && given.to != carried.to)

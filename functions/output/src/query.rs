@@ -1,9 +1,12 @@
 //! The parameters of GET /events, checked and bounded (invariant 8).
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use vernier_archive::row::Row;
 use vernier_ledger::disposition::Disposition;
+use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
-use vernier_ledger::line::LineHead;
+use vernier_ledger::line::{LineHead, rules_of};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
 
@@ -55,6 +58,11 @@ pub struct EventQuery {
     pub order: Order,
 }
 
+/// Parameters of GET /quarantine.
+pub const QUARANTINE_PARAMETERS: [&str; 8] = [
+    "from", "to", "sensor", "rule", "type", "order", "limit", "cursor",
+];
+
 /// Columns that can be filtered by equality.
 const FILTERS: [&str; 6] = ["type", "action", "actor", "group", "sensor", "id"];
 
@@ -78,14 +86,7 @@ impl EventQuery {
     pub fn read(request: Request<'_>, now: Millis) -> Result<Self, ProblemDocument> {
         let (from, to) = request.live_range(now)?;
         let mut query = Self::between(from, to);
-        for name in FILTERS {
-            if let Some(value) = request.query(name)? {
-                if value.is_empty() || value.len() > FILTER_BYTES_MAX {
-                    return Err(ProblemDocument::parameter(name, "expected 1 to 2048 bytes"));
-                }
-                query.filters.push((name.to_owned(), value.to_owned()));
-            }
-        }
+        query.read_filters(request, &FILTERS)?;
         query.disposition = match request.query("disposition")? {
             None | Some("stored") => Some(Disposition::Stored),
             Some("duplicate") => Some(Disposition::Duplicate),
@@ -97,7 +98,43 @@ impl EventQuery {
                 return Err(ProblemDocument::parameter("disposition", why));
             }
         };
-        query.order = match request.query("order")? {
+        query.order = Self::read_order(request)?;
+        Ok(query)
+    }
+
+    /// Reads the parameters of a list of rejected events of a range.
+    ///
+    /// # Errors
+    /// Names the parameter and what it should be.
+    pub fn read_quarantine(
+        request: Request<'_>,
+        (from, to): (Millis, Millis),
+    ) -> Result<Self, ProblemDocument> {
+        let mut query = Self::between(from, to);
+        query.disposition = Some(Disposition::Rejected);
+        query.read_filters(request, &["sensor", "rule", "type"])?;
+        query.order = Self::read_order(request)?;
+        Ok(query)
+    }
+
+    fn read_filters(
+        &mut self,
+        request: Request<'_>,
+        names: &[&str],
+    ) -> Result<(), ProblemDocument> {
+        for name in names {
+            if let Some(value) = request.query(name)? {
+                if value.is_empty() || value.len() > FILTER_BYTES_MAX {
+                    return Err(ProblemDocument::parameter(name, "expected 1 to 2048 bytes"));
+                }
+                self.filters.push(((*name).to_owned(), value.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_order(request: Request<'_>) -> Result<Order, ProblemDocument> {
+        Ok(match request.query("order")? {
             None | Some("newest") => Order::Newest,
             Some("oldest") => Order::Oldest,
             Some(_) => {
@@ -106,28 +143,50 @@ impl EventQuery {
                     "expected newest or oldest",
                 ));
             }
-        };
-        Ok(query)
+        })
     }
 
     /// Whether an event of the range passes the filters.
     #[must_use]
     pub fn matches(&self, head: &LineHead<'_>) -> bool {
-        let at = head.receipt.received_at();
-        let column = |name: &str| match name {
+        let problems = head.problems.as_deref().map(RawValue::get);
+        self.passes(head.receipt, problems, |name| match name {
             "type" => head.type_name.as_deref(),
             "action" => head.action.as_deref(),
             "actor" => head.actor.as_deref(),
             "group" => head.group.as_deref(),
             "id" => head.id.as_deref(),
             _ => Some(head.sensor.as_ref()),
-        };
-        self.from <= at
-            && at < self.to
-            && self
-                .filters
+        })
+    }
+
+    /// Whether a sealed event of the range passes the filters.
+    #[must_use]
+    pub fn matches_row(&self, row: &Row<'_>) -> bool {
+        self.passes(row.receipt, row.problems, |name| match name {
+            "type" => row.type_name,
+            "action" => row.action,
+            "actor" => row.actor,
+            "group" => row.group,
+            "id" => row.id,
+            _ => Some(row.sensor),
+        })
+    }
+
+    fn passes<'e>(
+        &self,
+        receipt: ReceiptId,
+        problems: Option<&str>,
+        column: impl Fn(&str) -> Option<&'e str>,
+    ) -> bool {
+        let at = receipt.received_at();
+        let passes = |(name, value): &(String, String)| match name.as_str() {
+            "rule" => rules_of(problems.unwrap_or_default())
                 .iter()
-                .all(|(name, value)| column(name) == Some(value.as_str()))
+                .any(|rule| rule == value),
+            name => column(name) == Some(value.as_str()),
+        };
+        self.from <= at && at < self.to && self.filters.iter().all(passes)
     }
 }
 

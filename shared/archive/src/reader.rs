@@ -18,6 +18,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use vernier_ledger::ids::ReceiptId;
 
 /// Rows of a batch that is read.
 const READ_ROWS_MAX: usize = 4_096;
@@ -29,6 +30,33 @@ const READ_BYTES: u64 = 64 * 1024 * 1024;
 /// reaches 2 GiB, and an event has at most 16 MiB.
 const LARGE_GROUP_BYTES: u64 = 1_500_000_000;
 const LARGE_GROUP_READ_ROWS: usize = 64;
+
+/// What a row says of the rules: why it was rejected, what was let pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdicts<'a> {
+    /// The envelope's receipt.
+    pub receipt: ReceiptId,
+    /// The sensor that the token named.
+    pub sensor: &'a str,
+    /// The specification's verdict, `accepted` or `rejected`.
+    pub strict: &'a str,
+    /// How the event ended, `stored`, `duplicate`, `conflict` or `rejected`.
+    pub disposition: &'a str,
+    /// Why it was rejected, JSON.
+    pub problems: Option<&'a str>,
+    /// What lenient mode let pass, JSON.
+    pub deviations: Option<&'a str>,
+}
+
+/// The columns of [`Verdicts`], in the file's order.
+const VERDICT_COLUMNS: [&str; 6] = [
+    "sensor",
+    "strict",
+    "receipt",
+    "disposition",
+    "problems",
+    "deviations",
+];
 
 /// A part of the archive.
 pub struct Part {
@@ -155,6 +183,39 @@ impl Part {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with what every row says of the rules. No other column is read.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn for_each_verdicts(&self, mut each: impl FnMut(Verdicts<'_>)) -> Result<(), Fault> {
+        for group in 0..self.groups() {
+            self.columns(group, &VERDICT_COLUMNS, |batch| {
+                let text = |name: &str| {
+                    let column = batch.column_by_name(name);
+                    let texts = column.and_then(|c| c.as_string_opt::<i32>());
+                    texts.ok_or_else(|| Fault::Damaged(format!("column {name}")))
+                };
+                let [sensor, strict, receipts] =
+                    [text("sensor")?, text("strict")?, text("receipt")?];
+                let [ended, problems, deviations] =
+                    [text("disposition")?, text("problems")?, text("deviations")?];
+                let some = |column: &StringArray, at| column.is_valid(at).then_some(at);
+                for at in 0..batch.num_rows() {
+                    each(Verdicts {
+                        receipt: receipt("receipt", receipts.value(at))?,
+                        sensor: sensor.value(at),
+                        strict: strict.value(at),
+                        disposition: ended.value(at),
+                        problems: some(problems, at).map(|at| problems.value(at)),
+                        deviations: some(deviations, at).map(|at| deviations.value(at)),
+                    });
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }

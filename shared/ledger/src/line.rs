@@ -187,6 +187,18 @@ pub struct LineAccount<'a> {
     pub fingerprint: Cow<'a, str>,
 }
 
+/// The rules that a line's problems or deviations name, in their order; none when they are none.
+#[must_use]
+pub fn rules_of(findings: &str) -> Vec<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Finding<'f> {
+        #[serde(borrow)]
+        rule: Cow<'f, str>,
+    }
+    let found: Vec<Finding<'_>> = serde_json::from_str(findings).unwrap_or_default();
+    found.into_iter().map(|finding| finding.rule).collect()
+}
+
 /// The text is not a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an event line: {0}")]

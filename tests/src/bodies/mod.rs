@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounting;
 pub mod playbacks;
+pub mod quarantine;
 pub mod reading;
 pub mod refusals;
 pub mod results;
@@ -48,6 +49,7 @@ macro_rules! for_each_body {
             results::merging_gives_the_same_in_any_order,
             results::results_are_found_by_learner_and_by_section,
             sealing::what_is_received_is_sealed_and_checks_offline,
+            quarantine::rejected_events_are_listed_by_sensor_and_rule,
             playbacks::a_playback_to_the_stream_changes_nothing,
             playbacks::the_quarantine_is_judged_by_the_schemas_of_today,
         }

@@ -1,8 +1,6 @@
 //! One part of the archive, as a playback reads it.
 
 use bytes::Bytes;
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,6 +11,7 @@ use vernier_archive::seal::SealedFile;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::line::rules_of;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackRequest, PlaybackSource, PlaybackTarget};
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::results::{Change, Changes, ResultColumns};
@@ -78,17 +77,6 @@ pub(super) struct Batch {
     pub(super) events: u64,
 }
 
-/// Whether the rule is among those that rejected an event.
-fn names_rule(problems: Option<&str>, rule: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Named<'p> {
-        #[serde(borrow)]
-        rule: Cow<'p, str>,
-    }
-    let all = problems.map(serde_json::from_str::<Vec<Named<'_>>>);
-    all.is_some_and(|all| all.is_ok_and(|all| all.iter().any(|p| p.rule == rule)))
-}
-
 fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
     let filter = &request.filter;
     let same = |wanted: &Option<String>, there: Option<&str>| {
@@ -106,10 +94,11 @@ fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
         && same(&filter.actor, row.actor)
         && same(&filter.group, row.group)
         && same(&filter.sensor, Some(row.sensor))
-        && filter
-            .rule
-            .as_deref()
-            .is_none_or(|rule| names_rule(row.problems, rule))
+        && filter.rule.as_deref().is_none_or(|rule| {
+            rules_of(row.problems.unwrap_or_default())
+                .iter()
+                .any(|r| r == rule)
+        })
 }
 
 /// What a stored row says of a result. One that cannot be read says nothing, as on the live path.

@@ -1,0 +1,239 @@
+//! What each sensor's events have against the rules: how many were rejected and why, what lenient
+//! mode let pass, and how many the specification itself would refuse.
+
+use crate::Ports;
+use crate::quarantine::Extent;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use vernier_archive::reader::Part;
+use vernier_archive::stored::{read_file, read_seal};
+use vernier_ledger::chain::SealEntry;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::line::{Verdict, rules_of};
+use vernier_ledger::live::ReadError;
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
+use vernier_ledger::time::Millis;
+
+/// Sealed events whose columns one report reads: at 10 to 20 bytes each 100 MB at most, and 10 s.
+pub const REPORT_EVENTS_MAX: u64 = 5_000_000;
+
+/// Seals that are read at a time.
+const SEALS_IN_FLIGHT_MAX: usize = 8;
+
+/// How often a rule was broken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Broken {
+    /// Events that were rejected for it.
+    problems: u64,
+    /// Events that lenient mode let pass in spite of it.
+    deviations: u64,
+}
+
+/// One sensor's figures.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OfSensor {
+    events: u64,
+    rejected: u64,
+    deviating: u64,
+    strict_rejected: u64,
+    rules: BTreeMap<String, Broken>,
+}
+
+/// Figures by sensor.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Figures(BTreeMap<String, OfSensor>);
+
+/// One event's, from a line or a row.
+struct Verdicts<'a> {
+    sensor: &'a str,
+    rejected: bool,
+    strict_rejected: bool,
+    problems: Option<&'a str>,
+    deviations: Option<&'a str>,
+}
+
+impl Figures {
+    fn add(&mut self, event: &Verdicts<'_>) {
+        if !self.0.contains_key(event.sensor) {
+            self.0.insert(event.sensor.to_owned(), OfSensor::default());
+        }
+        let Some(of) = self.0.get_mut(event.sensor) else {
+            return;
+        };
+        of.events += 1;
+        of.rejected += u64::from(event.rejected);
+        of.strict_rejected += u64::from(event.strict_rejected);
+        of.deviating += u64::from(event.deviations.is_some());
+        // An event breaks a rule once, however often.
+        let mut once = |findings: Option<&str>, count: fn(&mut Broken)| {
+            let mut rules = findings.map(rules_of).unwrap_or_default();
+            rules.sort_unstable();
+            rules.dedup();
+            for rule in rules {
+                count(of.rules.entry(rule.into_owned()).or_default());
+            }
+        };
+        once(event.problems, |broken| broken.problems += 1);
+        once(event.deviations, |broken| broken.deviations += 1);
+    }
+
+    fn merge(mut self, other: Self) -> Self {
+        for (sensor, more) in other.0 {
+            let of = self.0.entry(sensor).or_default();
+            of.events += more.events;
+            of.rejected += more.rejected;
+            of.deviating += more.deviating;
+            of.strict_rejected += more.strict_rejected;
+            for (rule, broken) in more.rules {
+                let sum = of.rules.entry(rule).or_default();
+                sum.problems += broken.problems;
+                sum.deviations += broken.deviations;
+            }
+        }
+        self
+    }
+}
+
+/// A rule in the report.
+#[derive(Debug, Serialize)]
+struct RuleView {
+    rule: String,
+    /// Events that were rejected for it.
+    problems: u64,
+    /// Events that lenient mode let pass in spite of it.
+    deviations: u64,
+}
+
+/// A sensor in the report.
+#[derive(Debug, Serialize)]
+struct SensorView {
+    sensor: String,
+    events: u64,
+    rejected: u64,
+    deviating: u64,
+    strict_rejected: u64,
+    /// The most frequent first.
+    rules: Vec<RuleView>,
+}
+
+/// The report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    from: String,
+    to: String,
+    complete_through: Option<String>,
+    sensors: Vec<SensorView>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReport {
+    /// The range holds too much.
+    #[error("{0} events are sealed in the range; a report reads at most {REPORT_EVENTS_MAX}")]
+    TooMuch(u64),
+    /// Too much of it is not sealed, or a store failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl From<PortError> for NoReport {
+    fn from(error: PortError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+/// Draws up the report of what a tenant's sensors sent in `[from, to)` of received-at.
+///
+/// # Errors
+/// When that is too much, and the stores'.
+pub async fn report<T: Commits + Chains, O: Objects>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    (from, to): (Millis, Millis),
+    now: Millis,
+) -> Result<Report, NoReport> {
+    let extent = Extent::of(&ports.table, tenant, (from, to), now).await?;
+    let seals: Vec<&SealEntry> = extent.windows.values().flatten().collect();
+    let events = seals.iter().map(|s| s.tally.events).sum();
+    if events > REPORT_EVENTS_MAX {
+        return Err(NoReport::TooMuch(events));
+    }
+    let sealed: Figures = stream::iter(&seals)
+        .map(|entry| of_seal(&ports.objects, tenant, entry, (from, to)))
+        .buffer_unordered(SEALS_IN_FLIGHT_MAX)
+        .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
+        .await?;
+    let mut live = Figures::default();
+    let lines = extent.for_each_live_line(&ports.objects, tenant, |head, _| {
+        live.add(&Verdicts {
+            sensor: &head.sensor,
+            rejected: head.verdict == Verdict::Rejected,
+            strict_rejected: head.strict == Verdict::Rejected,
+            problems: head.problems.as_deref().map(RawValue::get),
+            deviations: head.deviations.as_deref().map(RawValue::get),
+        });
+    });
+    lines.await?;
+    Ok(Report {
+        from: from.rfc3339(),
+        to: to.rfc3339(),
+        complete_through: extent.complete_through.map(Millis::rfc3339),
+        sensors: views(sealed.merge(live)),
+    })
+}
+
+async fn of_seal<O: Objects>(
+    objects: &O,
+    tenant: &TenantId,
+    entry: &SealEntry,
+    (from, to): (Millis, Millis),
+) -> Result<Figures, PortError> {
+    let seal = read_seal(objects, tenant, entry).await?;
+    let mut all = Figures::default();
+    for file in &seal.files {
+        let found = read_file(objects, file, |ranges| {
+            let mut figures = Figures::default();
+            Part::open(ranges)?.for_each_verdicts(|row| {
+                let at = row.receipt.received_at();
+                if from <= at && at < to {
+                    figures.add(&Verdicts {
+                        sensor: row.sensor,
+                        rejected: row.disposition == "rejected",
+                        strict_rejected: row.strict == "rejected",
+                        problems: row.problems,
+                        deviations: row.deviations,
+                    });
+                }
+            })?;
+            Ok(figures)
+        });
+        all = all.merge(found.await?);
+    }
+    Ok(all)
+}
+
+fn views(figures: Figures) -> Vec<SensorView> {
+    let view = |(sensor, of): (String, OfSensor)| {
+        let mut rules: Vec<RuleView> = of
+            .rules
+            .into_iter()
+            .map(|(rule, broken)| RuleView {
+                rule,
+                problems: broken.problems,
+                deviations: broken.deviations,
+            })
+            .collect();
+        rules.sort_by_key(|r| std::cmp::Reverse(r.problems + r.deviations));
+        SensorView {
+            sensor,
+            events: of.events,
+            rejected: of.rejected,
+            deviating: of.deviating,
+            strict_rejected: of.strict_rejected,
+            rules,
+        }
+    };
+    figures.0.into_iter().map(view).collect()
+}

@@ -1,0 +1,244 @@
+//! What sealing costs from segments to a seal: time, calls of each service, and dollars.
+//!
+//! `cargo bench -p vernier-tests --bench sealing`: the generator's reference mix through input,
+//! stream and reconcile over stores in memory that count. The time is that of the function's own
+//! code, encoding and hashing; the network is not in it.
+#![allow(clippy::print_stdout)]
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use vernier_cli::generate::{Params, Semester};
+use vernier_fakes::{
+    Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic, Operation,
+};
+use vernier_intake::{Outgoing, Settings, lines, send};
+use vernier_ledger::access::Tenant;
+use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome};
+use vernier_ledger::prices::{
+    LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
+};
+use vernier_ledger::time::Millis;
+use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_validation::{Mode, Policy, Profile, read_envelope};
+
+const BEGINNING: Millis = Millis(1_795_000_500_000);
+const BUDGET: Duration = Duration::from_secs(60);
+const WINDOWS: i64 = 3;
+const WINDOW_MINUTES: u32 = 15;
+const WINDOW_MILLIS: i64 = WINDOW_MINUTES as i64 * 60_000;
+
+/// Frames that one commit of the stream function takes.
+const BATCH_FRAMES: usize = 100;
+
+/// Memory of the reconcile function, GB.
+const MEMORY_GB: f64 = 1.0;
+
+/// What sealing wrote and read.
+#[derive(Debug, Default)]
+struct Counts {
+    gets: AtomicU64,
+    puts: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// A bucket that counts.
+struct Counting(MemoryBucket, Arc<Counts>);
+
+impl Objects for Counting {
+    async fn put_new(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        note: Option<&str>,
+    ) -> Result<PutOutcome, PortError> {
+        self.1.puts.fetch_add(1, Ordering::Relaxed);
+        let length = bytes.len() as u64;
+        self.1.bytes.fetch_add(length, Ordering::Relaxed);
+        self.0.put_new(key, bytes, note).await
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        range: Option<(u64, u64)>,
+    ) -> Result<Option<Vec<u8>>, PortError> {
+        self.1.gets.fetch_add(1, Ordering::Relaxed);
+        self.0.get(key, range).await
+    }
+}
+
+struct World {
+    faults: Faults,
+    table: MemoryTable,
+    bucket: MemoryBucket,
+    stream: MemoryStream,
+    tenant: Tenant,
+}
+
+impl World {
+    async fn new() -> Self {
+        let faults = Faults::default();
+        let world = Self {
+            table: MemoryTable::new(faults.clone()),
+            bucket: MemoryBucket::new(faults.clone()),
+            stream: MemoryStream::new(1, faults.clone()),
+            tenant: Tenant {
+                id: "school".parse().expect("a name"),
+                mode: Mode::Strict,
+                profile: Profile::Generic,
+                lanes: 1,
+                created_at: BEGINNING,
+            },
+            faults,
+        };
+        assert_eq!(world.table.create_tenant(&world.tenant).await, Ok(true));
+        world
+    }
+
+    /// Sends a window's events; answers their bytes as sent.
+    async fn send(&self, window: i64, events: u64) -> u64 {
+        let mut params = Params::new(7 + window.unsigned_abs(), events);
+        params.envelope_events = 100;
+        let semester = Semester::new(params).expect("within bounds");
+        let bodies: Vec<String> = semester.envelopes().map(|e| e.body).collect();
+        let count = i64::try_from(bodies.len()).expect("small");
+        let policy = Policy::new(Mode::Strict, Profile::Generic);
+        let tenant = &self.tenant.id;
+        let mut raw = 0;
+        for (number, body) in (0..).zip(&bodies) {
+            raw += body.len() as u64;
+            let at = BEGINNING.0 + window * WINDOW_MILLIS + number * WINDOW_MILLIS / count;
+            let receipt = ReceiptId::generate(Millis(at), 0);
+            let envelope = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+            let (lines, oversize) =
+                lines::write(&envelope, receipt, tenant, "lms").expect("plain data");
+            let outgoing = Outgoing {
+                tenant,
+                sensor: "lms",
+                receipt,
+                body_sha256: [0; 32],
+                lines,
+                oversize,
+            };
+            let stores = (&self.stream, &self.table, &self.bucket);
+            let settings = Settings { receipt_days: 30 };
+            let sent = send(stores, settings, outgoing, BUDGET).await;
+            sent.expect("acknowledged");
+        }
+        raw
+    }
+
+    /// Lets the stream function take all that was sent, at the end of a window.
+    async fn deliver(&self, window: i64) {
+        let ports = vernier_stream::Ports {
+            table: self.table.clone(),
+            objects: self.bucket.clone(),
+        };
+        let settings = vernier_stream::Settings { receipt_days: 30 };
+        let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);
+        for (shard, records) in self.stream.records() {
+            let cursor = self.table.cursors().remove(&shard);
+            let done = cursor.and_then(|cursor| cursor.sequence);
+            let left = records.into_iter().filter(|(s, _)| Some(s) > done.as_ref());
+            let left: Vec<vernier_stream::Record> = left
+                .map(|(sequence, record)| vernier_stream::Record {
+                    sequence,
+                    data: record.data,
+                })
+                .collect();
+            for batch in left.chunks(BATCH_FRAMES) {
+                vernier_stream::process(&ports, settings, &shard, batch.to_vec(), clock, BUDGET)
+                    .await
+                    .expect("committed");
+            }
+        }
+    }
+
+    fn segment_bytes(&self) -> usize {
+        let keys = self.bucket.keys("segments/").into_iter();
+        keys.filter_map(|key| self.bucket.raw(&key))
+            .map(|o| o.len())
+            .sum()
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // `cargo test --benches` only wants to know that it runs.
+    let is_bench = std::env::args().any(|a| a == "--bench");
+    let sizes: &[u64] = if is_bench { &[1_000, 100_000] } else { &[100] };
+    for events in sizes {
+        measure(*events).await;
+    }
+}
+
+async fn measure(events: u64) {
+    let world = World::new().await;
+    let mut raw = 0;
+    for window in 0..WINDOWS {
+        raw += world.send(window, events).await;
+        world.deliver(window).await;
+    }
+    let counts = Arc::new(Counts::default());
+    let ports = vernier_reconcile::Ports {
+        table: world.table.clone(),
+        objects: Counting(world.bucket.clone(), Arc::clone(&counts)),
+        notices: MemoryTopic::new(world.faults.clone()),
+    };
+    let key = MemoryKey::new(world.faults.clone());
+    let workshop = Workshop::new(key, std::env::temp_dir(), (86_400, 86_400));
+    let settings = vernier_reconcile::Settings {
+        window_minutes: WINDOW_MINUTES,
+        grace_seconds: 60,
+    };
+    let now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS + 120_000);
+    let called = |operation| world.faults.calls(operation);
+    let before = [Operation::MoveChain, Operation::Sign].map(called);
+    let started = Instant::now();
+    let sealed = seal_due(&ports, &workshop, settings, || now, Millis(i64::MAX)).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let total = events * WINDOWS.unsigned_abs();
+    let sealed = sealed.expect("listed");
+    assert_eq!(sealed.events, total, "{sealed:?}");
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+    let moves = (called(Operation::MoveChain) - before[0]) as f64;
+    let signatures = (called(Operation::Sign) - before[1]) as f64;
+    let archived = read(&counts.bytes);
+    let events = total as f64;
+    println!("{WINDOWS} windows, {} events in all", total);
+    println!(
+        "  time                   {:10.2} µs/event, {:.0} events/s of one process",
+        seconds * 1e6 / events,
+        events / seconds
+    );
+    println!(
+        "  bytes an event         {:10.1} raw, {:.1} in segments, {:.1} archived; raw / archived {:.1}",
+        raw as f64 / events,
+        world.segment_bytes() as f64 / events,
+        archived / events,
+        raw as f64 / archived
+    );
+    let rows = [
+        ("S3 GET", read(&counts.gets), S3_GET_USD),
+        ("S3 PUT", read(&counts.puts), S3_PUT_USD),
+        ("KMS signatures", signatures, SIGNATURE_USD),
+        // A transaction of two small items.
+        ("DynamoDB write units", moves * 4.0, WRITE_UNIT_USD),
+        (
+            "Lambda GB-seconds",
+            seconds * MEMORY_GB,
+            LAMBDA_GB_SECOND_USD,
+        ),
+    ];
+    let mut sum = 0.0;
+    for (what, count, price) in rows {
+        let of_million = count * 1e6 / events;
+        sum += of_million * price;
+        println!(
+            "  {what:22} {of_million:10.1} for a million events, ${:.6}",
+            of_million * price
+        );
+    }
+    println!("  together               ${sum:.4} for a million events, prices of {PRICES_AS_OF}");
+}
