@@ -114,6 +114,8 @@ def environment(api: RuntimeApi, name: str) -> dict[str, str]:
         "VERNIER_HOLD_SECONDS": "86400",
         "VERNIER_SEGMENT_DAYS": "30",
         "VERNIER_RECORD_AGE_SECONDS": "3600",
+        "VERNIER_COMPACT_AFTER_HOURS": "48",
+        "VERNIER_REMOVE_COMPACTED_AFTER_HOURS": "168",
         "VERNIER_WINDOW_SECONDS": "900",
         "VERNIER_GRACE_SECONDS": "300",
         "VERNIER_TOKEN_CACHE_SECONDS": "60",

@@ -19,6 +19,7 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::Settings;
 use vernier_reconcile::playbacks::Wires;
 use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::sweeping::Sweeping;
 use vernier_validation::{Mode, Profile};
 
 /// How far back first occurrences are looked for, seconds.
@@ -45,7 +46,8 @@ pub struct MemoryWorld {
     input: vernier_input::context::Context<MemoryStream, MemoryTable, MemoryBucket>,
     streaming: vernier_stream::context::Context<MemoryTable, MemoryBucket>,
     output: vernier_output::context::Context<MemoryTable, MemoryBucket>,
-    reconcile: vernier_reconcile::context::Context<
+    /// The reconcile function.
+    pub reconcile: vernier_reconcile::context::Context<
         MemoryTable,
         MemoryBucket,
         MemoryTopic,
@@ -60,6 +62,11 @@ impl Default for MemoryWorld {
         Self::new(2)
     }
 }
+
+const SWEEPING: Sweeping = Sweeping {
+    segment_seconds: 30 * 86_400,
+    trigger_seconds: 2 * 86_400,
+};
 
 type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
 
@@ -131,9 +138,11 @@ impl MemoryWorld {
                     window_minutes: 1,
                     grace_seconds: 0,
                 },
-                sweeping: vernier_reconcile::sweeping::Sweeping {
-                    segment_seconds: 30 * 86_400,
-                    trigger_seconds: 2 * 86_400,
+                sweeping: SWEEPING,
+                compacting: vernier_reconcile::compaction::Compacting {
+                    compact_after_seconds: 48 * 3600,
+                    remove_after_seconds: 168 * 3600,
+                    bytes_max: vernier_reconcile::compaction::COMPACT_BYTES_MAX,
                 },
             },
             faults,

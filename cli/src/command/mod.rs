@@ -10,6 +10,7 @@ mod playback;
 mod quarantine;
 mod query;
 mod receipt;
+mod remote;
 mod schema;
 mod send;
 mod tenant;
@@ -192,6 +193,7 @@ mod tests {
             "vernier windows --api http://h --from -1h",
             "vernier verify copy/ --key a.pem --key b.pem --all --tenant school --partial --gaps --threads 2 --format json",
             "vernier verify copy/ --key a.pem --known e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "vernier verify s3://bucket/copies/1 --own-keys --all",
             "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
             "vernier playback start --from -1d --type GradeEvent --group https://s/1 --dry-run --rate 500 --watch --api http://h",
             "vernier playback start --receipt 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",

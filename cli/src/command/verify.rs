@@ -1,31 +1,43 @@
 //! `vernier verify`.
 
 use super::output::{bytes, thousands};
+use super::remote::Remote;
 use super::{FINDINGS, Format, output};
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use std::fs;
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use vernier_archive::files::Directory;
+use vernier_archive::files::{Directory, Source};
 use vernier_archive::keys::PublicKey;
 use vernier_archive::seal::Hex32;
 use vernier_archive::verify::{Options, Progress, Report, verify};
+use vernier_ledger::aws::{self, Bucket};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
 
-/// Check sealed windows offline: files and a public key are all it needs.
+/// Check sealed windows: files and a public key are all it needs.
 ///
-/// The folder holds seals/, archive/ and exceptions/ as the bucket does (aws s3 sync copies them).
+/// A folder holds seals/, archive/, exceptions/ and days/ as the bucket does (aws s3 sync copies them), and
+/// is checked offline. A bucket (s3://BUCKET, or s3://BUCKET/PREFIX where a copy lies in one) is read as it
+/// is, with the ordinary AWS environment: credentials, profile, region, AWS_ENDPOINT_URL. It takes
+/// s3:ListBucket and s3:GetObject; each file comes over once, some pieces ahead, and lies in the temporary
+/// folder while it is checked.
+///
 /// Everything that a seal promises is computed again: its signature, the chain of seals of each
 /// tenant, that windows leave no time out, each file's SHA-256 and size, each row's fingerprint,
 /// place and window, the Merkle roots, the counts by disposition and the digest. Files that no seal
 /// names are reported too. Without --all it stops at the first thing that is wrong.
+///
+/// The check is worth as much as the public key. Take it from somebody to trust (aws kms get-public-key, or
+/// whoever sealed), not from where the seals lie: whoever can write seals there can write keys there, and
+/// sign anew whatever was changed. --own-keys takes keys/*.pem beside the seals all the same: what it says
+/// then is that nothing was damaged, not who sealed it.
 ///
 /// A chain that was cut short at its end looks whole by itself: note the head that this command
 /// prints (or a seal's hash from anywhere else) and give it back with --known next time.
@@ -33,23 +45,32 @@ use vernier_ledger::ids::TenantId;
 #[command(after_help = "\
 Examples:
   aws s3 sync s3://BUCKET copy/ --exclude '*' \\
-      --include 'seals/*' --include 'archive/*' --include 'exceptions/*'
+      --include 'seals/*' --include 'archive/*' --include 'exceptions/*' --include 'days/*'
   vernier verify copy/ --key seals.pub.pem
+  vernier verify s3://BUCKET --key seals.pub.pem
+  vernier verify s3://BUCKET/copies/2026 --own-keys      damage alone, whoever sealed
   vernier verify copy/ --key seals.pub.pem --all --format json | jq -r '.findings[].file'
   vernier verify copy/ --key old.pem --key new.pem       after the key was changed
   vernier verify copy/ --key seals.pub.pem --known 9f86d081…  the head of last month's check
   vernier verify month/ --key seals.pub.pem --partial    a chain that begins later
   openssl pkey -in seals.pem -pubout                     the public half of a local key
 
-Exit codes: 0 sound, 1 something is wrong, 2 wrong usage, or a file that cannot be read.")]
+Exit codes: 0 sound, 1 something is wrong, 2 wrong usage, or a file or bucket that cannot be read.")]
 pub(super) struct Args {
-    /// The folder
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    /// A folder, or a bucket and what its keys begin with
+    #[arg(value_name = "DIR|s3://BUCKET[/PREFIX]")]
+    archive: String,
     /// Public key that seals are signed with (SubjectPublicKeyInfo, PEM or DER; ECDSA P-256 or
     /// Ed25519); may be given several times
-    #[arg(long = "key", value_name = "FILE", required = true)]
+    #[arg(
+        long = "key",
+        value_name = "FILE",
+        required_unless_present = "own_keys"
+    )]
     keys: Vec<PathBuf>,
+    /// Trust the public keys that lie beside the seals (keys/*.pem): shows damage, not who sealed
+    #[arg(long)]
+    own_keys: bool,
     /// Report all that is wrong, not the first alone
     #[arg(long)]
     all: bool,
@@ -70,6 +91,9 @@ pub(super) struct Args {
     threads: Option<u16>,
 }
 
+/// A public key, bytes.
+const KEY_BYTES_MAX: u64 = 16 * 1024;
+
 fn known(text: &str) -> Result<Hex32, String> {
     let hash = Fingerprint::from_hex(text).ok_or("expected 64 hexadecimal digits")?;
     Ok(Hex32(hash.0))
@@ -78,18 +102,17 @@ fn known(text: &str) -> Result<Hex32, String> {
 /// Checks.
 ///
 /// # Errors
-/// A key or the folder cannot be read.
+/// A key, the folder or the bucket cannot be read.
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     let mut keys = Vec::with_capacity(args.keys.len());
     for path in &args.keys {
         let read = || Ok::<_, anyhow::Error>(PublicKey::read(&fs::read(path)?)?);
         keys.push(read().with_context(|| path.display().to_string())?);
     }
-    ensure!(
-        args.folder.is_dir(),
-        "{}: not a folder",
-        args.folder.display()
-    );
+    let source = source(&args.archive)?;
+    if args.own_keys {
+        keys.extend(own_keys(source.as_ref()).with_context(|| args.archive.clone())?);
+    }
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         all: args.all,
@@ -102,10 +125,9 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     quiet_reader();
     let started = Instant::now();
     let bar = Bar::new();
-    let source = Directory::new(&args.folder);
-    let report = verify(&source, &keys, &options, &|now| bar.show(now));
+    let report = verify(source.as_ref(), &keys, &options, &|now| bar.show(now));
     bar.0.finish_and_clear();
-    let report = report.with_context(|| args.folder.display().to_string())?;
+    let report = report.with_context(|| args.archive.clone())?;
     match format {
         Format::Json => output::json(&json!({
             "sound": report.is_sound(),
@@ -119,6 +141,33 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         Format::Text => output::line(text(&report, args.all, started.elapsed()))?,
     }
     Ok(ExitCode::from(if report.is_sound() { 0 } else { FINDINGS }))
+}
+
+fn source(archive: &str) -> anyhow::Result<Box<dyn Source>> {
+    let Some(place) = archive.strip_prefix("s3://") else {
+        ensure!(Path::new(archive).is_dir(), "{archive}: not a folder");
+        return Ok(Box::new(Directory::new(archive)));
+    };
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    ensure!(!bucket.is_empty(), "{archive}: names no bucket");
+    let bucket = bucket.to_owned();
+    let connect = async || Bucket::new(&aws::config().await, bucket);
+    Ok(Box::new(Remote::begin(prefix, connect)?))
+}
+
+/// The keys that lie beside the seals.
+fn own_keys(source: &dyn Source) -> anyhow::Result<Vec<PublicKey>> {
+    let mut keys = Vec::new();
+    for entry in source.list("keys/")? {
+        if entry.key.ends_with(".pem") {
+            let read = || {
+                Ok::<_, anyhow::Error>(PublicKey::read(&source.read(&entry.key, KEY_BYTES_MAX)?)?)
+            };
+            keys.push(read().with_context(|| entry.key.clone())?);
+        }
+    }
+    ensure!(!keys.is_empty(), "no keys lie here (keys/….pem)");
+    Ok(keys)
 }
 
 /// A damaged file may make the reader of Parquet files give up in ways that the check catches and

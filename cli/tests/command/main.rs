@@ -1,5 +1,6 @@
 //! The command as a process, against a small API on loopback.
 
+mod bucket;
 mod generate;
 mod read;
 mod schema;

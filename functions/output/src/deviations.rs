@@ -7,9 +7,11 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use vernier_archive::reader::Part;
-use vernier_archive::stored::{read_file, read_seal};
+use vernier_archive::reader::{Part, Reading};
+use vernier_archive::seal::{PartClass, Seal};
+use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_seal};
 use vernier_ledger::chain::SealEntry;
+use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{Verdict, rules_of};
 use vernier_ledger::live::ReadError;
@@ -161,7 +163,7 @@ pub async fn report<T: Commits + Chains, O: Objects>(
         return Err(NoReport::TooMuch(events));
     }
     let sealed: Figures = stream::iter(&seals)
-        .map(|entry| of_seal(&ports.objects, tenant, entry, (from, to)))
+        .map(|entry| of_seal(ports, tenant, entry, (from, to)))
         .buffer_unordered(SEALS_IN_FLIGHT_MAX)
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
@@ -184,20 +186,34 @@ pub async fn report<T: Commits + Chains, O: Objects>(
     })
 }
 
-async fn of_seal<O: Objects>(
-    objects: &O,
+async fn of_seal<T: Chains, O: Objects>(
+    ports: &Ports<T, O>,
     tenant: &TenantId,
     entry: &SealEntry,
+    range: (Millis, Millis),
+) -> Result<Figures, PortError> {
+    let seal = read_seal(&ports.objects, tenant, entry).await?;
+    let archive = of_class(ports, tenant, (entry, &seal), PartClass::Archive, range).await?;
+    let exceptions = of_class(ports, tenant, (entry, &seal), PartClass::Exceptions, range).await?;
+    Ok(archive.merge(exceptions))
+}
+
+/// Of a seal's files of one class, or of the day that covers them.
+async fn of_class<T: Chains, O: Objects>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    (entry, seal): (&SealEntry, &Seal),
+    class: PartClass,
     (from, to): (Millis, Millis),
 ) -> Result<Figures, PortError> {
-    let seal = read_seal(objects, tenant, entry).await?;
+    let objects = &ports.objects;
+    let here = |at: Millis| from <= at && at < to;
     let mut all = Figures::default();
-    for file in &seal.files {
-        let found = read_file(objects, file, |ranges| {
+    for file in seal.files_of(class) {
+        let found = find_file(objects, file, |ranges| {
             let mut figures = Figures::default();
             Part::open(ranges)?.for_each_verdicts(|row| {
-                let at = row.receipt.received_at();
-                if from <= at && at < to {
+                if here(row.receipt.received_at()) {
                     figures.add(&Verdicts {
                         sensor: row.sensor,
                         rejected: row.disposition == "rejected",
@@ -209,7 +225,27 @@ async fn of_seal<O: Objects>(
             })?;
             Ok(figures)
         });
-        all = all.merge(found.await?);
+        if let Some(figures) = found.await? {
+            all = all.merge(figures);
+            continue;
+        }
+        let day = covering_gone(&ports.table, objects, tenant, entry, file).await?;
+        let mut figures = Figures::default();
+        let of = (entry.sequence, class);
+        let rows = for_each_covered(objects, &day, of, Reading::WithoutEvents, |row| {
+            if here(row.received_at) {
+                figures.add(&Verdicts {
+                    sensor: row.sensor,
+                    rejected: row.disposition == Disposition::Rejected,
+                    strict_rejected: row.strict == "rejected",
+                    problems: row.problems,
+                    deviations: row.deviations,
+                });
+            }
+            Ok(())
+        });
+        rows.await?;
+        return Ok(figures);
     }
     Ok(all)
 }

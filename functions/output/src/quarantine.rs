@@ -7,8 +7,10 @@ use crate::query::{EventQuery, Order};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use vernier_archive::reader::Part;
-use vernier_archive::stored::read_seal;
+use vernier_archive::reader::{Part, Reading};
+use vernier_archive::row::Row;
+use vernier_archive::seal::PartClass;
+use vernier_archive::stored::{covering_gone, for_each_covered, read_seal};
 use vernier_ledger::account::stored_in;
 use vernier_ledger::chain::{SealEntry, sealed_in};
 use vernier_ledger::digest::Fingerprint;
@@ -187,37 +189,40 @@ pub async fn page<T: Commits + Chains, O: Objects>(
 }
 
 /// Rejected events of one window's seals; answers the bytes that were read.
-async fn sealed_part<T, O: Objects>(
+async fn sealed_part<T: Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     gathering: &mut Gathering<'_>,
     seals: &[SealEntry],
 ) -> Result<u64, PortError> {
     let mut read = 0;
+    let mut offer = |row: &Row<'_>| {
+        if row.disposition == Disposition::Rejected
+            && !gathering.is_behind(row.place())
+            && gathering.query.matches_row(row)
+            && let Some(view) = EventView::of_row(row)
+        {
+            gathering.offer(view);
+        }
+        Ok(())
+    };
     for entry in seals.iter().filter(|s| s.tally.rejected > 0) {
         let seal = read_seal(&ports.objects, tenant, entry).await?;
-        let files = seal.files.iter();
-        for file in files.filter(|f| f.key.starts_with("exceptions/")) {
+        for file in seal.files_of(PartClass::Exceptions) {
             let damaged = |what: &str| PortError::Fatal(format!("{} {what}", file.key));
-            let bytes = ports.objects.get(&file.key, None).await?;
-            let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
+            read += file.bytes;
+            let Some(bytes) = ports.objects.get(&file.key, None).await? else {
+                let (table, objects) = (&ports.table, &ports.objects);
+                let day = covering_gone(table, objects, tenant, entry, file).await?;
+                let of = (entry.sequence, PartClass::Exceptions);
+                for_each_covered(objects, &day, of, Reading::Whole, |row| offer(&row)).await?;
+                break;
+            };
             if Fingerprint::of(&bytes).0 != file.sha256.0 {
                 return Err(damaged("is not what its seal says"));
             }
-            read += bytes.len() as u64;
             let part = Part::open(Arc::new(Bytes::from(bytes)));
-            let found = part.and_then(|part| {
-                part.for_each(|row| {
-                    if row.disposition == Disposition::Rejected
-                        && !gathering.is_behind(row.place())
-                        && gathering.query.matches_row(&row)
-                        && let Some(view) = EventView::of_row(&row)
-                    {
-                        gathering.offer(view);
-                    }
-                    Ok(())
-                })
-            });
+            let found = part.and_then(|part| part.for_each(|row| offer(&row)));
             found.map_err(|fault| damaged(&fault.to_string()))?;
         }
     }

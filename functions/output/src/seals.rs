@@ -1,17 +1,20 @@
 //! Seals, and proofs that an event is in one.
 
 use crate::Ports;
+use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use vernier_archive::Fault;
-use vernier_archive::files::Memory;
 use vernier_archive::previous::Asked;
-use vernier_archive::proof::{InclusionProof, prove};
-use vernier_archive::reader::{Filter, Part, PartFilters};
-use vernier_archive::seal::{Seal, SealedFile, seal_key};
-use vernier_archive::stored::{read_file, read_seal};
-use vernier_ledger::chain::SealEntry;
+use vernier_archive::proof::{InclusionProof, Prover};
+use vernier_archive::reader::{Filter, Part, PartFilters, Reading};
+use vernier_archive::seal::{PartClass, Seal, seal_key};
+use vernier_archive::stored::{
+    covered_bytes, covering_gone, for_each_covered, read_file, read_seal,
+};
+use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
@@ -42,7 +45,11 @@ impl From<&SealEntry> for SealView {
     fn from(seal: &SealEntry) -> Self {
         Self {
             sequence: seal.sequence,
-            kind: if seal.backfill { "backfill" } else { "window" },
+            kind: match (seal.is_day(), seal.backfill) {
+                (true, _) => "day",
+                (_, true) => "backfill",
+                _ => "window",
+            },
             start: seal.window.start.rfc3339(),
             end: seal.window.end.rfc3339(),
             events: seal.tally.events,
@@ -74,7 +81,7 @@ pub struct SealList {
     seals: Vec<SealView>,
 }
 
-/// Seals of windows that touch `[from, to)`, by window.
+/// Seals of windows and days that touch `[from, to)`, by window; those of days come last.
 ///
 /// # Errors
 /// The store's.
@@ -83,7 +90,8 @@ pub async fn list<T: Chains, O>(
     tenant: &TenantId,
     (from, to): (Millis, Millis),
 ) -> Result<SealList, PortError> {
-    let seals = touching(ports, tenant, (from, to)).await?;
+    let mut seals = touching(ports, tenant, (from, to)).await?;
+    seals.extend(days(ports, tenant, (from, to)).await?);
     Ok(SealList {
         chain: chain(ports, tenant).await?,
         seals: seals.iter().map(SealView::from).collect(),
@@ -112,6 +120,16 @@ async fn touching<T: Chains, O>(
     let mut seals = ports.table.seals(tenant, since, to).await?;
     seals.retain(|seal| seal.window.end > from);
     Ok(seals)
+}
+
+/// Seals of days that touch `[from, to)`.
+async fn days<T: Chains, O>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    (from, to): (Millis, Millis),
+) -> Result<Vec<SealEntry>, PortError> {
+    let since = day_of(from).start;
+    ports.table.days(tenant, since, to).await
 }
 
 /// A seal's bytes as they were signed, once its chain has moved over it.
@@ -150,7 +168,7 @@ pub struct ProofView {
 pub enum NoProof {
     /// The window is too large for one answer.
     #[error(
-        "its window has {0} bytes of files; at most {PROOF_READ_BYTES_MAX} are read for one answer. \
+        "proving it takes {0} bytes of files; at most {PROOF_READ_BYTES_MAX} are read for one answer. \
          A copy of the files proves it (vernier verify)"
     )]
     TooLarge(u64),
@@ -172,27 +190,33 @@ pub async fn proof<T: Chains, O: Objects>(
 ) -> Result<Option<ProofView>, NoProof> {
     let mut seals = touching(ports, tenant, range).await?;
     seals.retain(|seal| seal.tally.events > seal.tally.rejected);
-    let found: Vec<Option<(Seal, Place)>> = stream::iter(&seals)
+    let days = days(ports, tenant, range).await?;
+    let is_covered = |entry: &SealEntry| days.iter().any(|d| d.covers.contains(entry.sequence));
+    let own = seals.iter().filter(|entry| !is_covered(entry));
+    let found: Vec<Vec<(u64, Place)>> = stream::iter(own.chain(&days))
         .map(|entry| find(&ports.objects, tenant, entry, id))
         .buffered(SEALS_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
-    let Some((seal, place)) = found.into_iter().flatten().next_back() else {
+    let found: Vec<(u64, Place)> = found.into_iter().flatten().collect();
+    // Of several the one of the last window: seals are listed by window.
+    let last = |entry: &&SealEntry| found.iter().any(|(seal, _)| *seal == entry.sequence);
+    let Some(entry) = seals.iter().rfind(last) else {
         return Ok(None);
     };
-    let bytes = seal.files.iter().map(|file| file.bytes).sum();
-    if bytes > PROOF_READ_BYTES_MAX {
-        return Err(NoProof::TooLarge(bytes));
-    }
-    let files = Memory::default();
-    for file in &seal.files {
-        let bytes = ports.objects.get(&file.key, None).await?;
-        let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{} is gone", file.key)))?;
-        files.put(file.key.clone(), bytes);
-    }
+    let place = found.iter().find(|(seal, _)| *seal == entry.sequence);
+    let Some((_, place)) = place else {
+        return Ok(None);
+    };
+    let seal = read_seal(&ports.objects, tenant, entry).await?;
     let damaged = |fault: Fault| PortError::Fatal(fault.to_string());
-    let proof = prove(&files, &seal, place).map_err(damaged)?;
-    let Some(proof) = proof else { return Ok(None) };
+    let proof = match prove_from_files(&ports.objects, &seal, *place).await? {
+        Some(proof) => proof,
+        None => {
+            let day = covering_gone(&ports.table, &ports.objects, tenant, entry, &seal.files[0]);
+            prove_from_day(&ports.objects, &day.await?, &seal, *place).await?
+        }
+    };
     let text = seal.to_bytes().map_err(damaged)?;
     let text = String::from_utf8(text).map_err(|e| PortError::Fatal(e.to_string()))?;
     let raw = RawValue::from_string(text).map_err(|e| PortError::Fatal(e.to_string()))?;
@@ -203,46 +227,93 @@ pub async fn proof<T: Chains, O: Objects>(
     }))
 }
 
-/// Where a seal's files hold the stored event with this id.
+fn proved(prover: Prover<'_>) -> Result<InclusionProof, PortError> {
+    let seal = prover.seal().key();
+    let damaged = |why: String| PortError::Fatal(format!("{seal}: {why}"));
+    let proof = prover
+        .finish()
+        .map_err(|fault| damaged(fault.to_string()))?;
+    proof.ok_or_else(|| damaged("the event is not where it was found".to_owned()))
+}
+
+/// The proof from the seal's own files; none when one of them is gone.
+async fn prove_from_files<O: Objects>(
+    objects: &O,
+    seal: &Seal,
+    place: Place,
+) -> Result<Option<InclusionProof>, NoProof> {
+    let bytes = seal.files.iter().map(|file| file.bytes).sum();
+    if bytes > PROOF_READ_BYTES_MAX {
+        return Err(NoProof::TooLarge(bytes));
+    }
+    let mut prover = Prover::new(seal, place);
+    for file in &seal.files {
+        let Some(bytes) = objects.get(&file.key, None).await? else {
+            return Ok(None);
+        };
+        let shown = Part::open(Arc::new(Bytes::from(bytes))).and_then(|part| {
+            part.for_each(|row| {
+                prover.show(&row);
+                Ok(())
+            })
+        });
+        shown.map_err(|fault| PortError::Fatal(format!("{}: {fault}", file.key)))?;
+    }
+    Ok(Some(proved(prover)?))
+}
+
+/// The same proof from the files of the day that covers the seal: it leads to the window's seal as
+/// before, whose rows are among the day's in the same order.
+async fn prove_from_day<O: Objects>(
+    objects: &O,
+    day: &Seal,
+    seal: &Seal,
+    place: Place,
+) -> Result<InclusionProof, NoProof> {
+    let bytes = covered_bytes(objects, day, Reading::WithoutEvents).await?;
+    if bytes > PROOF_READ_BYTES_MAX {
+        return Err(NoProof::TooLarge(bytes));
+    }
+    let mut prover = Prover::new(seal, place);
+    for class in [PartClass::Archive, PartClass::Exceptions] {
+        let of = (seal.sequence, class);
+        for_each_covered(objects, day, of, Reading::WithoutEvents, |row| {
+            prover.show(&row);
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(proved(prover)?)
+}
+
+/// Where a seal's files hold stored events with this id: the seal that sealed each, and its place. A
+/// day may have one that came again later than events are looked back for.
 async fn find<O: Objects>(
     objects: &O,
     tenant: &TenantId,
     entry: &SealEntry,
     id: &str,
-) -> Result<Option<(Seal, Place)>, PortError> {
+) -> Result<Vec<(u64, Place)>, PortError> {
     let seal = read_seal(objects, tenant, entry).await?;
-    for file in &seal.files {
-        if !file.key.starts_with("archive/") {
-            continue;
-        }
-        if let Some(place) = find_in(objects, file, id).await? {
-            return Ok(Some((seal, place)));
-        }
-    }
-    Ok(None)
-}
-
-async fn find_in<O: Objects>(
-    objects: &O,
-    file: &SealedFile,
-    id: &str,
-) -> Result<Option<Place>, PortError> {
     let asked = Asked {
         own_id: true,
         id: Some(id),
         fingerprint: [0; 32],
     };
-    read_file(objects, file, |ranges| {
-        let part = Part::open(ranges)?;
-        if !PartFilters::read(&part)?.may_hold(&asked) {
-            return Ok(None);
-        }
-        let mut place = None;
-        part.find(Filter::Id(id), |row| {
-            place = place.or(Some(row.place()));
-            Ok(())
-        })?;
-        Ok(place)
-    })
-    .await
+    let mut found = Vec::new();
+    for file in seal.files_of(PartClass::Archive) {
+        let here = read_file(objects, file, |ranges| {
+            let part = Part::open(ranges)?;
+            let mut here = Vec::new();
+            if PartFilters::read(&part)?.may_hold(&asked) {
+                part.find_sealed(Filter::Id(id), |row, sealed_by| {
+                    here.push((sealed_by.unwrap_or(entry.sequence), row.place()));
+                    Ok(())
+                })?;
+            }
+            Ok(here)
+        });
+        found.extend(here.await?);
+    }
+    Ok(found)
 }

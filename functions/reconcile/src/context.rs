@@ -1,5 +1,6 @@
 //! The only reader of the environment and builder of clients.
 
+use crate::compaction::{COMPACT_BYTES_MAX, Compacting};
 use crate::playbacks::Wires;
 use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
@@ -29,6 +30,8 @@ pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStre
     pub workshop: Workshop<K>,
     /// Settings.
     pub settings: Settings,
+    /// When days are compacted.
+    pub compacting: Compacting,
     /// When what may go.
     pub sweeping: Sweeping,
 }
@@ -51,8 +54,10 @@ impl<T, O, N, K, S> Context<T, O, N, K, S> {
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_WINDOW_SECONDS`
     /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
-    /// `VERNIER_HOLD_SECONDS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`, `VERNIER_SEGMENT_DAYS`,
-    /// `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and the ordinary AWS environment.
+    /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
+    /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
+    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and
+    /// the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -78,6 +83,12 @@ impl Context {
             number("VERNIER_LOOKBACK_SECONDS")?,
             number("VERNIER_HOLD_SECONDS")?,
         );
+        let hours = |name| number::<u32>(name).map(|hours| i64::from(hours) * 3_600);
+        let compacting = Compacting {
+            compact_after_seconds: hours("VERNIER_COMPACT_AFTER_HOURS")?,
+            remove_after_seconds: hours("VERNIER_REMOVE_COMPACTED_AFTER_HOURS")?,
+            bytes_max: COMPACT_BYTES_MAX,
+        };
         let sweeping = Sweeping {
             segment_seconds: number::<i64>("VERNIER_SEGMENT_DAYS")? * DAY_SECONDS,
             trigger_seconds: number::<i64>("VERNIER_RECORD_AGE_SECONDS")? + DAY_SECONDS,
@@ -98,6 +109,7 @@ impl Context {
             receipt_days,
             workshop: Workshop::new(KmsKey::new(&config, key), std::env::temp_dir(), times),
             settings,
+            compacting,
             sweeping,
         })
     }

@@ -1,5 +1,6 @@
 //! Routes and status codes of the accounts; the schedule's event.
 
+use crate::compaction::{CompactSummary, compact_due};
 use crate::context::Context;
 use crate::healing::{heal, heal_missing};
 use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
@@ -78,18 +79,60 @@ where
         left = seals.left,
         "sealing"
     );
+    let compacted = compact(context, event.context.deadline).await;
     let played = play_back(context, event.context.deadline).await;
     let swept = sweep(context, now, event.context.deadline).await;
     Ok(json!({
         "completed": summary.completed,
         "incomplete": summary.incomplete,
-        "failed": summary.failed + seals.failed + played.failed + swept.failed,
+        "failed": summary.failed + seals.failed + compacted.failed + played.failed + swept.failed,
         "sealed": seals.sealed,
         "backfills": seals.backfills,
         "held": seals.held,
+        "days": compacted.days,
+        "files_removed": compacted.removed,
         "playback_steps": played.steps,
         "swept": swept.segments + swept.oversize + swept.unnamed,
     }))
+}
+
+/// Compacts days in half of what the invocation has left.
+async fn compact<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
+    deadline_millis: u64,
+) -> CompactSummary
+where
+    T: Receipts + Commits + Directory + Chains,
+    O: Objects + Removal,
+    N: Notices,
+    K: SealKey,
+{
+    let deadline = seal_until(clock::now(), deadline_millis);
+    let settings = (context.settings, context.compacting);
+    let compacted = compact_due(
+        &context.ports,
+        &context.workshop,
+        settings,
+        clock::now,
+        deadline,
+    );
+    let compacted = compacted.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "tenants not listed");
+        CompactSummary {
+            failed: 1,
+            ..CompactSummary::default()
+        }
+    });
+    tracing::info!(
+        days = compacted.days,
+        covered = compacted.covered,
+        removed = compacted.removed,
+        held = compacted.held,
+        failed = compacted.failed,
+        left = compacted.left,
+        "compaction"
+    );
+    compacted
 }
 
 /// Goes on with the playbacks in half of what the invocation has left.

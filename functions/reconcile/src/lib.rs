@@ -3,8 +3,10 @@
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
 //! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
 //! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
-//! [`playbacks`] send sealed events through again, [`sweeping`] removes what is not needed any more.
+//! [`compaction`] merges what is sealed into day files, [`playbacks`] send events through again,
+//! [`sweeping`] removes what is not needed any more.
 
+pub mod compaction;
 pub mod context;
 pub mod handler;
 pub mod healing;

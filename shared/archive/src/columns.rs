@@ -69,26 +69,46 @@ const COLUMNS: [(&str, Kind, bool); 23] = [
     ("event", Kind::Text, true),
 ];
 
-/// Names of all columns, in the files' order.
+/// The column that a day's files have behind all others: which seal sealed the row.
+const SEAL_COLUMN: &str = "seal";
+
+/// Which columns a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Those of a window's or backfill's files.
+    Window,
+    /// Those of a day's files: one more, `seal`.
+    Day,
+}
+
+/// Names of all columns of a window's files, in order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     COLUMNS.iter().map(|(name, ..)| *name)
 }
 
-/// Where a column is among all.
+/// Names of all columns of a day's files, in order.
+pub fn day_names() -> impl Iterator<Item = &'static str> {
+    names().chain([SEAL_COLUMN])
+}
+
+/// Where a column of a window's files is among all; a day's files have it at the same place.
 pub(crate) fn position(name: &str) -> Option<usize> {
     COLUMNS.iter().position(|(n, ..)| *n == name)
 }
 
 /// The schema of every part.
 #[must_use]
-pub fn schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+pub fn schema(layout: Layout) -> SchemaRef {
+    static SCHEMAS: LazyLock<[SchemaRef; 2]> = LazyLock::new(|| {
         let field = |(name, kind, nullable): (&str, Kind, bool)| {
             Field::new(name, kind.data_type(), nullable)
         };
-        Arc::new(Schema::new(COLUMNS.map(field).to_vec()))
+        let mut fields = COLUMNS.map(field).to_vec();
+        let window = Arc::new(Schema::new(fields.clone()));
+        fields.push(field((SEAL_COLUMN, Kind::Number, false)));
+        [window, Arc::new(Schema::new(fields))]
     });
-    Arc::clone(&SCHEMA)
+    Arc::clone(&SCHEMAS[usize::from(layout == Layout::Day)])
 }
 
 /// Rows on their way into a batch.
@@ -117,11 +137,12 @@ pub(crate) struct RowsBuilder {
     score_maximum: Float64Builder,
     fingerprint: FixedSizeBinaryBuilder,
     event: StringBuilder,
+    seal: Option<Int64Builder>,
     rows: usize,
 }
 
 impl RowsBuilder {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(layout: Layout) -> Self {
         let text = StringBuilder::new;
         let time = || TimestampMillisecondBuilder::new().with_timezone("UTC");
         Self {
@@ -148,6 +169,7 @@ impl RowsBuilder {
             score_maximum: Float64Builder::new(),
             fingerprint: FixedSizeBinaryBuilder::new(FINGERPRINT_BYTES),
             event: text(),
+            seal: (layout == Layout::Day).then(Int64Builder::new),
             rows: 0,
         }
     }
@@ -156,7 +178,8 @@ impl RowsBuilder {
         self.rows
     }
 
-    pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+    /// Adds a row; `seal` goes into a day's files alone.
+    pub(crate) fn push(&mut self, row: &Row<'_>, seal: u64) -> Result<(), Fault> {
         self.id.append_option(row.id);
         self.type_name.append_option(row.type_name);
         self.action.append_option(row.action);
@@ -185,6 +208,10 @@ impl RowsBuilder {
             .append_value(row.fingerprint)
             .map_err(|e| Fault::Damaged(e.to_string()))?;
         self.event.append_option(row.event);
+        if let Some(seals) = &mut self.seal {
+            let number = i64::try_from(seal);
+            seals.append_value(number.map_err(|_| bad(SEAL_COLUMN, &seal.to_string()))?);
+        }
         self.rows += 1;
         Ok(())
     }
@@ -192,7 +219,7 @@ impl RowsBuilder {
     /// The rows so far; the builder is empty afterwards.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, Fault> {
         self.rows = 0;
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.id.finish()),
             Arc::new(self.type_name.finish()),
             Arc::new(self.action.finish()),
@@ -217,7 +244,11 @@ impl RowsBuilder {
             Arc::new(self.fingerprint.finish()),
             Arc::new(self.event.finish()),
         ];
-        RecordBatch::try_new(schema(), columns).map_err(|e| Fault::Damaged(e.to_string()))
+        let layout = self.seal.as_ref().map_or(Layout::Window, |_| Layout::Day);
+        if let Some(seals) = &mut self.seal {
+            columns.push(Arc::new(seals.finish()));
+        }
+        RecordBatch::try_new(schema(layout), columns).map_err(|e| Fault::Damaged(e.to_string()))
     }
 }
 
@@ -247,6 +278,7 @@ pub struct Rows<'a> {
     score_maximum: &'a Float64Array,
     fingerprint: &'a FixedSizeBinaryArray,
     event: &'a StringArray,
+    seal: Option<&'a Int64Array>,
     count: usize,
 }
 
@@ -256,7 +288,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// When its columns are not those of [`schema`].
     pub fn new(batch: &'a RecordBatch) -> Result<Self, Fault> {
-        check_schema(&batch.schema())?;
+        let layout = check_schema(&batch.schema())?;
         let mut columns = batch.columns().iter();
         let mut next = || columns.next().ok_or_else(other_columns);
         let text = |column: &'a ArrayRef| column.as_string_opt::<i32>().ok_or_else(other_columns);
@@ -298,6 +330,10 @@ impl<'a> Rows<'a> {
                 .as_fixed_size_binary_opt()
                 .ok_or_else(other_columns)?,
             event: text(next()?)?,
+            seal: match layout {
+                Layout::Window => None,
+                Layout::Day => Some(number(next()?)?),
+            },
             count: batch.num_rows(),
         })
     }
@@ -306,6 +342,17 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub const fn count(&self) -> usize {
         self.count
+    }
+
+    /// The sequence of the seal that sealed a row; none in a window's files.
+    ///
+    /// # Errors
+    /// When it is none that a seal can have.
+    pub fn seal(&self, at: usize) -> Result<Option<u64>, Fault> {
+        let Some(seals) = self.seal else {
+            return Ok(None);
+        };
+        sequence(seals.value(at)).map(Some)
     }
 
     /// One row.
@@ -367,20 +414,29 @@ pub(crate) fn index(column: &str, value: i64) -> Result<u32, Fault> {
     u32::try_from(value).map_err(|_| bad(column, &value.to_string()))
 }
 
-fn other_columns() -> Fault {
-    Fault::Damaged("its columns are not those of format version 1".to_owned())
+pub(crate) fn sequence(value: i64) -> Result<u64, Fault> {
+    u64::try_from(value).map_err(|_| bad(SEAL_COLUMN, &value.to_string()))
 }
 
-/// Whether a file's columns are those of every part.
-pub(crate) fn check_schema(found: &Schema) -> Result<(), Fault> {
+fn other_columns() -> Fault {
+    Fault::Damaged("its columns are not those of the archive's files".to_owned())
+}
+
+/// Whether a file's columns are those of every part, and of which kind.
+pub(crate) fn check_schema(found: &Schema) -> Result<Layout, Fault> {
     let same = |(a, b): (&Arc<Field>, &Arc<Field>)| {
         a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
     };
-    let wanted = schema();
+    let layout = if found.fields().len() > COLUMNS.len() {
+        Layout::Day
+    } else {
+        Layout::Window
+    };
+    let wanted = schema(layout);
     if found.fields().len() == wanted.fields().len()
         && found.fields().iter().zip(wanted.fields()).all(same)
     {
-        return Ok(());
+        return Ok(layout);
     }
     Err(other_columns())
 }

@@ -1,7 +1,7 @@
 //! The archive: windows sealed into open Parquet files with a proof that anybody can check.
 //!
 //! [`window`] takes a window's lines in any order, decides dispositions, sorts in bounded memory and
-//! writes the files; [`seal`] is the proof over them, [`keys`] what signs and checks it;
+//! writes the files, [`day`] merges those of many windows; [`seal`] is the proof over them, [`keys`] what signs and checks it;
 //! [`verify`](mod@verify) re-derives everything from files and a public key (invariant 6);
 //! [`reader`] finds events in parts by their bloom filters and page index.
 //!
@@ -11,7 +11,9 @@
 
 pub mod canonical;
 pub mod columns;
+pub mod day;
 pub mod files;
+mod firsts;
 mod judge;
 pub mod keys;
 pub mod limits;

@@ -4,7 +4,7 @@
 //! row groups one after the other.
 
 use crate::Fault;
-use crate::columns::{RowsBuilder, schema};
+use crate::columns::{Layout, RowsBuilder, schema};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
 use crate::row::Row;
@@ -34,7 +34,7 @@ const BLOOM_COLUMNS: [(&str, f64); 3] = [
 /// What rows are sorted by, in order, as the file's metadata says it.
 const SORTED_BY: [&str; 5] = ["group", "actor", "event_time", "receipt", "index"];
 
-fn properties() -> Result<WriterPropertiesPtr, Fault> {
+fn properties(layout: Layout) -> Result<WriterPropertiesPtr, Fault> {
     let column = |name: &str| ColumnPath::from(name);
     let sorting = SORTED_BY.iter().filter_map(|name| {
         let at = crate::columns::position(name)?;
@@ -44,10 +44,11 @@ fn properties() -> Result<WriterPropertiesPtr, Fault> {
             nulls_first: true,
         })
     });
-    let version = KeyValue::new(
-        "vernier_archive".to_owned(),
-        crate::seal::SEAL_VERSION.to_string(),
-    );
+    let version = match layout {
+        Layout::Window => crate::seal::SEAL_VERSION,
+        Layout::Day => crate::seal::DAY_SEAL_VERSION,
+    };
+    let version = KeyValue::new("vernier_archive".to_owned(), version.to_string());
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("vernier".to_owned())
@@ -79,16 +80,18 @@ fn properties() -> Result<WriterPropertiesPtr, Fault> {
 /// Makes column writers for row groups and writers for parts, all of one form.
 #[derive(Debug)]
 pub(crate) struct Form {
+    layout: Layout,
     factory: ArrowRowGroupWriterFactory,
     properties: WriterPropertiesPtr,
 }
 
 impl Form {
-    pub(crate) fn new() -> Result<Self, Fault> {
-        let properties = properties()?;
-        let like = open(io::sink(), &properties)?;
+    pub(crate) fn of(layout: Layout) -> Result<Self, Fault> {
+        let properties = properties(layout)?;
+        let like = open(io::sink(), layout, &properties)?;
         Ok(Self {
-            factory: ArrowRowGroupWriterFactory::new(&like, schema()),
+            layout,
+            factory: ArrowRowGroupWriterFactory::new(&like, schema(layout)),
             properties,
         })
     }
@@ -97,7 +100,7 @@ impl Form {
     pub(crate) fn group(&self, in_part: u64, in_window: u64) -> Result<GroupEncoder, Fault> {
         Ok(GroupEncoder {
             writers: self.factory.create_column_writers(0)?,
-            builder: RowsBuilder::new(),
+            builder: RowsBuilder::new(self.layout),
             batch_bytes: 0,
             rows: 0,
             scratch: Vec::with_capacity(1_024),
@@ -109,7 +112,7 @@ impl Form {
     /// Begins a part.
     pub(crate) fn part<W: Write + Send>(&self, to: W) -> Result<PartWriter<W>, Fault> {
         Ok(PartWriter {
-            writer: open(Hashing::new(to), &self.properties)?,
+            writer: open(Hashing::new(to), self.layout, &self.properties)?,
             rows: 0,
             leaves: Span::starting_at(0),
         })
@@ -118,9 +121,10 @@ impl Form {
 
 fn open<W: Write + Send>(
     to: W,
+    layout: Layout,
     properties: &WriterPropertiesPtr,
 ) -> Result<SerializedFileWriter<W>, Fault> {
-    let parquet_schema = ArrowSchemaConverter::new().convert(&schema())?;
+    let parquet_schema = ArrowSchemaConverter::new().convert(&schema(layout))?;
     Ok(SerializedFileWriter::new(
         to,
         parquet_schema.root_schema_ptr(),
@@ -154,14 +158,19 @@ pub(crate) struct GroupEncoder {
 }
 
 impl GroupEncoder {
-    /// Adds the next row.
+    /// Adds the next row of a window's file.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        self.push_sealed(row, 0)
+    }
+
+    /// Adds the next row, which this seal sealed.
+    pub(crate) fn push_sealed(&mut self, row: &Row<'_>, seal: u64) -> Result<(), Fault> {
         self.scratch.clear();
         row.write_leaf(&mut self.scratch);
         let leaf = leaf_hash(&self.scratch);
         self.leaves.push(leaf);
         self.window_leaves.push(leaf);
-        self.builder.push(row)?;
+        self.builder.push(row, seal)?;
         self.rows += 1;
         self.batch_bytes += self.scratch.len() + row.event.map_or(0, str::len);
         if self.builder.rows() == limits::BATCH_ROWS_MAX
@@ -257,13 +266,27 @@ impl<W: Write + Send> PartWriter<W> {
 /// # Errors
 /// When the rows cannot be encoded.
 pub fn to_bytes(rows: &[Row<'_>]) -> Result<Vec<u8>, Fault> {
-    let form = Form::new()?;
+    let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|row| (row, 0)).collect();
+    encode(Layout::Window, &rows)
+}
+
+/// As [`to_bytes`] a part of a day, each row with the sequence of the seal that sealed it.
+///
+/// # Errors
+/// When the rows cannot be encoded.
+pub fn day_to_bytes(rows: &[(Row<'_>, u64)]) -> Result<Vec<u8>, Fault> {
+    let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|(row, seal)| (row, *seal)).collect();
+    encode(Layout::Day, &rows)
+}
+
+fn encode(layout: Layout, rows: &[(&Row<'_>, u64)]) -> Result<Vec<u8>, Fault> {
+    let form = Form::of(layout)?;
     let mut part = form.part(Vec::new())?;
     for (number, rows) in rows.chunks(limits::GROUP_ROWS_MAX).enumerate() {
         let begin = (number * limits::GROUP_ROWS_MAX) as u64;
         let mut group = form.group(begin, begin)?;
-        for row in rows {
-            group.push(row)?;
+        for (row, seal) in rows {
+            group.push_sealed(row, *seal)?;
         }
         part.append(group.finish()?)?;
     }

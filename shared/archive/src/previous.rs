@@ -87,6 +87,15 @@ impl LookedUp {
             *known = first;
         }
     }
+
+    /// Takes the answers that there are.
+    pub fn add_all(&mut self, asked: &[Asked<'_>], firsts: Vec<Option<First>>) {
+        for (asked, first) in asked.iter().zip(firsts) {
+            if let Some(first) = first {
+                self.add(asked, first);
+            }
+        }
+    }
 }
 
 impl Previous for LookedUp {

@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::files::Source;
-use crate::merkle::{PathBuilder, leaf_hash, root_from_path};
+use crate::merkle::{Hash, PathBuilder, leaf_hash, root_from_path};
 use crate::reader::Part;
 use crate::row::Row;
 use crate::seal::{Hex32, Seal};
@@ -84,8 +84,79 @@ impl InclusionProof {
     }
 }
 
-/// The proof for the event at a place, from the seal's files; none when they do not hold it. The
-/// files are read once or twice and nothing of them is kept.
+/// Gathers what the proof for one event needs of its seal's rows.
+#[derive(Debug)]
+pub struct Prover<'a> {
+    seal: &'a Seal,
+    place: Place,
+    /// 32 bytes a row.
+    leaves: Vec<Hash>,
+    found: Option<(u64, Vec<u8>)>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Prover<'a> {
+    /// For the event at a place.
+    #[must_use]
+    pub fn new(seal: &'a Seal, place: Place) -> Self {
+        Self {
+            seal,
+            place,
+            leaves: Vec::new(),
+            found: None,
+            scratch: Vec::with_capacity(1_024),
+        }
+    }
+
+    /// The seal.
+    #[must_use]
+    pub const fn seal(&self) -> &'a Seal {
+        self.seal
+    }
+
+    /// Shows it the seal's next row: those of `archive/` before those of `exceptions/`, each class in
+    /// its order, from the seal's own files or from the day's that has them too.
+    pub fn show(&mut self, row: &Row<'_>) {
+        self.scratch.clear();
+        row.write_leaf(&mut self.scratch);
+        if row.place() == self.place {
+            let number = self.leaves.len() as u64;
+            self.found = Some((number, self.scratch.clone()));
+        }
+        self.leaves.push(leaf_hash(&self.scratch));
+    }
+
+    /// The proof, once all rows were shown; none when the event is not among them.
+    ///
+    /// # Errors
+    /// When the rows do not lead to the seal's root.
+    pub fn finish(self) -> Result<Option<InclusionProof>, Fault> {
+        let Some((number, leaf)) = self.found else {
+            return Ok(None);
+        };
+        let seal = self.seal;
+        let rows = seal.files.iter().map(|file| file.rows).sum();
+        let other = || Fault::Damaged("the files have another number of rows".to_owned());
+        let mut path = PathBuilder::new(number, rows).ok_or_else(other)?;
+        self.leaves.into_iter().for_each(|leaf| path.push(leaf));
+        let path = path.finish().ok_or_else(other)?;
+        let proof = InclusionProof {
+            vernier_proof: PROOF_VERSION,
+            tenant: seal.tenant.clone(),
+            sequence: seal.sequence,
+            seal: seal.hash()?.into(),
+            row: number,
+            rows,
+            leaf: base64::engine::general_purpose::STANDARD.encode(leaf),
+            path: path.into_iter().map(Hex32).collect(),
+        };
+        proof.verify(seal)?;
+        Ok(Some(proof))
+    }
+}
+
+/// The proof for the event at a place, from the seal's files; none when they do not hold it. Of the
+/// rows their hashes are kept, 32 bytes each.
 ///
 /// # Errors
 /// When a file cannot be read, or its rows do not lead to the seal's root.
@@ -94,53 +165,13 @@ pub fn prove(
     seal: &Seal,
     place: Place,
 ) -> Result<Option<InclusionProof>, Fault> {
-    let mut found = None;
-    for_each_leaf(source, seal, |number, row, leaf| {
-        if row.place() == place {
-            found = Some((number, leaf.to_vec()));
-        }
-        Ok(())
-    })?;
-    let Some((number, leaf)) = found else {
-        return Ok(None);
-    };
-    let rows = seal.files.iter().map(|file| file.rows).sum();
-    let other = || Fault::Damaged("the files have another number of rows".to_owned());
-    let mut path = PathBuilder::new(number, rows).ok_or_else(other)?;
-    for_each_leaf(source, seal, |_, _, leaf| {
-        path.push(leaf_hash(leaf));
-        Ok(())
-    })?;
-    let path = path.finish().ok_or_else(other)?;
-    let proof = InclusionProof {
-        vernier_proof: PROOF_VERSION,
-        tenant: seal.tenant.clone(),
-        sequence: seal.sequence,
-        seal: seal.hash()?.into(),
-        row: number,
-        rows,
-        leaf: base64::engine::general_purpose::STANDARD.encode(leaf),
-        path: path.into_iter().map(Hex32).collect(),
-    };
-    proof.verify(seal)?;
-    Ok(Some(proof))
-}
-
-fn for_each_leaf(
-    source: &dyn Source,
-    seal: &Seal,
-    mut each: impl FnMut(u64, &Row<'_>, &[u8]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let (mut number, mut leaf) = (0, Vec::with_capacity(1_024));
+    let mut prover = Prover::new(seal, place);
     for file in &seal.files {
         let part = Part::open(source.open(&file.key)?)?;
         part.for_each(|row| {
-            leaf.clear();
-            row.write_leaf(&mut leaf);
-            each(number, &row, &leaf)?;
-            number += 1;
+            prover.show(&row);
             Ok(())
         })?;
     }
-    Ok(())
+    prover.finish()
 }

@@ -1,21 +1,19 @@
 //! Parts read back: whole, or only where an event may lie.
 
 use crate::Fault;
-use crate::columns::{Rows, check_schema, index, receipt};
+use crate::columns::{Layout, Rows, check_schema, receipt, schema};
 use crate::files::{Chunks, Ranges};
-use crate::judge::has_own_id;
-use crate::previous::{Asked, First, Previous};
+pub use crate::firsts::{PartFilters, PreviousParts, earlier};
 use crate::row::Row;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch, StringArray, new_null_array};
+use arrow_schema::DataType;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::PageIndexPolicy;
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use vernier_ledger::ids::ReceiptId;
@@ -62,6 +60,16 @@ const VERDICT_COLUMNS: [&str; 6] = [
 pub struct Part {
     chunks: Chunks,
     metadata: ArrowReaderMetadata,
+    layout: Layout,
+}
+
+/// Which columns of the rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// All of them.
+    Whole,
+    /// All but `event`, which is most of a file's bytes: enough for leaves and results.
+    WithoutEvents,
 }
 
 impl std::fmt::Debug for Part {
@@ -104,13 +112,54 @@ impl Part {
     /// Reads footer and page index.
     ///
     /// # Errors
-    /// When it is no part of format version 1.
+    /// When it is no part of an archive.
     pub fn open(file: Arc<dyn Ranges>) -> Result<Self, Fault> {
         let chunks = Chunks(file);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
-        check_schema(metadata.schema())?;
-        Ok(Self { chunks, metadata })
+        let layout = check_schema(metadata.schema())?;
+        Ok(Self {
+            chunks,
+            metadata,
+            layout,
+        })
+    }
+
+    /// The same part, its rows read from elsewhere: where only some of its bytes are.
+    #[must_use]
+    pub fn over(&self, file: Arc<dyn Ranges>) -> Self {
+        Self {
+            chunks: Chunks(file),
+            metadata: self.metadata.clone(),
+            layout: self.layout,
+        }
+    }
+
+    /// Which columns it has.
+    #[must_use]
+    pub const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Where the bytes of a row group's columns lie, as offset and length, in order and joined.
+    #[must_use]
+    pub fn ranges(&self, group: usize, reading: Reading) -> Vec<(u64, u64)> {
+        let group = self.metadata.metadata().row_group(group);
+        let event = crate::columns::position("event");
+        let columns = group.columns().iter().enumerate();
+        let mut ranges: Vec<(u64, u64)> = columns
+            .filter(|(at, _)| reading == Reading::Whole || Some(*at) != event)
+            .map(|(_, column)| column.byte_range())
+            .collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let touches = before.0 + before.1 == next.0;
+            if touches {
+                before.1 += next.1;
+            }
+            touches
+        });
+        ranges
     }
 
     /// Rows in it.
@@ -152,7 +201,7 @@ impl Part {
         &self,
         mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.for_each_from(0, |row| each(row).map(|()| ControlFlow::Continue(())))
+        self.for_each_sealed(|row, _| each(row))
     }
 
     /// Calls `each` with the rows from a number on, in order, until it breaks.
@@ -182,6 +231,52 @@ impl Part {
                         return Ok(());
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::for_each`], with the sequence of the seal that sealed the row where the part is a
+    /// day's.
+    ///
+    /// # Errors
+    /// As for [`Self::for_each`].
+    pub fn for_each_sealed(
+        &self,
+        mut each: impl FnMut(Row<'_>, Option<u64>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        for group in 0..self.groups() {
+            self.for_each_of_group(group, Reading::Whole, &mut each)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::for_each_sealed`] for one row group.
+    ///
+    /// # Errors
+    /// As for [`Self::for_each`].
+    pub fn for_each_of_group(
+        &self,
+        group: usize,
+        reading: Reading,
+        mut each: impl FnMut(Row<'_>, Option<u64>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut builder = self.builder(group);
+        if reading == Reading::WithoutEvents {
+            let parquet = self.metadata.parquet_schema();
+            let names = schema(self.layout);
+            let names = names.fields().iter().map(|field| field.name().as_str());
+            let mask = ProjectionMask::columns(parquet, names.filter(|name| *name != "event"));
+            builder = builder.with_projection(mask).with_batch_size(READ_ROWS_MAX);
+        }
+        for batch in builder.build()? {
+            let mut batch = batch.map_err(unreadable)?;
+            if reading == Reading::WithoutEvents {
+                batch = self.without_events(&batch)?;
+            }
+            let rows = Rows::new(&batch)?;
+            for at in 0..rows.count() {
+                each(rows.row(at)?, rows.seal(at)?)?;
             }
         }
         Ok(())
@@ -220,7 +315,15 @@ impl Part {
         Ok(())
     }
 
-    fn filter(&self, group: usize, column: &str) -> Result<Option<Sbbf>, Fault> {
+    /// The batch with an empty `event` in its place.
+    fn without_events(&self, batch: &RecordBatch) -> Result<RecordBatch, Fault> {
+        let mut columns = batch.columns().to_vec();
+        let at = crate::columns::position("event").unwrap_or(columns.len());
+        columns.insert(at, new_null_array(&DataType::Utf8, batch.num_rows()));
+        RecordBatch::try_new(schema(self.layout), columns).map_err(unreadable)
+    }
+
+    pub(crate) fn filter(&self, group: usize, column: &str) -> Result<Option<Sbbf>, Fault> {
         let Some(at) = crate::columns::position(column) else {
             return Ok(None);
         };
@@ -254,6 +357,18 @@ impl Part {
         wanted: Filter<'_>,
         mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.find_sealed(wanted, |row, _| each(row))
+    }
+
+    /// As [`Self::find`], with the sequence of the seal that sealed the row where the part is a day's.
+    ///
+    /// # Errors
+    /// As for [`Self::find`].
+    pub fn find_sealed(
+        &self,
+        wanted: Filter<'_>,
+        mut each: impl FnMut(Row<'_>, Option<u64>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         for group in self.candidates(wanted)? {
             let rows = self.rows_where(group, wanted)?;
             if rows.is_empty() {
@@ -267,7 +382,7 @@ impl Part {
                 let batch = batch.map_err(unreadable)?;
                 let rows = Rows::new(&batch)?;
                 for at in 0..rows.count() {
-                    each(rows.row(at)?)?;
+                    each(rows.row(at)?, rows.seal(at)?)?;
                 }
             }
         }
@@ -294,7 +409,7 @@ impl Part {
     }
 
     /// Some columns of a row group, in the files' order.
-    fn columns(
+    pub(crate) fn columns(
         &self,
         group: usize,
         names: &[&str],
@@ -315,184 +430,4 @@ impl Part {
 
 fn unreadable(error: arrow_schema::ArrowError) -> Fault {
     Fault::Damaged(error.to_string())
-}
-
-/// A part's bloom filters of id and fingerprint, about 4 bytes an event: enough to know which events
-/// cannot be in it.
-#[derive(Debug)]
-pub struct PartFilters(Vec<Filters>);
-
-#[derive(Debug)]
-struct Filters {
-    id: Option<Sbbf>,
-    fingerprint: Option<Sbbf>,
-}
-
-impl PartFilters {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn read(part: &Part) -> Result<Self, Fault> {
-        let of = |group| {
-            Ok(Filters {
-                id: part.filter(group, "id")?,
-                fingerprint: part.filter(group, "fingerprint")?,
-            })
-        };
-        let filters: Result<Vec<Filters>, Fault> = (0..part.groups()).map(of).collect();
-        filters.map(Self)
-    }
-
-    /// Whether the part may hold a stored event that this one repeats.
-    #[must_use]
-    pub fn may_hold(&self, asked: &Asked<'_>) -> bool {
-        self.0.iter().any(|filters| filters.may_hold(asked))
-    }
-
-    /// What they take in memory, bytes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let of = |filter: &Option<Sbbf>| filter.as_ref().map_or(0, Sbbf::num_blocks) * 32;
-        self.0.iter().map(|f| of(&f.id) + of(&f.fingerprint)).sum()
-    }
-}
-
-impl Filters {
-    fn may_hold(&self, asked: &Asked<'_>) -> bool {
-        let passes = |filter: &Option<Sbbf>, value: &[u8]| {
-            filter.as_ref().is_none_or(|filter| filter.check(value))
-        };
-        match asked.id {
-            Some(id) => passes(&self.id, id.as_bytes()),
-            None => passes(&self.fingerprint, &asked.fingerprint),
-        }
-    }
-}
-
-impl Part {
-    /// For each event, in order: the part's stored one that it repeats, by an exact look where the
-    /// filters let it pass.
-    ///
-    /// # Errors
-    /// When the part cannot be read.
-    pub fn firsts(
-        &self,
-        filters: &PartFilters,
-        asked: &[Asked<'_>],
-    ) -> Result<Vec<Option<First>>, Fault> {
-        // The same event may be asked for twice: its first number stands for all.
-        let mut numbers: HashMap<Key<'_>, usize> = HashMap::with_capacity(asked.len());
-        for (number, asked) in asked.iter().enumerate() {
-            numbers.entry(Key::asked(asked)).or_insert(number);
-        }
-        let mut found = vec![None; asked.len()];
-        for (group, filters) in filters.0.iter().enumerate() {
-            let candidates = asked.iter().filter(|asked| filters.may_hold(asked));
-            let candidates: HashMap<Key<'_>, usize> = candidates
-                .map(|asked| (Key::asked(asked), numbers[&Key::asked(asked)]))
-                .collect();
-            if !candidates.is_empty() {
-                look_up(self, group, &candidates, &mut found)?;
-            }
-        }
-        let answer = |asked| found[numbers[&Key::asked(asked)]];
-        Ok(asked.iter().map(answer).collect())
-    }
-}
-
-/// Earlier windows as their archive parts: bloom filters first, then an exact look.
-#[derive(Debug, Default)]
-pub struct PreviousParts {
-    parts: Vec<(Part, PartFilters)>,
-}
-
-impl PreviousParts {
-    /// Adds a part with stored events.
-    ///
-    /// # Errors
-    /// When its filters cannot be read.
-    pub fn add(&mut self, part: Part) -> Result<(), Fault> {
-        let filters = PartFilters::read(&part)?;
-        self.parts.push((part, filters));
-        Ok(())
-    }
-}
-
-impl Previous for PreviousParts {
-    fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
-        let mut found = vec![None; asked.len()];
-        for (part, filters) in &self.parts {
-            for (known, here) in found.iter_mut().zip(part.firsts(filters, asked)?) {
-                *known = earlier(*known, here);
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Of two stored events that one repeats: the one that was received first.
-#[must_use]
-pub fn earlier(a: Option<First>, b: Option<First>) -> Option<First> {
-    match (a, b) {
-        (Some(a), Some(b)) if b.place < a.place => Some(b),
-        (Some(a), _) => Some(a),
-        (None, b) => b,
-    }
-}
-
-/// What makes two events the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key<'a> {
-    Id(&'a str),
-    Fingerprint([u8; 32]),
-}
-
-impl<'a> Key<'a> {
-    fn asked(asked: &Asked<'a>) -> Self {
-        asked
-            .key()
-            .map_or(Self::Fingerprint(asked.fingerprint), Self::Id)
-    }
-}
-
-fn look_up(
-    part: &Part,
-    group: usize,
-    candidates: &HashMap<Key<'_>, usize>,
-    found: &mut [Option<First>],
-) -> Result<(), Fault> {
-    let names = ["id", "kind", "receipt", "index", "fingerprint"];
-    part.columns(group, &names, |batch| {
-        let other = || Fault::Damaged("columns of another type".to_owned());
-        let text = |at: usize| -> Result<&StringArray, Fault> {
-            batch.column(at).as_string_opt().ok_or_else(other)
-        };
-        let (ids, kinds, receipts) = (text(0)?, text(1)?, text(2)?);
-        let indices = batch.column(3).as_primitive_opt::<Int64Type>();
-        let indices = indices.ok_or_else(other)?;
-        let fingerprints = batch.column(4).as_fixed_size_binary_opt();
-        let fingerprints = fingerprints.ok_or_else(other)?;
-        for at in 0..batch.num_rows() {
-            let fingerprint = fingerprints.value(at).try_into().map_err(|_| other())?;
-            let row = Asked {
-                own_id: has_own_id(kinds.value(at)),
-                id: ids.is_valid(at).then(|| ids.value(at)),
-                fingerprint,
-            };
-            let Some(number) = candidates.get(&Key::asked(&row)) else {
-                continue;
-            };
-            let place = (
-                receipt("receipt", receipts.value(at))?,
-                index("index", indices.value(at))?,
-            );
-            let first = First { place, fingerprint };
-            let known = &mut found[*number];
-            if known.is_none_or(|known| place < known.place) {
-                *known = Some(first);
-            }
-        }
-        Ok(())
-    })
 }

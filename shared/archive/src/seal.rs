@@ -17,6 +17,10 @@ use vernier_ledger::time::{Millis, Window};
 /// Version of the seal's JSON, of the files' columns and of a leaf's bytes.
 pub const SEAL_VERSION: u32 = 1;
 
+/// Version of a day's seal and of its files' columns: a reader of version 1 knows neither, and must not
+/// take a day's files for a window's.
+pub const DAY_SEAL_VERSION: u32 = 2;
+
 /// 32 bytes, in JSON as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hex32(pub Hash);
@@ -62,6 +66,28 @@ pub enum SealKind {
     Window,
     /// What came to light after its window was sealed.
     Backfill,
+    /// The files of a day's windows and backfills, merged: no event is sealed by it.
+    Day,
+}
+
+impl SealKind {
+    /// Version of such a seal.
+    #[must_use]
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::Window | Self::Backfill => SEAL_VERSION,
+            Self::Day => DAY_SEAL_VERSION,
+        }
+    }
+}
+
+/// A seal whose files' rows a day's files have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covered {
+    /// Its place in the tenant's chain.
+    pub sequence: u64,
+    /// Its hash.
+    pub sha256: Hex32,
 }
 
 /// Which of a window's files.
@@ -86,6 +112,19 @@ pub struct SealedFile {
     pub sha256: Hex32,
     /// Root over its rows alone.
     pub merkle_root: Hex32,
+}
+
+impl SealedFile {
+    /// Which rows it has, by its key.
+    #[must_use]
+    pub fn class(&self) -> PartClass {
+        let key = self.key.strip_prefix("days/").unwrap_or(&self.key);
+        if key.starts_with("archive/") {
+            PartClass::Archive
+        } else {
+            PartClass::Exceptions
+        }
+    }
 }
 
 /// Who signed.
@@ -119,6 +158,8 @@ pub struct Written {
     pub files: Vec<SealedFile>,
     /// Root over all rows.
     pub merkle_root: Hash,
+    /// Of a day: whose files' rows these are, in order of sequence. Else none.
+    pub covers: Vec<Covered>,
 }
 
 impl Written {
@@ -127,7 +168,7 @@ impl Written {
     #[must_use]
     pub fn draft(self, previous: Option<Hash>, sealed_at: Millis, key: &PublicKey) -> Draft {
         Draft(Seal {
-            vernier_seal: SEAL_VERSION,
+            vernier_seal: self.kind.version(),
             tenant: self.tenant,
             sequence: self.sequence,
             kind: self.kind,
@@ -137,6 +178,7 @@ impl Written {
             digest: self.digest,
             files: self.files,
             merkle_root: self.merkle_root.into(),
+            covers: self.covers,
             previous: previous.map(Hex32),
             sealed_at,
             signature: Signature {
@@ -182,7 +224,7 @@ impl Draft {
 /// A window, closed. In a file it is the canonical JSON of this, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// [`SEAL_VERSION`].
+    /// [`SealKind::version`].
     pub vernier_seal: u32,
     /// Whose.
     pub tenant: TenantId,
@@ -202,6 +244,9 @@ pub struct Seal {
     pub files: Vec<SealedFile>,
     /// Root over all rows.
     pub merkle_root: Hex32,
+    /// Of a day: whose files' rows these are, in order of sequence. Others do not have the field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub covers: Vec<Covered>,
     /// Hash of the tenant's seal before.
     pub previous: Option<Hex32>,
     /// When it was sealed.
@@ -222,13 +267,19 @@ impl Seal {
         }
         let bad = |e: serde_json::Error| Fault::Damaged(format!("not a seal: {e}"));
         let version: Version = serde_json::from_slice(bytes).map_err(bad)?;
-        if version.vernier_seal != SEAL_VERSION {
+        if ![SEAL_VERSION, DAY_SEAL_VERSION].contains(&version.vernier_seal) {
             return Err(Fault::Damaged(format!(
-                "a seal of version {}; this program reads version {SEAL_VERSION}",
+                "a seal of version {}; this program reads versions {SEAL_VERSION} and {DAY_SEAL_VERSION}",
                 version.vernier_seal
             )));
         }
         let seal: Self = serde_json::from_slice(bytes).map_err(bad)?;
+        let is_day = seal.kind == SealKind::Day;
+        if seal.vernier_seal != seal.kind.version() || is_day == seal.covers.is_empty() {
+            return Err(Fault::Damaged(
+                "not a seal: version, kind and what it covers contradict each other".to_owned(),
+            ));
+        }
         if seal.to_bytes()? != bytes {
             return Err(Fault::Damaged(
                 "not the canonical spelling of a seal".to_owned(),
@@ -283,8 +334,17 @@ impl Seal {
             tenant: self.tenant.clone(),
             window: self.window(),
             kind: self.kind,
-            sequence: self.sequence,
+            sequence: match self.covers.first() {
+                Some(first) => first.sequence,
+                None => self.sequence,
+            },
         }
+    }
+
+    /// The files of one class, in order.
+    pub fn files_of(&self, class: PartClass) -> impl Iterator<Item = &SealedFile> {
+        let files = self.files.iter();
+        files.filter(move |file| file.class() == class)
     }
 
     /// When its events were received.
@@ -311,7 +371,8 @@ pub fn seal_key(tenant: &TenantId, sequence: u64) -> String {
 
 /// Where a part lies: under the date and hour (UTC) in which its window begins, named after the
 /// window's first instant, for a backfill also after its seal, and after the first half of its
-/// SHA-256: two that seal the same window at once never write different bytes to the same place.
+/// SHA-256: two that seal the same window at once never write different bytes to the same place. A
+/// day's parts lie under their date, named after the first sequence that the day's seal covers.
 #[must_use]
 pub fn part_key(plan: &Plan, class: PartClass, part: usize, sha256: &Hash) -> String {
     let content = hex::encode(&sha256[..16]);
@@ -325,10 +386,19 @@ pub fn part_key(plan: &Plan, class: PartClass, part: usize, sha256: &Hash) -> St
                 plan.sequence
             )
         }
+        SealKind::Day => format!("{:012}-{part:04}-{content}.parquet", plan.sequence),
     };
-    match class {
-        PartClass::Archive => format!("archive/tenant={tenant}/dt={date}/hour={hour}/{name}"),
-        PartClass::Exceptions => {
+    match (class, plan.kind) {
+        (PartClass::Archive, SealKind::Day) => {
+            format!("days/archive/tenant={tenant}/dt={date}/{name}")
+        }
+        (PartClass::Exceptions, SealKind::Day) => {
+            format!("days/exceptions/tenant={tenant}/dt={date}/{name}")
+        }
+        (PartClass::Archive, _) => {
+            format!("archive/tenant={tenant}/dt={date}/hour={hour}/{name}")
+        }
+        (PartClass::Exceptions, _) => {
             format!("exceptions/tenant={tenant}/dt={date}/hour={hour}/{name}")
         }
     }
@@ -352,6 +422,7 @@ mod tests {
             digest: Digest::EMPTY,
             files: Vec::new(),
             merkle_root: crate::merkle::empty_root(),
+            covers: Vec::new(),
         };
         let draft = written.draft(Some([1; 32]), Millis(1_788_255_100_000), key.public_key());
         draft.sign(key).expect("signs")
@@ -390,6 +461,7 @@ mod tests {
             text.replace("\"sequence\":7", "\"sequence\":7,\"unknown\":1"),
             text.replace("\"vernier_seal\":1", "\"vernier_seal\":2"),
             text.replace("\"kind\":\"window\"", "\"kind\":\"day\""),
+            text.replace("\"counts\":", "\"covers\":[],\"counts\":"),
         ] {
             assert_ne!(other, text);
             assert!(Seal::read(other.as_bytes()).is_err(), "{other}");

@@ -3,11 +3,13 @@
 use crate::Fault;
 use crate::files::Ranges;
 use crate::pieces::Pieces;
-use crate::seal::{Seal, SealedFile, seal_key};
+use crate::reader::{Part, Reading};
+use crate::row::Row;
+use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
 use std::sync::Arc;
-use vernier_ledger::chain::SealEntry;
+use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{Objects, PortError};
+use vernier_ledger::ports::{Chains, Objects, PortError};
 
 /// A seal as its chain lists it.
 ///
@@ -38,22 +40,140 @@ pub async fn read_seal<O: Objects>(
 pub async fn read_file<O: Objects, R>(
     objects: &O,
     file: &SealedFile,
-    mut read: impl FnMut(Arc<dyn Ranges>) -> Result<R, Fault>,
+    read: impl FnMut(Arc<dyn Ranges>) -> Result<R, Fault>,
 ) -> Result<R, PortError> {
-    let key = &file.key;
+    let found = find_file(objects, file, read).await?;
+    found.ok_or_else(|| gone(file))
+}
+
+/// As [`read_file`]; none when the file is gone: it may have been compacted ([`covering`]).
+///
+/// # Errors
+/// The store's; fatal when the file is not what it should be.
+pub async fn find_file<O: Objects, R>(
+    objects: &O,
+    file: &SealedFile,
+    mut read: impl FnMut(Arc<dyn Ranges>) -> Result<R, Fault>,
+) -> Result<Option<R>, PortError> {
     let pieces = Arc::new(Pieces::of(file.bytes));
     loop {
         let ranges: Arc<dyn Ranges> = Arc::<Pieces>::clone(&pieces);
         let fault = match read(ranges) {
-            Ok(found) => return Ok(found),
+            Ok(found) => return Ok(Some(found)),
             Err(fault) => fault,
         };
-        let Some((start, length)) = pieces.missing() else {
-            return Err(PortError::Fatal(format!("{key}: {fault}")));
+        let Some(range) = pieces.missing() else {
+            return Err(PortError::Fatal(format!("{}: {fault}", file.key)));
         };
-        let bytes = objects.get(key, Some((start, length))).await?;
-        let bytes = bytes.filter(|bytes| bytes.len() as u64 == length);
-        let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone or cut short")))?;
-        pieces.put(start, bytes);
+        let Some(bytes) = fetch(objects, file, range).await? else {
+            return Ok(None);
+        };
+        pieces.put(range.0, bytes);
     }
+}
+
+fn gone(file: &SealedFile) -> PortError {
+    PortError::Fatal(format!("{} is gone", file.key))
+}
+
+async fn fetch<O: Objects>(
+    objects: &O,
+    file: &SealedFile,
+    (start, length): (u64, u64),
+) -> Result<Option<Vec<u8>>, PortError> {
+    let Some(bytes) = objects.get(&file.key, Some((start, length))).await? else {
+        return Ok(None);
+    };
+    if bytes.len() as u64 == length {
+        Ok(Some(bytes))
+    } else {
+        Err(PortError::Fatal(format!("{} is cut short", file.key)))
+    }
+}
+
+/// The seal of the day that covers a window's or backfill's seal; none when it has not been
+/// compacted.
+///
+/// # Errors
+/// The store's.
+pub async fn covering<T: Chains, O: Objects>(
+    table: &T,
+    objects: &O,
+    tenant: &TenantId,
+    entry: &SealEntry,
+) -> Result<Option<Seal>, PortError> {
+    let day = day_of(entry.window.start);
+    let days = table.days(tenant, day.start, day.end).await?;
+    let Some(day) = days.iter().find(|d| d.covers.contains(entry.sequence)) else {
+        return Ok(None);
+    };
+    read_seal(objects, tenant, day).await.map(Some)
+}
+
+/// As [`covering`] where a file of the seal is gone.
+///
+/// # Errors
+/// The store's; fatal when no day covers the seal: then its file is lost.
+pub async fn covering_gone<T: Chains, O: Objects>(
+    table: &T,
+    objects: &O,
+    tenant: &TenantId,
+    entry: &SealEntry,
+    file: &SealedFile,
+) -> Result<Seal, PortError> {
+    let day = covering(table, objects, tenant, entry).await?;
+    day.ok_or_else(|| gone(file))
+}
+
+/// Calls `each` with the rows of one seal, of one class and in their order, from the files of the day
+/// that covers it. One row group is in memory at a time.
+///
+/// # Errors
+/// The store's; fatal when a file is gone or is not what it should be, and what `each` answers.
+pub async fn for_each_covered<O: Objects>(
+    objects: &O,
+    day: &Seal,
+    (sequence, class): (u64, PartClass),
+    reading: Reading,
+    mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
+) -> Result<(), PortError> {
+    debug_assert_eq!(day.kind, SealKind::Day);
+    for file in day.files_of(class) {
+        let damaged = |fault: Fault| PortError::Fatal(format!("{}: {fault}", file.key));
+        let part = read_file(objects, file, Part::open).await?;
+        for group in 0..part.groups() {
+            let pieces = Arc::new(Pieces::of(file.bytes));
+            for range in part.ranges(group, reading) {
+                let bytes = fetch(objects, file, range).await?;
+                pieces.put(range.0, bytes.ok_or_else(|| gone(file))?);
+            }
+            let here = part.over(pieces);
+            let read = here.for_each_of_group(group, reading, |row, seal| {
+                if seal == Some(sequence) {
+                    each(row)?;
+                }
+                Ok(())
+            });
+            read.map_err(damaged)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that [`for_each_covered`] reads of a day, of both classes.
+///
+/// # Errors
+/// The store's; fatal when a file is gone or is not what it should be.
+pub async fn covered_bytes<O: Objects>(
+    objects: &O,
+    day: &Seal,
+    reading: Reading,
+) -> Result<u64, PortError> {
+    let mut bytes = 0;
+    for file in &day.files {
+        let part = read_file(objects, file, Part::open).await?;
+        let ranges = (0..part.groups()).flat_map(|group| part.ranges(group, reading));
+        bytes += ranges.map(|(_, length)| length).sum::<u64>();
+    }
+    Ok(bytes)
 }

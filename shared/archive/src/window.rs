@@ -26,9 +26,10 @@ pub struct Plan {
     pub tenant: TenantId,
     /// When they were received.
     pub window: Window,
-    /// The window itself, or what came after it was sealed.
+    /// The window itself, what came after it was sealed, or the files of a day.
     pub kind: SealKind,
-    /// The seal's place in the tenant's chain; a backfill's files are named after it.
+    /// The seal's place in the tenant's chain; a backfill's files are named after it. A day's files are
+    /// named after the first sequence that the day's seal covers, which this is then.
     pub sequence: u64,
 }
 
@@ -242,6 +243,7 @@ impl WindowBuilder {
             digest: self.digest,
             files,
             merkle_root,
+            covers: Vec::new(),
         })
     }
 }

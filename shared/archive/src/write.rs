@@ -2,6 +2,7 @@
 //! groups in order.
 
 use crate::Fault;
+use crate::columns::Layout;
 use crate::files::Sink;
 use crate::judge::Decisions;
 use crate::limits;
@@ -88,7 +89,7 @@ impl<'a, S: Sink> Files<'a, S> {
             decisions,
             oversize,
             sink,
-            form: Form::new()?,
+            form: Form::of(Layout::Window)?,
             lanes: [lane(0), lane(stored)],
             failure: Mutex::new(None),
         })

@@ -13,6 +13,7 @@ use vernier_ledger::time::Millis;
 pub(crate) struct ChainsState {
     heads: BTreeMap<TenantId, ChainHead>,
     seals: BTreeMap<(TenantId, Millis, u64), SealEntry>,
+    days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
 }
 
 impl Chains for MemoryTable {
@@ -40,7 +41,12 @@ impl Chains for MemoryTable {
                 state.heads.insert(tenant.clone(), next.clone());
                 if let Some(seal) = seal {
                     let key = (tenant.clone(), seal.window.start, seal.sequence);
-                    state.seals.insert(key, seal.clone());
+                    let list = if seal.is_day() {
+                        &mut state.days
+                    } else {
+                        &mut state.seals
+                    };
+                    list.insert(key, seal.clone());
                 }
                 ChainOutcome::Moved
             })
@@ -55,13 +61,33 @@ impl Chains for MemoryTable {
     ) -> Result<Vec<SealEntry>, PortError> {
         self.faults
             .around(Operation::Read, || {
-                let state = lock(&self.chains);
-                let of = |((t, start, _), _): &(&(TenantId, Millis, u64), &SealEntry)| {
-                    t == tenant && from <= *start && *start < to
-                };
-                let found = state.seals.iter().filter(of);
-                found.map(|(_, seal)| seal.clone()).collect()
+                listed(&lock(&self.chains).seals, tenant, [from, to])
             })
             .await
     }
+
+    async fn days(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                listed(&lock(&self.chains).days, tenant, [from, to])
+            })
+            .await
+    }
+}
+
+fn listed(
+    list: &BTreeMap<(TenantId, Millis, u64), SealEntry>,
+    tenant: &TenantId,
+    [from, to]: [Millis; 2],
+) -> Vec<SealEntry> {
+    let of = |((t, start, _), _): &(&(TenantId, Millis, u64), &SealEntry)| {
+        t == tenant && from <= *start && *start < to
+    };
+    let found = list.iter().filter(of);
+    found.map(|(_, seal)| seal.clone()).collect()
 }

@@ -137,6 +137,7 @@ impl Inventory for MemoryBucket {
             let left = found.filter(|(k, _)| after.is_none_or(|after| k.as_str() > after));
             let listed = left.map(|(key, stored)| ListedObject {
                 key: key.clone(),
+                bytes: stored.bytes.len() as u64,
                 written_at: stored.written_at,
             });
             listed.take(PAGE_KEYS_MAX).collect()

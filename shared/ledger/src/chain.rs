@@ -8,6 +8,8 @@ use crate::ids::TenantId;
 use crate::time::{Millis, Window};
 use serde::{Deserialize, Serialize};
 
+const MINUTES_OF_A_DAY: u32 = 24 * 60;
+
 /// The end of a tenant's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainHead {
@@ -21,6 +23,12 @@ pub struct ChainHead {
     pub through: Millis,
     /// Windows that did not add up for so long that later ones were sealed before them.
     pub passed_over: Vec<Window>,
+    /// Days before this instant have been compacted, or had nothing worth it; none before the first.
+    #[serde(default)]
+    pub compacted: Option<Millis>,
+    /// Days before this instant have no file of a window left that a day's seal covers.
+    #[serde(default)]
+    pub removed: Option<Millis>,
 }
 
 impl ChainHead {
@@ -33,6 +41,8 @@ impl ChainHead {
             last_hash: None,
             through: at,
             passed_over: Vec::new(),
+            compacted: None,
+            removed: None,
         }
     }
 
@@ -47,7 +57,7 @@ impl ChainHead {
         if seal.sequence != self.sequence {
             return None;
         }
-        if seal.backfill {
+        if seal.backfill || seal.is_day() {
             return Some(next);
         }
         let passed = self.passed_over.iter().position(|w| *w == seal.window);
@@ -61,6 +71,26 @@ impl ChainHead {
         Some(next)
     }
 
+    /// The chain when nothing of the days before an instant is left to compact.
+    #[must_use]
+    pub fn compacted_to(&self, instant: Millis) -> Self {
+        Self {
+            revision: self.revision + 1,
+            compacted: Some(instant),
+            ..self.clone()
+        }
+    }
+
+    /// The chain when nothing of the days before an instant is left to remove.
+    #[must_use]
+    pub fn removed_to(&self, instant: Millis) -> Self {
+        Self {
+            revision: self.revision + 1,
+            removed: Some(instant),
+            ..self.clone()
+        }
+    }
+
     /// The chain with the next window left for later.
     #[must_use]
     pub fn past(&self, window: Window) -> Self {
@@ -69,6 +99,40 @@ impl ChainHead {
         next.through = window.end;
         next.passed_over.push(window);
         next
+    }
+}
+
+/// Sequences in order, as runs of neighbours: the first and the last of each.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequences(Vec<(u64, u64)>);
+
+impl Sequences {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(&self, sequence: u64) -> bool {
+        let mut runs = self.0.iter();
+        runs.any(|(first, last)| (*first..=*last).contains(&sequence))
+    }
+}
+
+impl FromIterator<u64> for Sequences {
+    /// From sequences in order.
+    fn from_iter<I: IntoIterator<Item = u64>>(sequences: I) -> Self {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for sequence in sequences {
+            match runs.last_mut() {
+                Some((_, last)) if *last + 1 == sequence => *last = sequence,
+                _ => runs.push((sequence, sequence)),
+            }
+        }
+        Self(runs)
     }
 }
 
@@ -89,6 +153,23 @@ pub struct SealEntry {
     pub tally: Tally,
     /// When it was sealed.
     pub sealed_at: Millis,
+    /// Of a day's seal: those whose files' rows its own files have. Others have none.
+    #[serde(default, skip_serializing_if = "Sequences::is_empty")]
+    pub covers: Sequences,
+}
+
+impl SealEntry {
+    /// Whether it closes a day's compacted files and no events of its own.
+    #[must_use]
+    pub fn is_day(&self) -> bool {
+        !self.covers.is_empty()
+    }
+}
+
+/// The day (UTC) that an instant lies in.
+#[must_use]
+pub fn day_of(at: Millis) -> Window {
+    Window::containing(at, MINUTES_OF_A_DAY)
 }
 
 /// What a set of a window's seals hold together.
@@ -142,6 +223,7 @@ mod tests {
             hash: format!("{sequence:064}"),
             tally: Tally::default(),
             sealed_at: Millis(0),
+            covers: Sequences::default(),
         }
     }
 
@@ -159,6 +241,41 @@ mod tests {
         assert!(head.passed_over.is_empty());
         assert_eq!((head.through, head.sequence), (window(8).start, 4));
         assert_eq!(head.revision, 5);
+    }
+
+    #[test]
+    fn a_day_moves_the_chain_and_no_window() {
+        let head = ChainHead::beginning(window(5).start);
+        let head = head.with(&seal(0, 5, false)).expect("the next");
+        let mut day = seal(1, 0, false);
+        day.window = day_of(window(5).start);
+        day.covers = [0].into_iter().collect();
+        let after = head.with(&day).expect("any time");
+        assert_eq!((after.through, after.sequence), (head.through, 2));
+        let after = after.compacted_to(day.window.end).removed_to(Millis(0));
+        assert_eq!(after.compacted, Some(Millis(86_400_000)));
+        assert_eq!((after.removed, after.revision), (Some(Millis(0)), 4));
+    }
+
+    #[test]
+    fn sequences_are_kept_as_runs() {
+        let some: Sequences = [0, 1, 2, 5, 7, 8].into_iter().collect();
+        let text = serde_json::to_string(&some).expect("JSON");
+        assert_eq!(text, "[[0,2],[5,5],[7,8]]");
+        let held = (0..10).filter(|n| some.contains(*n));
+        assert_eq!(held.collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);
+    }
+
+    /// What an earlier release wrote.
+    #[test]
+    fn a_chain_from_before_there_were_days_is_read() {
+        let old =
+            r#"{"revision":3,"sequence":2,"last_hash":null,"through":60000,"passed_over":[]}"#;
+        let head: ChainHead = serde_json::from_str(old).expect("reads");
+        assert_eq!(
+            (head.sequence, head.compacted, head.removed),
+            (2, None, None)
+        );
     }
 
     #[test]

@@ -50,6 +50,14 @@ impl DispositionCounts {
         }
     }
 
+    /// Adds others.
+    pub const fn merge(&mut self, other: &Self) {
+        self.stored += other.stored;
+        self.duplicate += other.duplicate;
+        self.conflict += other.conflict;
+        self.rejected += other.rejected;
+    }
+
     /// All together.
     #[must_use]
     pub const fn total(&self) -> u64 {

@@ -188,6 +188,8 @@ pub trait Objects {
 pub struct ListedObject {
     /// Its key.
     pub key: String,
+    /// Its size, bytes.
+    pub bytes: u64,
     /// When it was written, by the store's clock, to the second.
     pub written_at: Millis,
 }
@@ -331,9 +333,18 @@ pub trait Chains {
         seal: Option<&SealEntry>,
     ) -> Result<ChainOutcome, PortError>;
 
-    /// Seals of windows that begin in `[from, to)`, by window and then in their order, read
+    /// Seals of windows and backfills that begin in `[from, to)`, by window and then in their order, read
     /// consistently.
     async fn seals(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError>;
+
+    /// Seals of days that begin in `[from, to)`, by day and then in their order, read consistently:
+    /// [`Self::seals`] has none of them.
+    async fn days(
         &self,
         tenant: &TenantId,
         from: Millis,

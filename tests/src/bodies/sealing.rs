@@ -15,7 +15,13 @@ use vernier_validation::{Mode, Profile};
 async fn copy<W: World>(world: &W, member: &Member) -> (Memory, Vec<PublicKey>) {
     let (memory, mut keys) = (Memory::default(), Vec::new());
     // Seals first: what they name was there before them.
-    for class in ["seals", "archive", "exceptions"] {
+    for class in [
+        "seals",
+        "archive",
+        "exceptions",
+        "days/archive",
+        "days/exceptions",
+    ] {
         for key in world
             .keys(&format!("{class}/tenant={}/", member.tenant))
             .await

@@ -2,7 +2,7 @@
 
 use super::{tally, tenant_id};
 use futures::future::join_all;
-use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, day_of};
 use vernier_ledger::ports::{ChainOutcome, Chains};
 use vernier_ledger::time::{Millis, Window};
 
@@ -23,6 +23,7 @@ fn seal(sequence: u64, n: i64) -> SealEntry {
         hash: format!("{sequence:064x}"),
         tally: tally(sequence),
         sealed_at: START,
+        covers: Sequences::default(),
     }
 }
 
@@ -103,4 +104,42 @@ pub async fn seals_are_listed_by_window(table: &impl Chains) {
     assert_eq!(sequences(1, 2).await, [2]);
     assert_eq!(sequences(2, 2).await, Vec::<u64>::new());
     assert_eq!(sequences(3, 9).await, Vec::<u64>::new());
+}
+
+pub async fn days_are_listed_by_themselves(table: &impl Chains) {
+    let tenant = tenant_id();
+    let mut head = ChainHead::beginning(window(0).start);
+    let mut seals = Vec::new();
+    for n in 0..4 {
+        let mut seal = seal(n, i64::try_from(n).expect("small"));
+        if n > 1 {
+            // Two of one day: it was too large for one.
+            seal.window = day_of(START);
+            seal.covers = [n - 2].into_iter().collect();
+        }
+        head = head.with(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        assert_eq!(moved, Ok(ChainOutcome::Moved));
+        seals.push(seal);
+    }
+    let day = day_of(START);
+    let found = table.days(&tenant, day.start, day.end).await;
+    assert_eq!(found.as_deref(), Ok(&seals[2..]));
+    let found = table.seals(&tenant, day.start, day.end).await;
+    assert_eq!(found.as_deref(), Ok(&seals[..2]));
+    for (from, to) in [
+        (day.end, Millis(i64::MAX)),
+        (Millis(0), day.start),
+        (day.start, day.start),
+    ] {
+        assert_eq!(table.days(&tenant, from, to).await, Ok(Vec::new()));
+    }
+    let marked = head.compacted_to(day.end).removed_to(day.start);
+    let marked = ChainHead {
+        revision: head.revision + 1,
+        ..marked
+    };
+    let moved = table.move_chain(&tenant, &marked, None).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    assert_eq!(table.chain(&tenant).await, Ok(Some(marked)));
 }

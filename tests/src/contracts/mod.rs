@@ -69,6 +69,7 @@ macro_rules! for_each_contract {
             table chains::a_chain_begins_and_moves_with_its_seals,
             table chains::a_chain_that_was_moved_by_another_stays,
             table chains::seals_are_listed_by_window,
+            table chains::days_are_listed_by_themselves,
             table playbacks::a_playback_is_its_tenants_and_moves_by_revision,
             table playbacks::of_two_that_move_a_playback_one_wins,
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
@@ -84,7 +85,8 @@ macro_rules! for_each_contract {
             objects objects::any_note_is_taken,
             objects objects::large_objects_come_back_whole,
             objects objects::keys_are_listed_in_order_page_by_page,
-            objects objects::an_object_is_listed_with_its_time_until_it_is_removed,
+            objects objects::an_object_is_listed_with_its_size_and_time_until_it_is_removed,
+            objects objects::what_is_removed_is_gone_and_may_be_removed_again,
             notices notices::notices_are_published_again_and_again,
             notices notices::a_notice_over_the_limit_is_refused_for_good,
         }

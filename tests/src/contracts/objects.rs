@@ -185,17 +185,35 @@ pub async fn keys_are_listed_in_order_page_by_page(objects: &(impl Objects + Inv
     assert_eq!(keys, wanted);
 }
 
-pub async fn an_object_is_listed_with_its_time_until_it_is_removed(
+pub async fn an_object_is_listed_with_its_size_and_time_until_it_is_removed(
     objects: &(impl Objects + Inventory + Removal),
 ) {
-    let key = key();
-    put(objects, &key, b"x").await;
-    let listed = objects.all_listed(&key).await.expect("lists");
+    let prefix = format!("quarantine/{}/", unique("sizes"));
+    let sizes = [0, 1, 1_000_000];
+    for bytes in sizes {
+        put(objects, &format!("{prefix}{bytes:07}"), &vec![7; bytes]).await;
+    }
+    let listed = objects.all_listed(&prefix).await.expect("lists");
+    let found: Vec<u64> = listed.iter().map(|object| object.bytes).collect();
+    assert_eq!(found, sizes.map(|bytes| bytes as u64));
     let age = clock::now().0 - listed[0].written_at.0;
     assert!((-5_000..60_000).contains(&age), "{age} ms old");
+    let behind = objects.listed(&prefix, Some(&listed[1].key)).await;
+    assert_eq!(behind.as_deref(), Ok(&listed[2..]));
+    for object in &listed {
+        assert_eq!(objects.remove(&object.key).await, Ok(()));
+    }
+    assert_eq!(objects.all_listed(&prefix).await, Ok(Vec::new()));
+}
+
+pub async fn what_is_removed_is_gone_and_may_be_removed_again(objects: &(impl Objects + Removal)) {
+    let (key, other) = (key(), key());
+    for key in [&key, &other] {
+        put(objects, key, b"some").await;
+    }
     for _ in 0..2 {
         assert_eq!(objects.remove(&key).await, Ok(()));
         assert_eq!(objects.get(&key, None).await, Ok(None));
-        assert_eq!(objects.all_listed(&key).await, Ok(Vec::new()));
     }
+    assert_eq!(objects.get(&other, None).await, Ok(Some(b"some".to_vec())));
 }

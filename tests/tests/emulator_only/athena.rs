@@ -51,24 +51,26 @@ fn rows(sql: &str) -> Vec<Vec<String>> {
     rows.iter().skip(1).map(cells).collect()
 }
 
-/// Puts the golden archive where sealed windows lie.
-async fn put_golden_archive() {
+/// Puts a golden archive's files below a prefix: without one, where sealed windows lie.
+pub(crate) async fn put_golden_archive(version: &str, prefix: &str, extensions: &[&str]) {
     let bucket = Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"));
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden/v1");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden");
+    let golden = golden.join(version);
     for entry in WalkDir::new(&golden) {
         let entry = entry.expect("it is listed");
-        if entry.path().extension().is_some_and(|e| e == "parquet") {
+        let extension = entry.path().extension().and_then(|e| e.to_str());
+        if extension.is_some_and(|e| extensions.contains(&e)) {
             let key = entry.path().strip_prefix(&golden).expect("it is inside");
             let bytes = std::fs::read(entry.path()).expect("readable");
-            let key = key.to_str().expect("UTF-8");
-            bucket.put_new(key, bytes, None).await.expect("stored");
+            let key = format!("{prefix}{}", key.to_str().expect("UTF-8"));
+            bucket.put_new(&key, bytes, None).await.expect("stored");
         }
     }
 }
 
 #[tokio::test]
 async fn athena_reads_the_archive_as_it_lies() {
-    put_golden_archive().await;
+    put_golden_archive("v1", "", &["parquet"]).await;
     let queried = tokio::task::spawn_blocking(|| {
         let which = "WHERE tenant = 'school' AND dt = '2026-09-01' AND hour = '09'";
         let stored = rows(&format!(
@@ -88,4 +90,34 @@ async fn athena_reads_the_archive_as_it_lies() {
     assert_eq!(stored[0][2], "true", "every stored event has its text");
     let dispositions: Vec<&str> = exceptions.iter().map(|row| row[0].as_str()).collect();
     assert!(dispositions.contains(&"rejected"), "{exceptions:?}");
+}
+
+/// Beside the windows of the golden archive lies their day: together each event counts once.
+#[tokio::test]
+async fn athena_reads_days_beside_windows() {
+    for version in ["v1", "v2"] {
+        put_golden_archive(version, "", &["parquet"]).await;
+    }
+    let queried = tokio::task::spawn_blocking(|| {
+        let of_day = "tenant = 'school' AND dt = '2026-09-01'";
+        let days = rows(&format!(
+            "SELECT count(*), min(seal), max(seal) FROM days WHERE {of_day}"
+        ));
+        let exceptions = rows(&format!(
+            "SELECT count(*) FROM days_exceptions WHERE {of_day}"
+        ));
+        let once = rows(&format!(
+            "WITH day AS (SELECT * FROM days WHERE {of_day}), win AS (SELECT * FROM archive WHERE {of_day}) \
+             SELECT count(*) FROM (SELECT receipt FROM day UNION ALL SELECT win.receipt FROM win \
+             LEFT JOIN day ON win.receipt = day.receipt AND win.\"index\" = day.\"index\" \
+             WHERE day.receipt IS NULL)"
+        ));
+        (days, exceptions, once)
+    });
+    let (days, exceptions, once) = queried.await.expect("the thread ends");
+    assert_eq!(days, [["3", "0", "1"]]);
+    assert_eq!(
+        (exceptions, once),
+        (vec![vec!["3".to_owned()]], vec![vec!["3".to_owned()]])
+    );
 }

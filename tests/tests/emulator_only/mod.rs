@@ -5,6 +5,7 @@ mod athena;
 mod calls;
 mod contracts;
 mod signed;
+mod verify;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

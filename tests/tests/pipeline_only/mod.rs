@@ -1,5 +1,6 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
+mod compaction;
 mod playbacks;
 mod relays;
 mod results;

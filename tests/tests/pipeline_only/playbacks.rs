@@ -91,8 +91,9 @@ async fn results_rebuilt_from_the_archive_are_the_live_ones() {
 }
 
 /// A small school: so many grades, sealed, their results forgotten.
-struct Archive {
-    world: MemoryWorld,
+pub(super) struct Archive {
+    pub(super) world: MemoryWorld,
+    pub(super) member: Member,
     tenant: TenantId,
     live: State,
     clock: Cell<Millis>,
@@ -100,7 +101,7 @@ struct Archive {
 
 const GRADES: usize = 60;
 
-async fn archive() -> Archive {
+pub(super) async fn archive() -> Archive {
     let world = MemoryWorld::new(1);
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
     for learner in 0..3 {
@@ -121,26 +122,27 @@ async fn archive() -> Archive {
     Archive {
         world,
         tenant: member.tenant.parse().expect("a tenant's name"),
+        member,
         live,
         clock: Cell::new(clock::now()),
     }
 }
 
 impl Archive {
-    async fn begin(&self, request: Value) -> PlaybackId {
+    pub(super) async fn begin(&self, request: Value) -> PlaybackId {
         let request = serde_json::from_value(last_hour(request)).expect("a request");
         let now = self.clock.get();
         let job = begin(&self.world.table, &self.tenant, request, "t", now).await;
         job.expect("begun").id
     }
 
-    async fn job(&self, id: PlaybackId) -> PlaybackJob {
+    pub(super) async fn job(&self, id: PlaybackId) -> PlaybackJob {
         let job = self.world.table.playback(&self.tenant, id).await;
         job.expect("no faults").expect("it is there")
     }
 
     /// A run a second later.
-    async fn run(&self) -> Result<u32, String> {
+    pub(super) async fn run(&self) -> Result<u32, String> {
         self.clock.set(self.clock.get().plus_seconds(1));
         let clock = || self.clock.get();
         let deadline = self.clock.get().plus_seconds(1);
@@ -149,7 +151,7 @@ impl Archive {
         Ok(summary.failed)
     }
 
-    async fn assert_done(&self, id: PlaybackId, what: &str) {
+    pub(super) async fn assert_done(&self, id: PlaybackId, what: &str) {
         let job = self.job(id).await;
         assert_eq!(job.state, PlaybackState::Done, "{what}: {:?}", job.reason);
         assert_eq!(job.progress.events_played, GRADES as u64, "{what}");

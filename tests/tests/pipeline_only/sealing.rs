@@ -21,9 +21,9 @@ use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_even
 use vernier_tests::memory::trigger_event;
 use vernier_validation::{Mode, Profile};
 
-const BEGINNING: Millis = Millis(1_788_254_100_000);
-const HOLD_SECONDS: i64 = 3600;
-const SETTINGS: vernier_reconcile::Settings = vernier_reconcile::Settings {
+pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
+pub(super) const HOLD_SECONDS: i64 = 3600;
+pub(super) const SETTINGS: vernier_reconcile::Settings = vernier_reconcile::Settings {
     window_minutes: 1,
     grace_seconds: 30,
 };
@@ -33,12 +33,12 @@ const BUDGET: Duration = Duration::from_secs(5);
 pub(super) struct School {
     pub(super) faults: Faults,
     pub(super) bucket: MemoryBucket,
-    key: MemoryKey,
+    pub(super) key: MemoryKey,
     pub(super) topic: MemoryTopic,
     pub(super) table: MemoryTable,
-    stream: MemoryStream,
+    pub(super) stream: MemoryStream,
     pub(super) ports: vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>,
-    workshop: Workshop<MemoryKey>,
+    pub(super) workshop: Workshop<MemoryKey>,
     pub(super) tenant: Tenant,
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
@@ -46,12 +46,20 @@ pub(super) struct School {
 
 impl School {
     pub(super) async fn new() -> Self {
+        Self::since(BEGINNING).await
+    }
+
+    /// Whose first window begins then.
+    pub(super) async fn since(beginning: Millis) -> Self {
         let faults = Faults::default();
         let table = MemoryTable::new(faults.clone());
         let bucket = MemoryBucket::new(faults.clone());
         let topic = MemoryTopic::new(faults.clone());
         let key = MemoryKey::new(faults.clone());
-        let tenant = tenant("school");
+        let tenant = Tenant {
+            created_at: beginning,
+            ..tenant("school")
+        };
         assert_eq!(table.create_tenant(&tenant).await, Ok(true));
         Self {
             stream: MemoryStream::new(1, faults.clone()),
@@ -67,7 +75,7 @@ impl School {
             topic,
             table,
             tenant,
-            clock: Cell::new(BEGINNING),
+            clock: Cell::new(beginning),
             receipts: Cell::new(0),
         }
     }
@@ -130,7 +138,10 @@ impl School {
         self.deliver_but(&[]).await;
     }
 
-    async fn seal_with(&self, workshop: &Workshop<MemoryKey>) -> Result<SealSummary, PortError> {
+    pub(super) async fn seal_with(
+        &self,
+        workshop: &Workshop<MemoryKey>,
+    ) -> Result<SealSummary, PortError> {
         let clock = || self.clock.get();
         seal_due(&self.ports, workshop, SETTINGS, clock, Millis(i64::MAX)).await
     }
@@ -141,9 +152,9 @@ impl School {
             .expect("tenants are listed")
     }
 
-    fn archive(&self) -> Memory {
+    pub(super) fn archive(&self) -> Memory {
         let memory = Memory::default();
-        for prefix in ["archive/", "exceptions/", "seals/"] {
+        for prefix in ["archive/", "exceptions/", "days/", "seals/"] {
             for key in self.bucket.keys(prefix) {
                 let bytes = self.bucket.raw(&key).expect("listed");
                 memory.put(key, bytes);
@@ -193,7 +204,7 @@ impl School {
 }
 
 /// What [`School::three_windows`] comes to.
-const THREE_WINDOWS: [u64; 4] = [5, 3, 1, 1];
+pub(super) const THREE_WINDOWS: [u64; 4] = [5, 3, 1, 1];
 
 fn tenant(name: &str) -> Tenant {
     Tenant {
@@ -222,7 +233,7 @@ fn identity(tenant: &Tenant) -> Identity {
 }
 
 /// Of another process: it knows nothing yet.
-fn workshop(key: &MemoryKey) -> Workshop<MemoryKey> {
+pub(super) fn workshop(key: &MemoryKey) -> Workshop<MemoryKey> {
     Workshop::new(key.clone(), std::env::temp_dir(), (24 * 3600, HOLD_SECONDS))
 }
 

@@ -189,6 +189,7 @@ fn every_object_prefix_is_in_the_tables_page() {
         "oversize/",
         "archive/",
         "exceptions/",
+        "days/",
         "seals/",
         "keys/",
     ];

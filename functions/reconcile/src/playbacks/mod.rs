@@ -7,6 +7,7 @@
 //! and so takes it from under a step that is under way.
 
 pub mod api;
+mod compacted;
 mod diff;
 mod failures;
 mod part;
@@ -17,6 +18,7 @@ pub use steps::Step;
 
 use std::collections::{BTreeMap, VecDeque};
 use steps::Course;
+use vernier_archive::seal::PartClass;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{PLAYBACK_SEALS_MAX, PLAYBACKS_OPEN_MAX, WINDOW_SECONDS_MAX};
@@ -30,6 +32,14 @@ use vernier_ledger::ports::{
 };
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+
+/// Which of a seal's files hold the events of a source.
+const fn class_of(source: PlaybackSource) -> PartClass {
+    match source {
+        PlaybackSource::Quarantine => PartClass::Exceptions,
+        PlaybackSource::Archive | PlaybackSource::Failures => PartClass::Archive,
+    }
+}
 
 /// What of the table a playback needs.
 pub trait PlaybackTable:

@@ -115,66 +115,100 @@ fn change_of(row: &Row<'_>) -> Option<Box<Change>> {
     change.map(Box::new)
 }
 
-/// Brings a part's bytes. They must be the sealed ones: what was tampered with is not played.
+/// Brings a part's bytes; none when they are gone. They must be the sealed ones: what was tampered
+/// with is not played.
 ///
 /// # Errors
-/// The store's; fatal when the part is gone or is not what its seal says.
-pub(super) async fn fetch<O: Objects>(objects: &O, file: &SealedFile) -> Result<Bytes, PortError> {
-    let damaged = |what: &str| PortError::Fatal(format!("{} {what}", file.key));
-    let bytes = objects.get(&file.key, None).await?;
-    let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
-    if Fingerprint::of(&bytes).0 != file.sha256.0 {
-        return Err(damaged("is not what its seal says"));
+/// The store's; fatal when the part is not what its seal says.
+pub(super) async fn fetch<O: Objects>(
+    objects: &O,
+    file: &SealedFile,
+) -> Result<Option<Bytes>, PortError> {
+    let Some(bytes) = objects.get(&file.key, None).await? else {
+        return Ok(None);
+    };
+    if Fingerprint::of(&bytes).0 == file.sha256.0 {
+        Ok(Some(Bytes::from(bytes)))
+    } else {
+        let what = format!("{} is not what its seal says", file.key);
+        Err(PortError::Fatal(what))
     }
-    Ok(Bytes::from(bytes))
 }
 
-impl OpenPart {
-    /// Reads a part from a row on, to its end or until what is to be sent fills memory.
+/// What is asked for of a part's rows, shown one after the other, as much as memory takes.
+pub(super) struct Gathering<'r> {
+    pub(super) request: &'r PlaybackRequest,
+    place: (u64, u32),
+    from_row: u64,
+    /// The next row.
+    number: u64,
+    waiting_bytes: usize,
+    left: VecDeque<Played>,
+}
+
+impl<'r> Gathering<'r> {
+    /// From a row on.
+    pub(super) const fn new(
+        request: &'r PlaybackRequest,
+        place: (u64, u32),
+        from_row: u64,
+    ) -> Self {
+        Self {
+            request,
+            place,
+            from_row,
+            number: 0,
+            waiting_bytes: 0,
+            left: VecDeque::new(),
+        }
+    }
+
+    /// Takes the next row; breaks when it is to be shown again later.
+    pub(super) fn take(&mut self, row: &Row<'_>) -> ControlFlow<()> {
+        if self.waiting_bytes >= WAITING_BYTES_MAX {
+            return ControlFlow::Break(());
+        }
+        let here = self.number;
+        self.number += 1;
+        if here >= self.from_row && passes(self.request, row) {
+            let (change, again) = match self.request.target {
+                PlaybackTarget::Results => (change_of(row), None),
+                PlaybackTarget::Stream => (None, Again::of(row)),
+            };
+            self.waiting_bytes += again.as_ref().map_or(0, Again::bytes);
+            self.left.push_back(Played {
+                row: here,
+                change,
+                again,
+            });
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes a part's rows.
     ///
     /// # Errors
     /// Fatal when it is no part.
-    pub(super) fn read(
-        bytes: Bytes,
-        request: &PlaybackRequest,
-        place: (u64, u32),
-        from_row: u64,
-    ) -> Result<Self, PortError> {
-        let mut open = Self {
-            place,
-            rows: 0,
-            read_to: from_row,
-            left: VecDeque::new(),
-        };
-        let mut waiting = 0;
-        let found = Part::open(Arc::new(bytes)).and_then(|part| {
-            open.rows = part.rows();
-            part.for_each_from(from_row, |row| {
-                let here = open.read_to;
-                open.read_to += 1;
-                if passes(request, &row) {
-                    let (change, again) = match request.target {
-                        PlaybackTarget::Results => (change_of(&row), None),
-                        PlaybackTarget::Stream => (None, Again::of(&row)),
-                    };
-                    waiting += again.as_ref().map_or(0, Again::bytes);
-                    open.left.push_back(Played {
-                        row: here,
-                        change,
-                        again,
-                    });
-                }
-                Ok(if waiting >= WAITING_BYTES_MAX {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                })
-            })
-        });
-        found.map_err(|fault: Fault| PortError::Fatal(fault.to_string()))?;
-        Ok(open)
+    pub(super) fn read(mut self, bytes: Bytes, file: &SealedFile) -> Result<OpenPart, PortError> {
+        self.number = self.from_row;
+        let found = Part::open(Arc::new(bytes))
+            .and_then(|part| part.for_each_from(self.from_row, |row| Ok(self.take(&row))));
+        found.map_err(|fault: Fault| PortError::Fatal(format!("{}: {fault}", file.key)))?;
+        Ok(self.into_part(file.rows))
     }
 
+    /// What was taken of a part of so many rows.
+    pub(super) fn into_part(self, rows: u64) -> OpenPart {
+        OpenPart {
+            place: self.place,
+            rows,
+            read_to: self.number,
+            left: self.left,
+        }
+    }
+}
+
+impl OpenPart {
     /// Moves events into a batch, as many as it may have, and the job's place behind them; true
     /// when nothing is left here.
     pub(super) fn take(

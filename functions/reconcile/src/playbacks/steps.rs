@@ -1,9 +1,10 @@
 //! A playback's steps.
 
+use super::compacted;
 use super::diff::compare;
-use super::part::{Batch, OpenPart, fetch};
+use super::part::{Batch, Gathering, OpenPart, fetch};
 use super::relay::{Way, relay};
-use super::{PlaybackTable, Wires, failures, seals_of};
+use super::{PlaybackTable, Wires, class_of, failures, seals_of};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
@@ -270,12 +271,8 @@ where
             Some((sequence, files)) if *sequence == entry.sequence => files,
             _ => {
                 let seal = read_seal(self.wires.objects, &self.tenant, entry).await?;
-                let class = match next.request.source {
-                    PlaybackSource::Quarantine => "exceptions/",
-                    PlaybackSource::Archive | PlaybackSource::Failures => "archive/",
-                };
-                let mut files = seal.files;
-                files.retain(|file| file.key.starts_with(class));
+                let class = class_of(next.request.source);
+                let files = seal.files_of(class).cloned().collect();
                 self.files = Some((entry.sequence, files));
                 return Ok(Found::Further);
             }
@@ -293,15 +290,23 @@ where
             return Ok(Found::Further);
         };
         let bytes = match &self.bytes {
-            Some((key, bytes)) if *key == file.key => bytes.clone(),
+            Some((key, bytes)) if *key == file.key => Some(bytes.clone()),
             _ => {
                 let bytes = fetch(self.wires.objects, file).await?;
-                self.bytes = Some((file.key.clone(), bytes.clone()));
+                self.bytes = bytes.clone().map(|bytes| (file.key.clone(), bytes));
                 bytes
             }
         };
         let row = next.position.row;
-        self.part = Some(OpenPart::read(bytes, &next.request, place, row)?);
+        let gathering = Gathering::new(&next.request, place, row);
+        self.part = Some(match bytes {
+            Some(bytes) => gathering.read(bytes, file)?,
+            None => {
+                let ports = (self.wires.table, self.wires.objects);
+                let file = (files.as_slice(), number);
+                compacted::read(ports, &self.tenant, entry, file, gathering).await?
+            }
+        });
         Ok(Found::Further)
     }
 

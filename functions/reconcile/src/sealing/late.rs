@@ -3,9 +3,9 @@
 
 use super::{LATE_WINDOWS, Run, Step};
 use std::collections::{BTreeSet, HashSet};
-use vernier_archive::reader::Part;
+use vernier_archive::reader::{Part, Reading};
 use vernier_archive::seal::SealKind;
-use vernier_archive::stored::{read_file, read_seal};
+use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_seal};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowState, stored_in};
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
@@ -93,7 +93,7 @@ where
             .await
     }
 
-    /// Every event of the window that is sealed.
+    /// Every event of the window that is sealed, from its own files or from its day's.
     async fn sealed_places(
         &self,
         tenant: &Tenant,
@@ -105,7 +105,7 @@ where
         for entry in seals.iter().filter(|s| s.window == window) {
             let seal = read_seal(objects, &tenant.id, entry).await?;
             for file in &seal.files {
-                let found = read_file(objects, file, |ranges| {
+                let found = find_file(objects, file, |ranges| {
                     let mut found = Vec::new();
                     Part::open(ranges)?.for_each(|row| {
                         found.push(row.place());
@@ -113,7 +113,18 @@ where
                     })?;
                     Ok(found)
                 });
-                places.extend(found.await?);
+                if let Some(found) = found.await? {
+                    places.extend(found);
+                    continue;
+                }
+                let (table, class) = (&self.ports.table, file.class());
+                let day = covering_gone(table, objects, &tenant.id, entry, file).await?;
+                let of_seal = (entry.sequence, class);
+                for_each_covered(objects, &day, of_seal, Reading::WithoutEvents, |row| {
+                    places.insert(row.place());
+                    Ok(())
+                })
+                .await?;
             }
         }
         Ok(places)

@@ -35,6 +35,7 @@ use vernier_ledger::ports::{
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Window};
 use window::Job;
+pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
 pub use workshop::Workshop;
 
 /// Windows that a tenant's chain passes over at most; with more the chain stops, and the alarm stays.
@@ -45,7 +46,7 @@ const LATE_WINDOWS: i64 = 3;
 
 /// Why a window is not sealed this time.
 #[derive(Debug)]
-enum Trouble {
+pub(crate) enum Trouble {
     /// A store failed.
     Port(PortError),
     /// What is there cannot be sealed: somebody must look.
@@ -74,7 +75,9 @@ pub struct SealSummary {
     pub sealed: u32,
     /// Backfills that were sealed.
     pub backfills: u32,
-    /// Events in both.
+    /// Days' seals that a compaction left behind.
+    pub days: u32,
+    /// Events in windows and backfills.
     pub events: u64,
     /// Windows that are due and held back.
     pub held: u32,
@@ -91,13 +94,13 @@ struct Records {
 }
 
 /// One run's view of the world.
-struct Run<'a, T, O, N, K, C> {
-    ports: &'a Ports<T, O, N>,
-    workshop: &'a Workshop<K>,
+pub(crate) struct Run<'a, T, O, N, K, C> {
+    pub(crate) ports: &'a Ports<T, O, N>,
+    pub(crate) workshop: &'a Workshop<K>,
     settings: Settings,
-    clock: C,
+    pub(crate) clock: C,
     records: Records,
-    summary: SealSummary,
+    pub(crate) summary: SealSummary,
 }
 
 /// How far a tenant is in a run. What came late is looked for first: since where the last run ended,
@@ -146,17 +149,7 @@ where
             waiting.push_back((tenant, Stage::Late));
         }
     }
-    let mut run = Run {
-        ports,
-        workshop,
-        settings,
-        records: Records {
-            since: Millis(i64::MAX),
-            list: Vec::new(),
-        },
-        clock,
-        summary: SealSummary::default(),
-    };
+    let mut run = Run::new(ports, workshop, settings, clock);
     while let Some((tenant, stage)) = waiting.pop_front() {
         if (run.clock)() >= deadline {
             run.summary.left = u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
@@ -178,6 +171,27 @@ where
         }
     }
     Ok(run.summary)
+}
+
+impl<'a, T, O, N, K, C> Run<'a, T, O, N, K, C> {
+    pub(crate) fn new(
+        ports: &'a Ports<T, O, N>,
+        workshop: &'a Workshop<K>,
+        settings: Settings,
+        clock: C,
+    ) -> Self {
+        Self {
+            ports,
+            workshop,
+            settings,
+            clock,
+            records: Records {
+                since: Millis(i64::MAX),
+                list: Vec::new(),
+            },
+            summary: SealSummary::default(),
+        }
+    }
 }
 
 impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
@@ -296,7 +310,7 @@ where
     }
 
     /// Signs a seal, writes it unless there is one, and moves the chain over the one that is there.
-    async fn sign(
+    pub(crate) async fn sign(
         &mut self,
         tenant: &Tenant,
         head: &ChainHead,
@@ -332,7 +346,11 @@ where
 
     /// Moves the chain over a seal that is there already: of somebody who crashed before moving it,
     /// or is about to.
-    async fn take_over(&mut self, tenant: &Tenant, head: &ChainHead) -> Result<bool, PortError> {
+    pub(crate) async fn take_over(
+        &mut self,
+        tenant: &Tenant,
+        head: &ChainHead,
+    ) -> Result<bool, PortError> {
         let name = seal_key(&tenant.id, head.sequence);
         let Some(bytes) = self.ports.objects.get(&name, None).await? else {
             return Ok(false);
@@ -365,15 +383,19 @@ where
             let of = match seal.kind {
                 SealKind::Window => &mut self.summary.sealed,
                 SealKind::Backfill => &mut self.summary.backfills,
+                SealKind::Day => &mut self.summary.days,
             };
             *of += 1;
-            self.summary.events += entry.tally.events;
+            if !entry.is_day() {
+                self.summary.events += entry.tally.events;
+            }
             tracing::info!(
                 tenant = %tenant.id,
                 sequence = entry.sequence,
                 window = entry.window.start.rfc3339(),
                 events = entry.tally.events,
                 backfill = entry.backfill,
+                day = entry.is_day(),
                 "sealed"
             );
         }
@@ -446,5 +468,6 @@ fn entry_of(seal: &Seal) -> Result<SealEntry, PortError> {
             digest: seal.digest,
         },
         sealed_at: seal.sealed_at,
+        covers: seal.covers.iter().map(|c| c.sequence).collect(),
     })
 }

@@ -19,13 +19,13 @@ use vernier_ledger::segment::{self, Place, SegmentRecord};
 use vernier_ledger::time::{Millis, Window};
 
 /// Rows of a part: 34 MB at the reference mix, which one request uploads within its time-out.
-const PART_ROWS: usize = 200_000;
+pub(crate) const PART_ROWS: usize = 200_000;
 
 /// Records in memory before a run is written, bytes.
-const RUN_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const RUN_BYTES: usize = 32 * 1024 * 1024;
 
 /// Text of a row group, bytes: three of them at a time, and what encoding takes.
-const GROUP_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const GROUP_BYTES: usize = 32 * 1024 * 1024;
 
 /// What is to be sealed.
 pub(super) struct Job<'a> {
@@ -98,7 +98,7 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
         .map_err(Fault::Io)?;
     let since = job.window.start.plus_seconds(-workshop.lookback_seconds);
     let seals = table.seals(&job.tenant.id, since, now).await?;
-    let earlier = filters_of(objects, &workshop.kept, &job.tenant.id, &seals).await?;
+    let earlier = filters_of((table, objects), &workshop.kept, &job.tenant.id, &seals).await?;
     let plan = Plan {
         tenant: job.tenant.id.clone(),
         window: job.window,
@@ -113,15 +113,15 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
     };
     let mut collector = Collector {
         builder: WindowBuilder::new(plan, settings),
-        suspects: Suspects::new(earlier),
+        suspects: Suspects::new(&job.tenant.id, earlier),
         oversize: BTreeMap::new(),
         head: Vec::new(),
     };
     let (start, end) = (job.window.start, job.window.end);
     for block in live::blocks_of(job.records, &job.tenant.id, start, end) {
-        collect(objects, &mut collector, job, &block, folder.path()).await?;
+        collect((table, objects), &mut collector, job, &block, folder.path()).await?;
     }
-    collector.suspects.look_up(objects).await?;
+    collector.suspects.look_up((table, objects)).await?;
     let found = collector.suspects.into_found();
     let sink = Directory::new(folder.path().join("files"));
     let oversize = Fetched(collector.oversize);
@@ -140,8 +140,8 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
     Ok(written)
 }
 
-async fn collect<O: Objects>(
-    objects: &O,
+async fn collect<T: Chains, O: Objects>(
+    (table, objects): (&T, &O),
     collector: &mut Collector,
     job: &Job<'_>,
     live: &LiveBlock,
@@ -166,13 +166,13 @@ async fn collect<O: Objects>(
         collector.oversize.insert(key, path);
     }
     if collector.suspects.are_many() {
-        collector.suspects.look_up(objects).await?;
+        collector.suspects.look_up((table, objects)).await?;
     }
     Ok(())
 }
 
 /// Puts the files where their keys say. What lies there already is the same: the key holds its hash.
-async fn upload<O: Objects>(
+pub(crate) async fn upload<O: Objects>(
     objects: &O,
     written: &Written,
     folder: &Path,

@@ -52,7 +52,7 @@ impl<K> Workshop<K> {
     }
 
     /// Whether this process says or does this for the first time.
-    pub(super) fn is_new(&self, notice: &str) -> bool {
+    pub(crate) fn is_new(&self, notice: &str) -> bool {
         let mut announced = self
             .announced
             .lock()

@@ -1,6 +1,7 @@
 //! Seals: form, signature, chain, and what time they cover.
 
 use super::Options;
+use super::day;
 use super::parallel::in_parallel;
 use super::report::{Chain, Check, Finding};
 use crate::Fault;
@@ -200,6 +201,7 @@ fn take(tenant: TenantId, read: Vec<Read>, options: &Options, chains: &mut Chain
     }
     let trusted = &chains.trusted[from..];
     let windows = check_coverage(trusted, options, &mut chains.findings);
+    day::check_covers(trusted, options.partial, &mut chains.findings);
     if let Some((last, hash)) = last {
         chains.chains.push(Chain {
             tenant,

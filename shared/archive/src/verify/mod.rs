@@ -3,9 +3,12 @@
 //! First the seals: form, signature, chain, time covered. Then each file that a signed seal names:
 //! size and SHA-256, every row (its fingerprint, its place, its window), its Merkle root. Then each
 //! window: counts, digest, root, dispositions. Last, what no seal names. Files are checked by all
-//! threads at once; the answer does not depend on how many there are.
+//! threads at once; the answer does not depend on how many there are. A day's files are read one
+//! after the other, and their rows also make up the windows that the day covers again: a window whose
+//! own files are gone is checked by them.
 
 mod chain;
+mod day;
 mod parallel;
 mod report;
 mod rows;
@@ -14,8 +17,9 @@ mod window;
 use crate::Fault;
 use crate::files::{Entry, Source};
 use crate::keys::PublicKey;
-use crate::seal::Hex32;
+use crate::seal::{Hex32, SealKind};
 use chain::Trusted;
+use day::Demux;
 use parallel::in_parallel;
 pub use report::{Chain, Check, Finding, Progress, Report};
 use rows::{Examined, Task};
@@ -85,7 +89,12 @@ pub fn verify(
 /// All files that seals may name, with their sizes.
 fn listed(source: &dyn Source, options: &Options) -> Result<BTreeMap<String, u64>, Fault> {
     let mut listed = BTreeMap::new();
-    for class in ["archive/", "exceptions/"] {
+    for class in [
+        "archive/",
+        "exceptions/",
+        "days/archive/",
+        "days/exceptions/",
+    ] {
         let prefix = match &options.tenant {
             Some(tenant) => format!("{class}tenant={tenant}/"),
             None => class.to_owned(),
@@ -102,6 +111,16 @@ struct Open {
     left: usize,
     /// A file that could not be had: the window as a whole cannot be judged.
     broken: bool,
+    /// A day has the rows of a file that is gone, and judges the window.
+    by_day: bool,
+}
+
+/// What one thread does at a time.
+enum Work<'a> {
+    /// Checks a file of a window.
+    File(Task<'a>),
+    /// Checks the files of a day, in order.
+    Day(Vec<Task<'a>>),
 }
 
 /// The files of all signed seals.
@@ -112,7 +131,11 @@ struct FileCheck<'a> {
     options: &'a Options,
     progress: &'a (dyn Fn(Progress) + Sync),
     windows: Vec<Mutex<Open>>,
-    tasks: Vec<(usize, Task<'a>)>,
+    /// By number of the seal.
+    work: Vec<(usize, Work<'a>)>,
+    /// Number of each covered seal, and of the day's.
+    covered: BTreeMap<usize, usize>,
+    files_total: u64,
     /// Findings with the seal and the file that they belong to; those of a window come last.
     findings: Mutex<Vec<(usize, usize, Finding)>>,
     /// First seal with a finding: later ones need not be looked at when one finding is enough.
@@ -139,7 +162,9 @@ impl<'a> FileCheck<'a> {
             options,
             progress,
             windows: Vec::with_capacity(trusted.len()),
-            tasks: Vec::new(),
+            work: Vec::new(),
+            covered: day::covered(trusted),
+            files_total: 0,
             findings: Mutex::new(Vec::new()),
             cut: AtomicUsize::new(usize::MAX),
             files: AtomicU64::new(0),
@@ -147,29 +172,47 @@ impl<'a> FileCheck<'a> {
             bytes_total: 0,
             totals: Mutex::new((0, DispositionCounts::default())),
         };
-        for (number, Trusted { key, seal }) in trusted.iter().enumerate() {
-            let (mut begin, mut findings) = (0_u64, Vec::new());
-            let classes = window::classes(seal, key, &mut findings);
-            for (at, (class, file)) in classes.into_iter().zip(&seal.files).enumerate() {
-                let task = Task {
+        for (number, trusted) in trusted.iter().enumerate() {
+            check.plan(number, trusted);
+        }
+        check
+    }
+
+    /// What is to be done for one seal.
+    fn plan(&mut self, number: usize, Trusted { key, seal }: &'a Trusted) {
+        let (mut begin, mut findings, mut tasks) = (0_u64, Vec::new(), Vec::new());
+        let is_covered = self.covered.contains_key(&number);
+        let mut by_day = false;
+        let classes = window::classes(seal, key, &mut findings);
+        for (at, (class, file)) in classes.into_iter().zip(&seal.files).enumerate() {
+            if is_covered && !self.listed.contains_key(&file.key) {
+                by_day = true;
+            } else {
+                tasks.push(Task {
                     seal,
                     seal_key: key,
                     at,
                     class,
                     begin,
-                };
-                check.tasks.push((number, task));
-                begin = begin.saturating_add(file.rows);
-                check.bytes_total = check.bytes_total.saturating_add(file.bytes);
+                });
+                self.files_total += 1;
+                self.bytes_total = self.bytes_total.saturating_add(file.bytes);
             }
-            check.windows.push(Mutex::new(Open {
-                examined: seal.files.iter().map(|_| None).collect(),
-                left: seal.files.len(),
-                broken: false,
-            }));
-            check.report(number, 0, findings);
+            begin = begin.saturating_add(file.rows);
         }
-        check
+        self.windows.push(Mutex::new(Open {
+            examined: seal.files.iter().map(|_| None).collect(),
+            left: tasks.len(),
+            broken: false,
+            by_day,
+        }));
+        if seal.kind == SealKind::Day {
+            self.work.push((number, Work::Day(tasks)));
+        } else {
+            let tasks = tasks.into_iter().map(Work::File);
+            self.work.extend(tasks.map(|task| (number, task)));
+        }
+        self.report(number, 0, findings);
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -182,18 +225,48 @@ impl<'a> FileCheck<'a> {
         let this = &*self;
         let done = in_parallel(
             this.options.threads.max(1),
-            &this.tasks,
-            |_, (number, task)| {
+            &this.work,
+            |_, (number, work)| {
                 if !this.options.all && *number > this.cut.load(Ordering::Relaxed) {
                     return Ok(());
                 }
-                this.check(*number, task)
+                match work {
+                    Work::File(task) => this.check(*number, task, None),
+                    Work::Day(tasks) => this.check_day(*number, tasks),
+                }
             },
         );
         done.into_iter().collect()
     }
 
-    fn check(&self, number: usize, task: &Task<'_>) -> Result<(), Fault> {
+    /// Checks a day, and by its rows the windows that it covers.
+    fn check_day(&self, number: usize, tasks: &[Task<'_>]) -> Result<(), Fault> {
+        let covered = self.covered.iter().filter(|(_, day)| **day == number);
+        let covered = covered.map(|(window, _)| (*window, &self.trusted[*window]));
+        let mut demux = Demux::new(&self.trusted[number].seal, covered);
+        for task in tasks {
+            self.check(number, task, Some(&mut demux))?;
+        }
+        if held(&self.windows[number]).broken {
+            return Ok(());
+        }
+        for judged in demux.finish() {
+            if held(&self.windows[judged.number]).by_day {
+                let mut totals = held(&self.totals);
+                totals.0 += judged.rows;
+                totals.1.merge(&judged.counts);
+            }
+            self.report(judged.number, usize::MAX, judged.findings);
+        }
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        number: usize,
+        task: &Task<'_>,
+        demux: Option<&mut Demux<'_>>,
+    ) -> Result<(), Fault> {
         let sealed = task.file();
         let mut findings = Vec::new();
         let examined = match self.listed.get(&sealed.key) {
@@ -210,7 +283,7 @@ impl<'a> FileCheck<'a> {
                     self.bytes.fetch_add(bytes, Ordering::Relaxed);
                     (self.progress)(self.now());
                 };
-                rows::check(task, &file, &read, &mut findings)?
+                rows::check(task, &file, demux, &read, &mut findings)?
             }
         };
         self.files.fetch_add(1, Ordering::Relaxed);
@@ -230,19 +303,18 @@ impl<'a> FileCheck<'a> {
             return;
         }
         let mut files: Vec<Examined> = open.examined.drain(..).flatten().collect();
-        let broken = open.broken;
+        let (broken, by_day) = (open.broken, open.by_day);
         drop(open);
-        let mut totals = held(&self.totals);
-        for file in &files {
-            totals.0 += file.rows;
-            totals.1.stored += file.counts.stored;
-            totals.1.duplicate += file.counts.duplicate;
-            totals.1.conflict += file.counts.conflict;
-            totals.1.rejected += file.counts.rejected;
+        let Trusted { key, seal } = &self.trusted[number];
+        // A day's rows are those of its windows.
+        if seal.kind != SealKind::Day && !by_day {
+            let mut totals = held(&self.totals);
+            for file in &files {
+                totals.0 += file.rows;
+                totals.1.merge(&file.counts);
+            }
         }
-        drop(totals);
-        if !broken {
-            let Trusted { key, seal } = &self.trusted[number];
+        if !broken && !by_day {
             self.report(number, usize::MAX, window::check(seal, key, &mut files));
         }
     }
@@ -259,7 +331,7 @@ impl<'a> FileCheck<'a> {
     fn now(&self) -> Progress {
         Progress {
             files: self.files.load(Ordering::Relaxed),
-            files_total: self.tasks.len() as u64,
+            files_total: self.files_total,
             bytes: self.bytes.load(Ordering::Relaxed),
             bytes_total: self.bytes_total,
         }

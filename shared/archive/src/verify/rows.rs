@@ -1,9 +1,11 @@
 //! One file: its bytes, then its rows.
 
+use super::day::{Demux, Taken};
 use super::report::{Check, Finding};
 use crate::Fault;
+use crate::columns::Layout;
 use crate::files::{Ranges, stream};
-use crate::merkle::{Span, leaf_hash};
+use crate::merkle::{Hash, Span, leaf_hash};
 use crate::reader::Part;
 use crate::row::{Row, SortKey};
 use crate::seal::{Hex32, PartClass, Seal, SealKind, SealedFile};
@@ -119,10 +121,12 @@ pub(super) struct Examined {
     pub(super) repeats: Vec<Repeat>,
 }
 
-/// Checks one file; nothing when its rows could not be had.
+/// Checks one file, and gives a day's rows to the seals that they belong to; nothing when its rows
+/// could not be had.
 pub(super) fn check(
     task: &Task<'_>,
     file: &Arc<dyn Ranges>,
+    demux: Option<&mut Demux<'_>>,
     read: &dyn Fn(u64),
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Examined>, Fault> {
@@ -135,7 +139,7 @@ pub(super) fn check(
     })?;
     let found = Hex32(hash.finalize().into());
     let same = found == sealed.sha256 && file.size() == sealed.bytes;
-    let examined = catch_unwind(AssertUnwindSafe(|| examine(task, Arc::clone(file))));
+    let examined = catch_unwind(AssertUnwindSafe(|| examine(task, Arc::clone(file), demux)));
     let examined = examined.unwrap_or_else(|_| {
         Err(Fault::Damaged(
             "the reader of Parquet files gave up on it".to_owned(),
@@ -194,7 +198,7 @@ fn locate(task: &Task<'_>, examined: &Result<Examined, Fault>) -> String {
     }
 }
 
-fn compare(task: &Task<'_>, examined: &Examined, findings: &mut Vec<Finding>) {
+pub(super) fn compare(task: &Task<'_>, examined: &Examined, findings: &mut Vec<Finding>) {
     let sealed = task.file();
     if examined.rows != sealed.rows {
         findings.push(
@@ -223,44 +227,99 @@ fn compare(task: &Task<'_>, examined: &Examined, findings: &mut Vec<Finding>) {
     }
 }
 
-fn examine(task: &Task<'_>, file: Arc<dyn Ranges>) -> Result<Examined, Fault> {
+fn examine(
+    task: &Task<'_>,
+    file: Arc<dyn Ranges>,
+    mut demux: Option<&mut Demux<'_>>,
+) -> Result<Examined, Fault> {
     let part = Part::open(file)?;
-    let mut examined = Examined {
-        findings: Vec::new(),
-        rows: 0,
-        counts: DispositionCounts::default(),
-        digest: Digest::EMPTY,
-        leaves: Span::starting_at(task.begin),
-        own_leaves: Span::starting_at(0),
-        first: None,
-        last: None,
-        stored: Vec::new(),
-        repeats: Vec::new(),
-    };
+    let is_day = part.layout() == Layout::Day;
+    if is_day != (task.seal.kind == SealKind::Day) {
+        let what = "has the columns of another kind of file";
+        return Err(Fault::Damaged(what.to_owned()));
+    }
+    let mut examined = Examined::new(task.begin);
     let mut leaf = Vec::with_capacity(1_024);
-    part.for_each(|row| {
+    part.for_each_sealed(|row, sealed_by| {
         if examined.rows > task.file().rows {
             return Ok(()); // what is counted is enough to say that there are too many
         }
         leaf.clear();
         row.write_leaf(&mut leaf);
         let leaf = leaf_hash(&leaf);
-        examined.leaves.push(leaf);
-        examined.own_leaves.push(leaf);
-        examined.take(task, &row);
+        examined.push(leaf);
+        match (sealed_by, &mut demux) {
+            (Some(seal), Some(demux)) => examined.take_of_day(task, &row, leaf, (seal, demux)),
+            _ => examined.take(task, &row),
+        }
         Ok(())
     })?;
     Ok(examined)
 }
 
 impl Examined {
-    fn take(&mut self, task: &Task<'_>, row: &Row<'_>) {
+    pub(super) const fn new(begin: u64) -> Self {
+        Self {
+            findings: Vec::new(),
+            rows: 0,
+            counts: DispositionCounts {
+                stored: 0,
+                duplicate: 0,
+                conflict: 0,
+                rejected: 0,
+            },
+            digest: Digest::EMPTY,
+            leaves: Span::starting_at(begin),
+            own_leaves: Span::starting_at(0),
+            first: None,
+            last: None,
+            stored: Vec::new(),
+            repeats: Vec::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, leaf: Hash) {
+        self.leaves.push(leaf);
+        self.own_leaves.push(leaf);
+    }
+
+    /// A row of a day: what it must be, its own window says, as far as that is here.
+    fn take_of_day(
+        &mut self,
+        task: &Task<'_>,
+        row: &Row<'_>,
+        leaf: Hash,
+        (seal, demux): (u64, &mut Demux<'_>),
+    ) {
+        let number = self.count(task, row);
+        let wrong = match demux.take(row, leaf, seal) {
+            Taken::Here => misplaced(task, row),
+            Taken::Elsewhere => contradiction(task, row),
+            Taken::Nowhere => {
+                let what =
+                    format!("seal {seal}, which it names, is not covered or has no such row");
+                Some((Check::Row, what))
+            }
+        };
+        if let Some((check, what)) = wrong {
+            self.report(Finding::new(check, what), number, &task.file().key);
+        }
+    }
+
+    /// Counts a row and looks at its place; answers its number.
+    fn count(&mut self, task: &Task<'_>, row: &Row<'_>) -> u64 {
         let number = self.rows;
         self.rows += 1;
         self.counts.add(row.disposition);
         let fingerprint = Fingerprint(row.fingerprint);
         self.digest.add_event(row.receipt, row.index, &fingerprint);
         self.check_order(row, number, &task.file().key);
+        number
+    }
+
+    pub(super) fn take(&mut self, task: &Task<'_>, row: &Row<'_>) {
+        let number = self.count(task, row);
+        let fingerprint = Fingerprint(row.fingerprint);
         if let Some((check, what)) = contradiction(task, row) {
             self.report(Finding::new(check, what), number, &task.file().key);
         }
@@ -311,12 +370,18 @@ impl Examined {
     }
 }
 
+/// A row among those of the other class.
+fn misplaced(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
+    let stored = row.disposition == Disposition::Stored;
+    let word = crate::row::disposition_word(row.disposition);
+    (stored != (task.class == PartClass::Archive))
+        .then(|| (Check::Row, format!("is {word}, which does not lie here")))
+}
+
 /// What a row contradicts: itself, its file or its window.
 fn contradiction(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
-    let stored = row.disposition == Disposition::Stored;
-    if stored != (task.class == PartClass::Archive) {
-        let word = crate::row::disposition_word(row.disposition);
-        return Some((Check::Row, format!("is {word}, which does not lie here")));
+    if let Some(misplaced) = misplaced(task, row) {
+        return Some(misplaced);
     }
     if row.received_at != row.receipt.received_at() {
         return Some((

@@ -21,7 +21,7 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
 }
 
-fn page() -> String {
+pub(crate) fn page() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/seal.md");
     fs::read_to_string(path).expect("the page")
 }
@@ -142,7 +142,7 @@ fn the_page_shows_the_golden_seal_leaf_and_hashes() {
 }
 
 /// Two windows: one with every disposition, one with a single event that has few columns.
-fn lines() -> [Vec<Vec<u8>>; 2] {
+pub(crate) fn lines() -> [Vec<Vec<u8>>; 2] {
     let line = |at: i64, index: u32, verdict: &str, more: &str, event: &str| {
         let receipt = ReceiptId::from_parts(Millis(common::START.0 + at), 0, [7; 8]);
         let received_at = receipt.received_at();

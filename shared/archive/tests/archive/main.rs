@@ -3,8 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod days;
 mod duckdb;
 mod golden;
+mod golden_day;
 mod proving;
 mod reading;
 mod sealing;

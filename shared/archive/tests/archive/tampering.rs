@@ -1,6 +1,7 @@
 //! Invariant 6: random single mutations of an archive, all of them found.
 //!
-//! Four tests, so that cores share them. Each mutation has its own seed: a failure names it.
+//! In turns of an archive whose windows have their own files alone, of one with a day's files beside
+//! them, and of one whose windows' files were removed. Four tests, so that cores share them. Each mutation has its own seed: a failure names it.
 //! `VERNIER_TAMPER_MUTATIONS=10000` is the whole campaign (two minutes on two cores).
 #![allow(clippy::print_stdout)]
 
@@ -24,6 +25,8 @@ use vernier_ledger::time::Millis;
 type Files = BTreeMap<String, Bytes>;
 
 const WINDOWS: u64 = 3;
+/// Windows whose files the day has.
+const COVERED: usize = 2;
 const EVENTS: u64 = 12;
 /// Mutations where nothing else is asked for.
 const MUTATIONS_DEFAULT: u64 = 2_000;
@@ -38,9 +41,29 @@ struct Clean {
     other: KeyFile,
 }
 
-fn clean() -> Clean {
+/// What became of the windows' files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing.
+    Sealed,
+    /// Some were merged.
+    Compacted,
+    /// And removed.
+    Removed,
+}
+
+const STAGES: [Stage; 3] = [Stage::Sealed, Stage::Compacted, Stage::Removed];
+
+fn clean(stage: Stage) -> Clean {
     let key = common::key(Algorithm::Ed25519Sha256);
-    let (memory, seals) = common::archive(WINDOWS, EVENTS, &key);
+    let (memory, mut seals) = common::archive(WINDOWS, EVENTS, &key);
+    if stage != Stage::Sealed {
+        let day = common::merge_days(&seals[..COVERED], &seals[COVERED], 8, &key, &memory);
+        seals.push(day);
+    }
+    if stage == Stage::Removed {
+        common::remove_files(&seals[..COVERED], &memory);
+    }
     Clean {
         files: memory.all(),
         head: Hex32(seals[seals.len() - 1].hash().expect("integers")),
@@ -64,7 +87,7 @@ fn is_sound(clean: &Clean, files: Files) -> bool {
 /// One way to tamper.
 type Mutation = fn(&Clean, &mut Files, &mut Random);
 
-const MUTATIONS: [(&str, Mutation); 20] = [
+const MUTATIONS: [(&str, Mutation); 23] = [
     ("a bit flipped", flip_bit),
     ("bytes overwritten", overwrite),
     ("bytes cut out", cut_out),
@@ -85,6 +108,12 @@ const MUTATIONS: [(&str, Mutation); 20] = [
     ("a seal cut out of the chain", cut_chain),
     ("the chain cut short", truncate_chain),
     ("the chain written anew by another key", rewrite_chain),
+    ("a row given to another seal", move_row),
+    ("two rows' seals swapped", swap_seals),
+    (
+        "a day's file rewritten without a seal's rows",
+        drop_seals_rows,
+    ),
 ];
 
 fn pick<'a>(files: &'a Files, prefix: &str, random: &mut Random) -> &'a String {
@@ -145,9 +174,18 @@ fn lengthen(_: &Clean, files: &mut Files, random: &mut Random) {
     });
 }
 
-fn remove(_: &Clean, files: &mut Files, random: &mut Random) {
+/// What a day has the rows of may be removed: that is no tampering, and another one is drawn.
+fn remove(clean: &Clean, files: &mut Files, random: &mut Random) {
     let key = pick(files, "", random).clone();
-    files.remove(&key);
+    let covered = clean.seals.iter().flat_map(|seal| &seal.covers);
+    let covered: Vec<u64> = covered.map(|covered| covered.sequence).collect();
+    let mut seals = clean.seals.iter();
+    let may = |seal: &Seal| {
+        covered.contains(&seal.sequence) && seal.files.iter().any(|file| file.key == key)
+    };
+    if !seals.any(may) {
+        files.remove(&key);
+    }
 }
 
 fn add(_: &Clean, files: &mut Files, random: &mut Random) {
@@ -190,11 +228,66 @@ fn rewrite(
     random: &mut Random,
     act: impl FnOnce(&mut Vec<Row<'_>>, &mut Random),
 ) -> String {
-    let class = ["archive/", "exceptions/"][random.below(2)];
+    let class = ["archive/", "exceptions/", "days/"];
+    let class = class[random.below(if has_days(files) { 3 } else { 2 })];
     let key = pick(files, class, random).clone();
-    let bytes = common::rewritten(&files[&key], |rows| act(rows, random));
+    let bytes = if class == "days/" {
+        common::rewritten_day(&files[&key], |sealed| {
+            // What is added is of the seal of a row that was there.
+            let seals: Vec<u64> = sealed.iter().map(|(_, seal)| *seal).collect();
+            let mut rows: Vec<Row<'_>> = sealed.drain(..).map(|(row, _)| row).collect();
+            act(&mut rows, random);
+            let seals = seals.iter().cycle().copied();
+            sealed.extend(rows.into_iter().zip(seals));
+        })
+    } else {
+        common::rewritten(&files[&key], |rows| act(rows, random))
+    };
     files.insert(key.clone(), bytes);
     key
+}
+
+fn has_days(files: &Files) -> bool {
+    files.keys().any(|key| key.starts_with("days/"))
+}
+
+/// Changes which seal rows of a day say they are of; where there is no day, a row of a window.
+fn rewrite_day(
+    files: &mut Files,
+    random: &mut Random,
+    act: impl FnOnce(&mut Vec<(Row<'_>, u64)>, &mut Random),
+) {
+    if !has_days(files) {
+        rewrite(files, random, |rows, random| {
+            let at = random.below(rows.len());
+            change_row(&mut rows[at], random);
+        });
+        return;
+    }
+    let key = pick(files, "days/", random).clone();
+    let bytes = common::rewritten_day(&files[&key], |rows| act(rows, random));
+    files.insert(key, bytes);
+}
+
+fn move_row(_: &Clean, files: &mut Files, random: &mut Random) {
+    rewrite_day(files, random, |rows, random| {
+        let at = random.below(rows.len());
+        rows[at].1 = random.below(5) as u64;
+    });
+}
+
+fn swap_seals(_: &Clean, files: &mut Files, random: &mut Random) {
+    rewrite_day(files, random, |rows, random| {
+        let (a, b) = (random.below(rows.len()), random.below(rows.len()));
+        (rows[a].1, rows[b].1) = (rows[b].1, rows[a].1);
+    });
+}
+
+fn drop_seals_rows(_: &Clean, files: &mut Files, random: &mut Random) {
+    rewrite_day(files, random, |rows, random| {
+        let seal = rows[random.below(rows.len())].1;
+        rows.retain(|(_, of)| *of != seal);
+    });
 }
 
 fn change_row(row: &mut Row<'_>, random: &mut Random) {
@@ -398,18 +491,22 @@ fn all_are_found(quarter: u64) {
     let asked = std::env::var("VERNIER_TAMPER_MUTATIONS").ok();
     let asked = asked.map(|text| text.parse::<u64>().expect("a number"));
     let each = asked.unwrap_or(MUTATIONS_DEFAULT).div_ceil(4);
-    let clean = clean();
-    assert!(is_sound(&clean, clean.files.clone()));
+    let cleans = STAGES.map(clean);
+    let all_sound = || cleans.iter().all(|c| is_sound(c, c.files.clone()));
+    assert!(all_sound());
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in quarter * each..(quarter + 1) * each {
-        let (name, files) = mutated(&clean, seed);
+        // 3 and the number of mutations have no common divisor: each meets each.
+        let at = usize::try_from(seed).expect("small") % STAGES.len();
+        let (name, files) = mutated(&cleans[at], seed);
         assert!(
-            !is_sound(&clean, files),
-            "mutation {seed} ({name}) was not found"
+            !is_sound(&cleans[at], files),
+            "mutation {seed} ({name}; {:?}) was not found",
+            STAGES[at]
         );
         *counts.entry(name).or_default() += 1;
     }
-    assert!(is_sound(&clean, clean.files.clone()));
+    assert!(all_sound());
     println!("tamper test, quarter {quarter}: {each} of {each} found: {counts:?}");
 }
 

@@ -333,6 +333,7 @@ fn the_chain_is_checked_link_by_link() {
         digest: seal.digest,
         files: seal.files.clone(),
         merkle_root: seal.merkle_root.0,
+        covers: Vec::new(),
     };
     common::put_seal(written, Some(&seals[0]), &key, &memory);
     let found = first(&memory, &key);

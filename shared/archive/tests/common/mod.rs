@@ -7,7 +7,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::path::Path;
 use std::sync::Arc;
-use vernier_archive::files::{Memory, Sink};
+use vernier_archive::day::DayBuilder;
+use vernier_archive::files::{Memory, Sink, Source as _};
 use vernier_archive::keys::{Algorithm, KeyFile, Signer};
 use vernier_archive::part;
 use vernier_archive::previous::{NoPrevious, Previous};
@@ -16,6 +17,7 @@ use vernier_archive::row::Row;
 use vernier_archive::seal::{Seal, SealKind, Written};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_cli::generate::{Params, Semester};
+use vernier_ledger::chain::day_of;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::line::{self, LineHead, LineResult, Verdict, write_line};
@@ -240,6 +242,7 @@ pub(crate) fn archive(windows: u64, events: u64, key: &KeyFile) -> (Memory, Vec<
 /// As many lines as wanted from a base of a few: each round the same events under other ids, in
 /// envelopes of their own.
 pub(crate) struct Multiplied {
+    start: Millis,
     base: Vec<Vec<u8>>,
     head: Vec<u8>,
     line: Vec<u8>,
@@ -248,10 +251,16 @@ pub(crate) struct Multiplied {
 impl Multiplied {
     pub(crate) fn new(base: Vec<Vec<u8>>) -> Self {
         Self {
+            start: START,
             base,
             head: Vec::new(),
             line: Vec::new(),
         }
+    }
+
+    /// Whose lines are received in another window from here on.
+    pub(crate) fn begin(&mut self, window: Window) {
+        self.start = window.start;
     }
 
     /// The n-th line, without its line feed.
@@ -267,7 +276,7 @@ impl Multiplied {
             head.id = Some(new.into());
         }
         let random = (n / 100).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
-        let at = Millis(START.0 + i64::try_from(n / 100).expect("small") % WINDOW_MILLIS);
+        let at = Millis(self.start.0 + i64::try_from(n / 100).expect("small") % WINDOW_MILLIS);
         head.receipt = ReceiptId::from_parts(at, 0, random);
         head.index = u32::try_from(n % 100).expect("below 100");
         head.received_at = at.rfc3339().into();
@@ -307,4 +316,63 @@ pub(crate) fn rewritten(bytes: &Bytes, change: impl FnOnce(&mut Vec<Row<'_>>)) -
         .collect();
     change(&mut rows);
     part::to_bytes(&rows).expect("encodes").into()
+}
+
+/// Merges the files of some seals of one day and seals it; the seals' own files stay.
+pub(crate) fn merge_days(
+    covered: &[Seal],
+    before: &Seal,
+    part_rows: usize,
+    key: &KeyFile,
+    memory: &Memory,
+) -> Seal {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let settings = Settings {
+        part_rows,
+        run_bytes: 4_096,
+        ..settings(temporary.path())
+    };
+    let day = day_of(covered[0].start);
+    let mut builder = DayBuilder::new(covered[0].tenant.clone(), day, settings);
+    for seal in covered {
+        for file in &seal.files {
+            let bytes = memory.open(&file.key).expect("there");
+            builder
+                .push_file(seal, file, &bytes)
+                .expect("as it was sealed");
+        }
+    }
+    let mut written = builder.finish(memory).expect("a day that can be sealed");
+    written.sequence = before.sequence + 1;
+    put_seal(written, Some(before), key, memory)
+}
+
+/// Removes the seals' own files.
+pub(crate) fn remove_files(seals: &[Seal], memory: &Memory) {
+    for file in seals.iter().flat_map(|seal| &seal.files) {
+        memory.remove(&file.key).expect("there");
+    }
+}
+
+/// A day's part's rows after a change, each with its seal, as a part.
+pub(crate) fn rewritten_day(bytes: &Bytes, change: impl FnOnce(&mut Vec<(Row<'_>, u64)>)) -> Bytes {
+    let part = Part::open(Arc::new(bytes.clone())).expect("a part");
+    let mut held = Vec::new();
+    part.for_each_sealed(|row, seal| {
+        let mut leaf = Vec::new();
+        row.write_leaf(&mut leaf);
+        held.push((leaf, row.event.map(str::to_owned), seal.expect("a day's")));
+        Ok(())
+    })
+    .expect("reads");
+    let mut rows: Vec<(Row<'_>, u64)> = held
+        .iter()
+        .map(|(leaf, event, seal)| {
+            let (row, _) = Row::read_leaf(leaf).expect("a row");
+            let event = event.as_deref();
+            (Row { event, ..row }, *seal)
+        })
+        .collect();
+    change(&mut rows);
+    part::day_to_bytes(&rows).expect("encodes").into()
 }

@@ -57,7 +57,12 @@ impl Chains for Table {
                 .build(),
         );
         if let Some(seal) = seal {
-            let sort = format!("{}-{:012}", entry_prefix(seal.window.start), seal.sequence);
+            let start = entry_prefix(seal.window.start);
+            let sort = if seal.is_day() {
+                format!("day-{start}-{:012}", seal.sequence)
+            } else {
+                format!("{start}-{:012}", seal.sequence)
+            };
             let put = Put::builder()
                 .table_name(&self.name)
                 .item("pk", partition(tenant))
@@ -92,11 +97,33 @@ impl Chains for Table {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError> {
+        // `day-` and `head` sort behind every digit.
+        self.entries(tenant, [from, to], entry_prefix).await
+    }
+
+    async fn days(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError> {
+        let prefix = |start| format!("day-{}", entry_prefix(start));
+        self.entries(tenant, [from, to], prefix).await
+    }
+}
+
+impl Table {
+    async fn entries(
+        &self,
+        tenant: &TenantId,
+        [from, to]: [Millis; 2],
+        prefix: impl Fn(Millis) -> String,
+    ) -> Result<Vec<SealEntry>, PortError> {
         if from >= to {
             return Ok(Vec::new());
         }
-        // What begins at `to` sorts behind its bare instant, and `head` behind every digit.
-        let range = (entry_prefix(from), entry_prefix(to));
+        // What begins at `to` sorts behind its bare instant.
+        let range = (prefix(from), prefix(to));
         let items = self
             .query(partition(tenant), Some(range), "read seals")
             .await?;

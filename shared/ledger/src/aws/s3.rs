@@ -124,10 +124,13 @@ impl Inventory for Bucket {
         let listed = objects.map(|object| {
             Some(ListedObject {
                 key: object.key?,
+                bytes: u64::try_from(object.size?).ok()?,
                 written_at: Millis(object.last_modified?.to_millis().ok()?),
             })
         });
         let all: Option<Vec<ListedObject>> = listed.collect();
-        all.ok_or_else(|| PortError::Fatal("list objects: one without key or time".to_owned()))
+        all.ok_or_else(|| {
+            PortError::Fatal("list objects: one without key, size or time".to_owned())
+        })
     }
 }

@@ -1,0 +1,109 @@
+//! The files of windows whose rows a day's files have: removed when nobody should be reading them any
+//! more.
+
+use super::{Compactor, DAYS_MAX, first_day};
+use crate::sealing::Trouble;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use vernier_archive::seal::{Seal, SealedFile};
+use vernier_archive::stored::read_seal;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
+use vernier_ledger::ports::{
+    ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts, Removal,
+    SealKey,
+};
+use vernier_ledger::time::Millis;
+
+impl<T, O, N, K, C> Compactor<'_, T, O, N, K, C>
+where
+    T: Receipts + Commits + Directory + Chains,
+    O: Objects + Removal,
+    N: Notices,
+    K: SealKey,
+    C: Fn() -> Millis,
+{
+    /// Removes the covered files of the oldest day that has been sealed for long enough. Removed again
+    /// they are as gone as before, so that a crash or another run at the same time is no matter.
+    pub(super) async fn remove(
+        &mut self,
+        tenant: &Tenant,
+        mut head: ChainHead,
+    ) -> Result<(), Trouble> {
+        for _ in 0..DAYS_MAX {
+            let day = first_day(tenant, head.removed);
+            if head.compacted.is_none_or(|compacted| compacted < day.end) {
+                return Ok(());
+            }
+            let table = &self.run.ports.table;
+            let days = table.days(&tenant.id, day.start, day.end).await?;
+            let after = self.compacting.remove_after_seconds;
+            let now = (self.run.clock)();
+            if days.iter().any(|d| now < d.sealed_at.plus_seconds(after)) {
+                return Ok(());
+            }
+            let entries = table.seals(&tenant.id, day.start, day.end).await?;
+            for entry in &days {
+                let removed = self.remove_covered(tenant, entry, &entries).await?;
+                self.summary.removed += removed;
+            }
+            head = head.removed_to(day.end);
+            let table = &self.run.ports.table;
+            let moved = table.move_chain(&tenant.id, &head, None).await?;
+            if moved == ChainOutcome::Stale || !days.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_covered(
+        &self,
+        tenant: &Tenant,
+        entry: &SealEntry,
+        entries: &[SealEntry],
+    ) -> Result<u32, Trouble> {
+        let objects = &self.run.ports.objects;
+        let day = read_seal(objects, &tenant.id, entry).await?;
+        let mut covered: Vec<&SealEntry> = Vec::with_capacity(day.covers.len());
+        for seal in &day.covers {
+            let entry = entries.iter().find(|e| e.sequence == seal.sequence);
+            let listed = entry.filter(|e| e.hash == seal.sha256.to_string());
+            covered.push(listed.ok_or_else(|| {
+                Trouble::Held(format!("{} covers a seal that is not listed", day.key()))
+            })?);
+        }
+        self.check_files(&day).await?;
+        let seals: Vec<Seal> = stream::iter(covered)
+            .map(|entry| read_seal(objects, &tenant.id, entry))
+            .buffered(READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        let files: Vec<SealedFile> = seals.into_iter().flat_map(|seal| seal.files).collect();
+        let removed = files.len();
+        stream::iter(files)
+            .map(|file| async move { objects.remove(&file.key).await })
+            .buffer_unordered(READS_IN_FLIGHT_MAX)
+            .try_collect::<()>()
+            .await?;
+        Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+    }
+
+    /// Each of the day's files is there, no shorter and no longer than it was sealed.
+    async fn check_files(&self, day: &Seal) -> Result<(), Trouble> {
+        for file in &day.files {
+            // Two bytes from its last one on: one comes back.
+            let last = Some((file.bytes.saturating_sub(1), 2));
+            let there = match self.run.ports.objects.get(&file.key, last).await {
+                Ok(bytes) => bytes.is_some_and(|bytes| bytes.len() == 1),
+                Err(PortError::Fatal(_)) => false,
+                Err(error) => return Err(error.into()),
+            };
+            if !there {
+                let what = format!("{} is not there as it was sealed", file.key);
+                return Err(Trouble::Held(what));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,485 @@
+//! Days over the fakes: compacted, removed, and everything that reads sealed files afterwards.
+
+use super::playbacks::archive;
+use super::sealing::{SETTINGS, School, THREE_WINDOWS, workshop};
+use serde_json::{Value, json};
+use std::pin::pin;
+use std::task::{Context, Waker};
+use vernier_archive::seal::SealKind;
+use vernier_fakes::{Fault, MemoryKey, Operation};
+use vernier_ledger::ports::{Chains, PortError};
+use vernier_ledger::time::Millis;
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting, compact_due};
+use vernier_reconcile::sealing::Workshop;
+use vernier_tests::bodies::post;
+use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
+use vernier_tests::memory::MemoryWorld;
+use vernier_tests::{Call, World};
+use vernier_validation::{Mode, Profile};
+
+/// 2026-09-01T23:55:00Z.
+const EVENING: Millis = Millis(1_788_306_900_000);
+const COMPACTING: Compacting = Compacting {
+    compact_after_seconds: 120,
+    remove_after_seconds: 600,
+    bytes_max: COMPACT_BYTES_MAX,
+};
+
+/// Three windows of a day that the chain has passed by far enough.
+async fn school() -> School {
+    let school = School::since(EVENING).await;
+    school.three_windows().await;
+    school.pass(600);
+    assert_eq!(school.seal().await.failed, 0);
+    school
+}
+
+async fn compact_with(
+    school: &School,
+    workshop: &Workshop<MemoryKey>,
+) -> Result<CompactSummary, PortError> {
+    let clock = || school.clock.get();
+    let settings = (SETTINGS, COMPACTING);
+    compact_due(&school.ports, workshop, settings, clock, Millis(i64::MAX)).await
+}
+
+async fn compact(school: &School) -> CompactSummary {
+    let summary = compact_with(school, &school.workshop).await;
+    let summary = summary.expect("tenants are listed");
+    assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+    summary
+}
+
+/// Compacted, and the windows' files gone.
+async fn removed() -> School {
+    let school = school().await;
+    compact(&school).await;
+    school.pass(600);
+    assert!(compact(&school).await.removed > 3);
+    school
+}
+
+fn days(school: &School) -> usize {
+    let seals = school.seals().into_iter();
+    seals.filter(|seal| seal.kind == SealKind::Day).count()
+}
+
+fn own_files(school: &School) -> usize {
+    school.bucket.keys("archive/").len() + school.bucket.keys("exceptions/").len()
+}
+
+#[tokio::test]
+async fn a_day_is_compacted_when_the_chain_has_passed_it_and_its_windows_files_go_later() {
+    let school = School::since(EVENING).await;
+    school.three_windows().await;
+    assert_eq!(school.seal().await.sealed, 3);
+    assert_eq!(
+        compact(&school).await,
+        CompactSummary::default(),
+        "not over"
+    );
+    school.pass(600);
+    school.seal().await;
+    let files = own_files(&school);
+    assert_eq!(files, 5);
+    let summary = compact(&school).await;
+    assert_eq!((summary.days, summary.covered, summary.removed), (1, 3, 0));
+    assert_eq!(school.bucket.keys("days/").len(), 2);
+    assert_eq!(own_files(&school), files, "they stay for a while");
+    school.assert_sealed(THREE_WINDOWS);
+    assert_eq!(compact(&school).await, CompactSummary::default(), "once");
+    school.pass(600);
+    let summary = compact(&school).await;
+    assert_eq!((summary.days, summary.removed), (0, 5));
+    assert_eq!(own_files(&school), 0);
+    school.assert_sealed(THREE_WINDOWS);
+    school.pass(600);
+    assert_eq!(compact(&school).await, CompactSummary::default(), "once");
+    // Sealing goes on behind it.
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.pass(120);
+    assert_eq!(school.seal().await.failed, 0);
+    let [stored, rest @ ..] = THREE_WINDOWS;
+    school.assert_sealed([stored + 2, rest[0], rest[1], rest[2]]);
+}
+
+/// Wherever a run dies, the next ones end with one day of the same rows.
+#[tokio::test]
+async fn a_crash_in_the_middle_of_compaction_is_made_good() {
+    let (mut polls, mut crashes) = (1, 0);
+    loop {
+        let school = school().await;
+        school.faults.interleave(7);
+        let ended = {
+            let mut run = pin!(compact(&school));
+            let mut context = Context::from_waker(Waker::noop());
+            (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready())
+        };
+        if ended {
+            break;
+        }
+        crashes += 1;
+        // What began again is another process.
+        let other = workshop(&school.key);
+        for _ in 0..2 {
+            let summary = compact_with(&school, &other).await;
+            assert_eq!(summary.map(|s| s.failed), Ok(0), "after {polls} polls");
+        }
+        assert_eq!(days(&school), 1, "after {polls} polls");
+        assert_eq!(school.bucket.keys("days/").len(), 2, "after {polls} polls");
+        school.assert_sealed(THREE_WINDOWS);
+        polls += 1;
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_removal_is_made_good() {
+    let (mut polls, mut crashes) = (1, 0);
+    loop {
+        let school = school().await;
+        for _ in 0..2 {
+            compact(&school).await;
+        }
+        school.pass(600);
+        school.faults.interleave(11);
+        let ended = {
+            let mut run = pin!(compact(&school));
+            let mut context = Context::from_waker(Waker::noop());
+            (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready())
+        };
+        school.assert_sealed(THREE_WINDOWS);
+        if ended {
+            break;
+        }
+        crashes += 1;
+        compact(&school).await;
+        assert_eq!(own_files(&school), 0, "after {polls} polls");
+        school.assert_sealed(THREE_WINDOWS);
+        polls += 1;
+    }
+    assert!(crashes > 20, "{crashes}");
+}
+
+/// Every store fails at every call, before its effect and after it.
+#[tokio::test]
+async fn a_failing_store_delays_a_day_and_nothing_else() {
+    let mut struck = 0;
+    for operation in [
+        Operation::Read,
+        Operation::PutObject,
+        Operation::MoveChain,
+        Operation::Sign,
+        Operation::RemoveObject,
+    ] {
+        for fault in [Fault::Before, Fault::After] {
+            for nth in 0.. {
+                let school = school().await;
+                school
+                    .faults
+                    .plan(move |o, n| (o == operation && n == nth).then_some(fault));
+                let what = format!("{operation:?} {fault:?} {nth}");
+                for _ in 0..2 {
+                    // Its answer may be the failure.
+                    let _ = compact_with(&school, &school.workshop).await;
+                    school.pass(600);
+                }
+                let calls = school.faults.calls(operation);
+                school.faults.clear();
+                for _ in 0..3 {
+                    compact(&school).await;
+                    school.pass(600);
+                }
+                school.assert_sealed(THREE_WINDOWS);
+                assert_eq!((days(&school), own_files(&school)), (1, 0), "{what}");
+                if calls <= nth {
+                    break;
+                }
+                struck += 1;
+            }
+        }
+    }
+    assert!(struck > 50, "{struck}");
+}
+
+/// Invariant 4: two runs at once, their calls interleaved in many ways, and sealing beside them.
+#[tokio::test]
+async fn two_compactions_and_a_sealing_at_once_do_no_harm() {
+    for seed in 1..=20 {
+        let school = school().await;
+        school.post(&events(2)).await;
+        school.deliver().await;
+        school.pass(120);
+        school.faults.interleave(seed);
+        let (other, third) = (workshop(&school.key), workshop(&school.key));
+        let (a, b, sealed) = futures::join!(
+            compact(&school),
+            compact_with(&school, &other),
+            school.seal_with(&third)
+        );
+        let (b, sealed) = (b.expect("listed"), sealed.expect("listed"));
+        assert_eq!((b.failed, sealed.failed), (0, 0), "seed {seed}");
+        // Whoever found the chain moved leaves the day to the next run.
+        compact(&school).await;
+        assert_eq!(days(&school), 1, "seed {seed}: {a:?} {b:?}");
+        assert_eq!(school.seal().await.failed, 0);
+        assert_eq!(school.bucket.keys("days/").len(), 2, "seed {seed}");
+        let [stored, rest @ ..] = THREE_WINDOWS;
+        school.assert_sealed([stored + 2, rest[0], rest[1], rest[2]]);
+    }
+}
+
+/// What one run cannot merge is merged by several, each closed by a seal; a window that is too large
+/// by itself keeps its files.
+#[tokio::test]
+async fn a_large_day_takes_several_runs() {
+    let school = School::since(EVENING).await;
+    for minute in 0..5 {
+        let count = if minute == 2 { 400 } else { 3 };
+        school.post(&events(count)).await;
+        if minute < 4 {
+            school.pass(60);
+        }
+    }
+    school.deliver().await;
+    school.pass(600);
+    assert_eq!(school.seal().await.failed, 0);
+    let bytes = |files: &[vernier_archive::seal::SealedFile]| -> u64 {
+        files.iter().map(|file| file.bytes).sum()
+    };
+    let mut sizes: Vec<u64> = school.seals().iter().map(|s| bytes(&s.files)).collect();
+    sizes.retain(|bytes| *bytes > 0);
+    sizes.sort_unstable();
+    let [.., large, largest] = sizes[..] else {
+        panic!("{sizes:?}");
+    };
+    // Two of the small ones, and not three.
+    let bytes_max = 2 * large + 100;
+    assert!(sizes.len() == 5 && largest > bytes_max, "{sizes:?}");
+    let run = || async {
+        let clock = || school.clock.get();
+        let compacting = Compacting {
+            bytes_max,
+            ..COMPACTING
+        };
+        let settings = (SETTINGS, compacting);
+        let summary = compact_due(
+            &school.ports,
+            &school.workshop,
+            settings,
+            clock,
+            Millis(i64::MAX),
+        );
+        summary.await.expect("listed")
+    };
+    for runs in 1..=2 {
+        let summary = run().await;
+        assert_eq!((summary.days, summary.covered), (1, 2), "run {runs}");
+        school.assert_sealed([412, 0, 0, 0]);
+    }
+    assert_eq!(run().await, CompactSummary::default(), "nothing is left");
+    school.pass(600);
+    assert_eq!(run().await.removed, 4);
+    assert_eq!(own_files(&school), 1, "the large window's");
+    school.assert_sealed([412, 0, 0, 0]);
+    assert_eq!(days(&school), 2);
+}
+
+/// A window's file that is not what its seal says: the day is announced, and nothing removed.
+#[tokio::test]
+async fn a_damaged_file_is_announced_and_not_compacted() {
+    let school = school().await;
+    let key = school.bucket.keys("archive/").remove(0);
+    school.bucket.lose(&key);
+    for _ in 0..2 {
+        let summary = compact_with(&school, &school.workshop).await;
+        let summary = summary.expect("listed");
+        assert_eq!((summary.days, summary.held), (0, 1), "{summary:?}");
+    }
+    let notices = school.topic.notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].1.contains(&key), "{notices:?}");
+}
+
+/// A day's file that is gone: what it covers stays.
+#[tokio::test]
+async fn nothing_is_removed_without_its_day() {
+    let school = school().await;
+    compact(&school).await;
+    compact(&school).await;
+    let key = school.bucket.keys("days/").remove(0);
+    school.bucket.lose(&key);
+    school.pass(600);
+    let summary = compact_with(&school, &school.workshop).await;
+    let summary = summary.expect("listed");
+    assert_eq!((summary.removed, summary.held), (0, 1), "{summary:?}");
+    assert_eq!(own_files(&school), 5);
+    assert!(school.topic.notices()[0].1.contains(&key));
+}
+
+/// What a late envelope repeats, and what of its window is sealed, is in the day's files by then.
+#[tokio::test]
+async fn late_events_are_sealed_after_their_windows_files_are_gone() {
+    let school = removed().await;
+    let now = school.clock.get();
+    school.clock.set(EVENING.plus_seconds(30));
+    let known = event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
+    school.post(&[event(), known]).await;
+    school.clock.set(now);
+    school.deliver().await;
+    // With the filters that the process kept, and without.
+    let fresh = workshop(&school.key);
+    let summary = school.seal_with(&fresh).await.expect("listed");
+    assert_eq!((summary.failed, summary.backfills), (0, 1), "{summary:?}");
+    let [stored, duplicates, conflicts, rejected] = THREE_WINDOWS;
+    school.assert_sealed([stored + 1, duplicates + 1, conflicts, rejected]);
+}
+
+/// A later window's event that repeats one of the day, by filters that were read before the removal
+/// and after it.
+#[tokio::test]
+async fn events_that_repeat_a_compacted_day_are_known() {
+    let again = || event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
+    for same_process in [true, false] {
+        let school = removed().await;
+        school.post(&[again(), event()]).await;
+        school.deliver().await;
+        school.pass(120);
+        let other = workshop(&school.key);
+        let workshop = if same_process {
+            &school.workshop
+        } else {
+            &other
+        };
+        let summary = school.seal_with(workshop).await.expect("listed");
+        assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+        let [stored, duplicates, conflicts, rejected] = THREE_WINDOWS;
+        school.assert_sealed([stored + 1, duplicates + 1, conflicts, rejected]);
+    }
+}
+
+/// Compacts and removes what is there, though its day is not over.
+async fn compact_now(world: &MemoryWorld) {
+    let at_once = Compacting {
+        compact_after_seconds: -2 * 86_400,
+        remove_after_seconds: -2 * 86_400,
+        bytes_max: COMPACT_BYTES_MAX,
+    };
+    let clock = || vernier_ledger::clock::now().plus_seconds(120);
+    let (ports, workshop) = (&world.reconcile.ports, &world.reconcile.workshop);
+    let settings = (world.reconcile.settings, at_once);
+    let (mut days, mut removed) = (0, 0);
+    for _ in 0..3 {
+        let summary = compact_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+        let summary = summary.expect("listed");
+        assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+        days += summary.days;
+        removed += summary.removed;
+    }
+    assert!(days > 0 && removed > 1, "{days} {removed}");
+    assert!(world.keys("archive/").await.is_empty());
+}
+
+/// Windows of a minute: the next one begins with the next call.
+async fn next_window(world: &MemoryWorld) {
+    world.deliver().await.expect("taken");
+    world.seal().await;
+}
+
+/// The proof of an event is the same document before and after.
+#[tokio::test]
+async fn a_proof_stays_the_same_when_its_window_is_compacted() {
+    let world = MemoryWorld::new(1);
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let wanted = event();
+    let id = wanted["id"].as_str().expect("an id").to_owned();
+    let mut first = events(20);
+    first.extend([wanted.clone(), wanted]);
+    post(&world, &member, bytes(&first)).await;
+    next_window(&world).await;
+    // What comes late makes a second seal.
+    post(&world, &member, bytes(&events(5))).await;
+    next_window(&world).await;
+    let proof = || {
+        let call = Call::get("/events/{id}/proof").id(&id);
+        world.call(call.token(&member.secret))
+    };
+    let before = proof().await;
+    assert_eq!(before.status, 200, "{}", before.json());
+    compact_now(&world).await;
+    let after = proof().await;
+    assert_eq!(after.status, 200, "{}", after.json());
+    assert_eq!(after.json()["proof"], before.json()["proof"]);
+    assert_eq!(after.json()["seal"], before.json()["seal"]);
+    let call = Call::get("/events/{id}/proof").id("urn:uuid:none");
+    let none = world.call(call.token(&member.secret)).await;
+    assert_eq!(none.status, 404);
+    let list = world.call(Call::get("/seals").token(&member.secret)).await;
+    let kinds: Vec<Value> = list.json()["seals"]
+        .as_array()
+        .expect("seals")
+        .iter()
+        .map(|seal| seal["kind"].clone())
+        .collect();
+    assert_eq!(kinds.last(), Some(&json!("day")), "{kinds:?}");
+    let tenant = member.tenant.parse().expect("a name");
+    let head = world.table.chain(&tenant).await.expect("reads");
+    assert!(head.is_some_and(|head| head.compacted.is_some()));
+}
+
+/// A job that began on the windows' files ends on the day's, with every event counted once.
+#[tokio::test]
+async fn a_playback_goes_on_when_its_files_are_compacted() {
+    let school = archive().await;
+    let world = &school.world;
+    let id = school.begin(json!({"rate": 25})).await;
+    assert_eq!(school.run().await, Ok(0));
+    assert_eq!(school.job(id).await.progress.events_played, 25);
+    // One more seal, which is no part of the job.
+    post(world, &school.member, bytes(&events(1))).await;
+    next_window(world).await;
+    compact_now(world).await;
+    for _ in 0..3 {
+        assert_eq!(school.run().await, Ok(0));
+    }
+    school.assert_done(id, "from the day's files").await;
+}
+
+/// Lists, reports and playbacks onto the stream read a compacted day as they read its windows.
+#[tokio::test]
+async fn the_quarantine_and_playbacks_read_a_compacted_day() {
+    let world = MemoryWorld::new(1);
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut first = events(8);
+    first.extend([invalid_event(), invalid_event()]);
+    post(&world, &member, bytes(&first)).await;
+    next_window(&world).await;
+    post(&world, &member, bytes(&[event(), invalid_event()])).await;
+    next_window(&world).await;
+    let read = async || {
+        let get = |route| world.call(Call::get(route).token(&member.secret));
+        let (list, report) = (get("/quarantine").await, get("/deviations").await);
+        let mut played = Vec::new();
+        for source in ["archive", "quarantine"] {
+            let now = vernier_ledger::clock::now();
+            let request = json!({
+                "from": now.plus_seconds(-3600).rfc3339(), "to": now.plus_seconds(3600).rfc3339(),
+                "source": source, "target": "stream", "dry_run": true,
+            });
+            let call = Call::post_to("/playbacks", &request).token(&member.secret);
+            let playback = world.call(call).await.json();
+            assert_eq!(playback["state"], "done", "{playback}");
+            let counts = ["events_played", "rejected_again", "envelopes"];
+            played.extend(counts.map(|name| playback["progress"][name].clone()));
+        }
+        let found = list.json()["events"].clone();
+        (found, report.json()["sensors"].clone(), played)
+    };
+    let before = read().await;
+    assert_eq!(before.0.as_array().map(Vec::len), Some(3), "{before:?}");
+    assert_eq!(before.1[0]["events"], 12);
+    assert_eq!(before.2, [9, 0, 1, 0, 3, 0].map(Value::from));
+    compact_now(&world).await;
+    assert_eq!(read().await, before);
+}
