@@ -214,18 +214,20 @@ def on_the_stack(targets: list[str]) -> None:
 
 
 def test_env(state: dict) -> dict[str, str]:
-    """What only tests need: the command, the built stream function, and its role's permissions."""
-    asked = [EMULATOR / "python", ROOT / "scripts" / "emulator_role.py", state["functions"]["stream"]]
-    done = subprocess.run(
-        asked, cwd=ROOT, env=child_env(state), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise Failed(f"No credentials of the stream function's role:\n{done.stderr.strip()}")
-    env = {
-        "VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier"),
-        "VERNIER_STREAM_BINARY": str(BUILT / FUNCTIONS["stream"] / "bootstrap"),
-        "VERNIER_STREAM_CREDENTIALS": done.stdout.strip(),
-    }
+    """What only tests need: the command, and the built functions that are killed, with their roles' permissions."""
+    env = {"VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier")}
+    for function in ("stream", "reconcile"):
+        asked = [EMULATOR / "python", ROOT / "scripts" / "emulator_role.py", state["functions"][function]]
+        done = subprocess.run(
+            asked, cwd=ROOT, env=child_env(state), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise Failed(f"No credentials of the {function} function's role:\n{done.stderr.strip()}")
+        credentials, variables = done.stdout.strip().splitlines()
+        name = function.upper()
+        env[f"VERNIER_{name}_BINARY"] = str(BUILT / FUNCTIONS[function] / "bootstrap")
+        env[f"VERNIER_{name}_CREDENTIALS"] = credentials
+        env[f"VERNIER_{name}_VARIABLES"] = variables
     kept = ("VERNIER_KILL_SEED", "VERNIER_KILL_EVENTS")
     return env | {name: os.environ[name] for name in kept if name in os.environ}
 

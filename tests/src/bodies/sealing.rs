@@ -42,7 +42,10 @@ async fn copy<W: World>(world: &W, member: &Member) -> (Memory, Vec<PublicKey>) 
 }
 
 /// Waits until so many events are sealed, and checks the files.
-pub(super) async fn sealed<W: World>(world: &W, member: &Member, events: u64) -> Report {
+///
+/// # Panics
+/// When they are not in time, or the files cannot be read.
+pub async fn sealed<W: World>(world: &W, member: &Member, events: u64) -> Report {
     let deadline = std::time::Instant::now() + W::SEAL_PATIENCE;
     let prefix = format!("seals/tenant={}/", member.tenant);
     loop {

@@ -4,6 +4,7 @@
 mod athena;
 mod calls;
 mod contracts;
+mod drills;
 mod signed;
 mod verify;
 
