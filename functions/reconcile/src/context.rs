@@ -47,6 +47,7 @@ impl<T, O, N, K, S> Context<T, O, N, K, S> {
             intake: vernier_intake::Settings {
                 receipt_days: self.receipt_days.0,
             },
+            new_receipt: vernier_intake::new_receipt,
         }
     }
 }

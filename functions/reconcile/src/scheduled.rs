@@ -4,16 +4,22 @@ use crate::{Ports, Settings, accounts};
 use serde_json::json;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState, stored_in};
+use vernier_ledger::chain::{ChainHead, first_window, window_after};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::live;
-use vernier_ledger::ports::{Accounts, Commits, Directory, Notices, Objects, PortError, Receipts};
+use vernier_ledger::ports::{
+    Accounts, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
+};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Window};
 
-/// Windows back from the newest that is over which a run looks at: after an outage, as many are
-/// caught up with.
+/// Windows back from the newest that is over which a run looks at for every tenant.
 const WINDOWS_BACK_MAX: i64 = 16;
+
+/// Older windows of one tenant that its chain has not come to, of which a run looks at as many: after
+/// an outage they are caught up with.
+const WINDOWS_BEHIND_MAX: usize = 16;
 
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,7 +44,9 @@ pub struct Survey {
 }
 
 /// Draws up the account of every window that is over and whose kept account does not stand, for
-/// every tenant; keeps it, and announces a window when it first turns out incomplete.
+/// every tenant; keeps it, and announces a window when it first turns out incomplete. Looked at are the
+/// newest windows, and of older ones those that are not sealed: the next ones of the tenant's chain, and
+/// of those that it passed over another one each minute.
 ///
 /// # Errors
 /// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
@@ -49,7 +57,7 @@ pub async fn survey<T, O, N>(
     now: Millis,
 ) -> Result<Survey, PortError>
 where
-    T: Receipts + Commits + Directory + Accounts,
+    T: Receipts + Commits + Directory + Accounts + Chains,
     O: Objects,
     N: Notices,
 {
@@ -62,9 +70,17 @@ where
             continue;
         };
         survey.summary.tenants += 1;
-        if let Err(error) =
-            run_tenant(ports, settings, &tenant, (&due, &records), now, &mut survey).await
-        {
+        let newest = run_tenant(
+            ports,
+            settings,
+            &tenant,
+            (&due, Some(&records)),
+            now,
+            &mut survey,
+        );
+        let newest = newest.await;
+        let older = run_older(ports, settings, &tenant, since, now, &mut survey).await;
+        if let Err(error) = newest.and(older) {
             survey.summary.failed += 1;
             tracing::error!(tenant = %id, %error, "accounts not drawn up");
         }
@@ -72,11 +88,46 @@ where
     Ok(survey)
 }
 
+/// Looks at windows that ended before the newest ones begin and are not sealed.
+async fn run_older<T, O, N>(
+    ports: &Ports<T, O, N>,
+    settings: Settings,
+    tenant: &Tenant,
+    newest: Millis,
+    now: Millis,
+    survey: &mut Survey,
+) -> Result<(), PortError>
+where
+    T: Receipts + Commits + Accounts + Chains,
+    O: Objects,
+    N: Notices,
+{
+    let head = ports.table.chain(&tenant.id).await?;
+    let first = first_window(tenant.created_at, settings.window_minutes);
+    let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+    let (mut behind, mut at) = (Vec::new(), head.through);
+    while at < newest && behind.len() < WINDOWS_BEHIND_MAX {
+        let window = window_after(at, settings.window_minutes);
+        at = window.end;
+        behind.push(window);
+    }
+    run_tenant(ports, settings, tenant, (&behind, None), now, survey).await?;
+    let mut passed_over = head.passed_over;
+    passed_over.retain(|window| window.end <= newest);
+    let turn = usize::try_from(now.minute().0).unwrap_or(0);
+    let Some(turn) = turn.checked_rem(passed_over.len()) else {
+        return Ok(());
+    };
+    let one = std::slice::from_ref(&passed_over[turn]);
+    run_tenant(ports, settings, tenant, (one, None), now, survey).await
+}
+
+/// Looks at windows that follow each other; without records, those that stood complete are left alone.
 async fn run_tenant<T, O, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,
     tenant: &Tenant,
-    (due, records): (&[Window], &[SegmentRecord]),
+    (due, records): (&[Window], Option<&[SegmentRecord]>),
     now: Millis,
     survey: &mut Survey,
 ) -> Result<(), PortError>
@@ -88,8 +139,8 @@ where
     let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
     for window in due.iter().filter(|w| w.end > tenant.created_at) {
         let before = ports.table.account(&tenant.id, *window).await?;
-        let stands =
-            |a: &WindowAccount| stands(settings, a, &stored_in(&tenant.id, *window, records));
+        let stored = records.map(|records| stored_in(&tenant.id, *window, records));
+        let stands = |a: &WindowAccount| stands(settings, a, stored.as_ref());
         if !before.as_ref().is_some_and(stands) {
             open.push((*window, before));
         }
@@ -125,10 +176,10 @@ where
 
 /// Whether a kept account needs no other look: it was drawn up when every envelope of the window had
 /// its answer, and nothing has been stored since (an envelope without an answer can come at any time).
-fn stands(settings: Settings, account: &WindowAccount, stored: &Tally) -> bool {
+fn stands(settings: Settings, account: &WindowAccount, stored: Option<&Tally>) -> bool {
     account.state == WindowState::Complete
         && account.computed_at >= account.end.plus_seconds(settings.grace_seconds)
-        && account.stored_side == *stored
+        && stored.is_none_or(|stored| account.stored_side == *stored)
 }
 
 /// The newest windows that are over, oldest first.

@@ -16,6 +16,25 @@ pub(crate) struct ChainsState {
     days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
 }
 
+impl MemoryTable {
+    /// A tenant's chain, no fault in between.
+    #[must_use]
+    pub fn raw_chain(&self, tenant: &TenantId) -> Option<ChainHead> {
+        lock(&self.chains).heads.get(tenant).cloned()
+    }
+
+    /// A tenant's seals from a sequence on, in their order.
+    #[must_use]
+    pub fn seals_from(&self, tenant: &TenantId, sequence: u64) -> Vec<SealEntry> {
+        let state = lock(&self.chains);
+        let of_tenant = state.seals.iter().filter(|((t, ..), _)| t == tenant);
+        let found = of_tenant.filter(|((.., n), _)| *n >= sequence);
+        let mut found: Vec<SealEntry> = found.map(|(_, seal)| seal.clone()).collect();
+        found.sort_by_key(|seal| seal.sequence);
+        found
+    }
+}
+
 impl Chains for MemoryTable {
     async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError> {
         self.faults

@@ -10,6 +10,14 @@ use vernier_ledger::ports::{PlaybackOutcome, Playbacks, PortError};
 
 pub(crate) type PlaybacksState = BTreeMap<(TenantId, PlaybackId), PlaybackJob>;
 
+impl MemoryTable {
+    /// All playbacks, no fault in between.
+    #[must_use]
+    pub fn all_playbacks(&self) -> Vec<PlaybackJob> {
+        lock(&self.playbacks).values().cloned().collect()
+    }
+}
+
 impl Playbacks for MemoryTable {
     async fn playback(
         &self,

@@ -189,6 +189,14 @@ impl fmt::Display for Report {
             ("played back", counts.played_back),
             ("reshards", counts.reshards),
             ("windows held", counts.windows_held),
+            ("archived", counts.archived),
+            ("seals", counts.seals),
+            ("backfills", counts.backfills),
+            ("sealed", counts.events_sealed),
+            ("windows lost", counts.windows_lost),
+            ("playbacks", counts.playbacks),
+            ("their steps", counts.playback_steps),
+            ("swept", counts.swept),
         ];
         for (name, count) in rows {
             writeln!(f, "{name:<12} {count:>12}")?;

@@ -16,22 +16,22 @@ struct Inner {
     faults: Vec<(Operation, Which, Fault)>,
     calls: BTreeMap<Operation, u64>,
     struck: BTreeMap<(Operation, Fault), u64>,
-    crash: Option<u8>,
-    park: Option<u8>,
+    crash: Option<u16>,
+    park: Option<u16>,
 }
 
 /// After how many polls an invocation is stopped, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// It is dropped.
-    Crash(u8),
+    Crash(u16),
     /// It is left alone for a while.
-    Park(u8),
+    Park(u16),
 }
 
 impl Stop {
     /// After how many polls.
-    pub(super) const fn polls(self) -> u8 {
+    pub(super) const fn polls(self) -> u16 {
         match self {
             Self::Crash(polls) | Self::Park(polls) => polls,
         }

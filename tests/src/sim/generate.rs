@@ -1,12 +1,18 @@
 //! From a seed to a history.
 
-use super::script::{EventSpec, GarbageKind, Op, Script, Variant, Which};
+use super::script::{EventSpec, GarbageKind, Op, Script, Target, Variant, Which};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vernier_fakes::{Fault, Operation};
 
 /// Operations of a history, arms not counted.
 const OPS: std::ops::Range<usize> = 15..55;
+
+/// One history of so many is about the archive as well: it takes some ten times as long.
+const ARCHIVAL: u64 = 8;
+
+/// Polls of a scheduled run that has something to do: nine of ten take fewer.
+const RUN_POLLS: u16 = 220;
 
 /// Ids that events are drawn from: few, so that they meet.
 const IDS: u8 = 12;
@@ -20,14 +26,90 @@ pub fn script(seed: u64) -> Script {
     let mut ops = Vec::with_capacity(count * 2);
     // Some histories are calm, some are storms.
     let trouble = random.random_range(0..90);
+    let is_archival = seed.is_multiple_of(ARCHIVAL);
+    let loses = is_archival && random.random_range(0..3) == 0;
     for _ in 0..count {
-        let op = operation(&mut random);
+        if is_archival {
+            match random.random_range(0..60) {
+                0..3 => late(&mut random, &mut ops),
+                3..5 => overlap(&mut random, &mut ops),
+                5 => replay(&mut random, &mut ops),
+                // Once, in most of them: many windows take long.
+                6 if !ops.iter().any(|op| matches!(op, Op::Outage(_))) => {
+                    ops.push(Op::Outage(random.random_range(20..90)));
+                }
+                _ => {}
+            }
+        }
+        let op = if is_archival && random.random_range(0..100) < 30 {
+            archival(&mut random, loses)
+        } else {
+            operation(&mut random)
+        };
         if calls_a_function(&op) && random.random_range(0..100) < trouble {
-            arm(&mut random, &mut ops);
+            arm(&mut random, &mut ops, &op);
         }
         ops.push(op);
     }
     Script { seed, ops }
+}
+
+/// Envelopes whose sensor got no answer, and whose frames are delivered when their window is sealed.
+fn late(random: &mut impl Rng, ops: &mut Vec<Op>) {
+    let shard = random.random_range(0..4);
+    for _ in 0..random.random_range(1..4) {
+        ops.push(Op::Fault(Operation::Acknowledge, Which::All, Fault::Before));
+        ops.push(send(random));
+    }
+    ops.extend([Op::Jump(240), Op::Run(30)]);
+    for _ in 0..random.random_range(1..4) {
+        ops.push(Op::Deliver(shard, random.random_range(1..3)));
+        if random.random_range(0..2) == 0 {
+            arm(random, ops, &Op::Run(30));
+        }
+        ops.push(Op::Run(30));
+    }
+}
+
+/// Two scheduled runs at once, with windows to seal.
+fn overlap(random: &mut impl Rng, ops: &mut Vec<Op>) {
+    ops.push(Op::Jump(random.random_range(120..250)));
+    ops.push(Op::Park(random.random_range(1..RUN_POLLS)));
+    ops.extend([Op::Run(30), Op::Run(30), Op::Resume(0)]);
+}
+
+/// A playback onto the stream, and a run in which it fails.
+fn replay(random: &mut impl Rng, ops: &mut Vec<Op>) {
+    ops.push(Op::Replay(random.random_range(0..2), Target::Stream));
+    let nth = Which::Nth(random.random_range(0..2));
+    let fault = if random.random_range(0..2) == 0 {
+        Fault::Before
+    } else {
+        Fault::After
+    };
+    ops.push(Op::Fault(Operation::MovePlayback, nth, fault));
+    ops.push(Op::Run(30));
+}
+
+/// Of the scheduled run, of what it has to make good, and of what nobody can.
+fn archival(random: &mut impl Rng, loses: bool) -> Op {
+    let shard = random.random_range(0..4);
+    match random.random_range(0..100) {
+        0..42 => Op::Run(random.random_range(1..30)),
+        42..65 => Op::Jump(random.random_range(60..250)),
+        65..78 => Op::Replay(
+            random.random_range(0..2),
+            if random.random_range(0..2) == 0 {
+                Target::Results
+            } else {
+                Target::Stream
+            },
+        ),
+        78..88 => Op::Sweep,
+        88..97 => Op::Skip(shard, random.random_range(1..4)),
+        _ if loses => Op::Lose(random.random_range(0..8)),
+        _ => Op::Run(60),
+    }
 }
 
 fn calls_a_function(op: &Op) -> bool {
@@ -39,12 +121,20 @@ fn calls_a_function(op: &Op) -> bool {
             | Op::Deliver(..)
             | Op::Redeliver(..)
             | Op::Reconcile
+            | Op::Run(_)
+            | Op::Sweep
+            | Op::Replay(..)
             | Op::Playback(_)
             | Op::Resume(_)
     )
 }
 
-fn arm(random: &mut impl Rng, ops: &mut Vec<Op>) {
+fn arm(random: &mut impl Rng, ops: &mut Vec<Op>, before: &Op) {
+    // A scheduled run asks the stores a few hundred times.
+    let polls = match before {
+        Op::Run(_) if random.random_range(0..3) > 0 => RUN_POLLS,
+        _ => 24,
+    };
     for _ in 0..random.random_range(0..5) {
         let operation = Operation::ALL[random.random_range(0..Operation::ALL.len())];
         let which = if random.random_range(0..12) == 0 {
@@ -61,8 +151,8 @@ fn arm(random: &mut impl Rng, ops: &mut Vec<Op>) {
         ops.push(Op::Fault(operation, which, fault));
     }
     match random.random_range(0..5) {
-        0 | 1 => ops.push(Op::Crash(random.random_range(0..24))),
-        2 => ops.push(Op::Park(random.random_range(1..24))),
+        0 | 1 => ops.push(Op::Crash(random.random_range(0..polls))),
+        2 => ops.push(Op::Park(random.random_range(1..polls))),
         _ => {}
     }
 }

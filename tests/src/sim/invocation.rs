@@ -1,17 +1,20 @@
 //! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
 
-use super::mutants::{Bucket, Stream, Table};
+use super::mutants::{Bucket, Planted, Role, Stream, Table, Topic};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use vernier_fakes::{Faults, MemoryTopic};
+use vernier_fakes::Faults;
 use vernier_intake::NotAccepted;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+use vernier_reconcile::sealing::SealSummary;
+use vernier_reconcile::sweeping::SweepSummary;
 
 /// The functions' ports over one world.
 #[derive(Debug)]
@@ -21,7 +24,50 @@ pub(super) struct Functions {
     /// Of stream.
     pub(super) streaming: vernier_stream::Ports<Table, Bucket>,
     /// Of reconcile.
-    pub(super) reconcile: vernier_reconcile::Ports<Table, Bucket, MemoryTopic>,
+    pub(super) reconcile: vernier_reconcile::Ports<Table, Bucket, Topic>,
+    /// What brings back within the scheduled run.
+    pub(super) healing: Planted,
+    /// What seals.
+    pub(super) sealing: vernier_reconcile::Ports<Table, Bucket, Topic>,
+    /// What plays back.
+    pub(super) playing: Planted,
+    /// Schemas that playbacks judge by.
+    pub(super) schemas: SchemaCache<Table>,
+    /// What sweeps.
+    pub(super) sweeping: vernier_reconcile::Ports<Table, Bucket, Topic>,
+}
+
+fn reconcile_ports(planted: Planted) -> vernier_reconcile::Ports<Table, Bucket, Topic> {
+    vernier_reconcile::Ports {
+        table: planted.table,
+        objects: planted.bucket,
+        notices: planted.topic,
+    }
+}
+
+impl Functions {
+    /// Over these stores.
+    pub(super) fn new(planted: &Planted) -> Self {
+        let general = planted.of(Role::General);
+        let playing = planted.of(Role::Playing);
+        Self {
+            input: vernier_intake::Ports {
+                stream: general.stream.clone(),
+                receipts: general.table.clone(),
+                objects: general.bucket.clone(),
+            },
+            streaming: vernier_stream::Ports {
+                table: general.table.clone(),
+                objects: general.bucket.clone(),
+            },
+            reconcile: reconcile_ports(general),
+            healing: planted.of(Role::Healing),
+            sealing: reconcile_ports(planted.of(Role::Sealing)),
+            schemas: SchemaCache::new(playing.table.clone(), Duration::ZERO),
+            playing,
+            sweeping: reconcile_ports(planted.of(Role::Sweeping)),
+        }
+    }
 }
 
 /// Pauses of the functions (at most a second) end together after this: which of several wakes first
@@ -48,6 +94,8 @@ pub(super) enum Caller {
     },
     /// The schedule.
     Schedule,
+    /// Somebody who wants a playback.
+    Asker,
     /// Whoever brings back this batch of the failure destination.
     Operator {
         /// The batch's number.
@@ -64,8 +112,34 @@ pub(super) enum Ending {
     Delivered(Result<vernier_stream::Outcome, PortError>),
     /// Reconcile's.
     Reconciled(Result<vernier_reconcile::RunSummary, PortError>),
-    /// Of a playback.
+    /// The whole scheduled run's.
+    Ran(Result<Ran, PortError>),
+    /// Of a sweep.
+    Swept(Result<SweepSummary, PortError>),
+    /// Of asking for a playback: whether there is one now.
+    Begun(bool),
+    /// Of a failed batch that is brought back.
     BroughtBack(Result<BroughtBack, PortError>),
+}
+
+/// What a scheduled run did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ran {
+    /// Windows that did not add up.
+    pub(super) incomplete: u32,
+    /// Frames that were put on the stream again.
+    pub(super) played_back: u64,
+    /// What it sealed.
+    pub(super) seals: SealSummary,
+    /// Steps of playbacks.
+    pub(super) steps: u32,
+}
+
+impl Ran {
+    /// Whether it changed something, so that the next one may have more to do.
+    pub(super) const fn did_something(&self) -> bool {
+        self.played_back + self.seals.events > 0 || self.seals.left + self.steps > 0
+    }
 }
 
 /// A running invocation.
@@ -105,7 +179,7 @@ impl Invocation {
     pub(super) async fn drive(
         &mut self,
         faults: &Faults,
-        polls: Option<u8>,
+        polls: Option<u16>,
         mut time_passes: impl FnMut(),
     ) -> Driven {
         for poll in 0..POLLS_MAX {

@@ -16,6 +16,8 @@ pub mod script;
 pub mod sensor;
 pub mod shrink;
 
+mod archive;
+mod ending;
 mod faulting;
 mod invocation;
 mod operations;

@@ -10,7 +10,6 @@ use rand::RngExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use vernier_ledger::Invariant;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::playback;
 use vernier_ledger::ports::{FrameStream, NewRecord};
@@ -18,16 +17,13 @@ use vernier_ledger::time::Millis;
 use vernier_stream::Record;
 
 /// How long receipts are kept, days.
-const RECEIPT_DAYS: u32 = 30;
+pub(super) const RECEIPT_DAYS: u32 = 30;
 
-/// A history lasts at most so long, seconds: the scheduled run looks sixteen windows back.
-const SECONDS_MAX: i64 = 36 * 60;
+/// A history lasts at most so long, seconds: the scheduled run looks sixteen windows back, also when
+/// what was lost at the end of the history is brought back.
+const SECONDS_MAX: i64 = 26 * 60;
 
-/// Rounds of delivering and bringing back until nothing is left; each round of trouble leaves the
-/// next one less.
-const ROUNDS_MAX: u32 = 30;
-
-fn nth<T: Clone>(all: &[T], n: u8) -> Option<T> {
+pub(super) fn nth<T: Clone>(all: &[T], n: u8) -> Option<T> {
     all.get(usize::from(n) % all.len().max(1)).cloned()
 }
 
@@ -69,13 +65,28 @@ impl World {
                 Ok(())
             }
             Op::Reconcile => self.reconcile().await,
+            Op::Run(seconds) => self.run(*seconds).await,
+            Op::Outage(minutes) => {
+                self.pass(Duration::from_secs(u64::from(*minutes) * 60));
+                Ok(())
+            }
+            Op::Sweep => self.sweep().await,
+            Op::Replay(tenant, to) => self.replay(*tenant, *to).await,
+            Op::Skip(n, count) => {
+                self.skip(*n, usize::from(*count));
+                Ok(())
+            }
+            Op::Lose(n) => {
+                self.lose(*n);
+                Ok(())
+            }
             Op::Playback(n) => self.playback(*n).await,
             Op::Resume(n) => self.resume(*n).await,
             Op::Fault(..) | Op::Crash(_) | Op::Park(_) => Ok(()),
         }
     }
 
-    fn any_shard(&self, n: u8) -> Option<Shard> {
+    pub(super) fn any_shard(&self, n: u8) -> Option<Shard> {
         nth(&self.stream.shards(), n).map(|s| s.shard)
     }
 
@@ -124,7 +135,7 @@ impl World {
     }
 
     /// One try to have an envelope acknowledged.
-    async fn post(&mut self, envelope: usize) -> Result<(), Violation> {
+    pub(super) async fn post(&mut self, envelope: usize) -> Result<(), Violation> {
         let sent = &self.sent[envelope];
         let identity = self.identities[sent.tenant].clone();
         let lane = self.random.random_range(0..identity.tenant.lanes);
@@ -155,7 +166,7 @@ impl World {
             .await
     }
 
-    async fn deliver(&mut self, n: u8, count: usize) -> Result<(), Violation> {
+    pub(super) async fn deliver(&mut self, n: u8, count: usize) -> Result<(), Violation> {
         let ready = self.trigger.ready(&self.stream);
         let Some(shard) = nth(&ready, n) else {
             return Ok(());
@@ -266,7 +277,7 @@ impl World {
         }
     }
 
-    async fn reconcile(&mut self) -> Result<(), Violation> {
+    pub(super) async fn reconcile(&mut self) -> Result<(), Violation> {
         let functions = Rc::clone(&self.functions);
         let now = self.now();
         let future = async move {
@@ -278,7 +289,7 @@ impl World {
             .await
     }
 
-    async fn playback(&mut self, n: u8) -> Result<(), Violation> {
+    pub(super) async fn playback(&mut self, n: u8) -> Result<(), Violation> {
         let Some(failure) = nth(self.trigger.failures(), n) else {
             return Ok(());
         };
@@ -297,43 +308,5 @@ impl World {
         };
         self.invoke(Invocation::new(caller, self.now(), future))
             .await
-    }
-
-    /// No more trouble: what stands still goes on, the trigger and the recovery finish, sensors send
-    /// again what was not answered, and the scheduled run looks at everything.
-    pub(super) async fn finish(&mut self) -> Result<(), Violation> {
-        self.arms.end();
-        while !self.parked.is_empty() {
-            self.resume(0).await?;
-        }
-        self.settle().await?;
-        for envelope in 0..self.sent.len() {
-            if !self.sent[envelope].answered {
-                self.post(envelope).await?;
-            }
-        }
-        self.settle().await?;
-        let grace = RECONCILE.grace_seconds + i64::from(RECONCILE.window_minutes) * 60;
-        self.pass(Duration::from_secs(grace.unsigned_abs()));
-        self.reconcile().await
-    }
-
-    async fn settle(&mut self) -> Result<(), Violation> {
-        for _ in 0..ROUNDS_MAX {
-            let ready = self.trigger.ready(&self.stream).len();
-            if ready == 0 && self.trigger.failures().is_empty() {
-                return Ok(());
-            }
-            for _ in 0..ready {
-                self.deliver(0, usize::MAX).await?;
-            }
-            for _ in 0..self.trigger.failures().len() {
-                self.playback(0).await?;
-            }
-        }
-        Err(Violation::new(
-            Invariant::NothingUnreadable,
-            "the trigger and the recovery do not come to an end",
-        ))
     }
 }

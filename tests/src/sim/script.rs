@@ -47,6 +47,15 @@ pub enum GarbageKind {
     Newer,
 }
 
+/// Where a playback goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Into the results.
+    Results,
+    /// Onto the stream.
+    Stream,
+}
+
 /// Which calls a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -84,8 +93,20 @@ pub enum Op {
     GiveUp(u8, u8),
     /// Time passes, seconds.
     Jump(u8),
-    /// The scheduled run.
+    /// The scheduled run's survey alone.
     Reconcile,
+    /// The whole scheduled run, with so many seconds to its deadline.
+    Run(u8),
+    /// So many minutes pass in which nothing runs.
+    Outage(u8),
+    /// The scheduled run's sweep.
+    Sweep,
+    /// Somebody asks for a playback of all that a tenant has sealed.
+    Replay(u8, Target),
+    /// The trigger goes past so many records of a shard, and leaves nothing of them.
+    Skip(u8, u8),
+    /// A committed segment's object is deleted.
+    Lose(u8),
     /// A batch of the failure destination is brought back.
     Playback(u8),
     /// A parked invocation goes on.
@@ -93,9 +114,9 @@ pub enum Op {
     /// Arms: a call fails.
     Fault(Operation, Which, Fault),
     /// Arms: the function is killed after so many polls.
-    Crash(u8),
+    Crash(u16),
     /// Arms: the function stands still after so many polls, and whoever waits for it gives up.
-    Park(u8),
+    Park(u16),
 }
 
 impl Op {
@@ -103,6 +124,20 @@ impl Op {
     #[must_use]
     pub const fn is_arm(&self) -> bool {
         matches!(self, Self::Fault(..) | Self::Crash(_) | Self::Park(_))
+    }
+
+    /// Whether it is about the archive: a history with one of these ends with everything sealed.
+    #[must_use]
+    pub const fn is_archival(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Outage(_)
+                | Self::Sweep
+                | Self::Replay(..)
+                | Self::Skip(..)
+                | Self::Lose(_)
+        )
     }
 }
 
@@ -131,6 +166,8 @@ const GARBAGE: [(GarbageKind, &str); 3] = [
     (GarbageKind::Cut, "cut"),
     (GarbageKind::Newer, "newer"),
 ];
+
+const TARGETS: [(Target, &str); 2] = [(Target::Results, "results"), (Target::Stream, "stream")];
 
 fn word_of<T: PartialEq>(table: &[(T, &'static str)], value: &T) -> &'static str {
     table
@@ -193,6 +230,12 @@ impl fmt::Display for Op {
             Self::GiveUp(shard, n) => write!(f, "giveup {shard} {n}"),
             Self::Jump(seconds) => write!(f, "jump {seconds}"),
             Self::Reconcile => write!(f, "reconcile"),
+            Self::Run(seconds) => write!(f, "run {seconds}"),
+            Self::Outage(minutes) => write!(f, "outage {minutes}"),
+            Self::Sweep => write!(f, "sweep"),
+            Self::Replay(tenant, to) => write!(f, "replay {tenant} {}", word_of(&TARGETS, to)),
+            Self::Skip(shard, n) => write!(f, "skip {shard} {n}"),
+            Self::Lose(n) => write!(f, "lose {n}"),
             Self::Playback(n) => write!(f, "playback {n}"),
             Self::Resume(n) => write!(f, "resume {n}"),
             Self::Fault(operation, which, fault) => {
@@ -208,7 +251,7 @@ impl fmt::Display for Op {
     }
 }
 
-fn number(word: &str) -> Result<u8, String> {
+fn number<T: FromStr<Err: fmt::Display>>(word: &str) -> Result<T, String> {
     word.parse().map_err(|e| format!("{word:?}: {e}"))
 }
 
@@ -244,6 +287,12 @@ impl FromStr for Op {
             ["giveup", shard, n] => Self::GiveUp(number(shard)?, number(n)?),
             ["jump", seconds] => Self::Jump(number(seconds)?),
             ["reconcile"] => Self::Reconcile,
+            ["run", seconds] => Self::Run(number(seconds)?),
+            ["outage", minutes] => Self::Outage(number(minutes)?),
+            ["sweep"] => Self::Sweep,
+            ["replay", tenant, to] => Self::Replay(number(tenant)?, value_of(&TARGETS, to)?),
+            ["skip", shard, n] => Self::Skip(number(shard)?, number(n)?),
+            ["lose", n] => Self::Lose(number(n)?),
             ["playback", n] => Self::Playback(number(n)?),
             ["resume", n] => Self::Resume(number(n)?),
             ["fault", operation, nth, fault] => Self::Fault(
@@ -294,9 +343,9 @@ mod tests {
     fn scripts_read_back_as_they_print() {
         let text = "seed 7; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
                     copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; reconcile; \
-                    playback 0; resume 1; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+                    playback 0; resume 1; run 30; outage 60; sweep; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
         let script: Script = text.parse().expect("a script");
-        assert_eq!(script.ops.len(), 19);
+        assert_eq!(script.ops.len(), 25);
         assert_eq!(script.to_string().parse(), Ok(script.clone()));
         assert!("seed 1; deliver 0".parse::<Script>().is_err());
     }

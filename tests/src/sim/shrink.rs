@@ -5,7 +5,7 @@ use super::script::{Op, Script};
 use super::{Violation, play};
 
 /// Histories that shrinking may play; a minute at most.
-const PLAYS_MAX: u32 = 4_000;
+const PLAYS_MAX: u32 = 1_500;
 
 struct Shrinker {
     bug: Option<Bug>,
@@ -71,6 +71,12 @@ impl Shrinker {
     }
 }
 
+/// Fewer polls: many at first, so that a thousand take ten steps.
+fn fewer(polls: u16) -> impl Iterator<Item = u16> {
+    let steps = [0, polls / 2, polls - polls / 8, polls.saturating_sub(1)];
+    steps.into_iter().filter(move |n| *n < polls)
+}
+
 /// The next smaller forms of an operation.
 fn smaller(op: &Op) -> Vec<Op> {
     let less = |n: &u8| {
@@ -110,10 +116,18 @@ fn smaller(op: &Op) -> Vec<Op> {
             .map(|n| Op::GiveUp(*shard, n))
             .collect(),
         Op::Jump(n) => less(n).filter(|n| *n > 0).map(Op::Jump).collect(),
+        Op::Run(seconds) => less(seconds).filter(|n| *n > 0).map(Op::Run).collect(),
+        Op::Outage(minutes) => less(minutes).filter(|n| *n > 0).map(Op::Outage).collect(),
+        Op::Replay(tenant, to) => less(tenant).map(|t| Op::Replay(t, *to)).collect(),
+        Op::Skip(shard, n) => {
+            let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Skip(*shard, n));
+            fewer.chain(less(shard).map(|s| Op::Skip(s, *n))).collect()
+        }
+        Op::Lose(n) => less(n).map(Op::Lose).collect(),
         Op::Playback(n) => less(n).map(Op::Playback).collect(),
         Op::Resume(n) => less(n).map(Op::Resume).collect(),
-        Op::Crash(polls) => less(polls).map(Op::Crash).collect(),
-        Op::Park(polls) => less(polls).map(Op::Park).collect(),
+        Op::Crash(polls) => fewer(*polls).map(Op::Crash).collect(),
+        Op::Park(polls) => fewer(*polls).map(Op::Park).collect(),
         _ => Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! The trigger's side: its place on each shard, its patience, and the failure destination.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_fakes::{MemoryStream, ShardDescription};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::NewRecord;
@@ -35,6 +35,7 @@ pub(super) struct Trigger {
     feeds: BTreeMap<Shard, Feed>,
     failures: Vec<Failure>,
     numbers: u64,
+    skipped: BTreeSet<Vec<u8>>,
 }
 
 impl Trigger {
@@ -111,6 +112,20 @@ impl Trigger {
         });
         self.numbers += 1;
         true
+    }
+
+    /// Goes past records at the place, and leaves nothing of them.
+    pub(super) fn skip(&mut self, stream: &MemoryStream, shard: &Shard, count: usize) {
+        let passed = self.next(stream, shard, count);
+        let feed = self.feeds.entry(shard.clone()).or_default();
+        feed.place += passed.len();
+        feed.tries = 0;
+        self.skipped.extend(passed.into_iter().map(|(_, r)| r.data));
+    }
+
+    /// What the records hold that it went past.
+    pub(super) const fn skipped(&self) -> &BTreeSet<Vec<u8>> {
+        &self.skipped
     }
 
     /// The oldest records of a shard go: what was not delivered is given up first, as the age of

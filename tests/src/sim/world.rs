@@ -1,8 +1,9 @@
 //! One simulated world: stores, clock, sensors, trigger, and what happens in it.
 
+use super::archive::{self, Archive};
 use super::faulting::{Arms, Stop};
 use super::invocation::{Caller, Driven, Ending, Functions, Invocation, SharedFunctions};
-use super::mutants::{self, Bug};
+use super::mutants::{Bug, Planted};
 use super::oracle::{Oracle, Violation};
 use super::script::{Op, Script};
 use super::sensor::{Attempt, SENSOR, Sent, TENANTS};
@@ -20,8 +21,8 @@ use vernier_ledger::ports::Administration;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
 
-/// When the world begins, the same for every seed: 2026-11-20T10:00:00Z.
-pub(super) const BEGINNING: Millis = Millis(1_795_168_800_000);
+/// When the world begins, the same for every seed: 2026-11-20T09:45:00Z, so that an hour ends in it.
+pub(super) const BEGINNING: Millis = Millis(1_795_167_900_000);
 
 /// Settings of reconcile: windows of three minutes, so that a history spans a few.
 pub(super) const RECONCILE: vernier_reconcile::Settings = vernier_reconcile::Settings {
@@ -34,6 +35,9 @@ pub(super) const PAUSES: u32 = 3;
 
 /// A sensor waits for its answer, seconds (API Gateway's limit).
 pub(super) const PATIENCE_SECONDS: i64 = 29;
+
+/// The runtime kills a function that runs for longer, seconds.
+pub(super) const LIFE_SECONDS: i64 = 300;
 
 /// What happened, counted.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +64,22 @@ pub struct Counts {
     pub reshards: u64,
     /// Windows that did not add up when the scheduled run looked.
     pub windows_held: u64,
+    /// Histories that ended with everything sealed that can be.
+    pub archived: u64,
+    /// Seals.
+    pub seals: u64,
+    /// Backfills among them.
+    pub backfills: u64,
+    /// Events in seals.
+    pub events_sealed: u64,
+    /// Windows that could never be sealed.
+    pub windows_lost: u64,
+    /// Segments that were swept.
+    pub swept: u64,
+    /// Playbacks that were asked for.
+    pub playbacks: u64,
+    /// Their steps.
+    pub playback_steps: u64,
 }
 
 impl Counts {
@@ -76,6 +96,14 @@ impl Counts {
         self.played_back += other.played_back;
         self.reshards += other.reshards;
         self.windows_held += other.windows_held;
+        self.archived += other.archived;
+        self.seals += other.seals;
+        self.backfills += other.backfills;
+        self.events_sealed += other.events_sealed;
+        self.windows_lost += other.windows_lost;
+        self.swept += other.swept;
+        self.playbacks += other.playbacks;
+        self.playback_steps += other.playback_steps;
     }
 }
 
@@ -91,6 +119,8 @@ pub(super) struct World {
     pub(super) stream: MemoryStream,
     pub(super) table: MemoryTable,
     pub(super) bucket: MemoryBucket,
+    pub(super) topic: MemoryTopic,
+    pub(super) archive: Archive,
     pub(super) functions: SharedFunctions,
     pub(super) identities: Vec<Identity>,
     pub(super) clock: Rc<Cell<Millis>>,
@@ -141,24 +171,9 @@ impl World {
         }
         let plan = arms.clone();
         faults.plan(move |operation, _| plan.fate(operation));
-        let planted = || mutants::plant(stream.clone(), table.clone(), bucket.clone(), bug);
-        let (planted_stream, planted_table, planted_bucket) = planted();
-        let functions = Functions {
-            input: vernier_intake::Ports {
-                stream: planted_stream,
-                receipts: planted_table.clone(),
-                objects: planted_bucket.clone(),
-            },
-            streaming: vernier_stream::Ports {
-                table: planted_table.clone(),
-                objects: planted_bucket.clone(),
-            },
-            reconcile: vernier_reconcile::Ports {
-                table: planted_table,
-                objects: planted_bucket,
-                notices: MemoryTopic::new(faults.clone()),
-            },
-        };
+        let topic = MemoryTopic::new(faults.clone());
+        let sound = (stream.clone(), table.clone(), bucket.clone(), topic.clone());
+        let functions = Functions::new(&Planted::new(sound, bug));
         Self {
             seed,
             occurrences: BTreeMap::new(),
@@ -168,6 +183,8 @@ impl World {
             stream,
             table,
             bucket,
+            topic,
+            archive: Archive::new(bug),
             functions: Rc::new(functions),
             identities,
             clock: Rc::new(Cell::new(BEGINNING)),
@@ -199,13 +216,32 @@ impl World {
             self.perform(op).await?;
             self.look()?;
         }
-        self.finish().await?;
+        let is_archival = script.ops.iter().any(Op::is_archival);
+        if is_archival {
+            self.finish_archive().await?;
+        } else {
+            self.finish().await?;
+        }
         self.look()?;
         let oracle = std::mem::take(&mut self.oracle);
         let judged = oracle.judge(self).await;
         self.oracle = oracle;
         self.counts.events_stored = self.oracle.events_stored();
-        judged
+        judged?;
+        if is_archival {
+            self.seal_and_sweep().await?;
+            self.counts.windows_lost = self.oracle.judge_archive(self)?;
+            self.count_seals();
+        }
+        Ok(())
+    }
+
+    fn count_seals(&mut self) {
+        let (seals, backfills, events) = self.oracle.seals(self);
+        self.counts.archived = 1;
+        self.counts.seals = seals;
+        self.counts.backfills = backfills;
+        self.counts.events_sealed = events;
     }
 
     /// Chance begins anew with each operation, by the seed, its text and how often it came: what an
@@ -220,10 +256,21 @@ impl World {
         let seed = hash ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.random = ChaCha8Rng::seed_from_u64(seed);
         self.faults.interleave(seed);
+        archive::draw_receipts(seed);
+    }
+
+    /// What results must be after they were rebuilt from the archive.
+    pub(super) fn judge_rebuilt(&self) -> Result<(), Violation> {
+        self.oracle.judge_rebuilt(self)
+    }
+
+    /// Whether all that is stored is sealed.
+    pub(super) fn is_all_sealed(&self) -> bool {
+        self.oracle.is_all_sealed()
     }
 
     /// The oracle's look after one operation.
-    fn look(&mut self) -> Result<(), Violation> {
+    pub(super) fn look(&mut self) -> Result<(), Violation> {
         let mut oracle = std::mem::take(&mut self.oracle);
         let seen = oracle.look(self);
         self.oracle = oracle;
@@ -251,6 +298,7 @@ impl World {
     pub(super) fn pass(&self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.clock.set(Millis(self.clock.get().0 + millis));
+        self.bucket.set_clock(self.now());
     }
 
     /// Runs an invocation as armed: to its end, to its crash, or until it is parked.
@@ -276,6 +324,7 @@ impl World {
                     self.parked.push(invocation);
                 } else {
                     self.counts.crashes += 1;
+                    self.archive.crashed(&invocation.caller);
                 }
                 Ok(())
             }
@@ -322,6 +371,18 @@ impl World {
                 self.counts.windows_held += u64::from(summary.incomplete);
                 Ok(())
             }
+            (Caller::Schedule, Ending::Ran(Ok(ran))) => {
+                self.ran(ran);
+                Ok(())
+            }
+            (Caller::Asker, Ending::Begun(true)) => {
+                self.counts.playbacks += 1;
+                Ok(())
+            }
+            (Caller::Schedule, Ending::Swept(Ok(swept))) => {
+                self.counts.swept += swept.segments;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -343,16 +404,17 @@ impl World {
             return Ok(());
         }
         let mut invocation = self.parked.remove(usize::from(n) % self.parked.len());
-        match &mut invocation.caller {
-            Caller::Sensor { .. }
-                if self.now() > invocation.began.plus_seconds(PATIENCE_SECONDS) =>
-            {
-                self.counts.crashes += 1;
-                return Ok(());
-            }
-            // The trigger has gone its way in the meantime.
-            Caller::Trigger { advance, .. } => *advance = None,
-            _ => {}
+        let patience = match &invocation.caller {
+            Caller::Sensor { .. } => PATIENCE_SECONDS,
+            _ => LIFE_SECONDS,
+        };
+        if self.now() > invocation.began.plus_seconds(patience) {
+            self.counts.crashes += 1;
+            return Ok(());
+        }
+        // The trigger has gone its way in the meantime.
+        if let Caller::Trigger { advance, .. } = &mut invocation.caller {
+            *advance = None;
         }
         self.invoke(invocation).await
     }

@@ -19,8 +19,9 @@ pub use steps::Step;
 use std::collections::{BTreeMap, VecDeque};
 use steps::Course;
 use vernier_archive::seal::PartClass;
+use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealEntry;
-use vernier_ledger::ids::TenantId;
+use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{PLAYBACK_SEALS_MAX, PLAYBACKS_OPEN_MAX, WINDOW_SECONDS_MAX};
 use vernier_ledger::playback_job::{
     PlaybackAction, PlaybackId, PlaybackJob, PlaybackProgress, PlaybackRequest, PlaybackSource,
@@ -65,6 +66,8 @@ pub struct Wires<'a, T, O, S> {
     pub schemas: &'a SchemaCache<T>,
     /// How long new receipts are kept.
     pub intake: vernier_intake::Settings,
+    /// Gives a new envelope its receipt.
+    pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
 }
 
 impl<T, O, S> Clone for Wires<'_, T, O, S> {

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_intake::lines::{self, LineWriter, OversizeEvent};
-use vernier_intake::{Outgoing, new_receipt, send};
+use vernier_intake::{Outgoing, send};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::EnvelopeLines;
@@ -83,7 +83,7 @@ where
         while !rest.is_empty() {
             let (envelope, after) = rest.split_at(envelope_length(rest));
             rest = after;
-            let receipt = new_receipt(tenant, way.now);
+            let receipt = (wires.new_receipt)(tenant, way.now);
             let (lines, oversize) = match way.source {
                 PlaybackSource::Quarantine => {
                     judged(tenant, sensor, receipt, (envelope, schemas.as_deref()))?

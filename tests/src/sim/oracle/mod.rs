@@ -7,7 +7,9 @@
 //! What a derived state (dispositions, results, reports) must be is computed in `passes` by a
 //! straight single pass over `Truth::events`.
 
+mod losses;
 mod passes;
+mod seals;
 mod segments;
 mod stream;
 mod truth;
@@ -15,12 +17,15 @@ mod truth;
 pub use truth::{TrueEvent, Truth};
 
 use super::world::World;
+use losses::Losses;
+use seals::Seals;
 use segments::Segments;
 use std::collections::BTreeSet;
 use std::fmt;
 use stream::Frames;
 use vernier_ledger::Invariant;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::segment::Place;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +71,9 @@ impl fmt::Display for Violation {
 pub struct Oracle {
     frames: Frames,
     segments: Segments,
+    seals: Seals,
+    /// Segment objects that were swept, or deleted behind the ledger's back.
+    gone: BTreeSet<String>,
     acknowledged: BTreeSet<ReceiptId>,
 }
 
@@ -77,7 +85,28 @@ impl Oracle {
     pub(super) fn look(&mut self, world: &World) -> Result<(), Violation> {
         self.frames.read_new(&world.stream)?;
         self.check_answers(world)?;
-        self.segments.read_new(world)
+        self.segments.read_new(world)?;
+        self.seals.read_new(world, &self.segments)?;
+        self.check_swept(world)
+    }
+
+    /// Invariant 3: a segment goes only when all that it holds is sealed.
+    fn check_swept(&mut self, world: &World) -> Result<(), Violation> {
+        if !world.archive.has_swept && self.gone.len() == world.archive.lost.len() {
+            return Ok(());
+        }
+        let there: BTreeSet<String> = world.bucket.keys("segments/").into_iter().collect();
+        for (key, places) in &self.segments.objects {
+            if there.contains(key) || !self.gone.insert(key.clone()) {
+                continue;
+            }
+            let unsealed = places.iter().find(|place| !self.seals.holds(place));
+            if let Some((receipt, index)) = unsealed.filter(|_| !world.archive.lost.contains(key)) {
+                let what = format!("{key} was swept, and event {index} of {receipt} is not sealed");
+                return Err(Violation::new(Invariant::Complete, what));
+            }
+        }
+        Ok(())
     }
 
     /// Invariant 1: what was answered with a 2xx is on the stream, whole, and has its receipt.
@@ -115,19 +144,77 @@ impl Oracle {
         self.segments.events()
     }
 
+    /// Seals, backfills among them, events in them.
+    pub(super) fn seals(&self, world: &World) -> (u64, u64, u64) {
+        self.seals.counts(world)
+    }
+
+    /// Whether all that is stored is sealed.
+    pub(super) fn is_all_sealed(&self) -> bool {
+        self.segments
+            .lines
+            .keys()
+            .all(|place| self.seals.holds(place))
+    }
+
     /// Everything together, after all has come to rest.
     ///
     /// # Errors
     /// The first invariant that does not hold.
     pub(super) async fn judge(&self, world: &World) -> Result<(), Violation> {
         let segments = &self.segments;
-        segments.check_unchanged(world)?;
+        segments.check_unchanged(world, &self.gone)?;
         segments.check_cursors(world)?;
         self.frames.check_quarantine(world)?;
-        let truth = Truth::of(world, segments)?;
-        truth.check_receipts(world, segments)?;
-        passes::check_results(world, &truth)?;
-        passes::check_accounts(world, segments).await?;
-        passes::check_dispositions(world, &truth).await
+        let losses = Losses::of(world, &self.frames, segments)?;
+        let truth = Truth::of(world, segments, &losses)?;
+        truth.check_receipts(world, segments, &losses)?;
+        passes::check_results(world, &truth, |_| true)?;
+        passes::check_accounts(world, segments, &losses, &self.seals)?;
+        if self.gone.is_empty() {
+            passes::check_dispositions(world, &truth).await?;
+        }
+        Ok(())
+    }
+
+    /// What the archive must be after everything has come to rest and was sealed and swept.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub(super) fn judge_archive(&self, world: &World) -> Result<u64, Violation> {
+        let losses = Losses::of(world, &self.frames, &self.segments)?;
+        let open = self.seals.check_rest(world, &self.segments, &losses)?;
+        self.check_removed(world)?;
+        self.seals.check_verified(world)?;
+        Ok(open)
+    }
+
+    /// Invariant 8: what is sealed and old is gone, and so is what nothing names. What is sealed of a
+    /// window that has more may stay.
+    fn check_removed(&self, world: &World) -> Result<(), Violation> {
+        let window =
+            |p: &Place| Some((self.segments.tenant_of(p.0)?, passes::window_of(p.0).start));
+        let unsealed = self.segments.lines.keys().filter(|p| !self.seals.holds(p));
+        let open: BTreeSet<_> = unsealed.filter_map(window).collect();
+        for key in world.bucket.keys("segments/") {
+            let places = self.segments.objects.get(&key).into_iter().flatten();
+            let mut windows = places.filter_map(window);
+            Violation::unless(
+                windows.any(|w| open.contains(&w)),
+                Invariant::Bounded,
+                || format!("{key} is not needed and was not swept"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Invariant 4: results that were rebuilt from the archive are those of its stored events.
+    ///
+    /// # Errors
+    /// When they are others.
+    pub(super) fn judge_rebuilt(&self, world: &World) -> Result<(), Violation> {
+        let losses = Losses::of(world, &self.frames, &self.segments)?;
+        let truth = Truth::of(world, &self.segments, &losses)?;
+        passes::check_results(world, &truth, |place| self.seals.stores(place))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Violation;
 use crate::sim::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::Tally;
@@ -18,6 +18,8 @@ pub(super) struct Stored {
     pub(super) fingerprint: Fingerprint,
     pub(super) rejected: bool,
     pub(super) event_ref: Option<EventRef>,
+    /// The event that it repeats, when a playback sent it.
+    pub(super) first: Option<Place>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(super) struct Segments {
     chains: BTreeMap<Shard, Link>,
     pub(super) lines: BTreeMap<Place, Stored>,
     pub(super) tallies: BTreeMap<ReceiptId, Tally>,
+    /// The events of each object.
+    pub(super) objects: BTreeMap<String, Vec<Place>>,
 }
 
 impl Segments {
@@ -116,7 +120,7 @@ impl Segments {
             bytes_of(block, object).ok_or_else(|| damaged("a block lies outside".into()))?;
         let lines = segment::open_block(block, bytes).map_err(|e| damaged(e.to_string()))?;
         let mut sum = Tally::default();
-        let mut twice = None;
+        let (mut twice, mut places) = (None, Vec::new());
         segment::for_each_line::<BlockError>(&lines, |head, event| {
             let (line, fits) = stored(&block.tenant, &head, event);
             let place = (head.receipt, head.index);
@@ -127,9 +131,12 @@ impl Segments {
             if self.lines.insert(place, line).is_some() || !fits {
                 twice = Some((place, fits));
             }
+            places.push(place);
             Ok(())
         })
         .map_err(|e| damaged(e.to_string()))?;
+        let of_object = self.objects.entry(key.to_owned()).or_default();
+        of_object.extend(places);
         if let Some(((receipt, index), fits)) = twice {
             return Err(if fits {
                 let what = format!("event {index} of {receipt} is stored twice");
@@ -147,12 +154,25 @@ impl Segments {
         })
     }
 
-    /// Invariant 6: every record and every block that was read is there, as it was.
-    pub(super) fn check_unchanged(&self, world: &World) -> Result<(), Violation> {
+    /// Whose an envelope is that has stored events.
+    pub(super) fn tenant_of(&self, receipt: ReceiptId) -> Option<&TenantId> {
+        let mut lines = self.lines.range((receipt, 0)..=(receipt, u32::MAX));
+        lines.next().map(|(_, line)| &line.tenant)
+    }
+
+    /// Invariant 6: every record and every block that was read is there, as it was; but for objects
+    /// that are known to be gone.
+    pub(super) fn check_unchanged(
+        &self,
+        world: &World,
+        gone: &BTreeSet<String>,
+    ) -> Result<(), Violation> {
         let mut chains = Self::default();
         for record in world.table.all_records() {
             chains.link(&record)?;
-            let Some(key) = &record.object else { continue };
+            let Some(key) = record.object.as_ref().filter(|key| !gone.contains(*key)) else {
+                continue;
+            };
             let object = world.bucket.raw(key).unwrap_or_default();
             let same = record.blocks.iter().all(|block| {
                 let found = bytes_of(block, &object).map(|b| Fingerprint::of(b).hex());
@@ -204,6 +224,7 @@ fn stored(tenant: &TenantId, head: &LineHead<'_>, event: &[u8]) -> (Stored, bool
         fingerprint: named,
         rejected: head.verdict == Verdict::Rejected,
         event_ref: head.event_ref.clone(),
+        first: head.first,
     };
     let fits = head.event_ref.is_some() || named.hex() == head.fingerprint && named == own;
     (line, fits)

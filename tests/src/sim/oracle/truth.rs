@@ -1,6 +1,7 @@
 //! What the sensors sent against what is stored, event by event.
 
 use super::Violation;
+use super::losses::Losses;
 use super::segments::Segments;
 use crate::sim::script::EventSpec;
 use crate::sim::world::World;
@@ -30,7 +31,12 @@ pub struct Truth {
 impl Truth {
     /// Invariants 2 and 4: every event of every acknowledged envelope is stored once, as it was sent,
     /// under its tenant; whatever else is stored was sent by an attempt that got no answer.
-    pub(super) fn of(world: &World, segments: &Segments) -> Result<Self, Violation> {
+    /// What a playback sent is the event that it repeats. What is lost may be missing.
+    pub(super) fn of(
+        world: &World,
+        segments: &Segments,
+        losses: &Losses,
+    ) -> Result<Self, Violation> {
         let attempts: BTreeMap<ReceiptId, _> =
             world.attempts.iter().map(|a| (a.receipt, a)).collect();
         for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
@@ -38,7 +44,7 @@ impl Truth {
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 let place = (attempt.receipt, index);
                 Violation::unless(
-                    segments.lines.contains_key(&place),
+                    segments.lines.contains_key(&place) || losses.has(attempt.receipt),
                     Invariant::OneDispositionEach,
                     || {
                         format!(
@@ -57,6 +63,17 @@ impl Truth {
                 let what = format!("event {index} of {receipt} {what}");
                 Violation::new(Invariant::ExactlyOnceEffects, what)
             };
+            if let Some(first) = line.first {
+                let repeats = truth.events.get(&first).copied();
+                let event = repeats.ok_or_else(|| strange("repeats nothing"))?;
+                let of = world.identities[event.tenant].tenant.id == line.tenant;
+                let same = segments.lines.get(&first).map(|l| l.fingerprint);
+                if !of || same != Some(line.fingerprint) || line.rejected {
+                    return Err(strange("is not what it repeats"));
+                }
+                truth.events.insert(*place, event);
+                continue;
+            }
             let attempt = attempts
                 .get(&receipt)
                 .ok_or_else(|| strange("was never sent"))?;
@@ -89,6 +106,7 @@ impl Truth {
         &self,
         world: &World,
         segments: &Segments,
+        losses: &Losses,
     ) -> Result<(), Violation> {
         let mut received: BTreeMap<ReceiptId, Tally> = BTreeMap::new();
         for identity in &world.identities {
@@ -96,7 +114,8 @@ impl Truth {
                 received.insert(receipt.id, receipt.received());
             }
         }
-        let missing = |id: &&ReceiptId| received.get(id) != segments.tallies.get(id);
+        let missing =
+            |id: &&ReceiptId| received.get(id) != segments.tallies.get(id) && !losses.has(**id);
         let ids = received.keys().chain(segments.tallies.keys());
         match { ids }.find(missing) {
             None => Ok(()),

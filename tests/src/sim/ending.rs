@@ -1,0 +1,133 @@
+//! How a history ends: no more trouble, and everything comes to rest.
+
+use super::archive::HOLD_SECONDS;
+use super::oracle::Violation;
+use super::script::Target;
+use super::world::{RECONCILE, World};
+use std::time::Duration;
+use vernier_ledger::Invariant;
+
+/// Rounds of delivering and bringing back until nothing is left; each round of trouble leaves the
+/// next one less.
+const ROUNDS_MAX: u32 = 30;
+
+/// A scheduled run that has the time it needs, seconds to its deadline.
+const LONG: u8 = 240;
+
+/// Long enough that every hour of the history is swept, and what nothing names in it.
+const SWEEP_SECONDS: u64 = 6 * 3_600;
+
+/// Until a window that was open is over, and its grace.
+fn window_and_grace() -> Duration {
+    let seconds = RECONCILE.grace_seconds + i64::from(RECONCILE.window_minutes) * 60;
+    Duration::from_secs(seconds.unsigned_abs())
+}
+
+impl World {
+    /// No more trouble: what stands still goes on, the trigger and the recovery finish, sensors send
+    /// again what was not answered, and the scheduled run looks at everything.
+    pub(super) async fn finish(&mut self) -> Result<(), Violation> {
+        self.resume_all().await?;
+        self.settle().await?;
+        self.send_again().await?;
+        self.settle().await?;
+        self.pass(window_and_grace());
+        self.reconcile().await
+    }
+
+    /// The same, and the scheduled run brings back what it can.
+    pub(super) async fn finish_archive(&mut self) -> Result<(), Violation> {
+        self.resume_all().await?;
+        self.settle_archive(Duration::from_secs(20)).await?;
+        self.send_again().await?;
+        self.settle_archive(Duration::from_secs(20)).await?;
+        self.pass(window_and_grace());
+        self.settle_archive(Duration::from_secs(20)).await
+    }
+
+    /// Then it has sealed what it can, and what is sealed is swept.
+    pub(super) async fn seal_and_sweep(&mut self) -> Result<(), Violation> {
+        self.pass(window_and_grace() + Duration::from_secs(HOLD_SECONDS.unsigned_abs()));
+        // Another one of the windows that were passed over each minute.
+        self.settle_archive(Duration::from_secs(60)).await?;
+        if self.is_all_sealed() {
+            self.rebuild().await?;
+        }
+        self.pass(Duration::from_secs(SWEEP_SECONDS));
+        for _ in 0..3 {
+            self.sweep().await?;
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Results are lost, and rebuilt from the archive.
+    async fn rebuild(&mut self) -> Result<(), Violation> {
+        self.table.wipe_results();
+        for tenant in [0, 1] {
+            self.replay(tenant, Target::Results).await?;
+        }
+        self.settle_archive(Duration::from_secs(1)).await?;
+        self.judge_rebuilt()
+    }
+
+    async fn resume_all(&mut self) -> Result<(), Violation> {
+        self.arms.end();
+        while !self.parked.is_empty() {
+            self.resume(0).await?;
+        }
+        self.look()
+    }
+
+    async fn send_again(&mut self) -> Result<(), Violation> {
+        for envelope in 0..self.sent.len() {
+            if !self.sent[envelope].answered {
+                self.post(envelope).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), Violation> {
+        for _ in 0..ROUNDS_MAX {
+            let ready = self.trigger.ready(&self.stream).len();
+            if ready == 0 && self.trigger.failures().is_empty() {
+                return Ok(());
+            }
+            for _ in 0..ready {
+                self.deliver(0, usize::MAX).await?;
+            }
+            for _ in 0..self.trigger.failures().len() {
+                self.playback(0).await?;
+            }
+        }
+        Err(Violation::new(
+            Invariant::NothingUnreadable,
+            "the trigger and the recovery do not come to an end",
+        ))
+    }
+
+    /// Delivers, and lets the scheduled run work, until as many runs as there are windows that were
+    /// passed over had nothing to do.
+    async fn settle_archive(&mut self, between: Duration) -> Result<(), Violation> {
+        let mut idle = 0;
+        for _ in 0..ROUNDS_MAX {
+            let ready = self.trigger.ready(&self.stream).len();
+            for _ in 0..ready {
+                self.deliver(0, usize::MAX).await?;
+            }
+            self.pass(between);
+            self.run(LONG).await?;
+            self.look()?;
+            let is_idle = self.archive.is_idle() && self.trigger.ready(&self.stream).is_empty();
+            idle = if is_idle { idle + 1 } else { 0 };
+            if idle > self.passed_over() {
+                return Ok(());
+            }
+        }
+        Err(Violation::new(
+            Invariant::Complete,
+            "the scheduled runs do not come to an end",
+        ))
+    }
+}

@@ -1,0 +1,130 @@
+//! Chains, playbacks and sweeps of the table, with a place for a bug.
+
+use super::{Bug, Table};
+use std::sync::PoisonError;
+use vernier_archive::seal::seal_key;
+use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
+use vernier_ledger::ports::{
+    ChainOutcome, Chains, FrameStream, PlaybackOutcome, Playbacks, PortError, Schemas, Sweeps,
+};
+use vernier_ledger::schema::StoredSchema;
+use vernier_ledger::sweep::{Sweep, SweepMark};
+use vernier_ledger::time::Millis;
+
+impl Chains for Table {
+    async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError> {
+        self.inner.chain(tenant).await
+    }
+
+    async fn move_chain(
+        &self,
+        tenant: &TenantId,
+        next: &ChainHead,
+        seal: Option<&SealEntry>,
+    ) -> Result<ChainOutcome, PortError> {
+        let mut next = next.clone();
+        if self.bug == Some(Bug::MoveChainUnconditionally) {
+            let seen = self.inner.raw_chain(tenant).map_or(0, |head| head.revision);
+            next.revision = seen + 1;
+        }
+        let answer = self.inner.move_chain(tenant, &next, seal).await?;
+        if self.bug == Some(Bug::ChainBeforeSeal)
+            && let Some(seal) = seal
+        {
+            self.write_late(&seal_key(tenant, seal.sequence)).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn seals(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError> {
+        let mut seals = self.inner.seals(tenant, from, to).await?;
+        if self.bug == Some(Bug::ForgetBackfills) {
+            seals.retain(|seal| !seal.backfill || seal.sequence.is_multiple_of(2));
+        }
+        Ok(seals)
+    }
+
+    async fn days(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<SealEntry>, PortError> {
+        self.inner.days(tenant, from, to).await
+    }
+}
+
+impl Playbacks for Table {
+    async fn playback(
+        &self,
+        tenant: &TenantId,
+        id: PlaybackId,
+    ) -> Result<Option<PlaybackJob>, PortError> {
+        self.inner.playback(tenant, id).await
+    }
+
+    async fn playbacks(&self, tenant: &TenantId) -> Result<Vec<PlaybackJob>, PortError> {
+        self.inner.playbacks(tenant).await
+    }
+
+    async fn open_playbacks(&self) -> Result<Vec<(TenantId, PlaybackId)>, PortError> {
+        self.inner.open_playbacks().await
+    }
+
+    async fn move_playback(
+        &self,
+        tenant: &TenantId,
+        next: &PlaybackJob,
+    ) -> Result<PlaybackOutcome, PortError> {
+        let late = {
+            let late = self.late_records.lock();
+            std::mem::take(&mut *late.unwrap_or_else(PoisonError::into_inner))
+        };
+        let answer = self.inner.move_playback(tenant, next).await?;
+        if self.bug == Some(Bug::MovePlaybackFirst) {
+            let placed = self.stream.append(&late).await;
+            placed.into_iter().collect::<Result<Vec<_>, _>>()?;
+        }
+        Ok(answer)
+    }
+}
+
+impl Sweeps for Table {
+    async fn sweep_mark(&self, sweep: Sweep<'_>) -> Result<Option<SweepMark>, PortError> {
+        self.inner.sweep_mark(sweep).await
+    }
+
+    async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError> {
+        self.inner.save_sweep_mark(sweep, mark).await
+    }
+}
+
+impl Schemas for Table {
+    async fn schemas(&self, tenant: &TenantId) -> Result<Vec<StoredSchema>, PortError> {
+        self.inner.schemas(tenant).await
+    }
+
+    async fn schema_version(
+        &self,
+        tenant: &TenantId,
+        type_name: &str,
+        version: u32,
+    ) -> Result<Option<StoredSchema>, PortError> {
+        self.inner.schema_version(tenant, type_name, version).await
+    }
+
+    async fn put_schema(
+        &self,
+        tenant: &TenantId,
+        schema: &StoredSchema,
+    ) -> Result<bool, PortError> {
+        self.inner.put_schema(tenant, schema).await
+    }
+}

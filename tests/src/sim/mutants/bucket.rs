@@ -1,0 +1,53 @@
+//! The bucket with a place for a bug.
+
+use super::{Bucket, Bug};
+use std::sync::PoisonError;
+use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+
+impl Objects for Bucket {
+    async fn put_new(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        note: Option<&str>,
+    ) -> Result<PutOutcome, PortError> {
+        let waits = match self.bug {
+            Some(Bug::CursorBeforeSegment) => key.starts_with("segments/"),
+            Some(Bug::ChainBeforeSeal) => key.starts_with("seals/"),
+            _ => false,
+        };
+        if waits {
+            let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+            late.push((key.to_owned(), bytes));
+            return Ok(PutOutcome::Created);
+        }
+        if self.bug == Some(Bug::OverwriteSeal) && key.starts_with("seals/") {
+            self.inner.lose(key);
+        }
+        self.inner.put_new(key, bytes, note).await
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        range: Option<(u64, u64)>,
+    ) -> Result<Option<Vec<u8>>, PortError> {
+        self.inner.get(key, range).await
+    }
+}
+
+impl Inventory for Bucket {
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, PortError> {
+        self.inner.listed(prefix, after).await
+    }
+}
+
+impl Removal for Bucket {
+    async fn remove(&self, key: &str) -> Result<(), PortError> {
+        self.inner.remove(key).await
+    }
+}

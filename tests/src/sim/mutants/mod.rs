@@ -1,0 +1,215 @@
+//! The fakes, each with a place for a planted bug: what the product's code relies on, taken away,
+//! so that the simulation can show that it would notice. Without a bug they only pass on.
+
+mod archive;
+mod bucket;
+mod stream;
+mod table;
+
+use std::sync::{Arc, Mutex};
+use vernier_fakes::{MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_ledger::ports::NewRecord;
+
+/// What is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Every claim is granted.
+    SkipClaim,
+    /// A claim is granted to any record of the same attempt.
+    DropOriginCheck,
+    /// A record's claim from a crashed try is not known for its own.
+    ForgetOwnClaim,
+    /// A claim is refused to whatever carries a higher attempt.
+    StaleClaimSwallowsPlayback,
+    /// The cursor moves first, and the segment object is written behind it.
+    CursorBeforeSegment,
+    /// A commit does not look where the cursor is, so that a crashed try counts twice.
+    CommitUnconditionally,
+    /// A record that the stream did not take is reported as placed.
+    IgnoreFailedEntry,
+    /// The cursor stays where it is when a batch that was given up is brought back.
+    SkipFence,
+    /// The acknowledgement is answered, and not written.
+    LoseAcknowledgement,
+    /// Of two values of a result the one that comes last wins, whatever happened first.
+    LastArrivalWins,
+    /// Sealing does not count envelopes that nothing is stored of.
+    SealUncompared,
+    /// A window is sealed when it is over, before its grace.
+    SealBeforeGrace,
+    /// Sealing does not look back at earlier windows.
+    ForgetEarlierWindows,
+    /// The chain moves first, and the seal is written behind it.
+    ChainBeforeSeal,
+    /// A seal that is there is written over instead of taken over.
+    OverwriteSeal,
+    /// The chain moves from wherever it is.
+    MoveChainUnconditionally,
+    /// A backfill forgets what some of the backfills before it hold.
+    ForgetBackfills,
+    /// The scheduled run brings back without moving the cursor behind what it brings back.
+    HealWithoutFence,
+    /// A segment is swept whatever is sealed of it.
+    SweepUnsealed,
+    /// A playback moves its place before what it sends is on the stream.
+    MovePlaybackFirst,
+    /// Nothing is announced.
+    KeepSilent,
+}
+
+/// What the scheduled run is made of, each with stores of its own, so that a bug can be in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Whatever is in no other.
+    General,
+    /// Brings back what is missing.
+    Healing,
+    /// Seals.
+    Sealing,
+    /// Plays back.
+    Playing,
+    /// Sweeps.
+    Sweeping,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::SkipClaim,
+        Self::DropOriginCheck,
+        Self::ForgetOwnClaim,
+        Self::StaleClaimSwallowsPlayback,
+        Self::CursorBeforeSegment,
+        Self::CommitUnconditionally,
+        Self::IgnoreFailedEntry,
+        Self::SkipFence,
+        Self::LoseAcknowledgement,
+        Self::LastArrivalWins,
+        Self::SealUncompared,
+        Self::SealBeforeGrace,
+        Self::ForgetEarlierWindows,
+        Self::ChainBeforeSeal,
+        Self::OverwriteSeal,
+        Self::MoveChainUnconditionally,
+        Self::ForgetBackfills,
+        Self::HealWithoutFence,
+        Self::SweepUnsealed,
+        Self::MovePlaybackFirst,
+        Self::KeepSilent,
+    ];
+
+    /// Where it is; none: everywhere.
+    const fn role(self) -> Option<Role> {
+        match self {
+            Self::SealUncompared
+            | Self::ChainBeforeSeal
+            | Self::OverwriteSeal
+            | Self::MoveChainUnconditionally
+            | Self::ForgetBackfills => Some(Role::Sealing),
+            Self::HealWithoutFence => Some(Role::Healing),
+            Self::SweepUnsealed => Some(Role::Sweeping),
+            Self::MovePlaybackFirst => Some(Role::Playing),
+            _ => None,
+        }
+    }
+}
+
+/// Objects whose writing waits for something else.
+type Late = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// The table, perhaps with a bug.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The fake itself.
+    pub inner: MemoryTable,
+    bucket: MemoryBucket,
+    stream: MemoryStream,
+    late: Late,
+    late_records: Arc<Mutex<Vec<NewRecord>>>,
+    bug: Option<Bug>,
+}
+
+/// The bucket, perhaps with a bug.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    /// The fake itself.
+    pub inner: MemoryBucket,
+    late: Late,
+    bug: Option<Bug>,
+}
+
+/// The stream, perhaps with a bug.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// The fake itself.
+    pub inner: MemoryStream,
+    late_records: Arc<Mutex<Vec<NewRecord>>>,
+    bug: Option<Bug>,
+}
+
+/// The topic, perhaps with a bug.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// The fake itself.
+    pub inner: MemoryTopic,
+    bug: Option<Bug>,
+}
+
+/// Stores with at most one bug among them.
+#[derive(Debug, Clone)]
+pub struct Planted {
+    /// The stream.
+    pub stream: Stream,
+    /// The table.
+    pub table: Table,
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The topic.
+    pub topic: Topic,
+}
+
+impl Planted {
+    /// Over sound ones.
+    #[must_use]
+    pub fn new(
+        (stream, table, bucket, topic): (MemoryStream, MemoryTable, MemoryBucket, MemoryTopic),
+        bug: Option<Bug>,
+    ) -> Self {
+        let late = Late::default();
+        let late_records = Arc::default();
+        Self {
+            table: Table {
+                inner: table,
+                bucket: bucket.clone(),
+                stream: stream.clone(),
+                late: Arc::clone(&late),
+                late_records: Arc::clone(&late_records),
+                bug,
+            },
+            bucket: Bucket {
+                inner: bucket,
+                late,
+                bug,
+            },
+            stream: Stream {
+                inner: stream,
+                late_records,
+                bug,
+            },
+            topic: Topic { inner: topic, bug },
+        }
+    }
+
+    /// The same stores as one part of the run has them.
+    #[must_use]
+    pub fn of(&self, role: Role) -> Self {
+        let bug = self.table.bug;
+        let bug = bug.filter(|b| b.role().is_none_or(|of| of == role));
+        let mut own = self.clone();
+        own.table.bug = bug;
+        own.bucket.bug = bug;
+        own.stream.bug = bug;
+        own.topic.bug = bug;
+        own
+    }
+}

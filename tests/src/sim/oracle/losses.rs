@@ -1,0 +1,135 @@
+//! What is missing at the end, and whether anybody could have brought it back.
+
+use super::Violation;
+use super::passes::window_of;
+use super::segments::Segments;
+use super::stream::Frames;
+use crate::sim::world::World;
+use std::collections::BTreeMap;
+use vernier_fakes::ShardDescription;
+use vernier_ledger::Invariant;
+use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
+use vernier_ledger::receipt::Receipt;
+use vernier_ledger::time::Window;
+
+/// An envelope that is not stored as it was received.
+#[derive(Debug)]
+struct Loss {
+    tenant: TenantId,
+    /// Whether its sensor was told that it is safe.
+    is_owed: bool,
+    /// Whether it could still be brought back.
+    is_final: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    receipts: BTreeMap<ReceiptId, Loss>,
+}
+
+impl Losses {
+    /// Invariant 3: a slice of an envelope that was answered is missing only when the trigger went past its record and left nothing of
+    /// it, and the stream does not keep it any more, or never came past it with another record.
+    pub(super) fn of(
+        world: &World,
+        frames: &Frames,
+        segments: &Segments,
+    ) -> Result<Self, Violation> {
+        let mut losses = Self::default();
+        for identity in &world.identities {
+            let tenant = &identity.tenant.id;
+            for receipt in world.table.all_receipts(tenant) {
+                let stored = segments.tallies.get(&receipt.id).copied();
+                if receipt.received() == stored.unwrap_or_default() {
+                    continue;
+                }
+                let healable = could_be_healed(world, frames, tenant, &receipt);
+                let is_owed = receipt.acknowledged.is_some();
+                if let Some(slice) = healable.filter(|_| is_owed) {
+                    let what = format!(
+                        "slice {slice} of {} is not stored, and nothing keeps it from being brought back",
+                        receipt.id
+                    );
+                    return Err(Violation::new(Invariant::Complete, what));
+                }
+                let loss = Loss {
+                    tenant: tenant.clone(),
+                    is_owed,
+                    is_final: healable.is_none(),
+                };
+                losses.receipts.insert(receipt.id, loss);
+            }
+        }
+        Ok(losses)
+    }
+
+    pub(super) fn has(&self, receipt: ReceiptId) -> bool {
+        self.receipts.contains_key(&receipt)
+    }
+
+    fn in_window<'l>(
+        &'l self,
+        tenant: &'l TenantId,
+        window: Window,
+    ) -> impl Iterator<Item = (ReceiptId, &'l Loss)> {
+        let all = self.receipts.iter();
+        let all = all.filter(move |(_, loss)| loss.tenant == *tenant);
+        let here = all.filter(move |(id, _)| window_of(**id).start == window.start);
+        here.map(|(id, loss)| (*id, loss))
+    }
+
+    /// Those of a window whose sensors rely on them.
+    pub(super) fn owed_in(&self, tenant: &TenantId, window: Window) -> Vec<ReceiptId> {
+        let here = self.in_window(tenant, window);
+        here.filter(|(_, l)| l.is_owed).map(|(id, _)| id).collect()
+    }
+
+    /// Whether something of a window is lost for good, so that it cannot add up.
+    pub(super) fn keep_open(&self, tenant: &TenantId, window: Window) -> bool {
+        self.in_window(tenant, window).any(|(_, l)| l.is_final)
+    }
+
+    /// Whether nothing of a window is lost.
+    pub(super) fn spare(&self, tenant: &TenantId, window: Window) -> bool {
+        self.in_window(tenant, window).next().is_none()
+    }
+}
+
+/// A slice that is missing although it can be had; none when each is lost.
+fn could_be_healed(
+    world: &World,
+    frames: &Frames,
+    tenant: &TenantId,
+    receipt: &Receipt,
+) -> Option<u32> {
+    let cursors = world.table.cursors();
+    let shards = world.stream.shards();
+    receipt.expected_slices().find(|slice| {
+        let claim = receipt.claims.get(slice);
+        let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
+        let at = usize::try_from(*slice).unwrap_or(usize::MAX);
+        let Some((shard, sequence)) = claimed.or_else(|| receipt.placed.get(at).cloned()) else {
+            return true;
+        };
+        if world.trigger.skipped().is_empty() || !frames.ever_held(tenant, receipt.id, *slice) {
+            return true;
+        }
+        let passed = cursors.iter().find(|(s, _)| s.id == shard);
+        let is_passed = passed.is_some_and(|(_, c)| c.sequence.as_ref() >= Some(&sequence));
+        is_passed && is_kept(world, &shards, (&shard, &sequence))
+    })
+}
+
+/// Whether the stream still has a record.
+fn is_kept(
+    world: &World,
+    shards: &[ShardDescription],
+    (shard, sequence): (&str, &Sequence),
+) -> bool {
+    let found = shards.iter().find(|s| s.shard.id == shard);
+    found.is_some_and(|s| {
+        let kept = world.stream.read(&s.shard, 0, usize::MAX);
+        kept.iter().any(|(at, _)| at == sequence)
+    })
+}

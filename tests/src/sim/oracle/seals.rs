@@ -1,0 +1,430 @@
+//! What is sealed: each seal when it appears, and all of them at the end.
+
+use super::Violation;
+use super::losses::Losses;
+use super::passes::window_of;
+use super::segments::Segments;
+use crate::sim::world::{RECONCILE, World};
+use std::collections::{BTreeMap, BTreeSet};
+use vernier_archive::files::{Memory, Source};
+use vernier_archive::reader::Part;
+use vernier_archive::row::Row;
+use vernier_archive::seal::{Seal, SealKind, SealedFile, seal_key};
+use vernier_archive::verify::{Check, Finding, Options, verify};
+use vernier_fakes::{Faults, MemoryKey};
+use vernier_ledger::Invariant;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::{Millis, Window};
+
+/// A row as far as it matters here.
+struct SealedRow {
+    id: Option<String>,
+    fingerprint: Fingerprint,
+    disposition: Disposition,
+    first: Option<Place>,
+}
+
+/// One tenant's chain as far as it was read.
+#[derive(Debug, Default)]
+struct Chain {
+    revision: u64,
+    sequence: u64,
+    last_hash: Option<String>,
+    windows: BTreeSet<Millis>,
+    /// Where each id is stored, with which content.
+    stored: BTreeMap<String, (Place, Fingerprint)>,
+}
+
+/// All chains.
+#[derive(Debug, Default)]
+pub(super) struct Seals {
+    chains: BTreeMap<TenantId, Chain>,
+    /// Every sealed event, and how it ended.
+    sealed: BTreeMap<Place, Disposition>,
+}
+
+fn broken(invariant: Invariant, entry: &SealEntry, what: &str) -> Violation {
+    let (sequence, start) = (entry.sequence, entry.window.start);
+    Violation::new(
+        invariant,
+        format!("seal {sequence} of the window of {start} {what}"),
+    )
+}
+
+impl Seals {
+    /// Whether an event is sealed.
+    pub(super) fn holds(&self, place: &Place) -> bool {
+        self.sealed.contains_key(place)
+    }
+
+    /// Whether a window is sealed.
+    pub(super) fn close(&self, tenant: &TenantId, start: Millis) -> bool {
+        let chain = self.chains.get(tenant);
+        chain.is_some_and(|chain| chain.windows.contains(&start))
+    }
+
+    /// Whether an event is sealed as the stored one.
+    pub(super) fn stores(&self, place: &Place) -> bool {
+        self.sealed.get(place) == Some(&Disposition::Stored)
+    }
+
+    /// Reads the seals that are new.
+    pub(super) fn read_new(&mut self, world: &World, segments: &Segments) -> Result<(), Violation> {
+        for identity in &world.identities {
+            let tenant = &identity.tenant;
+            let Some(head) = world.table.raw_chain(&tenant.id) else {
+                continue;
+            };
+            let chain = self.chains.entry(tenant.id.clone()).or_default();
+            if head.revision == chain.revision {
+                continue;
+            }
+            Violation::unless(
+                head.revision > chain.revision && head.sequence >= chain.sequence,
+                Invariant::TamperEvident,
+                || format!("the chain of {} went back to {}", tenant.id, head.sequence),
+            )?;
+            chain.revision = head.revision;
+            let from = chain.sequence;
+            for entry in world.table.seals_from(&tenant.id, from) {
+                self.take(world, segments, (tenant, &entry))?;
+            }
+            self.check_head(&tenant.id, &head)?;
+        }
+        Ok(())
+    }
+
+    /// Invariant 6: the chain stands behind its last seal.
+    fn check_head(&self, tenant: &TenantId, head: &ChainHead) -> Result<(), Violation> {
+        let chain = &self.chains[tenant];
+        let stands = (head.sequence, &head.last_hash) == (chain.sequence, &chain.last_hash);
+        Violation::unless(stands, Invariant::TamperEvident, || {
+            format!("the chain of {tenant} is not behind its last seal")
+        })
+    }
+
+    /// A seal that is new: sound in itself, of a window that is over and its grace too, and holding
+    /// what was acknowledged for it.
+    fn take(
+        &mut self,
+        world: &World,
+        segments: &Segments,
+        (tenant, entry): (&Tenant, &SealEntry),
+    ) -> Result<(), Violation> {
+        let seal = self.follow(world, &tenant.id, entry)?;
+        let due = entry.window.end.plus_seconds(RECONCILE.grace_seconds);
+        let early = || broken(Invariant::Complete, entry, "came before its grace was over");
+        if entry.sealed_at < due || world.now() < due {
+            return Err(early());
+        }
+        let mut rows = BTreeMap::new();
+        for file in &seal.files {
+            for (place, row) in read_rows(world, entry, file)? {
+                if rows.insert(place, row).is_some() {
+                    let what = format!("holds event {} of {} twice", place.1, place.0);
+                    return Err(broken(Invariant::ExactlyOnceEffects, entry, &what));
+                }
+            }
+        }
+        check_rows(segments, &tenant.id, (entry, &seal), &rows)?;
+        self.judge_rows(segments, &tenant.id, entry, rows)?;
+        if entry.backfill {
+            return Ok(());
+        }
+        let of_window = world.attempts.iter().filter(|a| a.acknowledged);
+        for attempt in of_window {
+            let sent = &world.sent[attempt.envelope];
+            let here = entry.window.contains(attempt.receipt.received_at());
+            if !here || world.identities[sent.tenant].tenant.id != tenant.id {
+                continue;
+            }
+            let count = u32::try_from(sent.events.len()).unwrap_or(u32::MAX);
+            let missing = (0..count).find(|index| !self.holds(&(attempt.receipt, *index)));
+            if let Some(index) = missing {
+                let what = format!("does not hold event {index} of {}", attempt.receipt);
+                return Err(broken(Invariant::Complete, entry, &what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant 6: the seal's object is there, says what the chain says, and follows the one before.
+    fn follow(
+        &mut self,
+        world: &World,
+        tenant: &TenantId,
+        entry: &SealEntry,
+    ) -> Result<Seal, Violation> {
+        let wrong = |what: &str| broken(Invariant::TamperEvident, entry, what);
+        let chain = self.chains.entry(tenant.clone()).or_default();
+        let bytes = world.bucket.raw(&seal_key(tenant, entry.sequence));
+        let bytes = bytes.ok_or_else(|| wrong("is not there"))?;
+        let seal = Seal::read(&bytes).map_err(|e| wrong(&e.to_string()))?;
+        let hash = hex::encode(seal.hash().map_err(|e| wrong(&e.to_string()))?);
+        let previous = seal.previous.map(|hash| hex::encode(hash.0));
+        if hash != entry.hash || seal.window() != entry.window {
+            return Err(wrong("is not the one that the chain names"));
+        }
+        if entry.sequence != chain.sequence || previous != chain.last_hash {
+            return Err(wrong("does not follow the one before"));
+        }
+        let is_new = chain.windows.insert(entry.window.start);
+        if is_new == entry.backfill || (seal.kind == SealKind::Backfill) != entry.backfill {
+            return Err(wrong(if is_new {
+                "fills back what is not sealed"
+            } else {
+                "closes the window again"
+            }));
+        }
+        chain.sequence += 1;
+        chain.last_hash = Some(hash);
+        Ok(seal)
+    }
+
+    /// Invariants 2 and 4: every event is sealed once; of events with one id the first that is sealed
+    /// is the stored one, in one seal the first by place.
+    fn judge_rows(
+        &mut self,
+        segments: &Segments,
+        tenant: &TenantId,
+        entry: &SealEntry,
+        rows: BTreeMap<Place, SealedRow>,
+    ) -> Result<(), Violation> {
+        let chain = self.chains.entry(tenant.clone()).or_default();
+        for (place, row) in rows {
+            let event = format!("event {} of {}", place.1, place.0);
+            if self.sealed.insert(place, row.disposition).is_some() {
+                let what = format!("holds {event}, which was sealed before");
+                return Err(broken(Invariant::ExactlyOnceEffects, entry, &what));
+            }
+            let id = row.id.unwrap_or_default();
+            let expected = match chain.stored.get(&id) {
+                _ if segments.lines[&place].rejected => (Disposition::Rejected, None),
+                None => {
+                    chain.stored.insert(id, (place, row.fingerprint));
+                    (Disposition::Stored, None)
+                }
+                Some((first, content)) if *content == row.fingerprint => {
+                    (Disposition::Duplicate, Some(*first))
+                }
+                Some((first, _)) => (Disposition::Conflict, Some(*first)),
+            };
+            if expected != (row.disposition, row.first) {
+                let found = (row.disposition, row.first);
+                let what = format!("says {found:?} of {event}, a single pass {expected:?}");
+                return Err(broken(Invariant::OneDispositionEach, entry, &what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Invariant 3, after everything has come to rest: what is not sealed is in a window that cannot
+    /// be, which is announced, and holds back no other. Answers how many such windows there are.
+    pub(super) fn check_rest(
+        &self,
+        world: &World,
+        segments: &Segments,
+        losses: &Losses,
+    ) -> Result<u64, Violation> {
+        let mut unsealed: BTreeMap<(TenantId, Millis), Vec<ReceiptId>> = BTreeMap::new();
+        for (place, line) in segments.lines.iter().filter(|(p, _)| !self.holds(p)) {
+            let key = (line.tenant.clone(), window_of(place.0).start);
+            unsealed.entry(key).or_default().push(place.0);
+        }
+        let deleted: BTreeSet<ReceiptId> = { world.archive.lost.iter() }
+            .filter_map(|key| segments.objects.get(key))
+            .flatten()
+            .map(|place| place.0)
+            .collect();
+        for ((tenant, start), receipts) in &unsealed {
+            let window = Window::containing(*start, RECONCILE.window_minutes);
+            let excused =
+                losses.keep_open(tenant, window) || receipts.iter().any(|r| deleted.contains(r));
+            Violation::unless(excused, Invariant::Complete, || {
+                format!(
+                    "{tenant}: what is stored of {start} adds up and is not sealed: {receipts:?}"
+                )
+            })?;
+            check_announced(world, tenant, *start)?;
+        }
+        let mut open = 0;
+        for identity in &world.identities {
+            let tenant = &identity.tenant.id;
+            let head = world.table.raw_chain(tenant);
+            let head = head.unwrap_or_else(|| ChainHead::beginning(identity.tenant.created_at));
+            let newest = world.attempts.iter().map(|a| a.receipt.received_at()).max();
+            let reached = newest.is_none_or(|at| at < head.through);
+            Violation::unless(reached, Invariant::Complete, || {
+                format!("the chain of {tenant} stands at {}", head.through)
+            })?;
+            for window in &head.passed_over {
+                let held = unsealed.contains_key(&(tenant.clone(), window.start));
+                let lost = losses.keep_open(tenant, *window);
+                Violation::unless(held || lost, Invariant::Complete, || {
+                    format!(
+                        "{tenant}: the window of {} is held for nothing",
+                        window.start
+                    )
+                })?;
+                check_announced(world, tenant, window.start)?;
+                open += 1;
+            }
+        }
+        Ok(open)
+    }
+
+    /// Invariant 6: the archive is sound for whoever has nothing but the files and the public key;
+    /// parts of windows that are still open may lie around.
+    pub(super) fn check_verified(&self, world: &World) -> Result<(), Violation> {
+        if self.chains.values().all(|chain| chain.sequence == 0) {
+            return Ok(());
+        }
+        let files = Memory::default();
+        for prefix in ["archive/", "exceptions/", "seals/"] {
+            for key in world.bucket.keys(prefix) {
+                files.put(key.clone(), world.bucket.raw(&key).unwrap_or_default());
+            }
+        }
+        let key = MemoryKey::fixed(Faults::default());
+        let options = Options {
+            all: true,
+            threads: 1,
+            gaps: true,
+            ..Options::default()
+        };
+        let report = verify(&files, &[key.public().clone()], &options, &|_| {});
+        let report = report
+            .map_err(|e| Violation::new(Invariant::TamperEvident, format!("not verified: {e}")))?;
+        let wrong = report.findings.iter().find(|f| !self.may_lie_there(f));
+        match wrong {
+            None => Ok(()),
+            Some(finding) => Err(Violation::new(
+                Invariant::TamperEvident,
+                format!("verification finds {finding:?}"),
+            )),
+        }
+    }
+
+    /// A part of a window that is not sealed, or of a backfill to come.
+    fn may_lie_there(&self, finding: &Finding) -> bool {
+        let (Check::FileExtra, Some(key)) = (finding.check, &finding.file) else {
+            return false;
+        };
+        let mut folders = key
+            .split('/')
+            .flat_map(|folder| folder.strip_prefix("tenant="));
+        let chain = folders
+            .next()
+            .and_then(|name| self.chains.get(&name.parse().ok()?));
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let mut words = name.split('-');
+        let start = words.next().and_then(|word| word.parse().ok()).map(Millis);
+        let backfill = words.next().and_then(|word| word.strip_prefix('b'));
+        let (Some(chain), Some(start)) = (chain, start) else {
+            return false;
+        };
+        match backfill.and_then(|sequence| sequence.parse::<u64>().ok()) {
+            Some(sequence) => sequence >= chain.sequence,
+            None => !chain.windows.contains(&start),
+        }
+    }
+
+    /// Seals, backfills among them and events in them.
+    pub(super) fn counts(&self, world: &World) -> (u64, u64, u64) {
+        let seals = self.chains.values().map(|chain| chain.sequence).sum();
+        let tenants = self.chains.keys();
+        let entries = tenants.flat_map(|tenant| world.table.seals_from(tenant, 0));
+        let backfills = entries.filter(|entry| entry.backfill).count() as u64;
+        (seals, backfills, self.sealed.len() as u64)
+    }
+}
+
+/// The rows of a sealed file.
+fn read_rows(
+    world: &World,
+    entry: &SealEntry,
+    file: &SealedFile,
+) -> Result<Vec<(Place, SealedRow)>, Violation> {
+    let wrong = |what: &str| {
+        let what = format!("names {}, which {what}", file.key);
+        broken(Invariant::TamperEvident, entry, &what)
+    };
+    let bytes = world.bucket.raw(&file.key);
+    let bytes = bytes.ok_or_else(|| wrong("is not there"))?;
+    if Fingerprint::of(&bytes).0 != file.sha256.0 {
+        return Err(wrong("is another"));
+    }
+    let memory = Memory::default();
+    memory.put(file.key.clone(), bytes);
+    let mut rows = Vec::new();
+    let opened = memory.open(&file.key).map_err(|e| wrong(&e.to_string()))?;
+    let read = Part::open(opened).and_then(|part| {
+        part.for_each(|row: Row<'_>| {
+            rows.push((
+                row.place(),
+                SealedRow {
+                    id: row.id.map(str::to_owned),
+                    fingerprint: Fingerprint(row.fingerprint),
+                    disposition: row.disposition,
+                    first: row.first,
+                },
+            ));
+            Ok(())
+        })
+    });
+    read.map_err(|e| wrong(&e.to_string()))?;
+    Ok(rows)
+}
+
+/// Invariant 3: a seal holds committed events of its window and tenant, each as it was committed, and
+/// counts them.
+fn check_rows(
+    segments: &Segments,
+    tenant: &TenantId,
+    (entry, seal): (&SealEntry, &Seal),
+    rows: &BTreeMap<Place, SealedRow>,
+) -> Result<(), Violation> {
+    let (mut tally, mut counts) = (Tally::default(), DispositionCounts::default());
+    for (place, row) in rows {
+        let line = segments.lines.get(place).filter(|line| {
+            line.tenant == *tenant
+                && line.fingerprint == row.fingerprint
+                && entry.window.contains(place.0.received_at())
+        });
+        let Some(line) = line else {
+            let what = format!(
+                "holds event {} of {}, which was not committed",
+                place.1, place.0
+            );
+            return Err(broken(Invariant::ExactlyOnceEffects, entry, &what));
+        };
+        tally.events += 1;
+        tally.rejected += u64::from(line.rejected);
+        tally.digest.add_event(place.0, place.1, &row.fingerprint);
+        counts.add(row.disposition);
+    }
+    if tally != entry.tally || counts != seal.counts || tally.digest != seal.digest {
+        return Err(broken(
+            Invariant::Complete,
+            entry,
+            "does not count its rows",
+        ));
+    }
+    Ok(())
+}
+
+/// Invariant 3: a window that cannot be sealed is announced.
+fn check_announced(world: &World, tenant: &TenantId, start: Millis) -> Result<(), Violation> {
+    let start = start.rfc3339();
+    let mut notices = world.topic.notices().into_iter();
+    let told = notices.any(|(_, body)| body.contains(&start) && body.contains(tenant.as_str()));
+    Violation::unless(told, Invariant::Complete, || {
+        format!("{tenant}: nobody was told of the window of {start}")
+    })
+}
