@@ -21,6 +21,13 @@ fn a_seed_plays_the_same_history_every_time() {
     }
 }
 
+/// The survey once saw the newest windows alone: what the trigger goes past later than that stayed lost.
+#[test]
+fn a_record_that_is_lost_after_an_outage_is_brought_back() {
+    let script = "seed 904; send 0 7; outage 51; skip 0 1; send 0 11";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// Seeds that a planted bug may take to be caught.
 const HUNT_SEEDS: u64 = 2_000;
 

@@ -5,7 +5,7 @@ use super::script::{Op, Script};
 use super::{Violation, play};
 
 /// Histories that shrinking may play; a minute at most.
-const PLAYS_MAX: u32 = 1_500;
+const PLAYS_MAX: u32 = 800;
 
 struct Shrinker {
     bug: Option<Bug>,
