@@ -177,7 +177,7 @@ async fn a_batch_that_ran_out_of_retries_is_brought_back() {
 async fn a_record_that_was_never_delivered_holds_its_window() {
     let mut drill = Drill::new().await;
     let lost = drill.strand(2).await;
-    after_window_of(lost.receipt.received_at(), 135).await;
+    after_window_of(lost.receipt.received_at(), 75).await;
     drill.named(lost.receipt).await;
     let windows = drill.sealed_windows().await;
     let at = lost.receipt.received_at().rfc3339();
@@ -222,7 +222,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
     let segment = drill.world.keys(&prefix).await.remove(0);
     let content = drill.world.object(&segment).await;
     drill.bucket.remove(&segment).await.expect("removed");
-    after_window_of(sent.receipt.received_at(), 135).await;
+    after_window_of(sent.receipt.received_at(), 75).await;
     let windows = drill.sealed_windows().await;
     assert!(
         windows.iter().all(|seal| seal["events"] == 0),
@@ -274,7 +274,7 @@ async fn killed_sealings_and_two_at_once_seal_once() {
     }
     let schedule = json!({"source": "aws.events"});
     let mut killed = 0;
-    let end = Millis((clock::now().minute().0 + 1) * 60_000).plus_seconds(90);
+    let end = Millis((clock::now().minute().0 + 1) * 60_000).plus_seconds(70);
     while clock::now() < end {
         let mut sandbox = reconcile();
         let after = Duration::from_millis(rand::rng().random_range(30..900));
