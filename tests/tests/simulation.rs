@@ -28,6 +28,23 @@ fn a_record_that_is_lost_after_an_outage_is_brought_back() {
     assert_eq!(sim::replay(script), Ok(()));
 }
 
+/// What a crashed try left lies where its events were received, not where it was written.
+#[test]
+fn what_a_late_crashed_try_left_is_swept() {
+    let script = "seed 10064; send 0 3; send 0 1b; deliver 0 1; outage 15; crash 7; deliver 0 1; \
+                  skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
+/// The window was complete and not sealed yet when an envelope without an answer was claimed in it.
+#[test]
+fn a_claim_in_a_complete_window_does_not_keep_it_from_its_seal() {
+    let script = "seed 32672; send 0 1h; copy 2 5; send 0 6b; send 0 7b; \
+                  fault acknowledge * before; send 0 1b; jump 1; deliver 0 2; jump 203; deliver 0 2; \
+                  park 14; run 1; crash 6; deliver 0 1; skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// Seeds that a planted bug may take to be caught.
 const HUNT_SEEDS: u64 = 2_000;
 

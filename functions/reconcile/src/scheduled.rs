@@ -46,7 +46,8 @@ pub struct Survey {
 /// Draws up the account of every window that is over and whose kept account does not stand, for
 /// every tenant; keeps it, and announces a window when it first turns out incomplete. Looked at are the
 /// newest windows, and of older ones those that are not sealed: the next ones of the tenant's chain, and
-/// of those that it passed over another one each minute.
+/// of those that it passed over another one each minute. The first that is not sealed though it was
+/// complete is looked at again: an envelope without an answer may have shown in it.
 ///
 /// # Errors
 /// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
@@ -74,7 +75,7 @@ where
             ports,
             settings,
             &tenant,
-            (&due, Some(&records)),
+            (&due, Look::Unless(Some(&records))),
             now,
             &mut survey,
         );
@@ -111,23 +112,59 @@ where
         at = window.end;
         behind.push(window);
     }
-    run_tenant(ports, settings, tenant, (&behind, None), now, survey).await?;
-    let mut passed_over = head.passed_over;
-    passed_over.retain(|window| window.end <= newest);
+    let behind = (behind.as_slice(), Look::Unless(None));
+    run_tenant(ports, settings, tenant, behind, now, survey).await?;
+    let next = window_after(head.through, settings.window_minutes);
+    if next.end.plus_seconds(settings.grace_seconds) <= now {
+        let next = (std::slice::from_ref(&next), Look::Doubted);
+        run_tenant(ports, settings, tenant, next, now, survey).await?;
+    }
     let turn = usize::try_from(now.minute().0).unwrap_or(0);
-    let Some(turn) = turn.checked_rem(passed_over.len()) else {
+    let Some(turn) = turn.checked_rem(head.passed_over.len()) else {
         return Ok(());
     };
-    let one = std::slice::from_ref(&passed_over[turn]);
-    run_tenant(ports, settings, tenant, (one, None), now, survey).await
+    let one = &head.passed_over[turn];
+    let look = if one.end <= newest {
+        Look::Always
+    } else {
+        Look::Doubted
+    };
+    let one = (std::slice::from_ref(one), look);
+    run_tenant(ports, settings, tenant, one, now, survey).await
 }
 
-/// Looks at windows that follow each other; without records, those that stood complete are left alone.
+/// Which windows are looked at, by their kept accounts.
+#[derive(Debug, Clone, Copy)]
+enum Look<'r> {
+    /// All but those that stand: complete, also by these records.
+    Unless(Option<&'r [SegmentRecord]>),
+    /// Those that were complete, and could have been sealed since: an envelope without an answer may
+    /// have shown.
+    Doubted,
+    /// All.
+    Always,
+}
+
+impl Look<'_> {
+    fn leaves(self, settings: Settings, tenant: &TenantId, account: &WindowAccount) -> bool {
+        match self {
+            Self::Unless(records) => {
+                let window = account.window();
+                let stored = records.map(|records| stored_in(tenant, window, records));
+                stands(settings, account, stored.as_ref())
+            }
+            Self::Doubted => account.state != WindowState::Complete,
+            Self::Always => false,
+        }
+    }
+}
+
+/// Looks at windows that follow each other.
 async fn run_tenant<T, O, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,
     tenant: &Tenant,
-    (due, records): (&[Window], Option<&[SegmentRecord]>),
+    (due, look): (&[Window], Look<'_>),
     now: Millis,
     survey: &mut Survey,
 ) -> Result<(), PortError>
@@ -139,9 +176,8 @@ where
     let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
     for window in due.iter().filter(|w| w.end > tenant.created_at) {
         let before = ports.table.account(&tenant.id, *window).await?;
-        let stored = records.map(|records| stored_in(&tenant.id, *window, records));
-        let stands = |a: &WindowAccount| stands(settings, a, stored.as_ref());
-        if !before.as_ref().is_some_and(stands) {
+        let is_left = |a: &WindowAccount| look.leaves(settings, &tenant.id, a);
+        if !before.as_ref().is_some_and(is_left) {
             open.push((*window, before));
         }
     }
@@ -154,9 +190,10 @@ where
         let Some(account) = drawn_up.iter().find(|a| a.window() == window) else {
             continue;
         };
-        let known = before.is_some_and(|b| b.state == WindowState::Incomplete);
+        let before = before.map(|b| b.state);
+        let known = before == Some(WindowState::Incomplete);
         if account.state == WindowState::Complete {
-            survey.summary.completed += 1;
+            survey.summary.completed += u32::from(before != Some(WindowState::Complete));
         } else if account.state == WindowState::Incomplete {
             survey.summary.incomplete += 1;
             let missing = account

@@ -8,8 +8,8 @@ use vernier_fakes::{Fault, Operation};
 /// Operations of a history, arms not counted.
 const OPS: std::ops::Range<usize> = 15..55;
 
-/// One history of so many is about the archive as well: it takes some ten times as long.
-const ARCHIVAL: u64 = 8;
+/// One history of so many is about the archive as well: it takes some thirty times as long.
+const ARCHIVAL: u64 = 16;
 
 /// Polls of a scheduled run that has something to do: nine of ten take fewer.
 const RUN_POLLS: u16 = 220;

@@ -308,8 +308,13 @@ where
         let from = written_before.plus_seconds(-HOUR_SECONDS);
         let last = Millis(written_before.0 - 1);
         let records = self.table.records(from, last).await?;
-        let (date, hour) = from.date_and_hour();
-        let mut prefixes = BTreeSet::from([format!("segments/dt={date}/hour={hour}/")]);
+        // Segments lie where their events were received, which may be as long before.
+        let hours = settings.trigger_seconds / HOUR_SECONDS;
+        let folders = (0..=hours).map(|back| {
+            let (date, hour) = from.plus_seconds(-back * HOUR_SECONDS).date_and_hour();
+            format!("segments/dt={date}/hour={hour}/")
+        });
+        let mut prefixes: BTreeSet<String> = folders.collect();
         let keys = records.iter().filter_map(|r| r.object.as_deref());
         prefixes.extend(keys.filter_map(hour_prefix).map(str::to_owned));
         let left: BTreeSet<&str> = mark.left.iter().map(|l| l.object.as_str()).collect();

@@ -5,7 +5,7 @@ use super::passes::window_of;
 use super::segments::Segments;
 use super::stream::Frames;
 use crate::sim::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_fakes::ShardDescription;
 use vernier_ledger::Invariant;
 use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
@@ -88,6 +88,22 @@ impl Losses {
     /// Whether something of a window is lost for good, so that it cannot add up.
     pub(super) fn keep_open(&self, tenant: &TenantId, window: Window) -> bool {
         self.in_window(tenant, window).any(|(_, l)| l.is_final)
+    }
+
+    /// Learners whose results may show what was lost: they are merged before the commit.
+    pub(super) fn learners(&self, world: &World) -> BTreeSet<(TenantId, String)> {
+        let lost = world.attempts.iter().filter(|a| self.has(a.receipt));
+        let events = lost.flat_map(|a| {
+            let sent = &world.sent[a.envelope];
+            let tenant = &world.identities[sent.tenant].tenant.id;
+            { sent.events.iter() }.map(move |event| (tenant.clone(), event.learner()))
+        });
+        events.collect()
+    }
+
+    /// Whether something of a window is lost, and no sensor relies on any of it.
+    pub(super) fn are_unanswered(&self, tenant: &TenantId, window: Window) -> bool {
+        !self.spare(tenant, window) && self.owed_in(tenant, window).is_empty()
     }
 
     /// Whether nothing of a window is lost.

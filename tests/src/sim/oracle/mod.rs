@@ -169,7 +169,7 @@ impl Oracle {
         let losses = Losses::of(world, &self.frames, segments)?;
         let truth = Truth::of(world, segments, &losses)?;
         truth.check_receipts(world, segments, &losses)?;
-        passes::check_results(world, &truth, |_| true)?;
+        passes::check_results(world, &truth, &losses.learners(world), |_| true)?;
         passes::check_accounts(world, segments, &losses, &self.seals)?;
         if self.gone.is_empty() {
             passes::check_dispositions(world, &truth).await?;
@@ -215,6 +215,8 @@ impl Oracle {
     pub(super) fn judge_rebuilt(&self, world: &World) -> Result<(), Violation> {
         let losses = Losses::of(world, &self.frames, &self.segments)?;
         let truth = Truth::of(world, &self.segments, &losses)?;
-        passes::check_results(world, &truth, |place| self.seals.stores(place))
+        passes::check_results(world, &truth, &BTreeSet::new(), |place| {
+            self.seals.stores(place)
+        })
     }
 }

@@ -9,7 +9,7 @@ use super::segments::Segments;
 use super::{Truth, Violation};
 use crate::sim::script::EventSpec;
 use crate::sim::world::{BEGINNING, RECONCILE, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
 use vernier_ledger::account::WindowState;
 use vernier_ledger::digest::Fingerprint;
@@ -132,10 +132,11 @@ pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(
 }
 
 /// Invariant 4: where each learner stands is what the last of the stored grades says, by time, then id,
-/// then content, whatever order they came in and how often.
+/// then content, whatever order they came in and how often. Learners of whom something was lost are left out.
 pub(super) fn check_results(
     world: &World,
     truth: &Truth,
+    lost: &BTreeSet<(TenantId, String)>,
     takes_part: impl Fn(&Place) -> bool,
 ) -> Result<(), Violation> {
     type Rank = (String, String, Fingerprint);
@@ -154,7 +155,9 @@ pub(super) fn check_results(
             *best = (rank, score);
         }
     }
-    let results = world.table.all_results();
+    let mut results = world.table.all_results();
+    results.retain(|(tenant, key), _| !lost.contains(&(tenant.clone(), key.learner.clone())));
+    last.retain(|key, _| !lost.contains(key));
     Violation::unless(
         results.len() == last.len(),
         Invariant::ExactlyOnceEffects,
