@@ -16,8 +16,9 @@ use vernier_ledger::playback_job::{PlaybackJob, PlaybackRequest, PlaybackSource,
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::results::{Change, Changes, ResultColumns};
 
-/// Events that wait to be sent again, bytes.
-const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Events that are held to be sent again, bytes: so much of a part that is open, and a step's batch,
+/// which is that and one such piece more.
+pub(super) const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// An event with its columns, to be sent again.
 pub(super) struct Again {
@@ -74,6 +75,8 @@ pub(super) struct OpenPart {
 pub(super) struct Batch {
     pub(super) changes: Changes,
     pub(super) again: Vec<Again>,
+    /// Of those.
+    pub(super) bytes: usize,
     pub(super) events: u64,
 }
 
@@ -226,6 +229,7 @@ impl OpenPart {
             if let Some(change) = event.change {
                 batch.changes.add(tenant, *change);
             }
+            batch.bytes += event.again.as_ref().map_or(0, Again::bytes);
             batch.again.extend(event.again);
         }
         let is_over = self.left.is_empty();

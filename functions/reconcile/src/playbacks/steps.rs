@@ -2,7 +2,7 @@
 
 use super::compacted;
 use super::diff::compare;
-use super::part::{Batch, Gathering, OpenPart, fetch};
+use super::part::{Batch, Gathering, OpenPart, WAITING_BYTES_MAX, fetch};
 use super::relay::{Way, relay};
 use super::{PlaybackTable, Wires, class_of, failures, seals_of};
 use bytes::Bytes;
@@ -184,7 +184,11 @@ where
             return failures::advance(self.wires, &self.tenant, next, now).await;
         }
         let (mut batch, mut reads, mut is_over) = (Batch::default(), 0, false);
-        while batch.events < most && reads < STEP_READS_MAX && !is_over {
+        while batch.events < most
+            && batch.bytes < WAITING_BYTES_MAX
+            && reads < STEP_READS_MAX
+            && !is_over
+        {
             match self.find(&mut next).await? {
                 Found::Nowhere => is_over = true,
                 Found::Further => reads += 1,
