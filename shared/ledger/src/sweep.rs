@@ -44,3 +44,11 @@ pub struct SweepMark {
     #[serde(default)]
     pub left_days: BTreeSet<LeftDay>,
 }
+
+impl SweepMark {
+    /// How much was left behind.
+    #[must_use]
+    pub fn left_count(&self) -> usize {
+        self.left.len() + self.left_days.len()
+    }
+}

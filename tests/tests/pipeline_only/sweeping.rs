@@ -266,7 +266,12 @@ async fn a_sweep_that_dies_is_ended_by_the_next() {
             let run = sweep_segments(&school.ports, SWEEPING, clock, Millis(i64::MAX));
             assert!(run.await.is_err(), "{operation:?}");
             school.faults.clear();
-            ends(school, format!("{operation:?} {fault:?}")).await;
+            let what = format!("{operation:?} {fault:?}");
+            school.sweep().await;
+            let notices = school.topic.notices();
+            let told = notices.iter().filter(|n| n.0.contains("past its time"));
+            assert!(told.count() > 0, "{what}: nobody is told");
+            ends(school, what).await;
         }
     }
 }

@@ -64,7 +64,6 @@ where
     let Some(mut mark) = mark_of(table).await? else {
         return Ok(SweepSummary::default());
     };
-    let seen = mark.clone();
     let mut run = Run {
         table,
         objects: &ports.objects,
@@ -73,23 +72,24 @@ where
         summary: SweepSummary::default(),
     };
     let old = clock().plus_seconds(-settings.segment_seconds);
-    run.look_again(&mut mark).await?;
+    if run.look_again(&mut mark).await? {
+        table.save_sweep_mark(Sweep::Segments, &mark).await?;
+    }
     while run.summary.hours < HOURS_MAX
         && mark.through.plus_seconds(HOUR_SECONDS) <= old
-        && mark.left.len() + mark.left_days.len() < LEFT_MAX
+        && mark.left_count() < LEFT_MAX
         && clock() < deadline
     {
+        let before = mark.left_count();
         run.sweep_hour(&mut mark, settings).await?;
+        if mark.left_count() > before {
+            // Before it is kept: a crash in between announces twice rather than never.
+            announce(&ports.notices, &mark).await?;
+        }
         // Behind what was done: a crash repeats an hour, and finds it done.
         table.save_sweep_mark(Sweep::Segments, &mark).await?;
     }
-    if mark.left.len() + mark.left_days.len() > seen.left.len() + seen.left_days.len() {
-        announce(&ports.notices, &mark).await?;
-    }
-    if mark != seen {
-        table.save_sweep_mark(Sweep::Segments, &mark).await?;
-    }
-    run.summary.left = (mark.left.len() + mark.left_days.len()) as u64;
+    run.summary.left = mark.left_count() as u64;
     Ok(run.summary)
 }
 
@@ -184,8 +184,9 @@ where
         Ok(())
     }
 
-    /// Looks again at some of what was left behind.
-    async fn look_again(&mut self, mark: &mut SweepMark) -> Result<(), PortError> {
+    /// Looks again at some of what was left behind; whether any of it went.
+    async fn look_again(&mut self, mark: &mut SweepMark) -> Result<bool, PortError> {
+        let before = mark.left_count();
         let left: Vec<LeftSegment> = mark.left.iter().take(LEFT_AGAIN_MAX).cloned().collect();
         for segment in left {
             let at = segment.committed_at;
@@ -214,7 +215,7 @@ where
                 mark.left_days.remove(&day);
             }
         }
-        Ok(())
+        Ok(mark.left_count() < before)
     }
 
     /// Removes a record's segment if all of it is sealed; false when it stays.
