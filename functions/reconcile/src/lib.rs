@@ -30,6 +30,13 @@ use vernier_ledger::receipt::Receipt;
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
 
+/// Puts another one first each minute: where a run's time is short, all have their turn.
+fn take_turns<T>(list: &mut [T], now: Millis) {
+    let turn = usize::try_from(now.minute().0).unwrap_or(0);
+    let first = turn.checked_rem(list.len()).unwrap_or(0);
+    list.rotate_left(first);
+}
+
 /// Settings of the function.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {

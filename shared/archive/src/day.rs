@@ -12,9 +12,10 @@ use crate::limits;
 use crate::merkle::{Span, leaf_hash};
 use crate::part::{Form, GroupEncoder, PartWriter};
 use crate::row::Row;
-use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written, part_key};
+use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written};
 use crate::sort::Sorter;
 use crate::window::{Plan, Settings};
+use crate::write::close_part;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -302,16 +303,9 @@ impl<'a, S: Sink> Lane<'a, S> {
             return Ok(());
         };
         self.in_part = 0;
-        let (file, figures) = part.finish()?;
-        let key = part_key(self.plan, self.class, self.files.len(), &figures.sha256);
-        self.sink.close(&key, file)?;
-        self.files.push(SealedFile {
-            key,
-            rows: figures.rows,
-            bytes: figures.bytes,
-            sha256: figures.sha256.into(),
-            merkle_root: figures.merkle_root.into(),
-        });
+        let place = (self.class, self.files.len());
+        let file = close_part(self.sink, self.plan, place, part)?;
+        self.files.push(file);
         Ok(())
     }
 

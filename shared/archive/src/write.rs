@@ -255,18 +255,29 @@ impl<'a, S: Sink> Files<'a, S> {
         let Some((part, writer)) = lane.open.take() else {
             return Ok(());
         };
-        let (file, figures) = writer.finish()?;
-        let key = part_key(self.plan, class, part, &figures.sha256);
-        self.sink.close(&key, file)?;
-        lane.files.push(SealedFile {
-            key,
-            rows: figures.rows,
-            bytes: figures.bytes,
-            sha256: figures.sha256.into(),
-            merkle_root: figures.merkle_root.into(),
-        });
+        let file = close_part(self.sink, self.plan, (class, part), writer)?;
+        lane.files.push(file);
         Ok(())
     }
+}
+
+/// Ends a part and puts it where its content says.
+pub(crate) fn close_part<S: Sink>(
+    sink: &S,
+    plan: &Plan,
+    (class, number): (PartClass, usize),
+    writer: PartWriter<S::File>,
+) -> Result<SealedFile, Fault> {
+    let (file, figures) = writer.finish()?;
+    let key = part_key(plan, class, number, &figures.sha256);
+    sink.close(&key, file)?;
+    Ok(SealedFile {
+        key,
+        rows: figures.rows,
+        bytes: figures.bytes,
+        sha256: figures.sha256.into(),
+        merkle_root: figures.merkle_root.into(),
+    })
 }
 
 /// The row group that fills in one class.

@@ -13,7 +13,7 @@ mod merge;
 mod removal;
 
 use crate::sealing::{Run, Trouble, Workshop};
-use crate::{Ports, Settings};
+use crate::{Ports, Settings, take_turns};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
 use vernier_archive::seal::Seal;
@@ -83,10 +83,7 @@ where
     K: SealKey,
 {
     let mut names = ports.table.tenants().await?;
-    // Another one begins each minute: where the time is short, all have their turn.
-    let turn = usize::try_from(clock().minute().0).unwrap_or(0);
-    let first = turn.checked_rem(names.len()).unwrap_or(0);
-    names.rotate_left(first);
+    take_turns(&mut names, clock());
     let mut compactor = Compactor {
         run: Run::new(ports, workshop, settings, &clock),
         compacting,

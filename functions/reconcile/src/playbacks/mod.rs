@@ -16,6 +16,7 @@ mod steps;
 
 pub use steps::Step;
 
+use crate::take_turns;
 use std::collections::{BTreeMap, VecDeque};
 use steps::Course;
 use vernier_archive::seal::PartClass;
@@ -232,10 +233,7 @@ where
         by_tenant.entry(tenant).or_default().push_back(id);
     }
     let mut waiting: VecDeque<(TenantId, VecDeque<PlaybackId>)> = by_tenant.into_iter().collect();
-    // Another one begins each minute: where the time is short, all have their turn.
-    let turn = usize::try_from(clock().minute().0).unwrap_or(0);
-    let first = turn.checked_rem(waiting.len()).unwrap_or(0);
-    waiting.rotate_left(first);
+    take_turns(waiting.make_contiguous(), clock());
     let mut under_way = VecDeque::new();
     let mut summary = PlaybackSummary::default();
     while clock() < deadline {

@@ -16,7 +16,7 @@ mod late;
 mod window;
 mod workshop;
 
-use crate::{Ports, Settings, balance, receipts_of};
+use crate::{Ports, Settings, balance, receipts_of, take_turns};
 use serde_json::json;
 use std::collections::{HashSet, VecDeque};
 use vernier_archive::Fault;
@@ -139,10 +139,7 @@ where
     K: SealKey,
 {
     let mut names = ports.table.tenants().await?;
-    // Another one begins each minute: where the time is short, all have their turn.
-    let turn = usize::try_from(clock().minute().0).unwrap_or(0);
-    let first = turn.checked_rem(names.len()).unwrap_or(0);
-    names.rotate_left(first);
+    take_turns(&mut names, clock());
     let mut waiting = VecDeque::new();
     for name in names {
         if let Some(tenant) = ports.table.tenant(&name).await? {
