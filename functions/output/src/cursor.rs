@@ -1,13 +1,12 @@
 //! Page cursors: opaque to the client, signed with a key that only its token leads to, so that
 //! neither a forged nor another tenant's cursor is followed (invariant 7).
 
-use crate::query::EventQuery;
+use crate::query::{EventQuery, Key};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use vernier_ledger::ids::ReceiptId;
 
 /// Bytes of the signature that are kept: 128 bits.
 const SIGNATURE_BYTES: usize = 16;
@@ -17,8 +16,8 @@ const SIGNATURE_BYTES: usize = 16;
 pub struct PageCursor {
     /// The query, whole: a page that follows asks the same.
     pub query: EventQuery,
-    /// Place of the page's last event.
-    pub after: (ReceiptId, u32),
+    /// What orders the page's last event.
+    pub after: Key,
 }
 
 impl PageCursor {
@@ -60,6 +59,7 @@ fn sign(key: &[u8; 32], bytes: &[u8]) -> Hmac<Sha256> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vernier_ledger::ids::ReceiptId;
     use vernier_ledger::time::Millis;
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
         let receipt = ReceiptId::from_parts(Millis(1_700_000_000_000), 0, [1; 8]);
         let cursor = PageCursor {
             query: EventQuery::between(Millis(0), Millis(9)),
-            after: (receipt, 3),
+            after: (Millis(7), (receipt, 3)),
         };
         let text = cursor.seal(&[1; 32]);
         assert_eq!(PageCursor::open(&text, &[1; 32]), Some(cursor));

@@ -2,7 +2,7 @@
 //! mode let pass, and how many the specification itself would refuse.
 
 use crate::Ports;
-use crate::quarantine::Extent;
+use crate::extent::Extent;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -167,22 +167,22 @@ pub async fn report<T: Commits + Chains, O: Objects>(
         .buffer_unordered(SEALS_IN_FLIGHT_MAX)
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
-    let mut live = Figures::default();
-    let lines = extent.for_each_live_line(&ports.objects, tenant, |head, _| {
-        live.add(&Verdicts {
+    let mut unsealed = Figures::default();
+    let live = extent.live(&ports.objects, tenant, false).await?;
+    live.for_each(|head, _, _| {
+        unsealed.add(&Verdicts {
             sensor: &head.sensor,
             rejected: head.verdict == Verdict::Rejected,
             strict_rejected: head.strict == Verdict::Rejected,
             problems: head.problems.as_deref().map(RawValue::get),
             deviations: head.deviations.as_deref().map(RawValue::get),
         });
-    });
-    lines.await?;
+    })?;
     Ok(Report {
         from: from.rfc3339(),
         to: to.rfc3339(),
         complete_through: extent.complete_through.map(Millis::rfc3339),
-        sensors: views(sealed.merge(live)),
+        sensors: views(sealed.merge(unsealed)),
     })
 }
 

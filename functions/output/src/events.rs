@@ -1,19 +1,19 @@
-//! Events of the live store.
+//! Events, sealed and not: pages of them, and one by its id.
 
 use crate::Ports;
+use crate::extent::Extent;
+use crate::metered::{Metered, Reads};
 use crate::page::Gathering;
-use crate::query::EventQuery;
+use crate::query::{EventQuery, Key, Order, Sort};
+use crate::sealed;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use vernier_archive::row::Row;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, RANGE_SECONDS_MAX};
 use vernier_ledger::line::{EventRef, LineHead};
-use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{Commits, Objects, PortError};
-use vernier_ledger::segment::Place;
+use vernier_ledger::live::ReadError;
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
 use vernier_ledger::time::Millis;
 
 /// One event of an answer.
@@ -39,10 +39,22 @@ pub struct EventView {
     /// What lenient mode let pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deviations: Option<Box<RawValue>>,
-    /// The event as sent, compacted.
-    pub event: Box<RawValue>,
+    /// Of a sealed duplicate or conflict: the stored event of its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Repeated>,
+    /// The event as sent, compacted; none of a sealed duplicate, whose text is its first's.
+    pub event: Option<Box<RawValue>>,
     #[serde(skip)]
     reference: Option<EventRef>,
+}
+
+/// Where the event is that another repeats.
+#[derive(Debug, Serialize)]
+pub struct Repeated {
+    /// Its envelope's receipt.
+    pub receipt: ReceiptId,
+    /// Its position in the envelope.
+    pub index: u32,
 }
 
 impl EventView {
@@ -58,12 +70,13 @@ impl EventView {
             fingerprint: head.fingerprint.clone().into_owned(),
             problems: head.problems.as_deref().map(raw),
             deviations: head.deviations.as_deref().map(raw),
-            event: RawValue::from_string(std::str::from_utf8(event).ok()?.to_owned()).ok()?,
+            first: None,
+            event: Some(RawValue::from_string(std::str::from_utf8(event).ok()?.to_owned()).ok()?),
             reference: head.event_ref.clone(),
         })
     }
 
-    /// A sealed event; none for a duplicate, whose text is its first's.
+    /// A sealed event; none when its text is no JSON.
     pub(crate) fn of_row(row: &Row<'_>) -> Option<Self> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         Some(Self {
@@ -76,7 +89,13 @@ impl EventView {
             fingerprint: hex::encode(row.fingerprint),
             problems: row.problems.and_then(raw),
             deviations: row.deviations.and_then(raw),
-            event: raw(row.event?)?,
+            first: row
+                .first
+                .map(|(receipt, index)| Repeated { receipt, index }),
+            event: match row.event {
+                Some(text) => Some(raw(text)?),
+                None => None,
+            },
             reference: None,
         })
     }
@@ -92,7 +111,7 @@ impl EventView {
         let gone = || PortError::Fatal(format!("oversize event {} is gone", reference.key));
         let bytes = objects.get(&reference.key, None).await?.ok_or_else(gone)?;
         let text = String::from_utf8(bytes).map_err(|_| gone())?;
-        self.event = RawValue::from_string(text).map_err(|_| gone())?;
+        self.event = Some(RawValue::from_string(text).map_err(|_| gone())?);
         Ok(())
     }
 
@@ -102,11 +121,8 @@ impl EventView {
             .reference
             .as_ref()
             .map_or(0, |r| usize::try_from(r.bytes).unwrap_or(usize::MAX));
-        self.event
-            .get()
-            .len()
-            .saturating_add(referred)
-            .saturating_add(512)
+        let text = self.event.as_ref().map_or(0, |event| event.get().len());
+        text.saturating_add(referred).saturating_add(512)
     }
 }
 
@@ -125,63 +141,47 @@ pub struct EventsPage {
     pub provisional: bool,
 }
 
-/// The live blocks of a range with what may come first before them, where that is not too much.
-async fn blocks_for<T: Commits, O: Objects>(
-    ports: &Ports<T, O>,
-    tenant: &TenantId,
-    from: Millis,
-    to: Millis,
-    now: Millis,
-) -> Result<(Vec<Fetched>, Option<Millis>), ReadError> {
-    let since = from
-        .plus_seconds(-LOOKBACK_SECONDS)
-        .max(now.plus_seconds(-LIVE_SECONDS_MAX));
-    let records = live::records_since(&ports.table, since, now).await?;
-    let newest = records
-        .iter()
-        .filter_map(|r| r.block(tenant))
-        .map(|b| b.received_through)
-        .max();
-    let choices = [since, from].map(|from| live::blocks_of(&records, tenant, from, to));
-    Ok((live::fetch_widest(&ports.objects, choices).await?, newest))
-}
-
-/// One page of a query, from the cursor's place on.
+/// One page of a query, from the cursor's key on, and what was read for it.
 ///
 /// # Errors
 /// When the range holds more than one request may read, and the stores'.
-pub async fn page<T: Commits, O: Objects>(
+pub async fn page<T: Commits + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     query: &EventQuery,
-    after: Option<Place>,
-    limit: usize,
+    (after, limit): (Option<Key>, usize),
     (now, key): (Millis, &[u8; 32]),
-) -> Result<EventsPage, ReadError> {
-    let (blocks, newest) = blocks_for(ports, tenant, query.from, query.to, now).await?;
-    let known = live::dispositions(&blocks)?;
+) -> Result<(EventsPage, Reads), ReadError> {
+    let objects = Metered::new(&ports.objects);
+    let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
     let mut gathering = Gathering::new(query, after, limit);
-    for block in &blocks {
-        block.for_each_line(|head, event| {
-            let disposition = known.of(&head);
-            if !gathering.is_behind((head.receipt, head.index))
-                && query.matches(&head)
-                && query.disposition.is_none_or(|d| d == disposition)
-                && let Some(view) = EventView::new(&head, event, disposition)
-            {
-                gathering.offer(view);
-            }
-        })?;
-    }
-    let (events, next_cursor) = gathering.finish(&ports.objects, key).await?;
-    Ok(EventsPage {
-        provisional: !events.is_empty(),
+    // What is rejected is known without the others.
+    let decided = query.disposition != Some(Disposition::Rejected);
+    let live = extent.live(&objects, tenant, decided).await?;
+    live.for_each(|head, event, disposition| {
+        if let Some(key) = query.matches(head)
+            && query.disposition.is_none_or(|d| d == disposition)
+            && gathering.takes(key)
+            && let Some(view) = EventView::new(head, event, disposition)
+        {
+            gathering.offer(key, view);
+        }
+    })?;
+    drop(live);
+    sealed::gather((&ports.table, &objects), tenant, &extent, &mut gathering).await?;
+    let (events, next_cursor) = gathering.finish(&objects, key).await?;
+    let page = EventsPage {
+        provisional: events.iter().any(|event| event.provisional),
         events,
         next_cursor,
-        complete_through: None,
-        live_through: newest.map(Millis::rfc3339),
-    })
+        complete_through: extent.complete_through.map(Millis::rfc3339),
+        live_through: extent.newest(tenant).map(Millis::rfc3339),
+    };
+    Ok((page, objects.reads()))
 }
+
+/// Occurrences of one id that an answer shows.
+const OCCURRENCES_MAX: usize = 100;
 
 /// An event by its id.
 #[derive(Debug, Serialize)]
@@ -189,7 +189,7 @@ pub struct EventById {
     /// The stored one, or the first when none is stored.
     #[serde(flatten)]
     pub event: EventView,
-    /// All occurrences of the id, in order.
+    /// The first occurrences of the id in the range, in order.
     pub occurrences: Vec<Occurrence>,
 }
 
@@ -204,46 +204,40 @@ pub struct Occurrence {
     pub disposition: Disposition,
 }
 
-/// Looks an event up in the last 24 hours of the live store.
+/// Looks an event up among those received in `[from, to)`.
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
-pub async fn by_id<T: Commits, O: Objects>(
+pub async fn by_id<T: Commits + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     id: &str,
+    (from, to): (Millis, Millis),
     now: Millis,
-) -> Result<Option<EventById>, ReadError> {
-    let from = now.plus_seconds(-RANGE_SECONDS_MAX);
-    let (blocks, _) = blocks_for(ports, tenant, from, Millis(i64::MAX), now).await?;
-    let known = live::dispositions(&blocks)?;
-    let mut found: BTreeMap<Place, EventView> = BTreeMap::new();
-    for block in &blocks {
-        block.for_each_line(|head, event| {
-            if head.id.as_deref() == Some(id) {
-                let view = EventView::new(&head, event, known.of(&head));
-                found.extend(view.map(|v| ((head.receipt, head.index), v)));
-            }
-        })?;
-    }
-    let occurrences = found
-        .values()
+) -> Result<Option<(EventById, Reads)>, ReadError> {
+    let query = EventQuery {
+        filters: vec![("id".to_owned(), id.to_owned())],
+        disposition: None,
+        sort: Sort::ReceivedAt,
+        order: Order::Oldest,
+        ..EventQuery::between(from, to)
+    };
+    let place = (None, OCCURRENCES_MAX);
+    let (page, reads) = self::page(ports, tenant, &query, place, (now, &[0; 32])).await?;
+    let mut events = page.events;
+    let occurrences = events
+        .iter()
         .map(|v| Occurrence {
             receipt: v.receipt,
             index: v.index,
             disposition: v.disposition,
         })
         .collect();
-    let stored = found
-        .iter()
-        .find(|(_, v)| v.disposition == Disposition::Stored)
-        .map(|(place, _)| *place);
-    let chosen = stored
-        .and_then(|place| found.remove(&place))
-        .or_else(|| found.into_values().next());
-    let Some(mut event) = chosen else {
+    let stored = |v: &EventView| v.disposition == Disposition::Stored;
+    let chosen = events.iter().position(stored).unwrap_or(0);
+    if events.is_empty() {
         return Ok(None);
-    };
-    event.resolve(&ports.objects).await?;
-    Ok(Some(EventById { event, occurrences }))
+    }
+    let event = events.swap_remove(chosen);
+    Ok(Some((EventById { event, occurrences }, reads)))
 }

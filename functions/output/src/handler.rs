@@ -3,9 +3,9 @@
 use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
-use crate::query::{EventQuery, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
+use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::seals::{self, NoProof};
-use crate::{events, quarantine, receipts};
+use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::json;
@@ -13,7 +13,6 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts};
-use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -108,13 +107,18 @@ async fn get_event<T: Receipts + Commits + Directory + Chains, O: Objects>(
     identity: &Identity,
     now: Millis,
 ) -> Answer {
-    request.only_query(&[])?;
+    request.only_query(&["from", "to"])?;
+    let range = request.range(now, EVENT_SECONDS.0, EVENT_SECONDS.1)?;
     let id = request.path("id").unwrap_or_default();
-    match events::by_id(&context.ports, &identity.tenant.id, &id, now).await? {
-        Some(event) => Ok(vernier_web::json(200, &[], &event)),
+    match events::by_id(&context.ports, &identity.tenant.id, &id, range, now).await? {
+        Some((event, reads)) => Ok(vernier_web::json(
+            200,
+            &[(READS, reads.to_string())],
+            &event,
+        )),
         None => Err(ProblemDocument::new(
             ProblemType::NotFound,
-            "no event with this id in the last 24 hours",
+            "no event with this id was received in the range ('from', 'to'; else the last 24 hours)",
         )),
     }
 }
@@ -131,9 +135,16 @@ async fn list_events<T: Receipts + Commits + Directory + Chains, O: Objects>(
     let given = EventQuery::read(request, now)?;
     let (query, after) = continued(request, given, key)?;
     let tenant = &identity.tenant.id;
-    let page = events::page(&context.ports, tenant, &query, after, limit, (now, key)).await?;
-    Ok(vernier_web::json(200, &[], &page))
+    let place = (after, limit);
+    let (page, reads) = events::page(&context.ports, tenant, &query, place, (now, key)).await?;
+    Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
 }
+
+/// Tells what an answer cost: requests to the object store, and their bytes.
+const READS: &str = "vernier-reads";
+
+/// The range in which an event is looked for when none is given, and at most, seconds.
+const EVENT_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
 
 /// The quarantine's range when none is given, and at most, seconds.
 const QUARANTINE_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
@@ -155,8 +166,8 @@ async fn list_quarantine<T: Receipts + Commits + Directory + Chains, O: Objects>
     let (query, after) = continued(request, given, key)?;
     let tenant = &identity.tenant.id;
     let place = (after, limit);
-    let page = quarantine::page(&context.ports, tenant, &query, place, (now, key)).await?;
-    Ok(vernier_web::json(200, &[], &page))
+    let (page, reads) = events::page(&context.ports, tenant, &query, place, (now, key)).await?;
+    Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
 }
 
 async fn get_deviations<T: Receipts + Commits + Directory + Chains, O: Objects>(
@@ -238,7 +249,7 @@ fn continued(
     request: Request<'_>,
     given: EventQuery,
     key: &[u8; 32],
-) -> Result<(EventQuery, Option<Place>), ProblemDocument> {
+) -> Result<(EventQuery, Option<Key>), ProblemDocument> {
     let Some(text) = request.query("cursor")? else {
         return Ok((given, None));
     };
@@ -257,6 +268,8 @@ fn same_query(
     let said = |name| Ok::<bool, ProblemDocument>(request.query(name)?.is_some());
     let differs = (said("from")? && given.from != carried.from)
         || (said("to")? && given.to != carried.to)
+        || (said("event_from")? && given.event_time != carried.event_time)
+        || (said("sort")? && given.sort != carried.sort)
         || (said("order")? && given.order != carried.order)
         || (said("disposition")? && given.disposition != carried.disposition)
         || given.filters.iter().any(|f| !carried.filters.contains(f));

@@ -1,19 +1,20 @@
 //! What went in comes out: receipts with each event's disposition, and events.
 //!
-//! Receipts and events are read from the live store: committed segments of the last hours.
-//! Dispositions are provisional until a window is sealed: a late envelope with an earlier receipt
-//! can still turn a stored event into a duplicate. Seals, proofs, the quarantine and what sensors
-//! have against the rules are read from sealed windows, the last two also from what is not sealed.
+//! Events are read from sealed windows, and from the live store what is not sealed ([`events`]); its
+//! dispositions are provisional: a late envelope with an earlier receipt can still turn a stored event
+//! into a duplicate. Receipts are read from the live store, seals and proofs from sealed windows.
 
 pub mod context;
 pub mod cursor;
 pub mod deviations;
 pub mod events;
+mod extent;
 pub mod handler;
+mod metered;
 mod page;
-pub mod quarantine;
 pub mod query;
 pub mod receipts;
+mod sealed;
 pub mod seals;
 
 /// What the function needs of the world.

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use vernier_archive::row::Row;
+use vernier_archive::row::disposition_word;
+use vernier_archive::seal::PartClass;
+use vernier_archive::search::{Findings, Search, TextColumn};
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, rules_of};
+use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
 
@@ -17,9 +19,12 @@ const DEFAULT_LIMIT: usize = 100;
 const FILTER_BYTES_MAX: usize = 2_048;
 
 /// Parameters that the route knows.
-pub const PARAMETERS: [&str; 12] = [
+pub const PARAMETERS: [&str; 16] = [
     "from",
     "to",
+    "event_from",
+    "event_to",
+    "sort",
     "type",
     "action",
     "actor",
@@ -27,6 +32,7 @@ pub const PARAMETERS: [&str; 12] = [
     "sensor",
     "id",
     "disposition",
+    "deviation",
     "order",
     "limit",
     "cursor",
@@ -36,27 +42,54 @@ pub const PARAMETERS: [&str; 12] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// Latest received first.
+    /// The latest first.
     #[default]
     Newest,
-    /// Earliest received first.
+    /// The earliest first.
     Oldest,
 }
 
-/// Which events are asked for. Times are of received-at.
+/// Which time orders them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// When they were received.
+    #[default]
+    ReceivedAt,
+    /// When they happened; received-at for an event that does not say.
+    EventTime,
+}
+
+/// What a page's events are ordered by: a time, and among equals the place.
+pub type Key = (Millis, Place);
+
+/// Which events are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventQuery {
-    /// First instant.
+    /// First instant of received-at.
     pub from: Millis,
     /// First instant after it.
     pub to: Millis,
+    /// First instant of event time, and the first after it.
+    #[serde(default)]
+    pub event_time: Option<(Millis, Millis)>,
     /// Equality filters by column, each given once.
     pub filters: Vec<(String, String)>,
     /// Only events that ended so; all when none.
     pub disposition: Option<Disposition>,
+    /// Which time orders them.
+    #[serde(default)]
+    pub sort: Sort,
     /// Which end comes first.
     pub order: Order,
 }
+
+/// The range of received-at when none is given, and at most, seconds: an hour, 31 days.
+const EVENTS_SECONDS: (i64, i64) = (3_600, 31 * 24 * 3_600);
+
+/// Before an event that is asked for by its event time this much is received, seconds: clocks of
+/// sensors go wrong by minutes.
+const EARLY_SECONDS: i64 = 3_600;
 
 /// Parameters of GET /quarantine.
 pub const QUARANTINE_PARAMETERS: [&str; 8] = [
@@ -73,8 +106,10 @@ impl EventQuery {
         Self {
             from,
             to,
+            event_time: None,
             filters: Vec::new(),
             disposition: Some(Disposition::Stored),
+            sort: Sort::ReceivedAt,
             order: Order::Newest,
         }
     }
@@ -84,9 +119,17 @@ impl EventQuery {
     /// # Errors
     /// Names the parameter and what it should be.
     pub fn read(request: Request<'_>, now: Millis) -> Result<Self, ProblemDocument> {
-        let (from, to) = request.live_range(now)?;
+        let event_time = request.range_of(("event_from", "event_to"))?;
+        let (default_seconds, seconds_max) = EVENTS_SECONDS;
+        // What happened then was received since.
+        let default_seconds = event_time.map_or(default_seconds, |(from, _)| {
+            now.0.saturating_sub(from.0) / 1_000 + 1 + EARLY_SECONDS
+        });
+        let (from, to) = request.range(now, default_seconds, seconds_max)?;
         let mut query = Self::between(from, to);
+        query.event_time = event_time;
         query.read_filters(request, &FILTERS)?;
+        query.read_filters(request, &["deviation"])?;
         query.disposition = match request.query("disposition")? {
             None | Some("stored") => Some(Disposition::Stored),
             Some("duplicate") => Some(Disposition::Duplicate),
@@ -96,6 +139,14 @@ impl EventQuery {
             Some(_) => {
                 let why = "expected stored, duplicate, conflict, rejected or all";
                 return Err(ProblemDocument::parameter("disposition", why));
+            }
+        };
+        query.sort = match request.query("sort")? {
+            None | Some("received_at") => Sort::ReceivedAt,
+            Some("event_time") => Sort::EventTime,
+            Some(_) => {
+                let why = "expected received_at or event_time";
+                return Err(ProblemDocument::parameter("sort", why));
             }
         };
         query.order = Self::read_order(request)?;
@@ -146,48 +197,95 @@ impl EventQuery {
         })
     }
 
-    /// Whether an event of the range passes the filters.
+    /// What orders an event.
     #[must_use]
-    pub fn matches(&self, head: &LineHead<'_>) -> bool {
-        let problems = head.problems.as_deref().map(RawValue::get);
-        self.passes(head.receipt, problems, |name| match name {
+    pub fn key_of(&self, place: Place, event_time: Option<Millis>) -> Key {
+        let received_at = place.0.received_at();
+        match self.sort {
+            Sort::ReceivedAt => (received_at, place),
+            Sort::EventTime => (event_time.unwrap_or(received_at), place),
+        }
+    }
+
+    /// What orders the event of a line, when it passes the filters; whatever became of it.
+    #[must_use]
+    pub fn matches(&self, head: &LineHead<'_>) -> Option<Key> {
+        let at = head.receipt.received_at();
+        let event_time = event_time_of(head);
+        let column = |name: &str| match name {
             "type" => head.type_name.as_deref(),
             "action" => head.action.as_deref(),
             "actor" => head.actor.as_deref(),
             "group" => head.group.as_deref(),
             "id" => head.id.as_deref(),
             _ => Some(head.sensor.as_ref()),
-        })
-    }
-
-    /// Whether a sealed event of the range passes the filters.
-    #[must_use]
-    pub fn matches_row(&self, row: &Row<'_>) -> bool {
-        self.passes(row.receipt, row.problems, |name| match name {
-            "type" => row.type_name,
-            "action" => row.action,
-            "actor" => row.actor,
-            "group" => row.group,
-            "id" => row.id,
-            _ => Some(row.sensor),
-        })
-    }
-
-    fn passes<'e>(
-        &self,
-        receipt: ReceiptId,
-        problems: Option<&str>,
-        column: impl Fn(&str) -> Option<&'e str>,
-    ) -> bool {
-        let at = receipt.received_at();
+        };
+        let names = |findings: &Option<std::borrow::Cow<'_, RawValue>>, rule: &str| {
+            let found = findings.as_deref().map(RawValue::get).unwrap_or_default();
+            rules_of(found).iter().any(|r| r == rule)
+        };
         let passes = |(name, value): &(String, String)| match name.as_str() {
-            "rule" => rules_of(problems.unwrap_or_default())
-                .iter()
-                .any(|rule| rule == value),
+            "rule" => names(&head.problems, value),
+            "deviation" => names(&head.deviations, value),
             name => column(name) == Some(value.as_str()),
         };
-        self.from <= at && at < self.to && self.filters.iter().all(passes)
+        let in_time = |(from, to)| event_time.is_some_and(|at| from <= at && at < to);
+        let wanted = (self.from..self.to).contains(&at)
+            && self.event_time.is_none_or(in_time)
+            && self.filters.iter().all(passes);
+        wanted.then(|| self.key_of((head.receipt, head.index), event_time))
     }
+
+    /// The same of sealed rows.
+    #[must_use]
+    pub fn search(&self) -> Search {
+        let mut search = Search {
+            equal: Vec::new(),
+            ruled: Vec::new(),
+            received: (self.from, self.to),
+            event_time: self.event_time,
+        };
+        for (name, value) in &self.filters {
+            let column = match name.as_str() {
+                "type" => TextColumn::Type,
+                "action" => TextColumn::Action,
+                "actor" => TextColumn::Actor,
+                "group" => TextColumn::Group,
+                "id" => TextColumn::Id,
+                "rule" => {
+                    search.ruled.push((Findings::Problems, value.clone()));
+                    continue;
+                }
+                "deviation" => {
+                    search.ruled.push((Findings::Deviations, value.clone()));
+                    continue;
+                }
+                _ => TextColumn::Sensor,
+            };
+            search.equal.push((column, value.clone()));
+        }
+        if let Some(disposition) = self.disposition.filter(|d| *d != Disposition::Stored) {
+            let word = disposition_word(disposition).to_owned();
+            search.equal.push((TextColumn::Disposition, word));
+        }
+        search
+    }
+
+    /// Files that may hold what is asked for.
+    #[must_use]
+    pub const fn classes(&self) -> &'static [PartClass] {
+        match self.disposition {
+            Some(Disposition::Stored) => &[PartClass::Archive],
+            Some(_) => &[PartClass::Exceptions],
+            None => &[PartClass::Archive, PartClass::Exceptions],
+        }
+    }
+}
+
+/// When a line's event happened.
+fn event_time_of(head: &LineHead<'_>) -> Option<Millis> {
+    let text = head.time.as_deref()?;
+    Millis::parse_rfc3339(text).ok()
 }
 
 /// Reads the page size.

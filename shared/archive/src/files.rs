@@ -31,6 +31,15 @@ pub trait Ranges: Send + Sync {
     /// # Errors
     /// When they cannot be read, or the file ends before.
     fn read(&self, offset: u64, length: usize) -> io::Result<Bytes>;
+
+    /// Says which ranges (offset and length, in order) will be read next.
+    ///
+    /// # Errors
+    /// When they are not all here yet: whoever fetches them knows now what to fetch.
+    fn want(&self, ranges: &[(u64, u64)]) -> io::Result<()> {
+        let _ = ranges;
+        Ok(())
+    }
 }
 
 /// Files to check or to search.

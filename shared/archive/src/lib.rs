@@ -3,7 +3,7 @@
 //! [`window`] takes a window's lines in any order, decides dispositions, sorts in bounded memory and
 //! writes the files, [`day`] merges those of many windows; [`seal`] is the proof over them, [`keys`] what signs and checks it;
 //! [`verify`](mod@verify) re-derives everything from files and a public key (invariant 6);
-//! [`reader`] finds events in parts by their bloom filters and page index.
+//! [`reader`] reads parts back, [`search`] finds events in them by statistics, bloom filters and page index.
 //!
 //! Nothing here knows AWS, the clock or the environment: times, directories and threads are arguments,
 //! storage is behind [`files::Source`] and [`files::Sink`]. [`stored`] alone waits, for the ledger's
@@ -25,6 +25,7 @@ pub mod proof;
 pub mod reader;
 pub mod row;
 pub mod seal;
+pub mod search;
 mod sort;
 pub mod stored;
 pub mod verify;

@@ -58,8 +58,8 @@ const VERDICT_COLUMNS: [&str; 6] = [
 
 /// A part of the archive.
 pub struct Part {
-    chunks: Chunks,
-    metadata: ArrowReaderMetadata,
+    pub(crate) chunks: Chunks,
+    pub(crate) metadata: ArrowReaderMetadata,
     layout: Layout,
 }
 
@@ -114,8 +114,20 @@ impl Part {
     /// # Errors
     /// When it is no part of an archive.
     pub fn open(file: Arc<dyn Ranges>) -> Result<Self, Fault> {
+        Self::open_with(file, PageIndexPolicy::Optional)
+    }
+
+    /// Reads the footer alone: enough to know which row groups to look at.
+    ///
+    /// # Errors
+    /// When it is no part of an archive.
+    pub fn open_footer(file: Arc<dyn Ranges>) -> Result<Self, Fault> {
+        Self::open_with(file, PageIndexPolicy::Skip)
+    }
+
+    fn open_with(file: Arc<dyn Ranges>, index: PageIndexPolicy) -> Result<Self, Fault> {
         let chunks = Chunks(file);
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let options = ArrowReaderOptions::new().with_page_index_policy(index);
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         let layout = check_schema(metadata.schema())?;
         Ok(Self {
@@ -175,21 +187,27 @@ impl Part {
         self.metadata.metadata().num_row_groups()
     }
 
-    fn builder(&self, group: usize) -> ParquetRecordBatchReaderBuilder<Chunks> {
+    pub(crate) fn builder(&self, group: usize) -> ParquetRecordBatchReaderBuilder<Chunks> {
         let metadata = self.metadata.clone();
         ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), metadata)
             .with_row_groups(vec![group])
             .with_batch_size(self.batch_rows(group))
     }
 
-    fn batch_rows(&self, group: usize) -> usize {
+    /// What a row of a row group takes on average, bytes before compression.
+    #[must_use]
+    pub fn row_bytes(&self, group: usize) -> u64 {
         let group = self.metadata.metadata().row_group(group);
         let bytes = u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX);
-        if bytes > LARGE_GROUP_BYTES {
+        bytes / u64::try_from(group.num_rows()).unwrap_or(1).max(1)
+    }
+
+    fn batch_rows(&self, group: usize) -> usize {
+        let bytes = self.metadata.metadata().row_group(group).total_byte_size();
+        if u64::try_from(bytes).unwrap_or(u64::MAX) > LARGE_GROUP_BYTES {
             return LARGE_GROUP_READ_ROWS;
         }
-        let rows = u64::try_from(group.num_rows()).unwrap_or(1).max(1);
-        let fit = READ_BYTES / (bytes / rows).max(1);
+        let fit = READ_BYTES / self.row_bytes(group).max(1);
         usize::try_from(fit).map_or(READ_ROWS_MAX, |rows| rows.clamp(1, READ_ROWS_MAX))
     }
 
@@ -428,6 +446,6 @@ impl Part {
     }
 }
 
-fn unreadable(error: arrow_schema::ArrowError) -> Fault {
+pub(crate) fn unreadable(error: arrow_schema::ArrowError) -> Fault {
     Fault::Damaged(error.to_string())
 }

@@ -6,9 +6,12 @@ use crate::pieces::Pieces;
 use crate::reader::{Part, Reading};
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
+use crate::search::{Hit, Search};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 
 /// A seal as its chain lists it.
@@ -53,22 +56,121 @@ pub async fn read_file<O: Objects, R>(
 pub async fn find_file<O: Objects, R>(
     objects: &O,
     file: &SealedFile,
+    read: impl FnMut(Arc<dyn Ranges>) -> Result<R, Fault>,
+) -> Result<Option<R>, PortError> {
+    read_pieces(objects, file, &Arc::new(Pieces::of(file.bytes)), read).await
+}
+
+/// Reads what is here of a file; what is missing is fetched, and `read` called again.
+async fn read_pieces<O: Objects, R>(
+    objects: &O,
+    file: &SealedFile,
+    pieces: &Arc<Pieces>,
     mut read: impl FnMut(Arc<dyn Ranges>) -> Result<R, Fault>,
 ) -> Result<Option<R>, PortError> {
-    let pieces = Arc::new(Pieces::of(file.bytes));
     loop {
-        let ranges: Arc<dyn Ranges> = Arc::<Pieces>::clone(&pieces);
+        let ranges: Arc<dyn Ranges> = Arc::<Pieces>::clone(pieces);
         let fault = match read(ranges) {
             Ok(found) => return Ok(Some(found)),
             Err(fault) => fault,
         };
-        let Some(range) = pieces.missing() else {
+        let missing = pieces.missing();
+        if missing.is_empty() {
             return Err(PortError::Fatal(format!("{}: {fault}", file.key)));
-        };
-        let Some(bytes) = fetch(objects, file, range).await? else {
-            return Ok(None);
-        };
-        pieces.put(range.0, bytes);
+        }
+        let fetched = stream::iter(missing)
+            .map(async |range| Ok::<_, PortError>((range.0, fetch(objects, file, range).await?)))
+            .buffered(READS_IN_FLIGHT_MAX);
+        let fetched: Vec<(u64, Option<Vec<u8>>)> = fetched.try_collect().await?;
+        for (offset, bytes) in fetched {
+            let Some(bytes) = bytes else {
+                return Ok(None);
+            };
+            pieces.put(offset, bytes);
+        }
+    }
+}
+
+/// Rows that were found in one file, by their keys alone.
+#[derive(Debug)]
+pub struct Found {
+    file: SealedFile,
+    part: Part,
+    /// They, in the file's order.
+    pub hits: Vec<Hit>,
+}
+
+/// Searches a file, reading as little of it as its indexes allow; none when the file is gone: it may
+/// have been compacted ([`covering`]).
+///
+/// # Errors
+/// The store's; fatal when the file is not what it should be.
+pub async fn search<O: Objects>(
+    objects: &O,
+    file: &SealedFile,
+    wanted: &Search,
+) -> Result<Option<Found>, PortError> {
+    let pieces = Arc::new(Pieces::sparse(file.bytes));
+    let footer = read_pieces(objects, file, &pieces, Part::open_footer).await?;
+    let Some(footer) = footer else {
+        return Ok(None);
+    };
+    let groups = read_pieces(objects, file, &pieces, |_| footer.groups_where(wanted)).await?;
+    let groups = groups.ok_or_else(|| gone(file))?;
+    if groups.is_empty() {
+        let (part, hits) = (footer, Vec::new());
+        return Ok(Some(Found {
+            file: file.clone(),
+            part,
+            hits,
+        }));
+    }
+    let part = read_pieces(objects, file, &pieces, Part::open).await?;
+    let part = part.ok_or_else(|| gone(file))?;
+    let hits = read_pieces(objects, file, &pieces, |_| {
+        let mut hits = Vec::new();
+        part.search(wanted, &groups, |hit| hits.push(hit))?;
+        Ok(hits)
+    });
+    let hits = hits.await?.ok_or_else(|| gone(file))?;
+    // What decided is not needed any more, and may be much.
+    let part = part.over(Arc::new(Pieces::sparse(file.bytes)));
+    Ok(Some(Found {
+        file: file.clone(),
+        part,
+        hits,
+    }))
+}
+
+impl Found {
+    /// What a row of a hit's row group takes on average, bytes before compression.
+    #[must_use]
+    pub fn row_bytes(&self, hit: &Hit) -> u64 {
+        self.part.row_bytes(hit.group)
+    }
+
+    /// Calls `each` with some of the rows, whole; `hits` in the file's order and each once. It may be
+    /// called again from the first.
+    ///
+    /// # Errors
+    /// The store's; fatal when the file is gone or is not what it should be.
+    pub async fn rows<O: Objects, R>(
+        &self,
+        objects: &O,
+        hits: &[Hit],
+        mut each: impl FnMut(&Row<'_>) -> R,
+    ) -> Result<Vec<R>, PortError> {
+        let rows: Vec<(usize, usize)> = hits.iter().map(|hit| (hit.group, hit.row)).collect();
+        let pieces = Arc::new(Pieces::sparse(self.file.bytes));
+        let read = read_pieces(objects, &self.file, &pieces, |ranges| {
+            let mut read = Vec::with_capacity(rows.len());
+            self.part.over(ranges).for_each_of(&rows, |row| {
+                read.push(each(&row));
+                Ok(())
+            })?;
+            Ok(read)
+        });
+        read.await?.ok_or_else(|| gone(&self.file))
     }
 }
 

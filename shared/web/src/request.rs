@@ -123,6 +123,34 @@ impl Request<'_> {
         Ok((from, to))
     }
 
+    /// A range of its own, by the names of its parameters: none when not given. What has no end goes on
+    /// for ever.
+    ///
+    /// # Errors
+    /// When they are no times or in the wrong order, or the second stands alone.
+    pub fn range_of(
+        &self,
+        (from_name, to_name): (&str, &str),
+    ) -> Result<Option<(Millis, Millis)>, ProblemDocument> {
+        let time = |name| {
+            let text = self.query(name)?;
+            text.map(|text| parse_time(name, text)).transpose()
+        };
+        match (time(from_name)?, time(to_name)?) {
+            (None, None) => Ok(None),
+            (Some(from), None) => Ok(Some((from, Millis(i64::MAX)))),
+            (Some(from), Some(to)) if from < to => Ok(Some((from, to))),
+            (Some(_), Some(_)) => {
+                let why = format!("must be before '{to_name}'");
+                Err(ProblemDocument::parameter(from_name, &why))
+            }
+            (None, Some(_)) => {
+                let why = format!("is needed beside '{to_name}'");
+                Err(ProblemDocument::parameter(from_name, &why))
+            }
+        }
+    }
+
     /// The parameters `from` and `to`: the last `default_seconds` when not given, at most
     /// `seconds_max`.
     ///

@@ -18,8 +18,8 @@ use vernier_tests::{Call, World};
 use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T23:55:00Z.
-const EVENING: Millis = Millis(1_788_306_900_000);
-const COMPACTING: Compacting = Compacting {
+pub(super) const EVENING: Millis = Millis(1_788_306_900_000);
+pub(super) const COMPACTING: Compacting = Compacting {
     compact_after_seconds: 120,
     remove_after_seconds: 600,
     bytes_max: COMPACT_BYTES_MAX,

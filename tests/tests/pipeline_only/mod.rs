@@ -3,6 +3,7 @@
 mod compaction;
 mod outage;
 mod playbacks;
+mod queries;
 mod relays;
 mod results;
 mod sealing;

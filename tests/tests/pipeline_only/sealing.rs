@@ -95,7 +95,7 @@ impl School {
         self.post_at(BEGINNING, events).await
     }
 
-    async fn post_at(&self, at: Millis, events: &[Value]) -> ReceiptId {
+    pub(super) async fn post_at(&self, at: Millis, events: &[Value]) -> ReceiptId {
         self.receipts.set(self.receipts.get() + 1);
         let receipt = ReceiptId::from_parts(at, 0, [self.receipts.get(); 8]);
         let ports = vernier_intake::Ports {

@@ -1,0 +1,267 @@
+//! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
+
+use std::collections::BTreeMap;
+use vernier_ledger::account::stored_in;
+use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
+use vernier_ledger::disposition::{Disposition, Dispositions};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_MAX};
+use vernier_ledger::line::LineHead;
+use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
+use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::time::{Millis, Window};
+
+/// What comes late to a sealed window is sealed after it within this time, or its window is held:
+/// commits are looked at so far back, seconds (6 hours, 48 partitions).
+const LATE_SECONDS: i64 = 6 * 3_600;
+
+/// Where sealed rows lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In a window's or backfill's own files.
+    Window(SealEntry),
+    /// In a day's, merged.
+    Day(SealEntry),
+}
+
+/// Sources whose windows lie between those of the units before and after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// What they close.
+    pub(crate) span: Window,
+    /// They.
+    pub(crate) sources: Vec<Source>,
+}
+
+/// What is sealed of a range, and what is not.
+pub(crate) struct Extent {
+    /// Seals that hold something, by their window's beginning; none of a window of which more is
+    /// stored than is sealed: it is read as if it were not.
+    pub(crate) windows: BTreeMap<Millis, Vec<SealEntry>>,
+    /// Seals of days.
+    days: Vec<SealEntry>,
+    /// Windows before this instant have no files of their own where a day covers them.
+    removed: Option<Millis>,
+    /// Windows before this instant are sealed, but for those passed over.
+    pub(crate) complete_through: Option<Millis>,
+    /// Before this instant all is sealed that the live store holds.
+    live_from: Millis,
+    to: Millis,
+    /// What the live store holds.
+    records: Vec<SegmentRecord>,
+}
+
+impl Extent {
+    /// Looks up what of `[from, to)` is sealed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn of<T: Chains + Commits>(
+        table: &T,
+        tenant: &TenantId,
+        (from, to): (Millis, Millis),
+        now: Millis,
+    ) -> Result<Self, PortError> {
+        let horizon = from.max(now.plus_seconds(-LIVE_SECONDS_MAX));
+        // The head first: what is sealed after it is read has its seal as well.
+        let head = table.chain(tenant).await?;
+        let since = from.plus_seconds(-WINDOW_SECONDS_MAX);
+        let seals = table.seals(tenant, since, to).await?;
+        let days = table.days(tenant, day_of(since).start, to).await?;
+        let mut windows: BTreeMap<Millis, Vec<SealEntry>> = BTreeMap::new();
+        for seal in seals.into_iter().filter(|s| s.window.end > from) {
+            windows.entry(seal.window.start).or_default().push(seal);
+        }
+        let passed = head.iter().flat_map(|h| &h.passed_over).map(|w| w.start);
+        let through = head.as_ref().map_or(from, |head| head.through);
+        let live_from = passed.fold(through, Millis::min).max(horizon);
+        let mut extent = Self {
+            windows,
+            days,
+            removed: head.as_ref().and_then(|head| head.removed),
+            complete_through: head.map(|head| head.through),
+            live_from,
+            to,
+            records: Vec::new(),
+        };
+        extent.read_records(table, tenant, horizon, now).await?;
+        extent
+            .windows
+            .retain(|_, seals| seals.iter().any(|s| s.tally.events > 0));
+        Ok(extent)
+    }
+
+    /// Reads what was committed of what is not sealed, and what may come first before it.
+    async fn read_records<T: Commits>(
+        &mut self,
+        table: &T,
+        tenant: &TenantId,
+        horizon: Millis,
+        now: Millis,
+    ) -> Result<(), PortError> {
+        let recent = self
+            .live_from
+            .min(now.plus_seconds(-LATE_SECONDS))
+            .max(horizon);
+        let since = |at: Millis| at.plus_seconds(-LOOKBACK_SECONDS);
+        self.records = live::records_since(table, since(recent), now).await?;
+        let late = self.windows_with_later_commits(tenant, horizon);
+        if let Some(first) = late.iter().map(|w| w.start).min()
+            && first < recent
+        {
+            self.records = live::records_since(table, since(first), now).await?;
+        }
+        for window in late {
+            let sealed = sealed_in(window, self.windows.values().flatten());
+            if stored_in(tenant, window, &self.records) != sealed {
+                self.windows.remove(&window.start);
+                self.live_from = self.live_from.min(window.start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sealed windows of which something was committed after, or about when, they were sealed.
+    fn windows_with_later_commits(&self, tenant: &TenantId, horizon: Millis) -> Vec<Window> {
+        let late = |window: &Window, sealed_at: Millis| {
+            let after = sealed_at.plus_seconds(-2 * CLOCK_SKEW_SECONDS_MAX);
+            let later = self.records.iter().filter(|r| r.committed_at >= after);
+            let mut blocks = later.filter_map(|r| r.block(tenant));
+            blocks.any(|b| b.touches(window.start, window.end))
+        };
+        let sealed = self.windows.range(horizon..).filter_map(|(_, seals)| {
+            let sealed_at = seals.iter().map(|s| s.sealed_at).max()?;
+            Some((seals.first()?.window, sealed_at))
+        });
+        let found = sealed.filter(|(window, sealed_at)| late(window, *sealed_at));
+        found.map(|(window, _)| window).collect()
+    }
+
+    /// Latest received-at of all that is stored.
+    pub(crate) fn newest(&self, tenant: &TenantId) -> Option<Millis> {
+        let blocks = self.records.iter().filter_map(|r| r.block(tenant));
+        let live = blocks.map(|b| b.received_through).max();
+        let sealed = self.windows.values().next_back();
+        // Sealed rows do not say it by themselves: the window's last instant is not before it.
+        let sealed = sealed
+            .and_then(|seals| seals.first())
+            .map(|s| Millis(s.window.end.0 - 1));
+        live.or(sealed)
+    }
+
+    /// Whether what was received then is read from sealed files.
+    pub(crate) fn is_sealed(&self, at: Millis) -> bool {
+        let before = self.windows.range(..=at).next_back();
+        before.is_some_and(|(_, seals)| seals.iter().any(|s| s.window.contains(at)))
+    }
+
+    /// Where the sealed rows lie, in order of time. `narrow`: few rows are wanted, so that one look into
+    /// a day's files costs less than one into each of its windows'.
+    pub(crate) fn units(&self, narrow: bool) -> Vec<Unit> {
+        let mut units: Vec<Unit> = Vec::new();
+        let mut of_days: BTreeMap<u64, Unit> = BTreeMap::new();
+        for seal in self.windows.values().flatten() {
+            let gone = self
+                .removed
+                .is_some_and(|removed| seal.window.start < removed);
+            let day = self.days.iter().find(|d| d.covers.contains(seal.sequence));
+            match day.filter(|_| narrow || gone) {
+                None => units.push(Unit {
+                    span: seal.window,
+                    sources: vec![Source::Window(seal.clone())],
+                }),
+                Some(day) => {
+                    let unit = of_days.entry(day.sequence).or_insert_with(|| Unit {
+                        span: seal.window,
+                        sources: vec![Source::Day(day.clone())],
+                    });
+                    unit.span.start = unit.span.start.min(seal.window.start);
+                    unit.span.end = unit.span.end.max(seal.window.end);
+                }
+            }
+        }
+        units.extend(of_days.into_values());
+        units.sort_by_key(|unit| unit.span);
+        let mut apart: Vec<Unit> = Vec::with_capacity(units.len());
+        for unit in units {
+            match apart.last_mut() {
+                Some(last) if unit.span.start < last.span.end => {
+                    last.span.end = last.span.end.max(unit.span.end);
+                    last.sources.extend(unit.sources);
+                }
+                _ => apart.push(unit),
+            }
+        }
+        apart
+    }
+
+    /// What is to be read from the live store: fetched, and with what it needs to know dispositions
+    /// when `decided`, as far as that is not too much.
+    ///
+    /// # Errors
+    /// When that is more than one request may read, and the store's.
+    pub(crate) async fn live<O: Objects>(
+        &self,
+        objects: &O,
+        tenant: &TenantId,
+        decided: bool,
+    ) -> Result<Live<'_>, ReadError> {
+        let mut blocks = live::blocks_of(&self.records, tenant, self.live_from, self.to);
+        blocks.retain(|live| {
+            let mut minutes = live.block.minutes.iter().map(|m| m.minute.start());
+            minutes.any(|at| self.live_from.minute() <= at.minute() && !self.is_sealed(at))
+        });
+        if self.live_from >= self.to || blocks.is_empty() {
+            return Ok(Live::of(self, Vec::new(), None));
+        }
+        if !decided {
+            return Ok(Live::of(self, live::fetch(objects, blocks).await?, None));
+        }
+        let since = self.live_from.plus_seconds(-LOOKBACK_SECONDS);
+        let widest = live::blocks_of(&self.records, tenant, since, self.to);
+        let fetched = live::fetch_widest(objects, [widest, blocks]).await?;
+        let known = live::dispositions(&fetched)?;
+        Ok(Live::of(self, fetched, Some(known)))
+    }
+}
+
+/// What was read from the live store.
+pub(crate) struct Live<'e> {
+    extent: &'e Extent,
+    blocks: Vec<Fetched>,
+    known: Option<Dispositions>,
+}
+
+impl<'e> Live<'e> {
+    const fn of(extent: &'e Extent, blocks: Vec<Fetched>, known: Option<Dispositions>) -> Self {
+        Self {
+            extent,
+            blocks,
+            known,
+        }
+    }
+
+    /// Calls `each` with every line of the range that is not sealed, and how its event ended as far as
+    /// is known: without dispositions only which are rejected is.
+    ///
+    /// # Errors
+    /// Fatal when a block is damaged.
+    pub(crate) fn for_each(
+        &self,
+        mut each: impl FnMut(&LineHead<'_>, &[u8], Disposition),
+    ) -> Result<(), PortError> {
+        let none = Dispositions::default();
+        let known = self.known.as_ref().unwrap_or(&none);
+        for block in &self.blocks {
+            block.for_each_line(|head, event| {
+                let at = head.receipt.received_at();
+                let wanted = self.extent.live_from <= at && at < self.extent.to;
+                if wanted && !self.extent.is_sealed(at) {
+                    each(&head, event, known.of(&head));
+                }
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! Sealed events of a query: found by the files' indexes, window by window or day by day, until the page
+//! is full.
+
+use crate::extent::{Extent, Source, Unit};
+use crate::metered::Metered;
+use crate::page::Gathering;
+use crate::query::{EventQuery, Key, Order, Sort};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use vernier_archive::seal::SealedFile;
+use vernier_archive::search::Search;
+use vernier_archive::stored::{self, Found, covering_gone, read_seal};
+use vernier_ledger::chain::SealEntry;
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX};
+use vernier_ledger::live::ReadError;
+use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::time::{Millis, Window};
+
+/// Compressed bytes of sealed files that one request reads before it ends its page early, bytes; what is
+/// under way is read to its end.
+const SEALED_READ_BYTES: u64 = LIVE_READ_BYTES_MAX;
+
+/// Bytes that a query reads that has to see everything before its first page, bytes.
+const SORTED_READ_BYTES_MAX: u64 = 4 * LIVE_READ_BYTES_MAX;
+
+/// Units that are searched at a time: first one, in which the page may be full already.
+const UNITS_AT_A_TIME: [usize; 3] = [1, 4, READS_IN_FLIGHT_MAX];
+
+/// The key before everything that was received at an instant.
+fn edge(at: Millis) -> Key {
+    (at, (ReceiptId::from_parts(at, 0, [0; 8]), 0))
+}
+
+/// Where a unit begins and ends in the query's order.
+fn edges(query: &EventQuery, Window { start, end }: Window) -> (Key, Key) {
+    match query.order {
+        Order::Oldest => (edge(start), edge(end)),
+        Order::Newest => (edge(end), edge(start)),
+    }
+}
+
+/// Offers a page what is sealed of its range, until it is full or enough was read for one request.
+///
+/// # Errors
+/// The stores'; too much when the order wants all of it to be read.
+pub(crate) async fn gather<T: Chains, O: Objects>(
+    (table, objects): (&T, &Metered<'_, O>),
+    tenant: &TenantId,
+    extent: &Extent,
+    gathering: &mut Gathering<'_>,
+) -> Result<(), ReadError> {
+    let query = gathering.query();
+    let search = query.search();
+    let mut units = extent.units(search.is_narrow());
+    if query.order == Order::Newest {
+        units.reverse();
+    }
+    let in_order = query.sort == Sort::ReceivedAt;
+    // Two of one instant may lie on either side of an edge: only what is wholly behind is left out.
+    units.retain(|unit| !in_order || !gathering.is_behind(edges(query, unit.span).1));
+    let mut left = units.as_slice();
+    for at_a_time in UNITS_AT_A_TIME
+        .into_iter()
+        .chain(std::iter::repeat(READS_IN_FLIGHT_MAX))
+    {
+        let (now, later) = left.split_at(at_a_time.min(left.len()));
+        left = later;
+        let Some(first) = now.first() else {
+            break;
+        };
+        if in_order && gathering.is_full_before(edges(query, first.span).0) {
+            break;
+        }
+        let mut units = stream::iter(now)
+            .map(|unit| in_unit((table, objects), tenant, unit, (query, &search)))
+            .buffered(READS_IN_FLIGHT_MAX);
+        while let Some(found) = units.try_next().await? {
+            for mut found in found {
+                found
+                    .hits
+                    .retain(|hit| extent.is_sealed(hit.place.0.received_at()));
+                gathering.offer_found(found);
+            }
+        }
+        drop(units);
+        let bytes = objects.reads().bytes;
+        if in_order && bytes > SEALED_READ_BYTES {
+            if let Some(next) = left.first() {
+                gathering.end_at(edges(query, next.span).0);
+            }
+            break;
+        }
+        if bytes > SORTED_READ_BYTES_MAX {
+            return Err(ReadError::TooMuch {
+                blocks: now.len(),
+                bytes,
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn in_unit<T: Chains, O: Objects>(
+    (table, objects): (&T, &Metered<'_, O>),
+    tenant: &TenantId,
+    unit: &Unit,
+    of: (&EventQuery, &Search),
+) -> Result<Vec<Found>, PortError> {
+    let mut found = Vec::new();
+    for source in &unit.sources {
+        let seal = match source {
+            Source::Window(seal) | Source::Day(seal) => seal,
+        };
+        found.extend(in_seal((table, objects), tenant, seal, of).await?);
+    }
+    Ok(found)
+}
+
+async fn in_seal<T: Chains, O: Objects>(
+    (table, objects): (&T, &Metered<'_, O>),
+    tenant: &TenantId,
+    entry: &SealEntry,
+    (query, search): (&EventQuery, &Search),
+) -> Result<Vec<Found>, PortError> {
+    let seal = read_seal(objects, tenant, entry).await?;
+    let files = query
+        .classes()
+        .iter()
+        .flat_map(|class| seal.files_of(*class));
+    let files: Vec<&SealedFile> = files.collect();
+    let found: Vec<Option<Found>> = stream::iter(&files)
+        .map(|file| stored::search(objects, file, search))
+        .buffered(READS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    let gone = files.iter().zip(&found).find(|(_, found)| found.is_none());
+    let Some((gone, _)) = gone else {
+        return Ok(found.into_iter().flatten().collect());
+    };
+    // Compacted meanwhile: its rows lie in the day's files.
+    let day = covering_gone(table, objects, tenant, entry, gone).await?;
+    let mut here = search.clone();
+    here.received.0 = here.received.0.max(entry.window.start);
+    here.received.1 = here.received.1.min(entry.window.end);
+    let files = query
+        .classes()
+        .iter()
+        .flat_map(|class| day.files_of(*class));
+    let mut found = Vec::new();
+    for file in files {
+        let lost = || PortError::Fatal(format!("{} is gone", file.key));
+        found.push(
+            stored::search(objects, file, &here)
+                .await?
+                .ok_or_else(lost)?,
+        );
+    }
+    Ok(found)
+}

@@ -1,0 +1,480 @@
+//! Finding rows in a part: row groups by their statistics and bloom filters, pages by the page
+//! index, rows by the few columns that decide. Only then are whole rows read, and of them only those
+//! that are wanted.
+//!
+//! Everything here says first which bytes it will read ([`crate::files::Ranges::want`]), so that a
+//! store can fetch them side by side.
+
+use crate::Fault;
+use crate::columns::{Rows, index, position, receipt, schema};
+use crate::reader::{Part, unreadable};
+use crate::row::Row;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, RecordBatch, StringArray};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::RowSelection;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use parquet::file::statistics::Statistics;
+use std::ops::Range;
+use vernier_ledger::line::rules_of;
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::Millis;
+
+/// Rows of a batch of the deciding columns.
+const SEARCH_ROWS_MAX: usize = 8_192;
+
+/// A column that a search compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextColumn {
+    /// The event's own id.
+    Id,
+    /// Its type.
+    Type,
+    /// Its action.
+    Action,
+    /// The actor's id.
+    Actor,
+    /// The course section's (group's) id.
+    Group,
+    /// The sensor that the token named.
+    Sensor,
+    /// How it ended.
+    Disposition,
+}
+
+impl TextColumn {
+    /// The column's name in the files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Type => "type",
+            Self::Action => "action",
+            Self::Actor => "actor",
+            Self::Group => "group",
+            Self::Sensor => "sensor",
+            Self::Disposition => "disposition",
+        }
+    }
+
+    /// Whether row groups have a bloom filter of it.
+    const fn has_filter(self) -> bool {
+        matches!(self, Self::Id | Self::Actor)
+    }
+}
+
+/// Where the rules stand that an event broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Findings {
+    /// Those for which it was rejected.
+    Problems,
+    /// Those that lenient mode let pass.
+    Deviations,
+}
+
+impl Findings {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Problems => "problems",
+            Self::Deviations => "deviations",
+        }
+    }
+}
+
+/// Which rows are wanted: those that pass all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Columns that must have these values.
+    pub equal: Vec<(TextColumn, String)>,
+    /// Findings that must name these rules.
+    pub ruled: Vec<(Findings, String)>,
+    /// First instant of received-at, and the first after it.
+    pub received: (Millis, Millis),
+    /// The same of event time; a row without one is not wanted then.
+    pub event_time: Option<(Millis, Millis)>,
+}
+
+impl Search {
+    /// Whether few pages of a file pass: it is sorted by group and actor, and ids have filters.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        let narrows = |column: &TextColumn| column.has_filter() || *column == TextColumn::Group;
+        self.equal.iter().any(|(column, _)| narrows(column))
+    }
+
+    /// The columns that decide, and those that a [`Hit`] needs.
+    fn columns(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.equal.iter().map(|(column, _)| column.name()).collect();
+        names.extend(self.ruled.iter().map(|(findings, _)| findings.name()));
+        names.extend(["received_at", "event_time", "receipt", "index"]);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    fn times(&self) -> impl Iterator<Item = (&'static str, (Millis, Millis))> {
+        let received = ("received_at", self.received);
+        std::iter::once(received).chain(self.event_time.map(|range| ("event_time", range)))
+    }
+}
+
+/// A row that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hit {
+    /// Its place among all events.
+    pub place: Place,
+    /// When it happened.
+    pub event_time: Option<Millis>,
+    /// Its row group.
+    pub group: usize,
+    /// Its number in the row group.
+    pub row: usize,
+}
+
+impl Part {
+    fn chunk(&self, group: usize, name: &str) -> Option<&ColumnChunkMetaData> {
+        let at = position(name)?;
+        let group = self.metadata.metadata().row_groups().get(group)?;
+        group.columns().get(at)
+    }
+
+    /// Row groups in which wanted rows may lie, by their statistics and bloom filters. Needs no
+    /// page index.
+    ///
+    /// # Errors
+    /// When a filter cannot be read.
+    pub fn groups_where(&self, wanted: &Search) -> Result<Vec<usize>, Fault> {
+        let by_statistics = |group: &usize| {
+            let texts = wanted.equal.iter().all(|(column, value)| {
+                let chunk = self.chunk(*group, column.name());
+                chunk.is_none_or(|chunk| text_may_lie(chunk, value))
+            });
+            texts
+                && wanted.times().all(|(name, range)| {
+                    let chunk = self.chunk(*group, name);
+                    chunk.is_none_or(|chunk| time_may_lie(chunk, range))
+                })
+        };
+        let mut groups: Vec<usize> = (0..self.groups()).filter(by_statistics).collect();
+        let filtered = wanted
+            .equal
+            .iter()
+            .filter(|(column, _)| column.has_filter());
+        for (column, value) in filtered {
+            let chunks = groups.iter().filter_map(|g| self.chunk(*g, column.name()));
+            self.want(chunks.filter_map(filter_range).collect())?;
+            let mut passing = Vec::new();
+            for group in groups {
+                let filter = self.filter(group, column.name())?;
+                if filter.is_none_or(|filter| filter.check(value.as_bytes())) {
+                    passing.push(group);
+                }
+            }
+            groups = passing;
+        }
+        Ok(groups)
+    }
+
+    /// Calls `each` with every wanted row of these row groups, in the file's order.
+    ///
+    /// # Errors
+    /// When the part cannot be read.
+    pub fn search(
+        &self,
+        wanted: &Search,
+        groups: &[usize],
+        mut each: impl FnMut(Hit),
+    ) -> Result<(), Fault> {
+        let names = wanted.columns();
+        let near: Vec<(usize, RowSelection)> = groups
+            .iter()
+            .map(|group| (*group, self.rows_near(*group, wanted)))
+            .filter(|(_, rows)| rows.selects_any())
+            .collect();
+        let ranges = near
+            .iter()
+            .flat_map(|(group, rows)| self.pages(*group, &names, rows));
+        self.want(ranges.collect())?;
+        for (group, rows) in near {
+            let mut numbers = numbers_of(&rows);
+            let mask =
+                ProjectionMask::columns(self.metadata.parquet_schema(), names.iter().copied());
+            let reader = self
+                .builder(group)
+                .with_projection(mask)
+                .with_row_selection(rows)
+                .with_batch_size(SEARCH_ROWS_MAX)
+                .build()?;
+            for batch in reader {
+                let batch = batch.map_err(unreadable)?;
+                let looked = Looked::at(&batch, wanted)?;
+                for at in 0..batch.num_rows() {
+                    let row = numbers.next().unwrap_or(usize::MAX);
+                    if let Some((place, event_time)) = looked.passes(at)? {
+                        each(Hit {
+                            place,
+                            event_time,
+                            group,
+                            row,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with these rows, whole and in the file's order; `rows` are numbers of a row group
+    /// each, in order and each once.
+    ///
+    /// # Errors
+    /// When the part cannot be read, or what `each` answers.
+    pub fn for_each_of(
+        &self,
+        rows: &[(usize, usize)],
+        mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let names = schema(self.layout());
+        let names: Vec<&str> = names.fields().iter().map(|f| f.name().as_str()).collect();
+        let by_group: Vec<(usize, RowSelection)> = rows
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|rows| {
+                let group = rows[0].0;
+                let ranges = rows.iter().map(|(_, at)| *at..at + 1);
+                let total = self.rows_of(group);
+                (group, RowSelection::from_consecutive_ranges(ranges, total))
+            })
+            .collect();
+        let ranges = by_group
+            .iter()
+            .flat_map(|(group, rows)| self.pages(*group, &names, rows));
+        self.want(ranges.collect())?;
+        for (group, rows) in by_group {
+            for batch in self.builder(group).with_row_selection(rows).build()? {
+                let batch = batch.map_err(unreadable)?;
+                let rows = Rows::new(&batch)?;
+                for at in 0..rows.count() {
+                    each(rows.row(at)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of a row group that lie on pages on which a wanted row may lie.
+    fn rows_near(&self, group: usize, wanted: &Search) -> RowSelection {
+        let total = self.rows_of(group);
+        let mut near = RowSelection::from_consecutive_ranges(std::iter::once(0..total), total);
+        for (column, value) in &wanted.equal {
+            let passes = |index: &ColumnIndexMetaData, page| text_on_page(index, page, value);
+            if let Some(rows) = self.rows_of_pages(group, column.name(), passes) {
+                near = near.intersection(&rows);
+            }
+        }
+        for (name, range) in wanted.times() {
+            let passes = |index: &ColumnIndexMetaData, page| time_on_page(index, page, range);
+            if let Some(rows) = self.rows_of_pages(group, name, passes) {
+                near = near.intersection(&rows);
+            }
+        }
+        near
+    }
+
+    /// Rows on the pages of a column that pass; none where the part has no page index.
+    fn rows_of_pages(
+        &self,
+        group: usize,
+        name: &str,
+        passes: impl Fn(&ColumnIndexMetaData, usize) -> bool,
+    ) -> Option<RowSelection> {
+        let at = position(name)?;
+        let index = self.metadata.metadata().page_index_for_row_group(group);
+        let (pages, places) = (index.column_index(at)?, index.page_locations(at)?);
+        let total = self.rows_of(group);
+        let starts = places
+            .iter()
+            .map(|p| usize::try_from(p.first_row_index).unwrap_or(total));
+        let ends = places
+            .iter()
+            .skip(1)
+            .map(|p| usize::try_from(p.first_row_index).unwrap_or(total));
+        let rows = starts.zip(ends.chain([total]));
+        let near = rows.enumerate().filter(|(page, _)| passes(pages, *page));
+        let ranges = near.map(|(_, (start, end))| start..end);
+        Some(RowSelection::from_consecutive_ranges(ranges, total))
+    }
+
+    /// Where the bytes lie of the pages of some columns that have these rows, as offset and length.
+    fn pages(&self, group: usize, names: &[&str], rows: &RowSelection) -> Vec<(u64, u64)> {
+        let index = self.metadata.metadata().page_index_for_row_group(group);
+        let row_group = self.metadata.metadata().row_group(group);
+        let mut ranges = Vec::new();
+        for name in names {
+            let found = row_group
+                .columns()
+                .iter()
+                .position(|c| c.column_path().string() == **name);
+            let Some(at) = found else {
+                continue;
+            };
+            let (start, length) = row_group.column(at).byte_range();
+            let Some(places) = index.page_locations(at) else {
+                ranges.push((start, length));
+                continue;
+            };
+            let first = places.first().and_then(|p| u64::try_from(p.offset).ok());
+            // Before the first page lies the dictionary.
+            if let Some(first) = first.filter(|first| *first > start) {
+                ranges.push((start, first - start));
+            }
+            let pages = rows.scan_ranges(places).into_iter();
+            ranges.extend(pages.map(|range| (range.start, range.end - range.start)));
+        }
+        ranges
+    }
+
+    fn rows_of(&self, group: usize) -> usize {
+        let rows = self.metadata.metadata().row_group(group).num_rows();
+        usize::try_from(rows).unwrap_or(0)
+    }
+
+    fn want(&self, mut ranges: Vec<(u64, u64)>) -> Result<(), Fault> {
+        ranges.sort_unstable();
+        Ok(self.chunks.0.want(&ranges)?)
+    }
+}
+
+/// Numbers of the rows that are selected.
+fn numbers_of(rows: &RowSelection) -> impl Iterator<Item = usize> + use<> {
+    let mut from = 0;
+    let ranges: Vec<Range<usize>> = rows
+        .iter()
+        .filter_map(|run| {
+            let range = from..from + run.row_count;
+            from = range.end;
+            (!run.skip).then_some(range)
+        })
+        .collect();
+    ranges.into_iter().flatten()
+}
+
+fn filter_range(chunk: &ColumnChunkMetaData) -> Option<(u64, u64)> {
+    let offset = u64::try_from(chunk.bloom_filter_offset()?).ok()?;
+    let length = u64::try_from(chunk.bloom_filter_length()?).ok()?;
+    Some((offset, length))
+}
+
+/// Bounds may be cut short, but then downwards and upwards.
+fn text_may_lie(chunk: &ColumnChunkMetaData, value: &str) -> bool {
+    let Some(statistics) = chunk.statistics() else {
+        return true;
+    };
+    let value = value.as_bytes();
+    let all_null = statistics.null_count_opt() == u64::try_from(chunk.num_values()).ok();
+    !all_null
+        && statistics.min_bytes_opt().is_none_or(|min| min <= value)
+        && statistics.max_bytes_opt().is_none_or(|max| value <= max)
+}
+
+fn time_may_lie(chunk: &ColumnChunkMetaData, (from, to): (Millis, Millis)) -> bool {
+    match chunk.statistics() {
+        Some(Statistics::Int64(times)) => {
+            times.min_opt().is_none_or(|min| *min < to.0)
+                && times.max_opt().is_none_or(|max| *max >= from.0)
+        }
+        _ => true,
+    }
+}
+
+fn text_on_page(index: &ColumnIndexMetaData, page: usize, value: &str) -> bool {
+    let ColumnIndexMetaData::BYTE_ARRAY(bounds) = index else {
+        return true;
+    };
+    let value = value.as_bytes();
+    !index.is_null_page(page)
+        && bounds.min_value(page).is_none_or(|min| min <= value)
+        && bounds.max_value(page).is_none_or(|max| value <= max)
+}
+
+fn time_on_page(index: &ColumnIndexMetaData, page: usize, (from, to): (Millis, Millis)) -> bool {
+    let ColumnIndexMetaData::INT64(bounds) = index else {
+        return true;
+    };
+    !index.is_null_page(page)
+        && bounds.min_value(page).is_none_or(|min| *min < to.0)
+        && bounds.max_value(page).is_none_or(|max| *max >= from.0)
+}
+
+/// A column of times: which are there, and they.
+type Times<'b> = (&'b dyn Array, &'b [i64]);
+
+/// A batch of the deciding columns.
+struct Looked<'b> {
+    equal: Vec<(&'b StringArray, &'b str)>,
+    ruled: Vec<(&'b StringArray, &'b str)>,
+    times: Vec<(Times<'b>, (Millis, Millis))>,
+    event_time: Times<'b>,
+    receipt: &'b StringArray,
+    index: &'b [i64],
+}
+
+impl<'b> Looked<'b> {
+    fn at(batch: &'b RecordBatch, wanted: &'b Search) -> Result<Self, Fault> {
+        let lacking = |name: &str| Fault::Damaged(format!("column {name}"));
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| lacking(name));
+        let text = |name: &str| {
+            let texts = column(name)?.as_string_opt::<i32>();
+            texts.ok_or_else(|| lacking(name))
+        };
+        let time = |name: &str| {
+            let times = column(name)?.as_primitive_opt::<TimestampMillisecondType>();
+            let times = times.ok_or_else(|| lacking(name))?;
+            Ok::<_, Fault>((times as &dyn Array, times.values().as_ref()))
+        };
+        let index = column("index")?.as_primitive_opt::<Int64Type>();
+        let mut looked = Self {
+            equal: Vec::new(),
+            ruled: Vec::new(),
+            times: Vec::new(),
+            event_time: time("event_time")?,
+            receipt: text("receipt")?,
+            index: index.ok_or_else(|| lacking("index"))?.values(),
+        };
+        for (column, value) in &wanted.equal {
+            looked.equal.push((text(column.name())?, value));
+        }
+        for (findings, rule) in &wanted.ruled {
+            looked.ruled.push((text(findings.name())?, rule));
+        }
+        for (name, range) in wanted.times() {
+            looked.times.push((time(name)?, range));
+        }
+        Ok(looked)
+    }
+
+    /// The row's place and event time when it is wanted.
+    fn passes(&self, at: usize) -> Result<Option<(Place, Option<Millis>)>, Fault> {
+        let times = self.times.iter().all(|((array, values), (from, to))| {
+            array.is_valid(at) && (from.0..to.0).contains(&values[at])
+        });
+        let passes = times
+            && self
+                .equal
+                .iter()
+                .all(|(texts, value)| texts.is_valid(at) && texts.value(at) == *value)
+            && self.ruled.iter().all(|(texts, rule)| {
+                texts.is_valid(at) && rules_of(texts.value(at)).iter().any(|r| r == rule)
+            });
+        if !passes {
+            return Ok(None);
+        }
+        let place = (
+            receipt("receipt", self.receipt.value(at))?,
+            index("index", self.index[at])?,
+        );
+        let (array, times) = self.event_time;
+        Ok(Some((place, array.is_valid(at).then(|| Millis(times[at])))))
+    }
+}

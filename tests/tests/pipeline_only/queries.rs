@@ -1,0 +1,306 @@
+//! Events read while windows are sealed, compacted and removed under the reader, against a naive scan.
+
+use super::compaction::{COMPACTING, EVENING};
+use super::sealing::{SETTINGS, School};
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use vernier_ledger::disposition::Disposition;
+use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::Millis;
+use vernier_output::cursor::PageCursor;
+use vernier_output::events::{self, EventView};
+use vernier_output::query::{EventQuery, Key, Order, Sort};
+use vernier_reconcile::compaction::compact_due;
+use vernier_tests::envelopes::{event_with_id, invalid_event};
+
+const KEY: [u8; 32] = [7; 32];
+const USERS: &str = "https://school.example/users/";
+const SECTIONS: &str = "https://school.example/sections/";
+
+/// What was sent, and how it must end.
+struct Sent {
+    place: Place,
+    event: Value,
+    disposition: Disposition,
+}
+
+impl Sent {
+    fn column(&self, name: &str) -> Option<&str> {
+        match name {
+            "id" | "type" | "action" => self.event[name].as_str(),
+            "sensor" => Some("https://school.example/sensors/1"),
+            nested => self.event[nested]["id"].as_str(),
+        }
+    }
+
+    fn event_time(&self) -> Option<Millis> {
+        let text = self.event["eventTime"].as_str()?;
+        Millis::parse_rfc3339(text).ok()
+    }
+}
+
+/// A school and what its sensor sent so far.
+struct History {
+    school: School,
+    random: StdRng,
+    sent: Vec<Sent>,
+}
+
+impl History {
+    async fn new(seed: u64) -> Self {
+        Self {
+            school: School::since(EVENING).await,
+            random: StdRng::seed_from_u64(seed),
+            sent: Vec::new(),
+        }
+    }
+
+    fn one_of(&mut self, count: u32) -> u32 {
+        self.random.random_range(0..count)
+    }
+
+    fn event(&mut self) -> Value {
+        let known = self
+            .sent
+            .iter()
+            .filter(|s| s.disposition == Disposition::Stored);
+        let known: Vec<Value> = known.map(|s| s.event.clone()).collect();
+        let which = self.one_of(10);
+        if which < 2 && !known.is_empty() {
+            let mut again = known[self.random.random_range(0..known.len())].clone();
+            if which == 1 {
+                again["extensions"] = json!({ "other": self.one_of(1_000) });
+            }
+            return again;
+        }
+        if which == 2 {
+            return invalid_event();
+        }
+        let id = format!(
+            "urn:uuid:00000000-0000-4000-8000-{:012}",
+            self.random.next_u32()
+        );
+        let mut event = event_with_id(&id);
+        event["actor"]["id"] = json!(format!("{USERS}{}", self.one_of(4)));
+        let seconds = self.one_of(3_600);
+        let at = EVENING.plus_seconds(-i64::from(seconds));
+        event["eventTime"] = json!(at.rfc3339());
+        if self.one_of(3) == 0 {
+            event["action"] = json!("Viewed");
+            event["type"] = json!("ViewEvent");
+        }
+        match self.one_of(4) {
+            0 => drop(
+                event
+                    .as_object_mut()
+                    .and_then(|members| members.remove("group")),
+            ),
+            section => event["group"]["id"] = json!(format!("{SECTIONS}{section}")),
+        }
+        event
+    }
+
+    /// Sends an envelope; `late`: as if it had been on its way since the beginning.
+    async fn send(&mut self, late: bool) {
+        let count = 1 + self.one_of(6);
+        let mut envelope: Vec<Value> = (0..count).map(|_| self.event()).collect();
+        if late {
+            // What comes late repeats nothing: which was first would depend on what is sealed.
+            envelope.retain(|e| self.sent.iter().all(|s| s.event["id"] != e["id"]));
+        }
+        if envelope.is_empty() {
+            return;
+        }
+        // Which of two is first is plain then.
+        self.school.pass(1);
+        let at = if late {
+            EVENING
+        } else {
+            self.school.clock.get()
+        };
+        let receipt = self.school.post_at(at, &envelope).await;
+        self.school.deliver().await;
+        self.note(receipt, envelope);
+    }
+
+    fn note(&mut self, receipt: ReceiptId, envelope: Vec<Value>) {
+        for (index, event) in (0..).zip(envelope) {
+            let first = self
+                .sent
+                .iter()
+                .find(|s| s.event["id"] == event["id"] && s.disposition == Disposition::Stored);
+            let disposition = match first {
+                _ if event.get("actor").is_none() => Disposition::Rejected,
+                None => Disposition::Stored,
+                Some(first) if first.event == event => Disposition::Duplicate,
+                Some(_) => Disposition::Conflict,
+            };
+            self.sent.push(Sent {
+                place: (receipt, index),
+                event,
+                disposition,
+            });
+        }
+    }
+
+    async fn seal(&self) {
+        assert_eq!(self.school.seal().await.failed, 0);
+    }
+
+    async fn compact(&self) {
+        let clock = || self.school.clock.get();
+        let settings = (SETTINGS, COMPACTING);
+        let (ports, workshop) = (&self.school.ports, &self.school.workshop);
+        let ran = compact_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+        assert_eq!(ran.expect("tenants are listed").failed, 0);
+    }
+
+    /// Something happens to the stores.
+    async fn change(&mut self) {
+        match self.one_of(8) {
+            0..=2 => self.send(false).await,
+            3 => self.send(true).await,
+            4 => self.school.pass(20),
+            5 => self.school.pass(70),
+            6 => self.seal().await,
+            _ => self.compact().await,
+        }
+    }
+
+    fn query(&mut self) -> EventQuery {
+        let end = self.school.clock.get().plus_seconds(1);
+        let mut query = EventQuery::between(EVENING, end);
+        if self.one_of(3) == 0 {
+            let from = i64::from(self.one_of(400));
+            query.from = EVENING.plus_seconds(from);
+            query.to = query.from.plus_seconds(1 + i64::from(self.one_of(600)));
+        }
+        for name in ["actor", "group", "type", "id"] {
+            if self.one_of(4) == 0 {
+                let value = match name {
+                    "actor" => format!("{USERS}{}", self.one_of(5)),
+                    "group" => format!("{SECTIONS}{}", self.one_of(5)),
+                    "type" => "ViewEvent".to_owned(),
+                    _ => match self.sent.last() {
+                        Some(last) => last.event["id"].as_str().unwrap_or_default().to_owned(),
+                        None => "urn:none".to_owned(),
+                    },
+                };
+                query.filters.push((name.to_owned(), value));
+            }
+        }
+        if self.one_of(3) == 0 {
+            let from = EVENING.plus_seconds(-i64::from(self.one_of(3_600)));
+            query.event_time = Some((from, from.plus_seconds(1_200)));
+        }
+        use Disposition::{Conflict, Duplicate, Rejected, Stored};
+        let endings = [
+            Some(Stored),
+            Some(Stored),
+            None,
+            Some(Duplicate),
+            Some(Conflict),
+            Some(Rejected),
+        ];
+        query.disposition = endings[self.random.random_range(0..endings.len())];
+        query.sort = [Sort::ReceivedAt, Sort::EventTime][self.random.random_range(0..2)];
+        query.order = [Order::Newest, Order::Oldest][self.random.random_range(0..2)];
+        query
+    }
+
+    fn scan(&self, query: &EventQuery) -> Vec<&Sent> {
+        let wanted = |s: &&Sent| {
+            let at = s.place.0.received_at();
+            let in_time = |(from, to)| s.event_time().is_some_and(|at| from <= at && at < to);
+            (query.from..query.to).contains(&at)
+                && query.event_time.is_none_or(in_time)
+                && query.disposition.is_none_or(|d| d == s.disposition)
+                && query
+                    .filters
+                    .iter()
+                    .all(|(name, value)| s.column(name) == Some(value))
+        };
+        let mut found: Vec<(Key, &Sent)> = self
+            .sent
+            .iter()
+            .filter(wanted)
+            .map(|s| (query.key_of(s.place, s.event_time()), s))
+            .collect();
+        found.sort_by_key(|(key, _)| *key);
+        if query.order == Order::Newest {
+            found.reverse();
+        }
+        found.into_iter().map(|(_, s)| s).collect()
+    }
+
+    /// All pages of a query, while nothing is sent but everything else happens.
+    async fn pages(&mut self, query: &EventQuery, limit: usize) -> Vec<EventView> {
+        let (mut query, mut after, mut all) = (query.clone(), None, Vec::new());
+        loop {
+            let ports = vernier_output::Ports {
+                table: self.school.table.clone(),
+                objects: self.school.bucket.clone(),
+            };
+            let tenant = &self.school.tenant.id;
+            let now = (self.school.clock.get(), &KEY);
+            let page = events::page(&ports, tenant, &query, (after, limit), now).await;
+            let (page, _) = page.expect("within bounds");
+            assert!(page.events.len() <= limit);
+            all.extend(page.events);
+            let Some(cursor) = page.next_cursor else {
+                return all;
+            };
+            let cursor = PageCursor::open(&cursor, &KEY).expect("its own");
+            (query, after) = (cursor.query, Some(cursor.after));
+            match self.one_of(4) {
+                0 => self.school.pass(45),
+                1 => self.seal().await,
+                2 => self.compact().await,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Pages are what a scan of everything that was sent finds, whatever is sealed, compacted or removed
+/// before and between them.
+#[tokio::test]
+async fn paged_answers_are_what_a_naive_scan_finds() {
+    let (mut asked, mut seen) = (0, BTreeMap::<_, usize>::new());
+    for seed in 0..40 {
+        let mut history = History::new(seed).await;
+        for _ in 0..50 {
+            history.change().await;
+            if history.one_of(5) != 0 {
+                continue;
+            }
+            let query = history.query();
+            let limit = 1 + usize::try_from(history.one_of(7)).expect("small");
+            let found = history.pages(&query, limit).await;
+            let wanted = history.scan(&query);
+            let shown: Vec<Place> = found.iter().map(|v| (v.receipt, v.index)).collect();
+            let places: Vec<Place> = wanted.iter().map(|s| s.place).collect();
+            assert_eq!(shown, places, "seed {seed}: {query:?}");
+            asked += 1;
+            for (view, sent) in found.iter().zip(wanted) {
+                *seen
+                    .entry((sent.disposition, view.provisional))
+                    .or_default() += 1;
+                assert_eq!(view.disposition, sent.disposition, "seed {seed}: {query:?}");
+                match &view.event {
+                    Some(text) => {
+                        let event: Value = serde_json::from_str(text.get()).expect("JSON");
+                        assert_eq!(event, sent.event);
+                    }
+                    None => assert_eq!(sent.disposition, Disposition::Duplicate),
+                }
+            }
+        }
+    }
+    assert!(asked > 200, "{asked}");
+    assert_eq!(seen.len(), 8, "every ending, sealed and not: {seen:?}");
+    assert!(seen.values().all(|n| *n > 10), "{seen:?}");
+}
