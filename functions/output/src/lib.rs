@@ -14,6 +14,7 @@ mod metered;
 mod page;
 pub mod query;
 pub mod receipts;
+mod scan;
 mod sealed;
 pub mod seals;
 

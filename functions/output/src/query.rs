@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vernier_archive::row::disposition_word;
 use vernier_archive::seal::PartClass;
-use vernier_archive::search::{Findings, Search, TextColumn};
+use vernier_archive::search::{Search, TextColumn};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, rules_of};
@@ -253,11 +253,11 @@ impl EventQuery {
                 "group" => TextColumn::Group,
                 "id" => TextColumn::Id,
                 "rule" => {
-                    search.ruled.push((Findings::Problems, value.clone()));
+                    search.ruled.push((TextColumn::Problems, value.clone()));
                     continue;
                 }
                 "deviation" => {
-                    search.ruled.push((Findings::Deviations, value.clone()));
+                    search.ruled.push((TextColumn::Deviations, value.clone()));
                     continue;
                 }
                 _ => TextColumn::Sensor,

@@ -1,16 +1,22 @@
 //! A receipt with what became of its events.
 
 use crate::Ports;
+use crate::extent::Extent;
+use crate::metered::Metered;
+use crate::query::EventQuery;
+use crate::sealed;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use vernier_archive::row::disposition_from;
+use vernier_archive::search::{Scanned, TextColumn};
 use vernier_ledger::account::Coverage;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute};
@@ -100,7 +106,7 @@ pub struct ReceiptView {
 ///
 /// # Errors
 /// When its surroundings are more than one request may read, and the stores'.
-pub async fn view<T: Receipts + Commits, O: Objects>(
+pub async fn view<T: Receipts + Commits + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (id, first_index): (ReceiptId, u32),
@@ -109,6 +115,15 @@ pub async fn view<T: Receipts + Commits, O: Objects>(
     let Some(receipt) = ports.table.receipt(tenant, id).await? else {
         return Ok(None);
     };
+    let sealed = sealed_events(ports, tenant, id, now).await?;
+    if sealed.len() as u64 == receipt.received().events {
+        let known = Known {
+            complete: true,
+            provisional: false,
+            events: sealed,
+        };
+        return Ok(Some(assemble(&receipt, known, first_index)));
+    }
     let received_at = id.received_at();
     let since = received_at.plus_seconds(-LOOKBACK_SECONDS);
     let through = now.min(received_at.plus_seconds(LIVE_SECONDS_MAX));
@@ -133,7 +148,79 @@ pub async fn view<T: Receipts + Commits, O: Objects>(
     ];
     let blocks = live::fetch_widest(&ports.objects, choices).await?;
     let events = events_of(id, &blocks)?;
-    Ok(Some(assemble(&receipt, complete, events, first_index)))
+    let known = Known {
+        complete,
+        provisional: true,
+        events,
+    };
+    Ok(Some(assemble(&receipt, known, first_index)))
+}
+
+/// What is known of a receipt's events.
+struct Known {
+    complete: bool,
+    provisional: bool,
+    events: BTreeMap<u32, ReceiptEvent>,
+}
+
+/// The receipt's events as far as they are sealed.
+async fn sealed_events<T: Commits + Chains, O: Objects>(
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    id: ReceiptId,
+    now: Millis,
+) -> Result<BTreeMap<u32, ReceiptEvent>, ReadError> {
+    const COLUMNS: [TextColumn; 6] = [
+        TextColumn::Id,
+        TextColumn::Type,
+        TextColumn::Strict,
+        TextColumn::Disposition,
+        TextColumn::Problems,
+        TextColumn::Deviations,
+    ];
+    let at = id.received_at();
+    let mut query = EventQuery::between(at, Millis(at.0 + 1));
+    query.disposition = None;
+    let objects = Metered::new(&ports.objects);
+    let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
+    let mut events = BTreeMap::new();
+    let search = query.search();
+    let of = (&query, &search, COLUMNS.as_slice());
+    let sources = extent
+        .units(false)
+        .into_iter()
+        .flat_map(|unit| unit.sources);
+    for source in sources {
+        for (file, search) in sealed::ready((&ports.table, &objects), tenant, &source, of).await? {
+            file.scan(&search, &COLUMNS, |row| {
+                if row.hit.place.0 == id {
+                    events.insert(row.hit.place.1, sealed_event(row));
+                }
+            })?;
+        }
+    }
+    Ok(events)
+}
+
+fn sealed_event(row: &Scanned<'_>) -> ReceiptEvent {
+    let text = |column| row.text(column).map(str::to_owned);
+    let raw = |column| RawValue::from_string(text(column)?).ok();
+    let disposition = row.text(TextColumn::Disposition).and_then(disposition_from);
+    let disposition = disposition.unwrap_or(Disposition::Rejected);
+    let verdict = |accepted| match accepted {
+        true => Verdict::Accepted,
+        false => Verdict::Rejected,
+    };
+    ReceiptEvent {
+        index: row.hit.place.1,
+        id: text(TextColumn::Id),
+        r#type: text(TextColumn::Type),
+        verdict: verdict(disposition != Disposition::Rejected),
+        strict: verdict(row.text(TextColumn::Strict) == Some("accepted")),
+        disposition,
+        problems: raw(TextColumn::Problems),
+        deviations: raw(TextColumn::Deviations),
+    }
 }
 
 fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
@@ -162,8 +249,11 @@ fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptE
 
 fn assemble(
     receipt: &Receipt,
-    complete: bool,
-    events: BTreeMap<u32, ReceiptEvent>,
+    Known {
+        complete,
+        provisional,
+        events,
+    }: Known,
     first_index: u32,
 ) -> ReceiptView {
     let tally = receipt.received();
@@ -199,7 +289,7 @@ fn assemble(
             accepted: tally.events - tally.rejected,
             dispositions,
         },
-        provisional: true,
+        provisional,
         events: shown,
         next_index,
     }

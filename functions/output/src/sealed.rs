@@ -6,10 +6,9 @@ use crate::metered::Metered;
 use crate::page::Gathering;
 use crate::query::{EventQuery, Key, Order, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use vernier_archive::seal::SealedFile;
-use vernier_archive::search::Search;
-use vernier_archive::stored::{self, Found, covering_gone, read_seal};
-use vernier_ledger::chain::SealEntry;
+use vernier_archive::seal::{Seal, SealedFile};
+use vernier_archive::search::{Search, TextColumn};
+use vernier_archive::stored::{self, Found, Ready, covering_gone, read_seal};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::ReadError;
@@ -104,56 +103,62 @@ async fn in_unit<T: Chains, O: Objects>(
     (table, objects): (&T, &Metered<'_, O>),
     tenant: &TenantId,
     unit: &Unit,
-    of: (&EventQuery, &Search),
+    (query, search): (&EventQuery, &Search),
 ) -> Result<Vec<Found>, PortError> {
     let mut found = Vec::new();
     for source in &unit.sources {
-        let seal = match source {
-            Source::Window(seal) | Source::Day(seal) => seal,
-        };
-        found.extend(in_seal((table, objects), tenant, seal, of).await?);
+        let files = ready((table, objects), tenant, source, (query, search, &[])).await?;
+        for (file, search) in files {
+            found.push(file.found(&search, &[])?);
+        }
     }
     Ok(found)
 }
 
-async fn in_seal<T: Chains, O: Objects>(
+/// Fetches what is wanted of a source's files, with some columns, several at once; each with the search
+/// that it was made ready for.
+///
+/// # Errors
+/// The stores'; fatal when a file is gone and no day covers it.
+pub(crate) async fn ready<T: Chains, O: Objects>(
     (table, objects): (&T, &Metered<'_, O>),
     tenant: &TenantId,
-    entry: &SealEntry,
-    (query, search): (&EventQuery, &Search),
-) -> Result<Vec<Found>, PortError> {
+    source: &Source,
+    (query, search, columns): (&EventQuery, &Search, &[TextColumn]),
+) -> Result<Vec<(Ready, Search)>, PortError> {
+    let (Source::Window(entry) | Source::Day(entry)) = source;
+    let all_of = async |seal: Seal, search: Search| -> Result<_, PortError> {
+        let files = query
+            .classes()
+            .iter()
+            .flat_map(|class| seal.files_of(*class));
+        let files: Vec<&SealedFile> = files.collect();
+        let found: Vec<Option<Ready>> = stream::iter(&files)
+            .map(|file| stored::ready(objects, file, &search, columns))
+            .buffered(READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        let gone = files.iter().zip(&found).find(|(_, found)| found.is_none());
+        let gone = gone.map(|(file, _)| (*file).clone());
+        let there = found
+            .into_iter()
+            .flatten()
+            .map(|file| (file, search.clone()));
+        Ok((there.collect(), gone))
+    };
     let seal = read_seal(objects, tenant, entry).await?;
-    let files = query
-        .classes()
-        .iter()
-        .flat_map(|class| seal.files_of(*class));
-    let files: Vec<&SealedFile> = files.collect();
-    let found: Vec<Option<Found>> = stream::iter(&files)
-        .map(|file| stored::search(objects, file, search))
-        .buffered(READS_IN_FLIGHT_MAX)
-        .try_collect()
-        .await?;
-    let gone = files.iter().zip(&found).find(|(_, found)| found.is_none());
-    let Some((gone, _)) = gone else {
-        return Ok(found.into_iter().flatten().collect());
+    let (files, gone): (Vec<(Ready, Search)>, _) = all_of(seal, search.clone()).await?;
+    let Some(gone) = gone else {
+        return Ok(files);
     };
     // Compacted meanwhile: its rows lie in the day's files.
-    let day = covering_gone(table, objects, tenant, entry, gone).await?;
+    let day = covering_gone(table, objects, tenant, entry, &gone).await?;
     let mut here = search.clone();
     here.received.0 = here.received.0.max(entry.window.start);
     here.received.1 = here.received.1.min(entry.window.end);
-    let files = query
-        .classes()
-        .iter()
-        .flat_map(|class| day.files_of(*class));
-    let mut found = Vec::new();
-    for file in files {
-        let lost = || PortError::Fatal(format!("{} is gone", file.key));
-        found.push(
-            stored::search(objects, file, &here)
-                .await?
-                .ok_or_else(lost)?,
-        );
+    let (files, gone) = all_of(day, here).await?;
+    match gone {
+        Some(file) => Err(PortError::Fatal(format!("{} is gone", file.key))),
+        None => Ok(files),
     }
-    Ok(found)
 }

@@ -42,6 +42,14 @@ pub enum TextColumn {
     Sensor,
     /// How it ended.
     Disposition,
+    /// The specification's verdict.
+    Strict,
+    /// Why it was rejected, JSON.
+    Problems,
+    /// What lenient mode let pass, JSON.
+    Deviations,
+    /// What it says of a result, JSON.
+    Result,
 }
 
 impl TextColumn {
@@ -56,6 +64,10 @@ impl TextColumn {
             Self::Group => "group",
             Self::Sensor => "sensor",
             Self::Disposition => "disposition",
+            Self::Strict => "strict",
+            Self::Problems => "problems",
+            Self::Deviations => "deviations",
+            Self::Result => "result",
         }
     }
 
@@ -65,31 +77,13 @@ impl TextColumn {
     }
 }
 
-/// Where the rules stand that an event broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Findings {
-    /// Those for which it was rejected.
-    Problems,
-    /// Those that lenient mode let pass.
-    Deviations,
-}
-
-impl Findings {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Problems => "problems",
-            Self::Deviations => "deviations",
-        }
-    }
-}
-
 /// Which rows are wanted: those that pass all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     /// Columns that must have these values.
     pub equal: Vec<(TextColumn, String)>,
-    /// Findings that must name these rules.
-    pub ruled: Vec<(Findings, String)>,
+    /// Problems or deviations that must name these rules.
+    pub ruled: Vec<(TextColumn, String)>,
     /// First instant of received-at, and the first after it.
     pub received: (Millis, Millis),
     /// The same of event time; a row without one is not wanted then.
@@ -104,10 +98,11 @@ impl Search {
         self.equal.iter().any(|(column, _)| narrows(column))
     }
 
-    /// The columns that decide, and those that a [`Hit`] needs.
-    fn columns(&self) -> Vec<&'static str> {
-        let mut names: Vec<&str> = self.equal.iter().map(|(column, _)| column.name()).collect();
-        names.extend(self.ruled.iter().map(|(findings, _)| findings.name()));
+    /// The columns that decide, those that a [`Hit`] needs, and others.
+    fn columns(&self, others: &[TextColumn]) -> Vec<&'static str> {
+        let mut names: Vec<&str> = others.iter().map(|column| column.name()).collect();
+        names.extend(self.equal.iter().map(|(column, _)| column.name()));
+        names.extend(self.ruled.iter().map(|(column, _)| column.name()));
         names.extend(["received_at", "event_time", "receipt", "index"]);
         names.sort_unstable();
         names.dedup();
@@ -131,6 +126,24 @@ pub struct Hit {
     pub group: usize,
     /// Its number in the row group.
     pub row: usize,
+}
+
+/// A row that was found, with some of its columns.
+#[derive(Debug)]
+pub struct Scanned<'b> {
+    /// Where it is.
+    pub hit: Hit,
+    texts: &'b [(TextColumn, &'b StringArray)],
+    at: usize,
+}
+
+impl<'b> Scanned<'b> {
+    /// The value of a column that was asked for; none where the row has none.
+    #[must_use]
+    pub fn text(&self, column: TextColumn) -> Option<&'b str> {
+        let (_, texts) = self.texts.iter().find(|(own, _)| *own == column)?;
+        texts.is_valid(self.at).then(|| texts.value(self.at))
+    }
 }
 
 impl Part {
@@ -177,7 +190,8 @@ impl Part {
         Ok(groups)
     }
 
-    /// Calls `each` with every wanted row of these row groups, in the file's order.
+    /// Calls `each` with every wanted row of these row groups, in the file's order; of its columns those
+    /// that decide and `columns` are read.
     ///
     /// # Errors
     /// When the part cannot be read.
@@ -185,22 +199,16 @@ impl Part {
         &self,
         wanted: &Search,
         groups: &[usize],
-        mut each: impl FnMut(Hit),
+        columns: &[TextColumn],
+        mut each: impl FnMut(&Scanned<'_>),
     ) -> Result<(), Fault> {
-        let names = wanted.columns();
-        let near: Vec<(usize, RowSelection)> = groups
-            .iter()
-            .map(|group| (*group, self.rows_near(*group, wanted)))
-            .filter(|(_, rows)| rows.selects_any())
-            .collect();
-        let ranges = near
-            .iter()
-            .flat_map(|(group, rows)| self.pages(*group, &names, rows));
-        self.want(ranges.collect())?;
+        let names = wanted.columns(columns);
+        let near = self.near(wanted, groups);
+        self.want_near(&names, &near)?;
         for (group, rows) in near {
             let mut numbers = numbers_of(&rows);
-            let mask =
-                ProjectionMask::columns(self.metadata.parquet_schema(), names.iter().copied());
+            let parquet = self.metadata.parquet_schema();
+            let mask = ProjectionMask::columns(parquet, names.iter().copied());
             let reader = self
                 .builder(group)
                 .with_projection(mask)
@@ -209,21 +217,50 @@ impl Part {
                 .build()?;
             for batch in reader {
                 let batch = batch.map_err(unreadable)?;
-                let looked = Looked::at(&batch, wanted)?;
+                let looked = Looked::at(&batch, wanted, columns)?;
                 for at in 0..batch.num_rows() {
                     let row = numbers.next().unwrap_or(usize::MAX);
                     if let Some((place, event_time)) = looked.passes(at)? {
-                        each(Hit {
+                        let hit = Hit {
                             place,
                             event_time,
                             group,
                             row,
-                        });
+                        };
+                        let texts = &looked.texts;
+                        each(&Scanned { hit, texts, at });
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Says which bytes [`Self::search`] will read.
+    ///
+    /// # Errors
+    /// When they are not here.
+    pub fn want_search(
+        &self,
+        wanted: &Search,
+        groups: &[usize],
+        columns: &[TextColumn],
+    ) -> Result<(), Fault> {
+        self.want_near(&wanted.columns(columns), &self.near(wanted, groups))
+    }
+
+    fn near(&self, wanted: &Search, groups: &[usize]) -> Vec<(usize, RowSelection)> {
+        let near = groups
+            .iter()
+            .map(|group| (*group, self.rows_near(*group, wanted)));
+        near.filter(|(_, rows)| rows.selects_any()).collect()
+    }
+
+    fn want_near(&self, names: &[&str], near: &[(usize, RowSelection)]) -> Result<(), Fault> {
+        let ranges = near
+            .iter()
+            .flat_map(|(group, rows)| self.pages(*group, names, rows));
+        self.want(ranges.collect())
     }
 
     /// Calls `each` with these rows, whole and in the file's order; `rows` are numbers of a row group
@@ -418,10 +455,15 @@ struct Looked<'b> {
     event_time: Times<'b>,
     receipt: &'b StringArray,
     index: &'b [i64],
+    texts: Vec<(TextColumn, &'b StringArray)>,
 }
 
 impl<'b> Looked<'b> {
-    fn at(batch: &'b RecordBatch, wanted: &'b Search) -> Result<Self, Fault> {
+    fn at(
+        batch: &'b RecordBatch,
+        wanted: &'b Search,
+        columns: &[TextColumn],
+    ) -> Result<Self, Fault> {
         let lacking = |name: &str| Fault::Damaged(format!("column {name}"));
         let column = |name: &str| batch.column_by_name(name).ok_or_else(|| lacking(name));
         let text = |name: &str| {
@@ -441,12 +483,16 @@ impl<'b> Looked<'b> {
             event_time: time("event_time")?,
             receipt: text("receipt")?,
             index: index.ok_or_else(|| lacking("index"))?.values(),
+            texts: Vec::new(),
         };
+        for column in columns {
+            looked.texts.push((*column, text(column.name())?));
+        }
         for (column, value) in &wanted.equal {
             looked.equal.push((text(column.name())?, value));
         }
-        for (findings, rule) in &wanted.ruled {
-            looked.ruled.push((text(findings.name())?, rule));
+        for (column, rule) in &wanted.ruled {
+            looked.ruled.push((text(column.name())?, rule));
         }
         for (name, range) in wanted.times() {
             looked.times.push((time(name)?, range));

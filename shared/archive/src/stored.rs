@@ -6,7 +6,7 @@ use crate::pieces::Pieces;
 use crate::reader::{Part, Reading};
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
-use crate::search::{Hit, Search};
+use crate::search::{Hit, Scanned, Search, TextColumn};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use vernier_ledger::chain::{SealEntry, day_of};
@@ -100,46 +100,74 @@ pub struct Found {
     pub hits: Vec<Hit>,
 }
 
-/// Searches a file, reading as little of it as its indexes allow; none when the file is gone: it may
-/// have been compacted ([`covering`]).
+/// A file of which everything is here that a search wants.
+#[derive(Debug)]
+pub struct Ready {
+    file: SealedFile,
+    part: Part,
+    groups: Vec<usize>,
+}
+
+/// Fetches what a search wants of a file, as little as its indexes allow, with some columns of the
+/// rows; none when the file is gone: it may have been compacted ([`covering`]).
 ///
 /// # Errors
 /// The store's; fatal when the file is not what it should be.
-pub async fn search<O: Objects>(
+pub async fn ready<O: Objects>(
     objects: &O,
     file: &SealedFile,
     wanted: &Search,
-) -> Result<Option<Found>, PortError> {
+    columns: &[TextColumn],
+) -> Result<Option<Ready>, PortError> {
     let pieces = Arc::new(Pieces::sparse(file.bytes));
-    let footer = read_pieces(objects, file, &pieces, Part::open_footer).await?;
-    let Some(footer) = footer else {
+    let part = read_pieces(objects, file, &pieces, Part::open_footer).await?;
+    let Some(mut part) = part else {
         return Ok(None);
     };
-    let groups = read_pieces(objects, file, &pieces, |_| footer.groups_where(wanted)).await?;
+    let groups = read_pieces(objects, file, &pieces, |_| part.groups_where(wanted)).await?;
     let groups = groups.ok_or_else(|| gone(file))?;
-    if groups.is_empty() {
-        let (part, hits) = (footer, Vec::new());
-        return Ok(Some(Found {
-            file: file.clone(),
-            part,
-            hits,
-        }));
+    if !groups.is_empty() {
+        let whole = read_pieces(objects, file, &pieces, Part::open).await?;
+        part = whole.ok_or_else(|| gone(file))?;
+        let fetched = read_pieces(objects, file, &pieces, |_| {
+            part.want_search(wanted, &groups, columns)
+        });
+        fetched.await?.ok_or_else(|| gone(file))?;
     }
-    let part = read_pieces(objects, file, &pieces, Part::open).await?;
-    let part = part.ok_or_else(|| gone(file))?;
-    let hits = read_pieces(objects, file, &pieces, |_| {
-        let mut hits = Vec::new();
-        part.search(wanted, &groups, |hit| hits.push(hit))?;
-        Ok(hits)
-    });
-    let hits = hits.await?.ok_or_else(|| gone(file))?;
-    // What decided is not needed any more, and may be much.
-    let part = part.over(Arc::new(Pieces::sparse(file.bytes)));
-    Ok(Some(Found {
+    Ok(Some(Ready {
         file: file.clone(),
         part,
-        hits,
+        groups,
     }))
+}
+
+impl Ready {
+    /// Calls `each` with every row that is wanted; search and columns are those that it was made ready
+    /// for.
+    ///
+    /// # Errors
+    /// Fatal when the file is not what it should be.
+    pub fn scan(
+        &self,
+        wanted: &Search,
+        columns: &[TextColumn],
+        each: impl FnMut(&Scanned<'_>),
+    ) -> Result<(), PortError> {
+        let scanned = self.part.search(wanted, &self.groups, columns, each);
+        scanned.map_err(|fault| PortError::Fatal(format!("{}: {fault}", self.file.key)))
+    }
+
+    /// The rows that are wanted, where they lie; what decided goes.
+    ///
+    /// # Errors
+    /// As for [`Self::scan`].
+    pub fn found(self, wanted: &Search, columns: &[TextColumn]) -> Result<Found, PortError> {
+        let mut hits = Vec::new();
+        self.scan(wanted, columns, |row| hits.push(row.hit))?;
+        let Self { file, part, .. } = self;
+        let part = part.over(Arc::new(Pieces::sparse(file.bytes)));
+        Ok(Found { file, part, hits })
+    }
 }
 
 impl Found {

@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::ports::Removal;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_output::cursor::PageCursor;
-use vernier_output::events::{self, EventView};
+use vernier_output::events::{EventView, page};
 use vernier_output::query::{EventQuery, Key, Order, Sort};
+use vernier_output::receipts;
 use vernier_reconcile::compaction::compact_due;
-use vernier_tests::envelopes::{event_with_id, invalid_event};
+use vernier_tests::envelopes::{event_with_id, events, invalid_event};
 
 const KEY: [u8; 32] = [7; 32];
 const USERS: &str = "https://school.example/users/";
@@ -246,7 +248,7 @@ impl History {
             };
             let tenant = &self.school.tenant.id;
             let now = (self.school.clock.get(), &KEY);
-            let page = events::page(&ports, tenant, &query, (after, limit), now).await;
+            let page = page(&ports, tenant, &query, (after, limit), now).await;
             let (page, _) = page.expect("within bounds");
             assert!(page.events.len() <= limit);
             all.extend(page.events);
@@ -303,4 +305,51 @@ async fn paged_answers_are_what_a_naive_scan_finds() {
     assert!(asked > 200, "{asked}");
     assert_eq!(seen.len(), 8, "every ending, sealed and not: {seen:?}");
     assert!(seen.values().all(|n| *n > 10), "{seen:?}");
+}
+
+/// A receipt tells the same of its events when their segments are gone, and their windows' files too.
+#[tokio::test]
+async fn a_receipt_outlives_its_segments_and_its_windows_files() {
+    let school = School::since(EVENING).await;
+    let mut first = events(3);
+    first.push(invalid_event());
+    first.push(first[0].clone());
+    let receipt = school.post(&first).await;
+    school.pass(60);
+    school.post(&events(2)).await;
+    school.deliver().await;
+    let view = async || {
+        let ports = vernier_output::Ports {
+            table: school.table.clone(),
+            objects: school.bucket.clone(),
+        };
+        let (tenant, now) = (&school.tenant.id, school.clock.get());
+        let view = receipts::view(&ports, tenant, (receipt, 0), now).await;
+        serde_json::to_value(view.expect("reads").expect("there")).expect("JSON")
+    };
+    let mut live = view().await;
+    assert_eq!(live["provisional"], true);
+    assert_eq!(live["counts"]["stored"], 3);
+    live["provisional"] = json!(false);
+    school.pass(600);
+    assert_eq!(school.seal().await.failed, 0);
+    for key in school.bucket.keys("segments/") {
+        school.bucket.remove(&key).await.expect("removed");
+    }
+    assert_eq!(view().await, live);
+    for _ in 0..2 {
+        let clock = || school.clock.get();
+        let settings = (SETTINGS, COMPACTING);
+        let ran = compact_due(
+            &school.ports,
+            &school.workshop,
+            settings,
+            clock,
+            Millis(i64::MAX),
+        );
+        assert_eq!(ran.await.expect("tenants are listed").failed, 0);
+        school.pass(600);
+    }
+    assert!(school.bucket.keys("archive/").is_empty());
+    assert_eq!(view().await, live);
 }

@@ -10,5 +10,6 @@ mod golden_day;
 mod proving;
 mod reading;
 mod sealing;
+mod searching;
 mod tampering;
 mod verifying;

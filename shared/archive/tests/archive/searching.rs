@@ -1,0 +1,267 @@
+//! Files searched as a store's reader does: by ranges, and exactly.
+
+use crate::common::{self, Mix, Random};
+use std::cell::Cell;
+use vernier_archive::files::{Memory, Source};
+use vernier_archive::previous::NoPrevious;
+use vernier_archive::reader::Part;
+use vernier_archive::row::{Row, disposition_word};
+use vernier_archive::seal::SealedFile;
+use vernier_archive::search::{Hit, Search, TextColumn};
+use vernier_archive::stored::{self, Found};
+use vernier_ledger::line::rules_of;
+use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::time::Millis;
+
+/// A store that counts.
+struct Store {
+    files: Memory,
+    gets: Cell<u64>,
+    bytes: Cell<u64>,
+}
+
+impl Objects for Store {
+    async fn put_new(&self, _: &str, _: Vec<u8>, _: Option<&str>) -> Result<PutOutcome, PortError> {
+        Err(PortError::Fatal("only read".to_owned()))
+    }
+
+    async fn get(
+        &self,
+        key: &str,
+        range: Option<(u64, u64)>,
+    ) -> Result<Option<Vec<u8>>, PortError> {
+        let Ok(file) = self.files.open(key) else {
+            return Ok(None);
+        };
+        let (offset, length) = range.unwrap_or((0, file.size()));
+        let length = usize::try_from(length).expect("small");
+        let bytes = file.read(offset, length).expect("within the file");
+        self.gets.set(self.gets.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes.len() as u64);
+        Ok(Some(bytes.to_vec()))
+    }
+}
+
+fn store(events: u64) -> (Store, Vec<SealedFile>) {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let memory = Memory::default();
+    let lines = common::lines(Mix::of(5, events), common::window(0));
+    let settings = common::settings(temporary.path());
+    let written = common::write_window(common::plan(0), settings, &lines, &NoPrevious, &memory);
+    let store = Store {
+        files: memory,
+        gets: Cell::new(0),
+        bytes: Cell::new(0),
+    };
+    (store, written.files)
+}
+
+/// What a row is found by.
+#[derive(Debug, Clone)]
+struct Known {
+    hit: Hit,
+    received_at: Millis,
+    columns: Vec<(TextColumn, Option<String>)>,
+    rules: [Vec<String>; 2],
+    fingerprint: [u8; 32],
+}
+
+const COLUMNS: [TextColumn; 11] = [
+    TextColumn::Id,
+    TextColumn::Type,
+    TextColumn::Action,
+    TextColumn::Actor,
+    TextColumn::Group,
+    TextColumn::Sensor,
+    TextColumn::Disposition,
+    TextColumn::Strict,
+    TextColumn::Problems,
+    TextColumn::Deviations,
+    TextColumn::Result,
+];
+
+fn known(row: &Row<'_>, at: usize) -> Known {
+    let column = |column| {
+        let value = match column {
+            TextColumn::Id => row.id,
+            TextColumn::Type => row.type_name,
+            TextColumn::Action => row.action,
+            TextColumn::Actor => row.actor,
+            TextColumn::Group => row.group,
+            TextColumn::Sensor => Some(row.sensor),
+            TextColumn::Disposition => Some(disposition_word(row.disposition)),
+            TextColumn::Strict => Some(row.strict),
+            TextColumn::Problems => row.problems,
+            TextColumn::Deviations => row.deviations,
+            TextColumn::Result => row.result,
+        };
+        (column, value.map(str::to_owned))
+    };
+    let rules = |text: Option<&str>| {
+        let rules = rules_of(text.unwrap_or_default());
+        rules.into_iter().map(|rule| rule.into_owned()).collect()
+    };
+    Known {
+        hit: Hit {
+            place: row.place(),
+            event_time: row.event_time,
+            group: 0,
+            row: at,
+        },
+        received_at: row.received_at,
+        columns: COLUMNS.map(column).to_vec(),
+        rules: [rules(row.problems), rules(row.deviations)],
+        fingerprint: row.fingerprint,
+    }
+}
+
+fn passes(known: &Known, wanted: &Search) -> bool {
+    let equal = |(column, value): &(TextColumn, String)| {
+        known.columns.contains(&(*column, Some(value.clone())))
+    };
+    let ruled = |(column, rule): &(TextColumn, String)| {
+        known.rules[usize::from(*column == TextColumn::Deviations)].contains(rule)
+    };
+    let in_time = |(from, to)| known.hit.event_time.is_some_and(|at| from <= at && at < to);
+    wanted.equal.iter().all(equal)
+        && wanted.ruled.iter().all(ruled)
+        && (wanted.received.0..wanted.received.1).contains(&known.received_at)
+        && wanted.event_time.is_none_or(in_time)
+}
+
+fn everything() -> Search {
+    Search {
+        equal: Vec::new(),
+        ruled: Vec::new(),
+        received: (Millis(0), Millis(i64::MAX)),
+        event_time: None,
+    }
+}
+
+/// A search for some of what a row has, sometimes with what no row has.
+fn search_like(row: &Known, numbers: &mut Random) -> Search {
+    let mut search = everything();
+    for (column, value) in &row.columns {
+        if let Some(value) = value.clone().filter(|_| numbers.below(5) == 0) {
+            let value = if numbers.below(12) == 0 {
+                format!("{value}~")
+            } else {
+                value
+            };
+            search.equal.push((*column, value));
+        }
+    }
+    for (column, rules) in [TextColumn::Problems, TextColumn::Deviations]
+        .into_iter()
+        .zip(&row.rules)
+    {
+        if let Some(rule) = rules.first().filter(|_| numbers.below(3) == 0) {
+            search.ruled.push((column, rule.clone()));
+        }
+    }
+    let around = |at: Millis, numbers: &mut Random| {
+        let side = |n: usize| i64::try_from(n).unwrap_or(0);
+        let (before, after) = (numbers.below(90), numbers.below(90));
+        (at.plus_seconds(-side(before)), at.plus_seconds(side(after)))
+    };
+    if numbers.below(3) == 0 {
+        search.received = around(row.received_at, numbers);
+    }
+    if let Some(at) = row.hit.event_time.filter(|_| numbers.below(3) == 0) {
+        search.event_time = Some(around(at, numbers));
+    }
+    search
+}
+
+async fn search(store: &Store, file: &SealedFile, wanted: &Search) -> Found {
+    let ready = stored::ready(store, file, wanted, &[]).await;
+    let found = ready.expect("reads").expect("there").found(wanted, &[]);
+    found.expect("all of it is here")
+}
+
+/// With several pages a column: what statistics, filters and pages leave out is what does not pass.
+#[tokio::test]
+async fn a_search_finds_exactly_what_a_scan_finds() {
+    let (store, files) = store(9_000);
+    let mut numbers = Random::seeded(11);
+    let (mut searches, mut some) = (0, 0);
+    for file in &files {
+        let part = Part::open(store.files.open(&file.key).expect("there")).expect("a part");
+        assert_eq!(part.groups(), 1);
+        let mut all = Vec::new();
+        part.for_each(|row| {
+            all.push(known(&row, all.len()));
+            Ok(())
+        })
+        .expect("reads");
+        for _ in 0..150 {
+            let like = &all[numbers.below(all.len())];
+            let wanted = search_like(like, &mut numbers);
+            let found = search(&store, file, &wanted).await;
+            let scanned: Vec<&Known> = all.iter().filter(|row| passes(row, &wanted)).collect();
+            let hits: Vec<Hit> = scanned.iter().map(|row| row.hit).collect();
+            assert_eq!(found.hits, hits, "{wanted:?}");
+            let ready = stored::ready(&store, file, &wanted, &COLUMNS).await;
+            let ready = ready.expect("reads").expect("there");
+            let mut columns = Vec::new();
+            let scanned_again = ready.scan(&wanted, &COLUMNS, |row| {
+                let text = |column: TextColumn| (column, row.text(column).map(str::to_owned));
+                columns.push(COLUMNS.map(text).to_vec());
+            });
+            scanned_again.expect("all of it is here");
+            let own: Vec<_> = scanned.iter().map(|row| row.columns.clone()).collect();
+            assert_eq!(columns, own, "{wanted:?}");
+            let rows = found.rows(&store, &found.hits, |row| row.fingerprint).await;
+            let own: Vec<[u8; 32]> = scanned.iter().map(|row| row.fingerprint).collect();
+            assert_eq!(rows.expect("reads"), own, "{wanted:?}");
+            searches += 1;
+            some += usize::from(!hits.is_empty());
+        }
+    }
+    assert!(
+        some > searches / 2 && some < searches,
+        "{some} of {searches}"
+    );
+}
+
+/// A learner in a section lies on a page or two of each column.
+#[tokio::test]
+async fn a_narrow_search_reads_little() {
+    let (store, files) = store(40_000);
+    let file = &files[0];
+    let part = Part::open(store.files.open(&file.key).expect("there")).expect("a part");
+    let mut learner = None;
+    part.for_each_from(20_000, |row| {
+        learner = Some((row.group.map(str::to_owned), row.actor.map(str::to_owned)));
+        Ok(std::ops::ControlFlow::Break(()))
+    })
+    .expect("reads");
+    let (group, actor) = learner.expect("a row");
+    let mut wanted = everything();
+    wanted
+        .equal
+        .push((TextColumn::Group, group.expect("a group")));
+    wanted
+        .equal
+        .push((TextColumn::Actor, actor.expect("an actor")));
+    let found = search(&store, file, &wanted).await;
+    assert!(!found.hits.is_empty());
+    let rows = found
+        .rows(&store, &found.hits, |row| row.event.is_some())
+        .await;
+    assert!(rows.expect("reads").iter().all(|there| *there));
+    let (gets, bytes) = (store.gets.get(), store.bytes.get());
+    println!("{gets} requests, {bytes} of {} bytes", file.bytes);
+    assert!(bytes * 5 < file.bytes, "{bytes} of {}", file.bytes);
+    assert!(gets < 60, "{gets}");
+
+    (store.gets.set(0), store.bytes.set(0));
+    wanted.equal[1].1.push('~');
+    assert!(search(&store, file, &wanted).await.hits.is_empty());
+    let (gets, bytes) = (store.gets.get(), store.bytes.get());
+    println!("{gets} requests, {bytes} bytes for what is not there");
+    assert!(
+        gets <= 2 && bytes < 100_000,
+        "{gets} requests, {bytes} bytes"
+    );
+}
