@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status env deploy test lint unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
+.PHONY: help setup build demo up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -24,8 +24,9 @@ help:
 	@echo
 	@echo "  Parts"
 	@echo "    make setup             the pinned tools, into .venv/"
-	@echo "    make build             the four functions and the deployable template, into .aws-sam/build"
+	@echo "    make build             the four functions, the page and the deployable template, into .aws-sam/build"
 	@echo "    make lint              fmt, clippy, docs, template rules"
+	@echo "    make page              the page: types, unit tests, and in a Chromium (installed if it must be) on its fixture"
 	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
@@ -68,7 +69,7 @@ deploy: setup
 test: setup
 	@$(PYTHON) scripts/test.py
 
-lint unit pipeline repo: setup
+lint page unit pipeline repo: setup
 	@$(PYTHON) scripts/test.py $@
 
 artifacts: setup
@@ -105,4 +106,4 @@ fmt:
 
 clean: down
 	cargo clean
-	rm -rf .aws-sam .run
+	rm -rf .aws-sam .run functions/output/page/dist functions/output/page/node_modules

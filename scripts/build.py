@@ -2,7 +2,8 @@
 """Builds the functions and the deployable template into .aws-sam/build.
 
 First one `cargo lambda build` of the four binaries at once, so that cargo compiles what they share
-once and links them side by side; then `sam build`, which finds them fresh and only copies.
+once and links them side by side; then `sam build`, which finds them fresh and only copies. The page
+is built before and put beside the output function's executable after.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from common import BUILT, FUNCTIONS, ROOT, TOOLS, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
+import page  # noqa: E402
 from stack import architecture  # noqa: E402
 
 
@@ -42,6 +44,7 @@ def warn_of_other_features() -> None:
 
 def build(architecture_wanted: str) -> None:
     need_setup()
+    page.build()
     started = time.monotonic()
     say(f"Compiling the functions for {architecture_wanted} (release, link-time optimised) …")
     # The very flags `sam build` uses: others would make cargo compile everything again.
@@ -60,6 +63,7 @@ def build(architecture_wanted: str) -> None:
         env=tool_env(),
         quiet=True,
     )  # fmt: skip
+    page.place(BUILT / FUNCTIONS["output"])
     say(f"sam build: {BUILT.relative_to(ROOT)} written in {took(started)}.")
 
 

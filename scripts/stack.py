@@ -282,10 +282,11 @@ def local_parameters(command: str) -> list[str]:
 
 
 def build_fingerprint() -> str:
-    """What `sam build` left, as one hash: the template and the four binaries."""
+    """What the build left, as one hash: the template, the four binaries and the page."""
     digest = hashlib.sha256()
     parts = [BUILT / "template.yaml", ROOT / "samconfig.toml"]
     parts += [BUILT / logical / "bootstrap" for logical in FUNCTIONS.values()]
+    parts += sorted(part for part in (BUILT / FUNCTIONS["output"] / "page").rglob("*") if part.is_file())
     for part in parts:
         try:
             digest.update(part.read_bytes())

@@ -3,6 +3,7 @@
 
   test.py             all of them, the quick ones first, stopping at the first that fails
   test.py lint        fmt, template, clippy, docs
+  test.py page        the page: types, unit tests, and in a Chromium against its fixture server
   test.py unit        tests inside the crates, and the documentation's
   test.py pipeline    handlers on fakes, from events/, and the simulations
   test.py repo        the repository's own rules
@@ -33,6 +34,7 @@ END_SECONDS_MAX = 5
 
 CARGO_TEST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
 NEXTEST_RESULT = re.compile(r"^\s*Summary \[.*?\]\s+.*? run: (.*)$")
+VITEST_RESULT = re.compile(r"^\s*Tests\s+(\d.*)\(\d+\)\s*$")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -47,7 +49,7 @@ class Counts:
         found = CARGO_TEST_RESULT.match(line)
         if found:
             passed, failed, skipped = (int(number) for number in found.groups())
-        elif found := NEXTEST_RESULT.match(line):
+        elif found := NEXTEST_RESULT.match(line) or VITEST_RESULT.match(line):
             amount = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found.group(1))}
             passed, skipped = amount.get("passed", 0), amount.get("skipped", 0)
             failed = amount.get("failed", 0) + amount.get("exec", 0) + amount.get("timed", 0)
@@ -168,6 +170,10 @@ def step_docs() -> None:
     run_step(["cargo", "doc", "--workspace", "--no-deps", "--quiet"], env=tool_env(RUSTDOCFLAGS="-D warnings"))
 
 
+def step_page() -> None:
+    run_step([sys.executable, ROOT / "scripts" / "page.py", "test"], counted=True)
+
+
 def step_unit() -> None:
     cargo_tests([], inside=True)
 
@@ -237,6 +243,7 @@ STEPS = {
     "template": step_template,
     "clippy": step_clippy,
     "docs": step_docs,
+    "page": step_page,
     "unit": step_unit,
     "pipeline": step_pipeline,
     "repo": step_repo,

@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Folders that are made, not kept.
-const MADE: [&str; 7] = [
+const MADE: [&str; 8] = [
     "target",
     ".venv",
     ".git",
     ".aws-sam",
     "node_modules",
+    "dist",
     ".run",
     "__pycache__",
 ];
