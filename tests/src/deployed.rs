@@ -115,7 +115,11 @@ impl World for DeployedWorld {
     }
 
     async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member {
-        world::issue_token(&self.table, tenant, scopes).await
+        world::issue_token(&self.table, tenant, None, scopes).await
+    }
+
+    async fn learner_token(&self, tenant: &str, learner: &str, scopes: &[Scope]) -> Member {
+        world::issue_token(&self.table, tenant, Some(learner), scopes).await
     }
 
     async fn revoke(&self, member: &Member) {

@@ -181,6 +181,9 @@ pub trait World {
     /// Another token of a tenant.
     async fn token(&self, tenant: &str, scopes: &[Scope]) -> Member;
 
+    /// A token that reads one learner's data.
+    async fn learner_token(&self, tenant: &str, learner: &str, scopes: &[Scope]) -> Member;
+
     /// Revokes a token.
     async fn revoke(&self, member: &Member);
 
@@ -224,17 +227,23 @@ pub async fn create_tenant(table: &impl Administration, mode: Mode, profile: Pro
     id
 }
 
-/// Issues a token of a tenant in a table.
+/// Issues a token of a tenant, or of one of its learners, in a table.
 ///
 /// # Panics
 /// When the table refuses.
-pub async fn issue_token(table: &impl Administration, tenant: &str, scopes: &[Scope]) -> Member {
+pub async fn issue_token(
+    table: &impl Administration,
+    tenant: &str,
+    learner: Option<&str>,
+    scopes: &[Scope],
+) -> Member {
     let token = NewToken::generate();
     let info = TokenInfo {
         token_id: token.token_id.clone(),
         tenant: tenant.parse().expect("a tenant's name"),
         sensor: "https://school.example/sensors/1".to_owned(),
         scopes: scopes.to_vec(),
+        learner: learner.map(str::to_owned),
         label: None,
         created_at: clock::now(),
         revoked_at: None,

@@ -182,6 +182,7 @@ mod tests {
             "vernier tenant create school --mode lenient --profile moodle-1.0 --lanes 4",
             "vernier tenant list --table ledger --format json",
             "vernier --format json token issue --tenant school --sensor lms --scope events:write,events:read --scope playback",
+            "vernier token issue --tenant school --sensor portal --learner https://school.example/users/7",
             "vernier token revoke 0a1b2c3d4e5f --tenant school",
             "vernier validate --mode lenient --profile canvas a.json b/ --format json",
             "vernier generate --seed 7 --events 250 --invalid 3 --start 2025-09-01",
@@ -226,6 +227,10 @@ mod tests {
             (
                 "vernier token issue --tenant school --sensor lms --scope events:delete",
                 "audit:read",
+            ),
+            (
+                "vernier token issue --tenant school --sensor lms --learner=",
+                "1 to 1024 bytes",
             ),
             ("vernier token revoke vrn_0a1b --tenant school", "public id"),
             ("vernier generate --start yesterday", "--start"),

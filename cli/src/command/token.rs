@@ -2,11 +2,13 @@
 
 use super::tenant::{TableArgs, existing, now, on_table};
 use super::{FINDINGS, Format, output};
+use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use vernier_ledger::access::{NewToken, Scope, TokenInfo};
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::RESULT_ID_BYTES_MAX;
 use vernier_ledger::ports::Administration as _;
 
 /// Longest name of a sensor and longest label, bytes: a token's item stays small.
@@ -26,6 +28,7 @@ enum TokenCommand {
 Examples:
   vernier token issue --tenant school --sensor lms
   vernier token issue --tenant school --sensor dashboard --scope events:read,audit:read --label 'for the registrar'
+  vernier token issue --tenant school --sensor portal --learner https://school.example/users/7
   export VERNIER_TOKEN=$(vernier token issue --tenant school --sensor lms --format json | jq -r .token)
 
 Scopes: events:write posts envelopes; events:read reads receipts and events; reports:read reads
@@ -39,13 +42,12 @@ tenant's settings and schemas.")]
         #[arg(long, value_name = "NAME", value_parser = name)]
         sensor: String,
         /// What it may do; several with commas or by repeating the option
-        #[arg(
-            long = "scope",
-            value_name = "SCOPE",
-            value_delimiter = ',',
-            default_value = "events:write"
-        )]
+        /// [default: events:write; with --learner events:read,reports:read]
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
         scopes: Vec<Scope>,
+        /// Lets it read this learner's own events and reports, and nothing else
+        #[arg(long, value_name = "LEARNER_ID", value_parser = learner)]
+        learner: Option<String>,
         /// A note for people
         #[arg(long, value_name = "TEXT", value_parser = name)]
         label: Option<String>,
@@ -87,6 +89,16 @@ fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn learner(text: &str) -> Result<String, String> {
+    let is_fit = (1..=RESULT_ID_BYTES_MAX).contains(&text.len());
+    if !is_fit || text.chars().any(char::is_control) {
+        return Err(format!(
+            "expected 1 to {RESULT_ID_BYTES_MAX} bytes without control characters"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 fn token_id(text: &str) -> Result<String, String> {
     if text.is_empty() || text.len() > 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         // The text is not repeated: it may be the token itself.
@@ -107,12 +119,12 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
         TokenCommand::Issue {
             tenant,
             sensor,
-            mut scopes,
+            scopes,
+            learner,
             label,
             table,
         } => {
-            scopes.sort_unstable();
-            scopes.dedup();
+            let scopes = scopes_of(scopes, learner.as_deref());
             let new = NewToken::generate();
             let token_id = new.token_id.clone();
             let info = TokenInfo {
@@ -120,10 +132,16 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
                 tenant,
                 sensor,
                 scopes,
+                learner,
                 label,
                 created_at: now(),
                 revoked_at: None,
             };
+            if let Some(scope) = info.scope_beyond_learner() {
+                bail!(
+                    "a learner's token cannot have the scope {scope}: it reads events and reports"
+                );
+            }
             on_table(&table, async |table| {
                 existing(&table, &info.tenant).await?;
                 Ok(table.put_token(&new.sha256, &info).await?)
@@ -158,6 +176,19 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The scopes as they are kept: each once, in order; the usual ones where none are asked for.
+fn scopes_of(mut scopes: Vec<Scope>, learner: Option<&str>) -> Vec<Scope> {
+    if scopes.is_empty() {
+        scopes = match learner {
+            None => vec![Scope::EventsWrite],
+            Some(_) => TokenInfo::LEARNER_SCOPES.to_vec(),
+        };
+    }
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
+}
+
 fn issued(new: &NewToken, info: &TokenInfo, format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
         let mut shown = document(info);
@@ -172,6 +203,9 @@ fn issued(new: &NewToken, info: &TokenInfo, format: Format) -> anyhow::Result<()
         "tenant    {}, sensor {}, scopes {scopes}",
         info.tenant, info.sensor
     ))?;
+    if let Some(learner) = &info.learner {
+        output::line(format!("learner   {learner} (reads nobody else's data)"))?;
+    }
     eprintln!("The token is shown this once: keep it, for instance as VERNIER_TOKEN.");
     Ok(())
 }
@@ -191,13 +225,14 @@ fn list(tokens: &[TokenInfo], format: Format) -> anyhow::Result<()> {
             info.created_at.to_string(),
             info.revoked_at
                 .map_or_else(|| "-".to_owned(), |at| at.to_string()),
+            info.learner.clone().unwrap_or_else(|| "-".to_owned()),
             info.label.clone().unwrap_or_default(),
         ]
     };
     let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
     output::line(output::table(
         &[
-            "token id", "sensor", "scopes", "created", "revoked", "label",
+            "token id", "sensor", "scopes", "created", "revoked", "learner", "label",
         ],
         &rows,
     ))?;
@@ -214,8 +249,26 @@ fn document(info: &TokenInfo) -> Value {
         "tenant": info.tenant,
         "sensor": info.sensor,
         "scopes": scope_names(info),
+        "learner": info.learner,
         "label": info.label,
         "created_at": info.created_at.rfc3339(),
         "revoked_at": info.revoked_at.map(|at| at.rfc3339()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_that_nobody_asked_for_are_the_usual_ones() {
+        let learner = Some("https://school.example/users/7");
+        assert_eq!(scopes_of(vec![], None), [Scope::EventsWrite]);
+        assert_eq!(
+            scopes_of(vec![], learner),
+            [Scope::EventsRead, Scope::ReportsRead]
+        );
+        let asked = vec![Scope::Admin, Scope::EventsRead, Scope::Admin];
+        assert_eq!(scopes_of(asked, learner), [Scope::EventsRead, Scope::Admin]);
+    }
 }

@@ -204,19 +204,22 @@ pub struct Occurrence {
     pub disposition: Disposition,
 }
 
-/// Looks an event up among those received in `[from, to)`.
+/// Looks an event up among those received in `[from, to)`; where an actor is given, only among the
+/// actor's.
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
 pub async fn by_id<T: Commits + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
-    id: &str,
+    (id, actor): (&str, Option<&str>),
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Option<(EventById, Reads)>, ReadError> {
+    let actor = actor.map(|actor| ("actor".to_owned(), actor.to_owned()));
+    let id = ("id".to_owned(), id.to_owned());
     let query = EventQuery {
-        filters: vec![("id".to_owned(), id.to_owned())],
+        filters: [id].into_iter().chain(actor).collect(),
         disposition: None,
         sort: Sort::ReceivedAt,
         order: Order::Oldest,

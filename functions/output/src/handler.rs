@@ -4,15 +4,17 @@ use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
+use crate::reports::{self, Asking, Body};
 use crate::seals::{self, NoProof};
 use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::json;
+use std::borrow::Cow;
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
-use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts};
+use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts, Results};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -20,7 +22,7 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<T: Receipts + Commits + Directory + Chains, O: Objects>(
+pub async fn handle<T: Receipts + Commits + Directory + Chains + Results, O: Objects>(
     context: &Context<T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
@@ -31,113 +33,127 @@ pub async fn handle<T: Receipts + Commits + Directory + Chains, O: Objects>(
 
 type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;
 
-async fn route<T: Receipts + Commits + Directory + Chains, O: Objects>(
+/// What a route answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    Me,
+    Receipt,
+    Event,
+    EventList,
+    Proof,
+    Quarantine,
+    Deviations,
+    SealList,
+    Seal,
+    Report(&'static str),
+}
+
+/// A route behind a token.
+struct Route {
+    /// As the gateway names it.
+    resource: &'static str,
+    /// One of these is enough.
+    scopes: &'static [Scope],
+    /// Whether it shows a learner's token the learner's own data, and refuses it all else.
+    for_learners: bool,
+    page: Page,
+}
+
+/// For everybody in the tenant whose token has one of the scopes; closed to learners' tokens.
+const fn staff(resource: &'static str, scopes: &'static [Scope], page: Page) -> Route {
+    Route {
+        resource,
+        scopes,
+        for_learners: false,
+        page,
+    }
+}
+
+/// The same, and open to learners' tokens: the page asks [`Call::own_learner`].
+const fn learners(resource: &'static str, scopes: &'static [Scope], page: Page) -> Route {
+    Route {
+        for_learners: true,
+        ..staff(resource, scopes, page)
+    }
+}
+
+const EVENTS: &[Scope] = &[Scope::EventsRead];
+const AUDIT: &[Scope] = &[Scope::AuditRead];
+
+const REPORTS: &[Scope] = &[Scope::ReportsRead];
+
+const ROUTES: [Route; 11] = [
+    learners("/me", &Scope::ALL, Page::Me),
+    staff("/receipts/{id}", EVENTS, Page::Receipt),
+    learners("/events", EVENTS, Page::EventList),
+    learners("/events/{id}", EVENTS, Page::Event),
+    staff("/events/{id}/proof", EVENTS, Page::Proof),
+    staff("/quarantine", EVENTS, Page::Quarantine),
+    staff("/deviations", EVENTS, Page::Deviations),
+    staff("/seals", AUDIT, Page::SealList),
+    staff("/seals/{sequence}", AUDIT, Page::Seal),
+    learners("/reports/assignments", REPORTS, Page::Report("assignments")),
+    staff("/reports/grades", REPORTS, Page::Report("grades")),
+];
+
+/// The gateway's resource of all reports.
+const ANY_REPORT: &str = "/reports/{report}";
+
+async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>(
     context: &Context<T, O>,
     request: Request<'_>,
     now: Millis,
 ) -> Answer {
     let resource = request.0.resource.as_deref().unwrap_or_default();
     if request.0.http_method.as_str() != "GET" {
-        return Err(ProblemDocument::new(
-            ProblemType::MethodNotAllowed,
-            "GET only",
-        ));
+        let why = "GET only";
+        return Err(ProblemDocument::new(ProblemType::MethodNotAllowed, why));
     }
     if resource == "/healthz" {
-        return Ok(vernier_web::json(
-            200,
-            &[],
-            &json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}),
-        ));
+        let health = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
+        return Ok(vernier_web::json(200, &[], &health));
     }
+    let named = match resource {
+        ANY_REPORT => Cow::Owned(format!("/reports/{}", reports::name_in(request))),
+        other => Cow::Borrowed(other),
+    };
+    let route = ROUTES.iter().find(|route| route.resource == named);
+    let Some(route) = route else {
+        return Err(not_found(format!("no route {resource}")));
+    };
     let authorization = request.header("authorization");
-    let scope = match resource {
-        "/seals" | "/seals/{sequence}" => Scope::AuditRead,
-        _ => Scope::EventsRead,
+    let authenticator = &context.authenticator;
+    let identity = if route.for_learners {
+        authenticator
+            .authenticate_with_learners(authorization, route.scopes)
+            .await?
+    } else {
+        authenticator
+            .authenticate_any(authorization, route.scopes)
+            .await?
     };
-    let identity = context
-        .authenticator
-        .authenticate(authorization, scope)
-        .await?;
-    match resource {
-        "/receipts/{id}" => get_receipt(context, request, &identity, now).await,
-        "/events/{id}" => get_event(context, request, &identity, now).await,
-        "/events" => list_events(context, request, &identity, now).await,
-        "/events/{id}/proof" => get_proof(context, request, &identity, now).await,
-        "/quarantine" => list_quarantine(context, request, &identity, now).await,
-        "/deviations" => get_deviations(context, request, &identity, now).await,
-        "/seals" => list_seals(context, request, &identity, now).await,
-        "/seals/{sequence}" => get_seal(context, request, &identity).await,
-        other => Err(ProblemDocument::new(
-            ProblemType::NotFound,
-            format!("no route {other}"),
-        )),
-    }
-}
-
-async fn get_receipt<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&["index"])?;
-    let first_index = match request.query("index")? {
-        None => 0,
-        Some(text) => text
-            .parse()
-            .map_err(|_| ProblemDocument::parameter("index", "expected a whole number from 0"))?,
+    let call = Call {
+        context,
+        request,
+        identity,
+        now,
     };
-    let text = request.path("id").unwrap_or_default();
-    let id: ReceiptId = text
-        .parse()
-        .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
-    match receipts::view(&context.ports, &identity.tenant.id, (id, first_index), now).await? {
-        Some(view) => Ok(vernier_web::json(200, &[], &view)),
-        None => Err(ProblemDocument::new(
-            ProblemType::NotFound,
-            "no such receipt",
-        )),
+    match route.page {
+        Page::Me => call.me(),
+        Page::Receipt => call.receipt().await,
+        Page::Event => call.event().await,
+        Page::EventList => call.event_list().await,
+        Page::Proof => call.proof().await,
+        Page::Quarantine => call.quarantine().await,
+        Page::Deviations => call.deviations().await,
+        Page::SealList => call.seal_list().await,
+        Page::Seal => call.seal().await,
+        Page::Report(name) => call.report(name).await,
     }
 }
 
-async fn get_event<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&["from", "to"])?;
-    let range = request.range(now, EVENT_SECONDS.0, EVENT_SECONDS.1)?;
-    let id = request.path("id").unwrap_or_default();
-    match events::by_id(&context.ports, &identity.tenant.id, &id, range, now).await? {
-        Some((event, reads)) => Ok(vernier_web::json(
-            200,
-            &[(READS, reads.to_string())],
-            &event,
-        )),
-        None => Err(ProblemDocument::new(
-            ProblemType::NotFound,
-            "no event with this id was received in the range ('from', 'to'; else the last 24 hours)",
-        )),
-    }
-}
-
-async fn list_events<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&PARAMETERS)?;
-    let limit = read_limit(request)?;
-    let key = &identity.signing_key;
-    let given = EventQuery::read(request, now)?;
-    let (query, after) = continued(request, given, key)?;
-    let tenant = &identity.tenant.id;
-    let place = (after, limit);
-    let (page, reads) = events::page(&context.ports, tenant, &query, place, (now, key)).await?;
-    Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
+fn not_found(why: impl Into<String>) -> ProblemDocument {
+    ProblemDocument::new(ProblemType::NotFound, why)
 }
 
 /// Tells what an answer cost: requests to the object store, and their bytes.
@@ -149,43 +165,8 @@ const EVENT_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
 /// The quarantine's range when none is given, and at most, seconds.
 const QUARANTINE_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
 
-/// The range of a report when none is given, and at most: a day.
-const REPORT_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
-
-async fn list_quarantine<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&QUARANTINE_PARAMETERS)?;
-    let limit = read_limit(request)?;
-    let key = &key_of_route(&identity.signing_key, "/quarantine");
-    let range = request.range(now, QUARANTINE_SECONDS.0, QUARANTINE_SECONDS.1)?;
-    let given = EventQuery::read_quarantine(request, range)?;
-    let (query, after) = continued(request, given, key)?;
-    let tenant = &identity.tenant.id;
-    let place = (after, limit);
-    let (page, reads) = events::page(&context.ports, tenant, &query, place, (now, key)).await?;
-    Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
-}
-
-async fn get_deviations<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&["from", "to"])?;
-    let range = request.range(now, REPORT_SECONDS.0, REPORT_SECONDS.1)?;
-    match deviations::report(&context.ports, &identity.tenant.id, range, now).await {
-        Ok(report) => Ok(vernier_web::json(200, &[], &report)),
-        Err(NoReport::Read(error)) => Err(error.into()),
-        Err(large @ NoReport::TooMuch(_)) => {
-            Err(ProblemDocument::parameter("from", &large.to_string()))
-        }
-    }
-}
+/// The range of the deviations when none is given, and at most: a day.
+const DEVIATIONS_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
 
 /// A list of seals when no range is given, and at most, seconds: 2,976 windows of 15 minutes.
 const SEALS_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
@@ -194,52 +175,165 @@ const SEALS_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
 /// minute, each a seal and the end of a part to read.
 const PROOF_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
 
-async fn list_seals<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
+/// A request whose token may make it.
+struct Call<'c, T, O> {
+    context: &'c Context<T, O>,
+    request: Request<'c>,
+    identity: Identity,
     now: Millis,
-) -> Answer {
-    request.only_query(&["from", "to"])?;
-    let range = request.range(now, SEALS_SECONDS.0, SEALS_SECONDS.1)?;
-    let list = seals::list(&context.ports, &identity.tenant.id, range).await?;
-    Ok(vernier_web::json(200, &[], &list))
 }
 
-async fn get_seal<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-) -> Answer {
-    request.only_query(&[])?;
-    let text = request.path("sequence").unwrap_or_default();
-    let sequence = text
-        .parse()
-        .map_err(|_| ProblemDocument::parameter("sequence", "expected a whole number from 0"))?;
-    match seals::document(&context.ports, &identity.tenant.id, sequence).await? {
-        Some(seal) => Ok(vernier_web::json(200, &[], &seal)),
-        None => Err(ProblemDocument::new(ProblemType::NotFound, "no such seal")),
+impl<T, O> Call<'_, T, O> {
+    const fn tenant(&self) -> &TenantId {
+        &self.identity.tenant.id
+    }
+
+    /// The learner whose data alone the token reads; none for one that reads the tenant's.
+    fn own_learner(&self) -> Option<&str> {
+        self.identity.token.learner.as_deref()
+    }
+
+    /// What the token is.
+    fn me(&self) -> Answer {
+        self.request.only_query(&[])?;
+        let token = &self.identity.token;
+        let me = json!({
+            "tenant": token.tenant,
+            "sensor": token.sensor,
+            "token_id": token.token_id,
+            "scopes": token.scopes,
+            "learner": token.learner,
+        });
+        Ok(vernier_web::json(200, &[], &me))
     }
 }
 
-async fn get_proof<T: Receipts + Commits + Directory + Chains, O: Objects>(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    identity: &Identity,
-    now: Millis,
-) -> Answer {
-    request.only_query(&["from", "to"])?;
-    let range = request.range(now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
-    let id = request.path("id").unwrap_or_default();
-    match seals::proof(&context.ports, &identity.tenant.id, &id, range).await {
-        Ok(Some(proof)) => Ok(vernier_web::json(200, &[], &proof)),
-        Ok(None) => Err(ProblemDocument::new(
-            ProblemType::NotFound,
-            "no sealed event with this id was received in the range ('from', 'to')",
-        )),
-        Err(NoProof::Port(error)) => Err(error.into()),
-        Err(large @ NoProof::TooLarge(_)) => {
-            Err(ProblemDocument::parameter("id", &large.to_string()))
+impl<T: Receipts + Commits + Directory + Chains + Results, O: Objects> Call<'_, T, O> {
+    async fn receipt(&self) -> Answer {
+        let request = self.request;
+        request.only_query(&["index"])?;
+        let index = request.query("index")?.unwrap_or("0").parse();
+        let first_index = index
+            .map_err(|_| ProblemDocument::parameter("index", "expected a whole number from 0"))?;
+        let text = request.path("id").unwrap_or_default();
+        let id: ReceiptId = text
+            .parse()
+            .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
+        let place = (id, first_index);
+        let view = receipts::view(&self.context.ports, self.tenant(), place, self.now).await?;
+        let view = view.ok_or_else(|| not_found("no such receipt"))?;
+        Ok(vernier_web::json(200, &[], &view))
+    }
+
+    async fn event(&self) -> Answer {
+        self.request.only_query(&["from", "to"])?;
+        let (default, most) = EVENT_SECONDS;
+        let range = self.request.range(self.now, default, most)?;
+        let id = self.request.path("id").unwrap_or_default();
+        let of = (&*id, self.own_learner());
+        let event = events::by_id(&self.context.ports, self.tenant(), of, range, self.now).await?;
+        let (event, reads) = event.ok_or_else(|| {
+            not_found("no event with this id was received in the range ('from', 'to'; else the last 24 hours)")
+        })?;
+        Ok(vernier_web::json(
+            200,
+            &[(READS, reads.to_string())],
+            &event,
+        ))
+    }
+
+    async fn event_list(&self) -> Answer {
+        let request = self.request;
+        request.only_query(&PARAMETERS)?;
+        let limit = read_limit(request)?;
+        let key = &self.identity.signing_key;
+        let mut given = EventQuery::read(request, self.now)?;
+        if let Some(learner) = self.own_learner() {
+            given.only_actor(learner)?;
+        }
+        let (query, after) = continued(request, given, key)?;
+        let (ports, at) = (&self.context.ports, (self.now, key));
+        let (page, reads) = events::page(ports, self.tenant(), &query, (after, limit), at).await?;
+        Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
+    }
+
+    async fn quarantine(&self) -> Answer {
+        let request = self.request;
+        request.only_query(&QUARANTINE_PARAMETERS)?;
+        let limit = read_limit(request)?;
+        let key = &key_of_route(&self.identity.signing_key, "/quarantine");
+        let range = request.range(self.now, QUARANTINE_SECONDS.0, QUARANTINE_SECONDS.1)?;
+        let given = EventQuery::read_quarantine(request, range)?;
+        let (query, after) = continued(request, given, key)?;
+        let (ports, at) = (&self.context.ports, (self.now, key));
+        let (page, reads) = events::page(ports, self.tenant(), &query, (after, limit), at).await?;
+        Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
+    }
+
+    async fn deviations(&self) -> Answer {
+        self.request.only_query(&["from", "to"])?;
+        let (default, most) = DEVIATIONS_SECONDS;
+        let range = self.request.range(self.now, default, most)?;
+        match deviations::report(&self.context.ports, self.tenant(), range, self.now).await {
+            Ok(report) => Ok(vernier_web::json(200, &[], &report)),
+            Err(NoReport::Read(error)) => Err(error.into()),
+            Err(large @ NoReport::TooMuch(_)) => {
+                Err(ProblemDocument::parameter("from", &large.to_string()))
+            }
+        }
+    }
+
+    async fn seal_list(&self) -> Answer {
+        self.request.only_query(&["from", "to"])?;
+        let range = self
+            .request
+            .range(self.now, SEALS_SECONDS.0, SEALS_SECONDS.1)?;
+        let list = seals::list(&self.context.ports, self.tenant(), range).await?;
+        Ok(vernier_web::json(200, &[], &list))
+    }
+
+    async fn seal(&self) -> Answer {
+        self.request.only_query(&[])?;
+        let text = self.request.path("sequence").unwrap_or_default();
+        let sequence = text.parse().map_err(|_| {
+            ProblemDocument::parameter("sequence", "expected a whole number from 0")
+        })?;
+        let seal = seals::document(&self.context.ports, self.tenant(), sequence).await?;
+        let seal = seal.ok_or_else(|| not_found("no such seal"))?;
+        Ok(vernier_web::json(200, &[], &seal))
+    }
+
+    async fn report(&self, name: &str) -> Answer {
+        let asking = Asking {
+            request: self.request,
+            own_learner: self.own_learner(),
+            now: self.now,
+        };
+        let ports = &self.context.ports;
+        let rendered = reports::of_results(name, ports, self.tenant(), asking).await?;
+        let rendered = rendered.ok_or_else(|| not_found(format!("no report {name}")))?;
+        let headers = &rendered.headers;
+        Ok(match rendered.body {
+            Body::Json(text) => vernier_web::json_text(200, headers, text),
+            Body::Csv(file, text) => vernier_web::csv(file, headers, text),
+        })
+    }
+
+    async fn proof(&self) -> Answer {
+        self.request.only_query(&["from", "to"])?;
+        let range = self
+            .request
+            .range(self.now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
+        let id = self.request.path("id").unwrap_or_default();
+        match seals::proof(&self.context.ports, self.tenant(), &id, range).await {
+            Ok(Some(proof)) => Ok(vernier_web::json(200, &[], &proof)),
+            Ok(None) => Err(not_found(
+                "no sealed event with this id was received in the range ('from', 'to')",
+            )),
+            Err(NoProof::Port(error)) => Err(error.into()),
+            Err(large @ NoProof::TooLarge(_)) => {
+                Err(ProblemDocument::parameter("id", &large.to_string()))
+            }
         }
     }
 }

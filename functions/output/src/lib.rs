@@ -2,7 +2,8 @@
 //!
 //! Events are read from sealed windows, and from the live store what is not sealed ([`events`]); its
 //! dispositions are provisional: a late envelope with an earlier receipt can still turn a stored event
-//! into a duplicate. Receipts are read from the live store, seals and proofs from sealed windows.
+//! into a duplicate. Receipts are read from the live store, seals and proofs from sealed windows. Reports say
+//! where learners stand, from the results, and what they did, from the events.
 
 pub mod context;
 pub mod cursor;
@@ -14,6 +15,7 @@ mod metered;
 mod page;
 pub mod query;
 pub mod receipts;
+pub mod reports;
 mod scan;
 mod sealed;
 pub mod seals;

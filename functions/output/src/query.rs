@@ -10,13 +10,13 @@ use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, rules_of};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
-use vernier_web::{ProblemDocument, Request};
+use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Page size when none is given.
 const DEFAULT_LIMIT: usize = 100;
 
 /// Longest filter value, bytes: ids are IRIs.
-const FILTER_BYTES_MAX: usize = 2_048;
+pub(crate) const FILTER_BYTES_MAX: usize = 2_048;
 
 /// Parameters that the route knows.
 pub const PARAMETERS: [&str; 16] = [
@@ -184,6 +184,22 @@ impl EventQuery {
         Ok(())
     }
 
+    /// Narrows the query to the events of one actor.
+    ///
+    /// # Errors
+    /// When it asks for another's.
+    pub fn only_actor(&mut self, actor: &str) -> Result<(), ProblemDocument> {
+        let mut given = self.filters.iter().filter(|(name, _)| name == "actor");
+        match given.next() {
+            Some((_, other)) if other != actor => Err(foreign("actor")),
+            Some(_) => Ok(()),
+            None => {
+                self.filters.push(("actor".to_owned(), actor.to_owned()));
+                Ok(())
+            }
+        }
+    }
+
     fn read_order(request: Request<'_>) -> Result<Order, ProblemDocument> {
         Ok(match request.query("order")? {
             None | Some("newest") => Order::Newest,
@@ -286,6 +302,13 @@ impl EventQuery {
 fn event_time_of(head: &LineHead<'_>) -> Option<Millis> {
     let text = head.time.as_deref()?;
     Millis::parse_rfc3339(text).ok()
+}
+
+/// The refusal of a parameter that names another learner than the token's own.
+#[must_use]
+pub fn foreign(name: &str) -> ProblemDocument {
+    let why = format!("{name}: the token reads its own learner's data only; leave it out");
+    ProblemDocument::new(ProblemType::Forbidden, why)
 }
 
 /// Reads the page size.

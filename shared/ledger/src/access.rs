@@ -115,12 +115,28 @@ pub struct TokenInfo {
     pub sensor: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// The learner whose data alone it reads; none for one that reads all of the tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learner: Option<String>,
     /// A note for people.
     pub label: Option<String>,
     /// When it was issued.
     pub created_at: Millis,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
+}
+
+impl TokenInfo {
+    /// What a learner's token may do.
+    pub const LEARNER_SCOPES: [Scope; 2] = [Scope::EventsRead, Scope::ReportsRead];
+
+    /// The first of its scopes that a learner's token does not have; none for any other token.
+    #[must_use]
+    pub fn scope_beyond_learner(&self) -> Option<Scope> {
+        self.learner.as_ref()?;
+        let mut scopes = self.scopes.iter().copied();
+        scopes.find(|scope| !Self::LEARNER_SCOPES.contains(scope))
+    }
 }
 
 /// A new token: the text for its holder, shown once, and the hash that is kept.
@@ -202,6 +218,9 @@ pub enum Denied {
     /// It may do none of these, and needs one.
     #[error("the token lacks the scope {}", names(.0))]
     Scope(Vec<Scope>),
+    /// It reads one learner's data, and this is not for learners.
+    #[error("the token reads one learner's data only, and this is the tenant's")]
+    Learner,
     /// The look-up failed; nothing is known.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -229,7 +248,7 @@ impl<D: Directory> Authenticator<D> {
         Self { directory, cache }
     }
 
-    /// The identity behind an Authorization header, if its token may do `scope`.
+    /// The identity behind an Authorization header, if its token may do `scope`; never a learner's.
     ///
     /// # Errors
     /// Why not.
@@ -241,11 +260,29 @@ impl<D: Directory> Authenticator<D> {
         self.authenticate_any(header, &[scope]).await
     }
 
-    /// The identity behind an Authorization header, if its token may do one of `scopes`.
+    /// The identity behind an Authorization header, if its token may do one of `scopes`; never a
+    /// learner's.
     ///
     /// # Errors
     /// Why not.
     pub async fn authenticate_any(
+        &self,
+        header: Option<&str>,
+        scopes: &[Scope],
+    ) -> Result<Identity, Denied> {
+        let identity = self.authenticate_with_learners(header, scopes).await?;
+        match identity.token.learner {
+            None => Ok(identity),
+            Some(_) => Err(Denied::Learner),
+        }
+    }
+
+    /// The same, and learners' tokens too: the caller shows them nothing but the learner's own
+    /// data, which [`TokenInfo::learner`] names.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn authenticate_with_learners(
         &self,
         header: Option<&str>,
         scopes: &[Scope],
@@ -308,6 +345,28 @@ mod tests {
         assert!(!format!("{token:?}").contains(&token.secret));
         assert_eq!(token.sha256, hash_token(&token.secret));
         assert!(!token.secret.contains(&token.token_id));
+    }
+
+    #[test]
+    fn tokens_from_before_learners_had_their_own_read_as_the_tenants() {
+        let mut info = TokenInfo {
+            token_id: "0a1b".into(),
+            tenant: "school".parse().expect("a tenant's name"),
+            sensor: "lms".into(),
+            scopes: vec![Scope::ReportsRead, Scope::AuditRead],
+            learner: None,
+            label: None,
+            created_at: Millis(1),
+            revoked_at: None,
+        };
+        let text = serde_json::to_string(&info).expect("serialises");
+        assert!(!text.contains("learner"), "{text}");
+        assert_eq!(serde_json::from_str(&text).ok().as_ref(), Some(&info));
+        assert_eq!(info.scope_beyond_learner(), None);
+        info.learner = Some("https://school.example/users/7".into());
+        let text = serde_json::to_string(&info).expect("serialises");
+        assert_eq!(serde_json::from_str(&text).ok().as_ref(), Some(&info));
+        assert_eq!(info.scope_beyond_learner(), Some(Scope::AuditRead));
     }
 
     #[test]

@@ -187,7 +187,9 @@ impl From<Denied> for ProblemDocument {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Port(error) => error.into(),
-            Denied::Scope(_) => Self::new(ProblemType::Forbidden, denied.to_string()),
+            Denied::Scope(_) | Denied::Learner => {
+                Self::new(ProblemType::Forbidden, denied.to_string())
+            }
             Denied::Missing | Denied::Unknown | Denied::Revoked(_) => {
                 Self::new(ProblemType::Unauthorized, denied.to_string())
             }

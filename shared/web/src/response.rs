@@ -5,7 +5,8 @@ use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use http::HeaderMap;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ pub fn json(
     body: &impl Serialize,
 ) -> ApiGatewayProxyResponse {
     match serde_json::to_string(body) {
-        Ok(text) => with_body(empty(status, headers), "application/json", text),
+        Ok(text) => json_text(status, headers, text),
         Err(error) => {
             tracing::error!(%error, "an answer did not serialise");
             problem(&ProblemDocument::new(
@@ -39,6 +40,30 @@ pub fn json(
             ))
         }
     }
+}
+
+/// A JSON body that is written already.
+#[must_use]
+pub fn json_text(
+    status: u16,
+    headers: &[(&'static str, String)],
+    text: String,
+) -> ApiGatewayProxyResponse {
+    with_body(empty(status, headers), "application/json", text)
+}
+
+/// A table, for a file of this name: letters, digits and dots only.
+#[must_use]
+pub fn csv(
+    file: &'static str,
+    headers: &[(&'static str, String)],
+    text: String,
+) -> ApiGatewayProxyResponse {
+    let mut answer = empty(200, headers);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{file}\"")) {
+        answer.headers.insert(CONTENT_DISPOSITION, value);
+    }
+    with_body(answer, "text/csv; charset=utf-8", text)
 }
 
 /// A problem document with the headers that its status calls for.

@@ -6,9 +6,11 @@ pub mod playbacks;
 pub mod quarantine;
 pub mod reading;
 pub mod refusals;
+pub mod reports;
 pub mod results;
 pub mod schemas;
 pub mod sealing;
+pub mod walls;
 
 use crate::world::{Answer, Call, Member, World, eventually};
 use serde_json::Value;
@@ -36,6 +38,10 @@ macro_rules! for_each_body {
             access::a_revoked_token_stops_working,
             access::a_token_does_only_what_its_scopes_say,
             access::the_endpoint_configuration_needs_a_token,
+            walls::every_route_asks_for_its_scope,
+            walls::no_route_shows_another_tenants_data,
+            walls::a_learners_token_opens_no_other_door,
+            walls::a_learners_token_reads_its_own_events,
             schemas::a_registered_type_is_judged_by_its_schema,
             schemas::an_unregistered_type_is_opaque_in_lenient_mode,
             schemas::schemas_are_versioned_and_grow_compatibly,
@@ -48,6 +54,11 @@ macro_rules! for_each_body {
             results::grades_reach_their_results,
             results::merging_gives_the_same_in_any_order,
             results::results_are_found_by_learner_and_by_section,
+            reports::a_learners_assignments_are_reported,
+            reports::a_sections_grades_are_reported,
+            reports::formulas_in_ids_stay_text,
+            reports::a_learners_token_reports_on_its_learner,
+            reports::bad_report_requests_are_refused,
             sealing::what_is_received_is_sealed_and_checks_offline,
             quarantine::rejected_events_are_listed_by_sensor_and_rule,
             playbacks::a_playback_to_the_stream_changes_nothing,

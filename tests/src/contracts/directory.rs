@@ -27,6 +27,7 @@ fn token(tenant: &TenantId, token_id: &str) -> TokenInfo {
         tenant: tenant.clone(),
         sensor: long_text(200),
         scopes: Scope::ALL.to_vec(),
+        learner: Some(long_text(1_024)),
         label: Some(long_text(200)),
         created_at: Millis(1_700_000_000_000),
         revoked_at: None,

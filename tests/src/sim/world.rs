@@ -147,6 +147,7 @@ fn identity(name: &str, lanes: u16) -> Identity {
             tenant: tenant.id.clone(),
             sensor: SENSOR.into(),
             scopes: Vec::new(),
+            learner: None,
             label: None,
             created_at: BEGINNING,
             revoked_at: None,

@@ -40,7 +40,7 @@ impl Counted {
             stream: KinesisStream::new(&counted, variable("VERNIER_STREAM")),
             table: Table::new(&counted, variable("VERNIER_TABLE")),
             bucket: Bucket::new(&counted, variable("VERNIER_BUCKET")),
-            member: world::issue_token(&table, &tenant, &[Scope::EventsWrite]).await,
+            member: world::issue_token(&table, &tenant, None, &[Scope::EventsWrite]).await,
             proxy,
         }
     }

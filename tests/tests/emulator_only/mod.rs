@@ -39,6 +39,7 @@ async fn ensure_files_token(world: &DeployedWorld) {
         tenant: member.tenant.parse().expect("a tenant's name"),
         sensor: "https://school.example/sensors/files".to_owned(),
         scopes: Scope::ALL.to_vec(),
+        learner: None,
         label: None,
         created_at: vernier_ledger::clock::now(),
         revoked_at: None,

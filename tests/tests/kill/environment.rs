@@ -64,6 +64,7 @@ fn identity(name: &str) -> Identity {
         tenant: tenant.id.clone(),
         sensor: "https://school.example/sensors/1".to_owned(),
         scopes: vec![Scope::EventsWrite],
+        learner: None,
         label: None,
         created_at: tenant.created_at,
         revoked_at: None,

@@ -38,6 +38,7 @@ async fn world_of_the_files() -> MemoryWorld {
         tenant: tenant.id,
         sensor: "https://school.example/sensors/files".to_owned(),
         scopes: Scope::ALL.to_vec(),
+        learner: None,
         label: None,
         created_at: Millis(0),
         revoked_at: None,

@@ -223,6 +223,7 @@ fn identity(tenant: &Tenant) -> Identity {
             tenant: tenant.id.clone(),
             sensor: "https://school.example/sensors/1".into(),
             scopes: Vec::new(),
+            learner: None,
             label: None,
             created_at: BEGINNING,
             revoked_at: None,

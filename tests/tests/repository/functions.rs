@@ -7,6 +7,7 @@ use aws_lambda_events::kinesis::KinesisEvent;
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use vernier_tests::bodies::walls::DOORS;
 
 /// A template as JSON. Tags (`!Ref`, `!Sub`) are dropped: the rules ask for plain values only.
 fn plain(yaml: &Yaml<'_>) -> Value {
@@ -221,6 +222,26 @@ fn every_trigger_has_an_event() {
     report(
         "every trigger of every function has an event in events/",
         found,
+    );
+}
+
+/// Invariant 7: who may pass is tested for every route there is.
+#[test]
+fn every_route_is_tried_with_the_wrong_token() {
+    let triggers = functions().into_iter().flat_map(|f| f.triggers);
+    let deployed: BTreeSet<(String, String)> = triggers
+        .filter_map(|(_, trigger)| match trigger {
+            Trigger::Api { method, path } => Some((method, path)),
+            Trigger::Kinesis | Trigger::Schedule => None,
+        })
+        .collect();
+    let tried = DOORS
+        .iter()
+        .map(|door| (door.method.to_owned(), door.route.to_owned()))
+        .collect();
+    assert_eq!(
+        deployed, tried,
+        "template.yaml and tests/src/bodies/walls.rs (DOORS) name the same routes"
     );
 }
 

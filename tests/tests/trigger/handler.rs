@@ -43,6 +43,7 @@ pub(crate) fn identity() -> Identity {
         tenant: tenant.id.clone(),
         sensor: "https://school.example/sensors/1".to_owned(),
         scopes: Scope::ALL.to_vec(),
+        learner: None,
         label: None,
         created_at: START,
         revoked_at: None,

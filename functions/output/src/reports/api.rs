@@ -1,0 +1,255 @@
+//! What is asked of a report, and how it is answered: as JSON, or as CSV by the path or by `Accept`.
+
+use super::{AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
+use crate::Ports;
+use crate::query::{FILTER_BYTES_MAX, foreign};
+use futures::future::try_join;
+use serde::Serialize;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::PAGE_BYTES_MAX;
+use vernier_ledger::ports::{Chains, PortError, Results};
+use vernier_ledger::time::Millis;
+use vernier_web::{ProblemDocument, Request};
+
+/// The ending of a path that asks for CSV.
+const CSV_ENDING: &str = ".csv";
+
+/// An answer's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A JSON document.
+    Json(String),
+    /// A table, for a file of this name.
+    Csv(&'static str, String),
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// What a table has no place for: how far it reaches.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its text.
+    pub body: Body,
+}
+
+/// A report's request.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'r> {
+    pub(crate) request: Request<'r>,
+    /// The learner whose data alone the token reads.
+    pub(crate) own_learner: Option<&'r str>,
+    pub(crate) now: Millis,
+}
+
+/// The report that a path names, without its ending.
+pub(crate) fn name_in(request: Request<'_>) -> String {
+    let name = request.path("report").unwrap_or_default();
+    name.strip_suffix(CSV_ENDING).unwrap_or(&name).to_owned()
+}
+
+/// The weight of a media type in an `Accept` header, in thousandths; none where it is not named.
+fn weight(accept: &str, media_type: &str) -> Option<u32> {
+    accept.split(',').find_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(media_type) {
+            return None;
+        }
+        let quality = parts.find_map(|p| p.strip_prefix("q="));
+        let quality: f32 = quality.map_or(Some(1.0), |q| q.parse().ok())?;
+        Some((quality.clamp(0.0, 1.0) * 1_000.0) as u32)
+    })
+}
+
+fn prefers_csv(accept: &str) -> bool {
+    let csv = weight(accept, "text/csv").unwrap_or(0);
+    csv > 0 && csv >= weight(accept, "application/json").unwrap_or(0)
+}
+
+impl<'r> Asking<'r> {
+    fn wants_csv(&self) -> bool {
+        let name = self.request.path("report").unwrap_or_default();
+        name.ends_with(CSV_ENDING) || self.request.header("accept").is_some_and(prefers_csv)
+    }
+
+    /// An id in the parameters, none where it is not given.
+    pub(crate) fn id(&self, name: &str) -> Result<Option<&'r str>, ProblemDocument> {
+        let value = self.request.query(name)?;
+        if value.is_some_and(|v| v.is_empty() || v.len() > FILTER_BYTES_MAX) {
+            return Err(ProblemDocument::parameter(name, "expected 1 to 2048 bytes"));
+        }
+        Ok(value)
+    }
+
+    /// The section, if one is given; empty is the one of events that name none.
+    pub(crate) fn section_if_any(&self) -> Result<Option<Option<&'r str>>, ProblemDocument> {
+        match self.request.query("section")? {
+            Some("") => Ok(Some(None)),
+            _ => Ok(self.id("section")?.map(Some)),
+        }
+    }
+
+    pub(crate) fn section(&self) -> Result<Option<&'r str>, ProblemDocument> {
+        self.section_if_any()?.ok_or_else(|| {
+            let why = "missing: an id, or empty for what events without a section say";
+            ProblemDocument::parameter("section", why)
+        })
+    }
+
+    /// The learner, if one is given; always the own one of a token that reads no other's data.
+    pub(crate) fn learner_if_any(&self) -> Result<Option<&'r str>, ProblemDocument> {
+        match (self.id("learner")?, self.own_learner) {
+            (Some(asked), Some(own)) if asked != own => Err(foreign("learner")),
+            (asked, own) => Ok(own.or(asked)),
+        }
+    }
+
+    pub(crate) fn learner(&self) -> Result<&'r str, ProblemDocument> {
+        let missing = || ProblemDocument::parameter("learner", "missing: an id");
+        self.learner_if_any()?.ok_or_else(missing)
+    }
+
+    /// The answer, as it was asked for.
+    pub(crate) fn render(
+        &self,
+        file: &'static str,
+        report: &impl Report,
+        reach: Reach,
+    ) -> Result<Rendered, ProblemDocument> {
+        if self.wants_csv() {
+            let text = report.sheet().finish();
+            let headers = headers(reach, report.more());
+            return within(Body::Csv(file, text)).map(|body| Rendered { headers, body });
+        }
+        #[derive(Serialize)]
+        struct Whole<'a, R> {
+            #[serde(flatten)]
+            report: &'a R,
+            complete_through: Option<String>,
+            live_through: Option<String>,
+            provisional: bool,
+        }
+        let whole = Whole {
+            report,
+            complete_through: reach.complete_through.map(Millis::rfc3339),
+            live_through: reach.live_through.map(Millis::rfc3339),
+            provisional: reach.provisional,
+        };
+        let text = serde_json::to_string(&whole)
+            .map_err(|error| PortError::Fatal(format!("a report did not serialise: {error}")))?;
+        let headers = Vec::new();
+        within(Body::Json(text)).map(|body| Rendered { headers, body })
+    }
+}
+
+/// Refuses what is larger than an answer may be (invariant 8).
+fn within(body: Body) -> Result<Body, ProblemDocument> {
+    let bytes = match &body {
+        Body::Json(text) | Body::Csv(_, text) => text.len(),
+    };
+    if bytes > PAGE_BYTES_MAX {
+        let why = format!(
+            "the report has {bytes} bytes, an answer {PAGE_BYTES_MAX} at most; ask for less"
+        );
+        return Err(ProblemDocument::parameter("report", &why));
+    }
+    Ok(body)
+}
+
+fn headers(reach: Reach, more: bool) -> Vec<(&'static str, String)> {
+    let time = |name, at: Option<Millis>| at.map(|at| (name, at.rfc3339()));
+    let times = [
+        time("vernier-complete-through", reach.complete_through),
+        time("vernier-live-through", reach.live_through),
+    ];
+    let said = [
+        ("vernier-provisional", reach.provisional.to_string()),
+        ("vernier-more", more.to_string()),
+    ];
+    times.into_iter().flatten().chain(said).collect()
+}
+
+impl From<NoAnswer> for ProblemDocument {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::TooMuch { .. } => Self::parameter("from", &none.to_string()),
+            NoAnswer::Damaged(what) => PortError::Fatal(what).into(),
+        }
+    }
+}
+
+/// Answers what is asked of a tenant's results; none when the report is not one over results.
+///
+/// # Errors
+/// What is wrong with the parameters, and the store's.
+pub(crate) async fn of_results<T: Results + Chains, O>(
+    name: &str,
+    ports: &Ports<T, O>,
+    tenant: &TenantId,
+    asking: Asking<'_>,
+) -> Result<Option<Rendered>, ProblemDocument> {
+    let table = &ports.table;
+    let rendered = match name {
+        "assignments" => {
+            let known = ["section", "learner", "assignment"];
+            asking.request.only_query(&known)?;
+            let (section, learner) = (asking.section()?, asking.learner()?);
+            let only = asking.id("assignment")?;
+            let results = table.of_learner(tenant, section, learner);
+            let (list, reach) = try_join(results, reach(table, tenant)).await?;
+            let mut report = AssignmentsReport::of(section, learner, &list);
+            let wanted = |assignment: Option<&str>| only.is_none() || assignment == only;
+            report
+                .assignments
+                .retain(|view| wanted(view.assignment.as_deref()));
+            asking.render("assignments.csv", &report, reach)?
+        }
+        "grades" => {
+            asking.request.only_query(&["section", "after"])?;
+            let (section, after) = (asking.section()?, asking.id("after")?);
+            let results = table.of_section(tenant, section);
+            let (list, reach) = try_join(results, reach(table, tenant)).await?;
+            let report = GradesReport::of(section, after, &list);
+            asking.render("grades.csv", &report, reach)?
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(rendered))
+}
+
+/// Results are live: merged before a batch is committed, and put right by playbacks.
+async fn reach<T: Chains>(table: &T, tenant: &TenantId) -> Result<Reach, PortError> {
+    let head = table.chain(tenant).await?;
+    Ok(Reach {
+        complete_through: head.map(|head| head.through),
+        live_through: None,
+        provisional: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_is_for_those_who_ask_for_it() {
+        for accept in [
+            "text/csv",
+            "Text/CSV; charset=utf-8",
+            "application/json;q=0.5, text/csv",
+            "text/csv, */*;q=0.1",
+        ] {
+            assert!(prefers_csv(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/*",
+            "application/json, text/csv;q=0.9",
+            "text/csv;q=0",
+            "text/csv;q=x",
+            "text/csvx",
+        ] {
+            assert!(!prefers_csv(accept), "{accept}");
+        }
+    }
+}

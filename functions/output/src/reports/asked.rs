@@ -1,0 +1,145 @@
+//! Reports over events: what is asked, the fold that takes the events, and the answer.
+
+use super::history::HistoryOf;
+use super::{Activity, Asking, Bucket, History, Reach, Rendered, Sections, Seen, Usage, Zone};
+use vernier_ledger::time::Millis;
+use vernier_web::ProblemDocument;
+
+/// The range of received-at when none is given, seconds: a week.
+const DEFAULT_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// The longest range, seconds: a month. A history's when none is given.
+const SECONDS_MAX: i64 = 31 * 24 * 3_600;
+
+/// Which events a report is over; a reader may leave out all others.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only of this section (group); the inner none is that of events that name none.
+    pub section: Option<Option<String>>,
+    /// Only of this actor.
+    pub actor: Option<String>,
+}
+
+impl Filter {
+    fn passes(&self, seen: &Seen<'_>) -> bool {
+        let section = self.section.as_ref();
+        section.is_none_or(|section| section.as_deref() == seen.group)
+            && (self.actor.is_none() || self.actor.as_deref() == seen.actor)
+    }
+}
+
+#[derive(Debug)]
+enum Fold {
+    Sections(Sections),
+    // Large: 168 counters.
+    Activity(Box<Activity>),
+    Usage(Usage),
+    History(History),
+}
+
+/// A report over events, as it was asked for.
+#[derive(Debug)]
+pub struct Asked<'r> {
+    asking: Asking<'r>,
+    /// Of received-at.
+    pub range: (Millis, Millis),
+    /// Of the events.
+    pub filter: Filter,
+    fold: Fold,
+}
+
+impl<'r> Asked<'r> {
+    /// Reads the parameters; none when the report is not one over events.
+    ///
+    /// # Errors
+    /// Names the parameter and what it should be.
+    pub fn read(name: &str, asking: Asking<'r>) -> Result<Option<Self>, ProblemDocument> {
+        let known: &[&str] = match name {
+            "sections" => &["from", "to"],
+            "activity" => &["from", "to", "section", "learner", "zone"],
+            "usage" => &["from", "to", "section", "zone", "bucket"],
+            "history" => &["from", "to", "section", "learner", "assignment", "attempt"],
+            _ => return Ok(None),
+        };
+        asking.request.only_query(known)?;
+        let default = match name {
+            "history" => SECONDS_MAX,
+            _ => DEFAULT_SECONDS,
+        };
+        let range = asking.request.range(asking.now, default, SECONDS_MAX)?;
+        let section = asking.section_if_any()?;
+        let mut filter = Filter {
+            section: section.map(|section| section.map(str::to_owned)),
+            actor: None,
+        };
+        let fold = match name {
+            "sections" => Fold::Sections(Sections::default()),
+            "activity" => {
+                filter.actor = asking.learner_if_any()?.map(str::to_owned);
+                Fold::Activity(Box::new(Activity::new(zone(asking)?)))
+            }
+            "usage" => Fold::Usage(usage(asking, range)?),
+            _ => Fold::History(History::new(HistoryOf {
+                section: asking.section()?.map(str::to_owned),
+                learner: asking.learner()?.to_owned(),
+                assignment: asking.id("assignment")?.map(str::to_owned),
+                attempt: asking.id("attempt")?.map(str::to_owned),
+            })),
+        };
+        Ok(Some(Self {
+            asking,
+            range,
+            filter,
+            fold,
+        }))
+    }
+
+    /// Takes an event, whether it is meant or not; each one once, in any order.
+    pub fn add(&mut self, seen: &Seen<'_>) {
+        let (from, to) = self.range;
+        let is_meant = from <= seen.received_at && seen.received_at < to;
+        if !is_meant || !self.filter.passes(seen) {
+            return;
+        }
+        match &mut self.fold {
+            Fold::Sections(fold) => fold.add(seen),
+            Fold::Activity(fold) => fold.add(seen),
+            Fold::Usage(fold) => fold.add(seen),
+            Fold::History(fold) => fold.add(seen),
+        }
+    }
+
+    /// The answer, once all events are taken.
+    ///
+    /// # Errors
+    /// When it is too much for one, or an event is damaged.
+    pub fn finish(self, reach: Reach) -> Result<Rendered, ProblemDocument> {
+        let asking = self.asking;
+        match self.fold {
+            Fold::Sections(fold) => asking.render("sections.csv", &fold.finish()?, reach),
+            Fold::Activity(fold) => asking.render("activity.csv", &fold.finish(), reach),
+            Fold::Usage(fold) => asking.render("usage.csv", &fold.finish()?, reach),
+            Fold::History(fold) => asking.render("history.csv", &fold.finish()?, reach),
+        }
+    }
+}
+
+fn zone(asking: Asking<'_>) -> Result<Zone, ProblemDocument> {
+    let Some(name) = asking.request.query("zone")? else {
+        return Ok(Zone::default());
+    };
+    let why = "expected a time zone of the IANA database, such as Europe/Berlin";
+    Zone::named(name).ok_or_else(|| ProblemDocument::parameter("zone", why))
+}
+
+fn usage(asking: Asking<'_>, range: (Millis, Millis)) -> Result<Usage, ProblemDocument> {
+    let bucket = match asking.request.query("bucket")? {
+        Some("hour") => Bucket::Hour,
+        Some("day") => Bucket::Day,
+        _ => return Err(ProblemDocument::parameter("bucket", "expected hour or day")),
+    };
+    let starts = zone(asking)?.starts(range, bucket);
+    let starts = starts
+        .ok_or_else(|| ProblemDocument::parameter("from", "the calendar does not reach so far"))?;
+    Ok(Usage::new(bucket, starts, range))
+}

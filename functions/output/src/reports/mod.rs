@@ -1,0 +1,118 @@
+//! Reports: where learners stand, from the results in the table; what happened, from the events.
+//!
+//! A report over events is a fold: [`Asked`] takes the events one by one, in whatever order and from
+//! wherever they are read, and then answers.
+
+mod activity;
+mod api;
+mod asked;
+mod assignments;
+mod cells;
+mod distinct;
+mod grades;
+mod history;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod usage;
+mod zone;
+
+pub use activity::{Activity, ActivityReport};
+pub use api::{Asking, Body, Rendered};
+pub(crate) use api::{name_in, of_results};
+pub use asked::{Asked, Filter};
+pub use assignments::{AssignmentView, AssignmentsReport, AttemptView};
+pub use cells::{Cell, Sheet};
+pub use grades::{Grade, GradesReport, LearnerGrades};
+pub use history::{ChangeView, History, HistoryOf, HistoryReport};
+pub use sections::{SectionView, Sections, SectionsReport};
+pub use usage::{BucketView, Usage, UsageReport};
+pub use zone::{Bucket, Zone};
+
+use serde::{Serialize, Serializer};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::disposition::Disposition;
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::Millis;
+
+/// One event as a report sees it, sealed or live.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// `event`, `entity`, `domain` or `opaque`.
+    pub kind: &'a str,
+    /// Its type.
+    pub type_name: Option<&'a str>,
+    /// Its action.
+    pub action: Option<&'a str>,
+    /// The actor's id.
+    pub actor: Option<&'a str>,
+    /// The course section's (group's) id.
+    pub group: Option<&'a str>,
+    /// Its own id.
+    pub id: Option<&'a str>,
+    /// When it happened, as it says.
+    pub event_time: Option<Millis>,
+    /// When it was received.
+    pub received_at: Millis,
+    /// Its receipt and its position in the envelope.
+    pub place: Place,
+    /// How it ended.
+    pub disposition: Disposition,
+    /// What it says of a result, JSON.
+    pub result: Option<&'a str>,
+    /// SHA-256 of the compacted event.
+    pub fingerprint: Fingerprint,
+}
+
+impl Seen<'_> {
+    /// When it happened, else when it was received.
+    fn at(&self) -> Millis {
+        self.event_time.unwrap_or(self.received_at)
+    }
+}
+
+/// How far an answer reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Sealed up to here; none while nothing is sealed.
+    pub complete_through: Option<Millis>,
+    /// Latest received-at that is queryable; none where nothing is, or nobody looked.
+    pub live_through: Option<Millis>,
+    /// Whether anything in it is not sealed yet.
+    pub provisional: bool,
+}
+
+/// What is in a report that becomes an answer, as JSON or as CSV.
+pub trait Report: Serialize {
+    /// As a table.
+    fn sheet(&self) -> Sheet;
+
+    /// Whether there is more than it shows.
+    fn more(&self) -> bool {
+        false
+    }
+}
+
+/// Why a fold has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// It would be larger than an answer may be (invariant 8).
+    #[error("the report has over {most} {what}; ask for less at a time")]
+    TooMuch {
+        /// The bound.
+        most: usize,
+        /// Of what.
+        what: &'static str,
+    },
+    /// A stored event is not what it should be.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+fn rfc3339<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.rfc3339())
+}
+
+fn rfc3339_if_any<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(Millis::rfc3339).serialize(serializer)
+}
