@@ -1,6 +1,7 @@
 //! The only reader of the environment and builder of clients.
 
 use crate::Ports;
+use crate::insights::Insights;
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, Table};
@@ -13,6 +14,8 @@ pub struct Context<T = Table, O = Bucket> {
     pub ports: Ports<T, O>,
     /// Token look-ups.
     pub authenticator: Authenticator<T>,
+    /// The page.
+    pub insights: Insights,
 }
 
 impl Context {
@@ -32,6 +35,15 @@ impl Context {
                 objects: Bucket::new(&config, bucket),
             },
             authenticator: Authenticator::new(table, ttl),
+            insights: insights()?,
         })
     }
+}
+
+/// The page, from the folder `page` beside the executable.
+fn insights() -> Result<Insights, String> {
+    let named = |error: std::io::Error| format!("the page's files: {error}");
+    let own = std::env::current_exe().map_err(named)?;
+    let folder = own.with_file_name("page");
+    Insights::read(&folder).map_err(named)
 }

@@ -113,6 +113,9 @@ async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>
         let health = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
         return Ok(vernier_web::json(200, &[], &health));
     }
+    if let Some(answer) = context.insights.answer(resource, request) {
+        return answer;
+    }
     let named = match resource {
         ANY_REPORT => Cow::Owned(format!("/reports/{}", reports::name_in(request))),
         other => Cow::Borrowed(other),

@@ -11,6 +11,7 @@ pub mod deviations;
 pub mod events;
 mod extent;
 pub mod handler;
+pub mod insights;
 mod metered;
 mod page;
 pub mod query;
