@@ -103,7 +103,7 @@ export function Through({ reach }: { reach: Reach | null }): JSX.Element {
               , live through <At at={reach.live_through} />
             </span>
           )}
-          {reach.provisional === true && <span>. What is not sealed yet may still change</span>}.
+          {reach.provisional === true && <span title="What is not sealed yet is provisional">; may still change</span>}.
         </>
       )}
     </p>

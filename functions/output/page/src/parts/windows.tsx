@@ -95,7 +95,7 @@ function WindowTable({ windows, seals }: { windows: WindowView[]; seals: Seals |
     <>
       <p class="sum">
         {count(windows.length)} windows, {count(windows.length - telling.length)} of them empty; {count(sealed)} sealed;{' '}
-        {wrong === 0 ? 'none that does not add up' : <strong class="bad">{count(wrong)} that do not add up</strong>}.
+        {wrong === 0 ? 'all that are over add up' : <strong class="bad">{wrong === 1 ? '1 does not add up' : `${count(wrong)} do not add up`}</strong>}.
       </p>
       <div class="scroll tall" tabIndex={0} role="region" aria-label="Windows">
         <table>

@@ -68,6 +68,11 @@ export class Visit {
 
   /** The parameters of the request that an action makes. */
   async asked(path: string, act: () => Promise<unknown>): Promise<URLSearchParams> {
+    return (await this.answered(path, act)).query;
+  }
+
+  /** The same, with the answer that the page got: what a busy stack says changes by the second. */
+  async answered<T>(path: string, act: () => Promise<unknown>): Promise<{ query: URLSearchParams; data: T }> {
     const route = new URL(path, target.url).pathname;
     const [request] = await Promise.all([
       this.page.waitForRequest((request) => new URL(request.url()).pathname === route),
@@ -75,7 +80,7 @@ export class Visit {
     ]);
     const answer = await request.response();
     await answer?.finished();
-    return new URL(request.url()).searchParams;
+    return { query: new URL(request.url()).searchParams, data: (await answer?.json()) as T };
   }
 
   /** Nothing loads any more. */

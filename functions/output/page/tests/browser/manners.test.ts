@@ -205,6 +205,16 @@ test.runIf(target.fixture)('waiting shows, and what was there stays while it is 
     await at.page.getByText('Loading…').waitFor();
     free();
     await at.page.locator('canvas').waitFor();
+
+    await at.enter('Operator');
+    await at.settled();
+    const table = at.page.getByRole('table', { name: 'Windows' });
+    await at.page.route('**/windows*', () => {
+      // No answer: it stays asked for.
+    });
+    await at.page.getByRole('button', { name: 'Refresh' }).click();
+    await at.page.locator('[aria-busy="true"]').first().waitFor();
+    expect(await table.isVisible()).toBe(true);
   });
 });
 
