@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
+use crate::metered::READS;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::reports::{self, Asking, Body};
 use crate::seals::{self, NoProof};
@@ -82,7 +83,7 @@ const AUDIT: &[Scope] = &[Scope::AuditRead];
 
 const REPORTS: &[Scope] = &[Scope::ReportsRead];
 
-const ROUTES: [Route; 11] = [
+const ROUTES: [Route; 15] = [
     learners("/me", &Scope::ALL, Page::Me),
     staff("/receipts/{id}", EVENTS, Page::Receipt),
     learners("/events", EVENTS, Page::EventList),
@@ -94,6 +95,10 @@ const ROUTES: [Route; 11] = [
     staff("/seals/{sequence}", AUDIT, Page::Seal),
     learners("/reports/assignments", REPORTS, Page::Report("assignments")),
     staff("/reports/grades", REPORTS, Page::Report("grades")),
+    staff("/reports/sections", REPORTS, Page::Report("sections")),
+    learners("/reports/activity", REPORTS, Page::Report("activity")),
+    staff("/reports/usage", REPORTS, Page::Report("usage")),
+    learners("/reports/history", REPORTS, Page::Report("history")),
 ];
 
 /// The gateway's resource of all reports.
@@ -158,9 +163,6 @@ async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>
 fn not_found(why: impl Into<String>) -> ProblemDocument {
     ProblemDocument::new(ProblemType::NotFound, why)
 }
-
-/// Tells what an answer cost: requests to the object store, and their bytes.
-const READS: &str = "vernier-reads";
 
 /// The range in which an event is looked for when none is given, and at most, seconds.
 const EVENT_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
@@ -313,7 +315,7 @@ impl<T: Receipts + Commits + Directory + Chains + Results, O: Objects> Call<'_, 
             now: self.now,
         };
         let ports = &self.context.ports;
-        let rendered = reports::of_results(name, ports, self.tenant(), asking).await?;
+        let rendered = reports::answer(name, ports, self.tenant(), asking).await?;
         let rendered = rendered.ok_or_else(|| not_found(format!("no report {name}")))?;
         let headers = &rendered.headers;
         Ok(match rendered.body {

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
 
+/// The header that tells what an answer cost: requests to the object store, and their bytes.
+pub(crate) const READS: &str = "vernier-reads";
+
 /// Objects that count what is read.
 #[derive(Debug)]
 pub(crate) struct Metered<'o, O> {

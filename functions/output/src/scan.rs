@@ -4,18 +4,18 @@ use crate::Ports;
 use crate::extent::Extent;
 use crate::metered::{Metered, Reads};
 use crate::query::EventQuery;
+use crate::reports::{Reach, Seen};
 use crate::sealed;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use serde::Serialize;
 use vernier_archive::row::disposition_from;
 use vernier_archive::search::{Scanned, TextColumn};
+use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::line::{LineHead, LineResult};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Commits, Objects};
-use vernier_ledger::segment::Place;
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
 use vernier_ledger::time::Millis;
 
 /// Compressed bytes of sealed files that one report reads, bytes: a section of 1,000 events a day is 10 KB
@@ -24,32 +24,6 @@ const SCAN_BYTES_MAX: u64 = 4 * LIVE_READ_BYTES_MAX;
 
 /// Seals whose files are fetched at a time, and held until they are added up.
 const SEALS_IN_FLIGHT_MAX: usize = 8;
-
-/// One event as reports see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Seen<'a> {
-    pub(crate) id: Option<&'a str>,
-    pub(crate) type_name: Option<&'a str>,
-    pub(crate) action: Option<&'a str>,
-    pub(crate) actor: Option<&'a str>,
-    pub(crate) group: Option<&'a str>,
-    pub(crate) event_time: Option<Millis>,
-    pub(crate) place: Place,
-    pub(crate) disposition: Disposition,
-    /// What it says of a result.
-    pub(crate) result: Option<LineResult<'a>>,
-}
-
-/// How far an answer reaches.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Reach {
-    /// Sealed up to here; none while nothing is sealed.
-    pub(crate) complete_through: Option<String>,
-    /// Latest received-at that is queryable.
-    pub(crate) live_through: Option<String>,
-    /// Whether an event in it can still change its disposition.
-    pub(crate) provisional: bool,
-}
 
 /// Calls `each` with every event of a query; of its columns those that are named.
 ///
@@ -88,13 +62,22 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
             sealed::ready(ports, tenant, &source, (query, &search, &columns)).await
         })
         .buffered(SEALS_IN_FLIGHT_MAX);
+    let mut damaged = None;
     while let Some(files) = ready.try_next().await? {
         for (file, search) in files {
             file.scan(&search, &columns, |row| {
-                if extent.is_sealed(row.hit.place.0.received_at()) {
-                    each(&of_row(row));
+                if !extent.is_sealed(row.hit.place.0.received_at()) {
+                    return;
+                }
+                let result = row.text(TextColumn::Result);
+                match result.map(serde_json::from_str).transpose() {
+                    Ok(result) => each(&of_row(row, result.as_ref())),
+                    Err(error) => damaged = Some(format!("the result of a sealed row: {error}")),
                 }
             })?;
+        }
+        if let Some(damaged) = damaged.take() {
+            return Err(PortError::Fatal(damaged).into());
         }
         let bytes = objects.reads().bytes;
         if bytes > SCAN_BYTES_MAX {
@@ -103,8 +86,8 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
     }
     drop(ready);
     let reach = Reach {
-        complete_through: extent.complete_through.map(Millis::rfc3339),
-        live_through: extent.newest(tenant).map(Millis::rfc3339),
+        complete_through: extent.complete_through,
+        live_through: extent.newest(tenant),
         provisional,
     };
     Ok((reach, objects.reads()))
@@ -113,32 +96,37 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
 fn of_line<'a>(head: &'a LineHead<'_>, disposition: Disposition) -> Seen<'a> {
     let time = head.time.as_deref();
     Seen {
+        kind: &head.kind,
         id: head.id.as_deref(),
         type_name: head.type_name.as_deref(),
         action: head.action.as_deref(),
         actor: head.actor.as_deref(),
         group: head.group.as_deref(),
         event_time: time.and_then(|text| Millis::parse_rfc3339(text).ok()),
+        received_at: head.receipt.received_at(),
         place: (head.receipt, head.index),
         disposition,
-        result: head.result.clone(),
+        result: head.result.as_ref(),
+        fingerprint: Fingerprint::from_hex(&head.fingerprint),
     }
 }
 
-fn of_row<'a>(row: &Scanned<'a>) -> Seen<'a> {
+fn of_row<'a>(row: &Scanned<'a>, result: Option<&'a LineResult<'a>>) -> Seen<'a> {
     let disposition = row.text(TextColumn::Disposition);
-    let result = row.text(TextColumn::Result);
     Seen {
+        kind: row.text(TextColumn::Kind).unwrap_or_default(),
         id: row.text(TextColumn::Id),
         type_name: row.text(TextColumn::Type),
         action: row.text(TextColumn::Action),
         actor: row.text(TextColumn::Actor),
         group: row.text(TextColumn::Group),
         event_time: row.hit.event_time,
+        received_at: row.hit.place.0.received_at(),
         place: row.hit.place,
         disposition: disposition
             .and_then(disposition_from)
             .unwrap_or(Disposition::Stored),
-        result: result.and_then(|text| serde_json::from_str(text).ok()),
+        result,
+        fingerprint: row.fingerprint(),
     }
 }

@@ -11,13 +11,14 @@ use crate::reader::{Part, unreadable};
 use crate::row::Row;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, RecordBatch, StringArray};
+use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use std::ops::Range;
+use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::line::rules_of;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
@@ -25,7 +26,7 @@ use vernier_ledger::time::Millis;
 /// Rows of a batch of the deciding columns.
 const SEARCH_ROWS_MAX: usize = 8_192;
 
-/// A column that a search compares.
+/// A column that a search compares, or shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextColumn {
     /// The event's own id.
@@ -50,6 +51,10 @@ pub enum TextColumn {
     Deviations,
     /// What it says of a result, JSON.
     Result,
+    /// `event`, `entity`, `domain` or `opaque`.
+    Kind,
+    /// SHA-256 of the compacted event: no text, and only shown ([`Scanned::fingerprint`]).
+    Fingerprint,
 }
 
 impl TextColumn {
@@ -68,6 +73,8 @@ impl TextColumn {
             Self::Problems => "problems",
             Self::Deviations => "deviations",
             Self::Result => "result",
+            Self::Kind => "kind",
+            Self::Fingerprint => "fingerprint",
         }
     }
 
@@ -134,6 +141,7 @@ pub struct Scanned<'b> {
     /// Where it is.
     pub hit: Hit,
     texts: &'b [(TextColumn, &'b StringArray)],
+    fingerprints: Option<&'b FixedSizeBinaryArray>,
     at: usize,
 }
 
@@ -143,6 +151,13 @@ impl<'b> Scanned<'b> {
     pub fn text(&self, column: TextColumn) -> Option<&'b str> {
         let (_, texts) = self.texts.iter().find(|(own, _)| *own == column)?;
         texts.is_valid(self.at).then(|| texts.value(self.at))
+    }
+
+    /// The event's fingerprint; none when the column was not asked for.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let fingerprint = self.fingerprints?.value(self.at).try_into();
+        fingerprint.ok().map(Fingerprint)
     }
 }
 
@@ -227,8 +242,12 @@ impl Part {
                             group,
                             row,
                         };
-                        let texts = &looked.texts;
-                        each(&Scanned { hit, texts, at });
+                        each(&Scanned {
+                            hit,
+                            texts: &looked.texts,
+                            fingerprints: looked.fingerprints,
+                            at,
+                        });
                     }
                 }
             }
@@ -456,6 +475,7 @@ struct Looked<'b> {
     receipt: &'b StringArray,
     index: &'b [i64],
     texts: Vec<(TextColumn, &'b StringArray)>,
+    fingerprints: Option<&'b FixedSizeBinaryArray>,
 }
 
 impl<'b> Looked<'b> {
@@ -484,9 +504,16 @@ impl<'b> Looked<'b> {
             receipt: text("receipt")?,
             index: index.ok_or_else(|| lacking("index"))?.values(),
             texts: Vec::new(),
+            fingerprints: None,
         };
-        for column in columns {
-            looked.texts.push((*column, text(column.name())?));
+        for shown in columns {
+            let name = shown.name();
+            if *shown == TextColumn::Fingerprint {
+                let fingerprints = column(name)?.as_fixed_size_binary_opt();
+                looked.fingerprints = Some(fingerprints.ok_or_else(|| lacking(name))?);
+            } else {
+                looked.texts.push((*shown, text(name)?));
+            }
         }
         for (column, value) in &wanted.equal {
             looked.equal.push((text(column.name())?, value));

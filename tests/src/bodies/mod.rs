@@ -56,6 +56,7 @@ macro_rules! for_each_body {
             results::results_are_found_by_learner_and_by_section,
             reports::a_learners_assignments_are_reported,
             reports::a_sections_grades_are_reported,
+            reports::events_are_reported_live_and_sealed,
             reports::formulas_in_ids_stay_text,
             reports::a_learners_token_reports_on_its_learner,
             reports::bad_report_requests_are_refused,

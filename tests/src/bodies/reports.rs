@@ -1,5 +1,6 @@
 //! Reports over results: numbers that are known, as JSON and as CSV, and who sees them.
 
+use super::sealing::sealed;
 use super::{balanced, post};
 use crate::envelopes::{assessed, bytes, graded};
 use crate::world::{Answer, Call, Member, World};
@@ -142,6 +143,91 @@ pub async fn a_sections_grades_are_reported<W: World>(world: &W) {
     assert_eq!(text.lines().count(), 4, "{text}");
 }
 
+/// What the four reports over events say of the semester and one grade that came late.
+async fn check_events<W: World>(world: &W, member: &Member, is_sealed: bool) {
+    let found = asked(world, member, report("sections")).await;
+    assert!(found.header("vernier-reads").starts_with("gets="));
+    let found = found.json();
+    // A deployed stack seals while it is asked.
+    assert!(!is_sealed || found["provisional"] == false, "{found}");
+    assert!(found["live_through"].is_string());
+    let section = json!({
+        "section": SECTION, "events": 8, "active_learners": 2,
+        "last_event_at": "2026-11-21T10:00:00.000Z",
+    });
+    assert_eq!(found["sections"], json!([section]));
+
+    let hours = |found: &Value| [9, 10, 11, 12].map(|hour| found["events"][4][hour].clone());
+    let call = || report("activity").query("learner", &learner("jane"));
+    let found = asked(world, member, call()).await.json();
+    assert_eq!(
+        [&found["zone"], &found["total"]],
+        [&json!("UTC"), &json!(3)]
+    );
+    assert_eq!(hours(&found), [2, 0, 1, 0].map(|n| json!(n)), "a Friday");
+    let found = asked(world, member, call().query("zone", "Europe/Berlin")).await;
+    assert_eq!(hours(&found.json()), [0, 2, 0, 1].map(|n| json!(n)));
+
+    for (bucket, least) in [("hour", 168), ("day", 7)] {
+        let call = report("usage").query("bucket", bucket);
+        let found = asked(world, member, call.clone()).await.json();
+        let buckets = found["buckets"].as_array().expect("buckets");
+        assert!((least..=least + 1).contains(&buckets.len()), "{found}");
+        let sum = |name: &str| -> u64 {
+            let counts = buckets.iter().filter_map(|b| b["events"][name].as_u64());
+            counts.sum()
+        };
+        assert_eq!(["GradeEvent", "AssessmentEvent"].map(sum), [5, 3]);
+        let csv = asked(world, member, call.header("accept", "text/csv")).await;
+        let csv = String::from_utf8(csv.body).expect("text");
+        let header = "start,active_learners,events,AssessmentEvent,GradeEvent\r\n";
+        assert!(csv.starts_with(header), "{csv}");
+        assert_eq!(csv.lines().count(), buckets.len() + 1);
+    }
+    let call = report("history").query("learner", &learner("jane"));
+    let call = call.query("assignment", &assignment("quiz"));
+    let found = asked(world, member, call.clone()).await.json();
+    let changes = found["changes"].as_array().expect("changes");
+    let all: Vec<Value> = changes
+        .iter()
+        .map(|c| json!([c["event_time"], c["action"], c["score"], c["changed"]]))
+        .collect();
+    let at = |time: &str| format!("2026-11-{time}:00.000Z");
+    let expected = [
+        json!([
+            at("20T09:00"),
+            "Started",
+            null,
+            ["status", "started", "count"]
+        ]),
+        json!([at("20T09:30"), "Submitted", null, changes[1]["changed"]]),
+        json!([at("20T10:00"), "Graded", 5.0, ["score", "status", "count"]]),
+        json!([at("20T11:30"), "Graded", 1.0, []]),
+        json!([at("20T12:00"), "Graded", 8.5, ["score", "status", "count"]]),
+        json!([at("21T10:00"), "Graded", 9.0, ["score", "status", "count"]]),
+    ];
+    assert_eq!(all, expected, "{found}");
+    assert_eq!(changes[4]["scored_by"], "https://school.example/autograder");
+    let one = call.query(
+        "attempt",
+        &format!("{}/users/jane/attempts/2", assignment("quiz")),
+    );
+    let one = asked(world, member, one).await.json();
+    assert_eq!(one["changes"], json!([changes[5]]));
+}
+
+/// The same numbers before the window is sealed and after.
+pub async fn events_are_reported_live_and_sealed<W: World>(world: &W) {
+    let member = semester(world).await;
+    let late = graded("jane", "quiz", 1.0, "2026-11-20T11:30:00.000Z");
+    post(world, &member, bytes(&[late])).await;
+    assert_eq!(balanced(world, &member, 8).await, [8, 8, 0, 0, 0]);
+    check_events(world, &member, false).await;
+    let verified = sealed(world, &member, 8).await;
+    assert_eq!(verified.findings, []);
+    check_events(world, &member, true).await;
+}
+
 /// Ids that a spreadsheet would run stay text.
 pub async fn formulas_in_ids_stay_text<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
@@ -185,11 +271,23 @@ pub async fn a_learners_token_reports_on_its_learner<W: World>(world: &W) {
         assert_eq!(found["learner"], learner("joe"));
         assert_eq!(found["assignments"][0]["attempts"][0]["score"], 2.0);
     }
+    let own = asked(world, &token, report("history")).await.json();
+    let scores: Vec<_> = own["changes"].as_array().expect("changes").iter().collect();
+    assert_eq!(
+        scores.iter().map(|c| &c["score"]).collect::<Vec<_>>(),
+        [2.0]
+    );
+    let own = asked(world, &token, report("activity")).await.json();
+    assert_eq!(own["total"], 0, "others graded");
     for call in [
         report("assignments").query("learner", &learner("jane")),
         report("assignments.csv").query("learner", &learner("jane")),
         report("grades"),
         report("grades.csv"),
+        Call::get("/reports/{report}").id("sections"),
+        report("usage").query("bucket", "day"),
+        report("activity").query("learner", &learner("jane")),
+        report("history.csv").query("learner", &learner("jane")),
     ] {
         let answer = world.call(call.token(&token.secret)).await;
         assert_eq!(answer.status, 403, "{}", answer.json());
@@ -209,6 +307,17 @@ pub async fn bad_report_requests_are_refused<W: World>(world: &W) {
         (report("grades").query("after", &long), 400, "after"),
         (report("grades").query("learner", "x"), 400, "learner"),
         (report("grades").query("section", "y"), 400, "section"),
+        (report("usage"), 400, "bucket"),
+        (report("usage").query("bucket", "year"), 400, "bucket"),
+        (report("activity").query("zone", "Mars/Base"), 400, "zone"),
+        (
+            report("activity").query("from", "2020-01-01T00:00:00Z"),
+            400,
+            "from",
+        ),
+        (report("history"), 400, "learner"),
+        (plain("history").query("learner", "x"), 400, "section"),
+        (plain("sections").query("section", "x"), 400, "section"),
         (plain("nonsense"), 404, "no route"),
         (plain("grades.xls"), 404, "no route"),
         (plain("../events"), 404, "no route"),

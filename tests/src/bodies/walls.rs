@@ -98,6 +98,14 @@ pub const DOORS: &[Door] = &[
     open(REPORT, Names::Report("assignments.csv"), REPORTS),
     door("GET", REPORT, Names::Report("grades"), REPORTS),
     door("GET", REPORT, Names::Report("grades.csv"), REPORTS),
+    door("GET", REPORT, Names::Report("sections"), REPORTS),
+    door("GET", REPORT, Names::Report("sections.csv"), REPORTS),
+    open(REPORT, Names::Report("activity"), REPORTS),
+    open(REPORT, Names::Report("activity.csv"), REPORTS),
+    door("GET", REPORT, Names::Report("usage"), REPORTS),
+    door("GET", REPORT, Names::Report("usage.csv"), REPORTS),
+    open(REPORT, Names::Report("history"), REPORTS),
+    open(REPORT, Names::Report("history.csv"), REPORTS),
     door("GET", "/healthz", Names::Nothing, &[]),
     door("GET", "/windows", Names::Nothing, AUDIT),
     door("POST", "/playbacks", Names::Nothing, PLAY),
@@ -170,11 +178,15 @@ impl Property {
             Names::Playback => call.id(&self.playback),
             Names::Type => call.id(&self.type_name),
             Names::Report(name) => {
-                let call = call.id(name).query("section", SECTION);
-                match name.starts_with("assignments") {
-                    true => call.query("learner", &self.learner),
-                    false => call,
-                }
+                let report = name.trim_end_matches(".csv");
+                let parameters: &[(&str, &str)] = match report {
+                    "sections" => &[],
+                    "grades" => &[("section", SECTION)],
+                    "usage" => &[("section", SECTION), ("bucket", "day")],
+                    _ => &[("section", SECTION), ("learner", &self.learner)],
+                };
+                let add = |call: Call, (name, value): &(&str, &str)| call.query(name, value);
+                parameters.iter().fold(call.id(name), add)
             }
         }
     }

@@ -1,13 +1,15 @@
 //! What is asked of a report, and how it is answered: as JSON, or as CSV by the path or by `Accept`.
 
-use super::{AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
+use super::{Asked, AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
 use crate::Ports;
+use crate::metered::READS;
 use crate::query::{FILTER_BYTES_MAX, foreign};
+use crate::scan::scan;
 use futures::future::try_join;
 use serde::Serialize;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::PAGE_BYTES_MAX;
-use vernier_ledger::ports::{Chains, PortError, Results};
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError, Results};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
 
@@ -177,17 +179,35 @@ impl From<NoAnswer> for ProblemDocument {
     }
 }
 
-/// Answers what is asked of a tenant's results; none when the report is not one over results.
+/// Answers what is asked of a tenant's results or events; none when there is no such report.
 ///
 /// # Errors
-/// What is wrong with the parameters, and the store's.
-pub(crate) async fn of_results<T: Results + Chains, O>(
+/// What is wrong with the parameters, that there is too much to read, and the stores'.
+pub(crate) async fn answer<T: Results + Chains + Commits, O: Objects>(
     name: &str,
     ports: &Ports<T, O>,
     tenant: &TenantId,
     asking: Asking<'_>,
 ) -> Result<Option<Rendered>, ProblemDocument> {
-    let table = &ports.table;
+    let Some(mut asked) = Asked::read(name, asking)? else {
+        return of_results(name, &ports.table, tenant, asking).await;
+    };
+    let (query, columns) = (asked.query(), asked.columns());
+    let of = (&query, columns);
+    let scanned = scan(ports, tenant, of, asking.now, |seen| asked.add(seen));
+    let (reach, reads) = scanned.await?;
+    let mut rendered = asked.finish(reach)?;
+    rendered.headers.push((READS, reads.to_string()));
+    Ok(Some(rendered))
+}
+
+/// Answers what is asked of a tenant's results; none when the report is not one over results.
+async fn of_results<T: Results + Chains>(
+    name: &str,
+    table: &T,
+    tenant: &TenantId,
+    asking: Asking<'_>,
+) -> Result<Option<Rendered>, ProblemDocument> {
     let rendered = match name {
         "assignments" => {
             let known = ["section", "learner", "assignment"];

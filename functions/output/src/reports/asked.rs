@@ -2,6 +2,8 @@
 
 use super::history::HistoryOf;
 use super::{Activity, Asking, Bucket, History, Reach, Rendered, Sections, Seen, Usage, Zone};
+use crate::query::EventQuery;
+use vernier_archive::search::TextColumn;
 use vernier_ledger::time::Millis;
 use vernier_web::ProblemDocument;
 
@@ -92,6 +94,32 @@ impl<'r> Asked<'r> {
             filter,
             fold,
         }))
+    }
+
+    /// The events that the fold wants, as far as a query can say it.
+    pub(crate) fn query(&self) -> EventQuery {
+        let (from, to) = self.range;
+        let mut query = EventQuery::between(from, to);
+        if matches!(self.fold, Fold::History(_)) {
+            query.disposition = None;
+        }
+        let group = self.filter.section.clone().flatten();
+        let filters = [("group", group), ("actor", self.filter.actor.clone())];
+        let filters = filters.into_iter();
+        query.filters = filters
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        query
+    }
+
+    /// Their columns that the fold looks at.
+    pub(crate) const fn columns(&self) -> &'static [TextColumn] {
+        use TextColumn::{Action, Actor, Fingerprint, Group, Id, Kind, Result, Type};
+        match self.fold {
+            Fold::Sections(_) | Fold::Activity(_) => &[Group, Actor],
+            Fold::Usage(_) => &[Group, Actor, Type],
+            Fold::History(_) => &[Group, Actor, Type, Action, Id, Kind, Result, Fingerprint],
+        }
     }
 
     /// Takes an event, whether it is meant or not; each one once, in any order.

@@ -164,7 +164,9 @@ impl History {
             seen.disposition,
             Disposition::Stored | Disposition::Conflict
         );
-        let (Some(result), Some(at)) = (seen.result, seen.event_time) else {
+        let (Some(result), Some(at), Some(fingerprint)) =
+            (seen.result, seen.event_time, seen.fingerprint)
+        else {
             return;
         };
         if !takes_part || self.found.len() > CHANGES_MAX {
@@ -176,9 +178,9 @@ impl History {
             action: seen.action,
             group: seen.group,
             at,
-            fingerprint: seen.fingerprint,
+            fingerprint,
         };
-        match columns.change_of(result) {
+        match columns.change(result) {
             Ok(Some(change)) if self.of.holds(&change.key) => self.keep(seen, change, at),
             Ok(_) => {}
             Err(error) => self.damaged = Some(format!("a stored result: {error}")),

@@ -19,7 +19,7 @@ mod zone;
 
 pub use activity::{Activity, ActivityReport};
 pub use api::{Asking, Body, Rendered};
-pub(crate) use api::{name_in, of_results};
+pub(crate) use api::{answer, name_in};
 pub use asked::{Asked, Filter};
 pub use assignments::{AssignmentView, AssignmentsReport, AttemptView};
 pub use cells::{Cell, Sheet};
@@ -32,13 +32,14 @@ pub use zone::{Bucket, Zone};
 use serde::{Serialize, Serializer};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
+use vernier_ledger::line::LineResult;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
-/// One event as a report sees it, sealed or live.
+/// One event as a report sees it, sealed or live; of its columns those that the report asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
-    /// `event`, `entity`, `domain` or `opaque`.
+    /// `event`, `entity`, `domain` or `opaque`; empty where nobody asked.
     pub kind: &'a str,
     /// Its type.
     pub type_name: Option<&'a str>,
@@ -58,10 +59,10 @@ pub struct Seen<'a> {
     pub place: Place,
     /// How it ended.
     pub disposition: Disposition,
-    /// What it says of a result, JSON.
-    pub result: Option<&'a str>,
+    /// What it says of a result.
+    pub result: Option<&'a LineResult<'a>>,
     /// SHA-256 of the compacted event.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: Option<Fingerprint>,
 }
 
 impl Seen<'_> {

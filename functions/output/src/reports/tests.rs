@@ -39,6 +39,8 @@ impl Event {
     }
 
     fn give(&self, take: impl FnOnce(&Seen<'_>)) {
+        let result = self.result.as_deref();
+        let result = result.map(|text| serde_json::from_str(text).expect("a result"));
         take(&Seen {
             kind: "event",
             type_name: self.type_name.as_deref(),
@@ -53,8 +55,8 @@ impl Event {
                 self.index,
             ),
             disposition: self.disposition,
-            result: self.result.as_deref(),
-            fingerprint: self.fingerprint(),
+            result: result.as_ref(),
+            fingerprint: Some(self.fingerprint()),
         });
     }
 

@@ -66,7 +66,7 @@ struct Known {
     fingerprint: [u8; 32],
 }
 
-const COLUMNS: [TextColumn; 11] = [
+const COLUMNS: [TextColumn; 13] = [
     TextColumn::Id,
     TextColumn::Type,
     TextColumn::Action,
@@ -78,6 +78,8 @@ const COLUMNS: [TextColumn; 11] = [
     TextColumn::Problems,
     TextColumn::Deviations,
     TextColumn::Result,
+    TextColumn::Kind,
+    TextColumn::Fingerprint,
 ];
 
 fn known(row: &Row<'_>, at: usize) -> Known {
@@ -94,6 +96,8 @@ fn known(row: &Row<'_>, at: usize) -> Known {
             TextColumn::Problems => row.problems,
             TextColumn::Deviations => row.deviations,
             TextColumn::Result => row.result,
+            TextColumn::Kind => Some(row.kind),
+            TextColumn::Fingerprint => None,
         };
         (column, value.map(str::to_owned))
     };
@@ -203,10 +207,11 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
             assert_eq!(found.hits, hits, "{wanted:?}");
             let ready = stored::ready(&store, file, &wanted, &COLUMNS).await;
             let ready = ready.expect("reads").expect("there");
-            let mut columns = Vec::new();
+            let (mut columns, mut fingerprints) = (Vec::new(), Vec::new());
             let scanned_again = ready.scan(&wanted, &COLUMNS, |row| {
                 let text = |column: TextColumn| (column, row.text(column).map(str::to_owned));
                 columns.push(COLUMNS.map(text).to_vec());
+                fingerprints.push(row.fingerprint().expect("asked for").0);
             });
             scanned_again.expect("all of it is here");
             let own: Vec<_> = scanned.iter().map(|row| row.columns.clone()).collect();
@@ -214,6 +219,7 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
             let rows = found.rows(&store, &found.hits, |row| row.fingerprint).await;
             let own: Vec<[u8; 32]> = scanned.iter().map(|row| row.fingerprint).collect();
             assert_eq!(rows.expect("reads"), own, "{wanted:?}");
+            assert_eq!(fingerprints, own, "{wanted:?}");
             searches += 1;
             some += usize::from(!hits.is_empty());
         }

@@ -106,7 +106,11 @@ impl ResultColumns<'_> {
         self.change(&result)
     }
 
-    fn change(&self, result: &LineResult<'_>) -> Result<Option<Change>, BadLine> {
+    /// What an event with this result changes.
+    ///
+    /// # Errors
+    /// When a time in the result is none.
+    pub fn change(&self, result: &LineResult<'_>) -> Result<Option<Change>, BadLine> {
         if !result.fits(self.group, self.action) {
             return Ok(None);
         }
