@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vernier_archive::row::disposition_word;
 use vernier_archive::seal::PartClass;
-use vernier_archive::search::{Search, TextColumn};
+use vernier_archive::search::{Column, Search};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, rules_of};
@@ -263,26 +263,26 @@ impl EventQuery {
         };
         for (name, value) in &self.filters {
             let column = match name.as_str() {
-                "type" => TextColumn::Type,
-                "action" => TextColumn::Action,
-                "actor" => TextColumn::Actor,
-                "group" => TextColumn::Group,
-                "id" => TextColumn::Id,
+                "type" => Column::Type,
+                "action" => Column::Action,
+                "actor" => Column::Actor,
+                "group" => Column::Group,
+                "id" => Column::Id,
                 "rule" => {
-                    search.ruled.push((TextColumn::Problems, value.clone()));
+                    search.ruled.push((Column::Problems, value.clone()));
                     continue;
                 }
                 "deviation" => {
-                    search.ruled.push((TextColumn::Deviations, value.clone()));
+                    search.ruled.push((Column::Deviations, value.clone()));
                     continue;
                 }
-                _ => TextColumn::Sensor,
+                _ => Column::Sensor,
             };
             search.equal.push((column, value.clone()));
         }
         if let Some(disposition) = self.disposition.filter(|d| *d != Disposition::Stored) {
             let word = disposition_word(disposition).to_owned();
-            search.equal.push((TextColumn::Disposition, word));
+            search.equal.push((Column::Disposition, word));
         }
         search
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use vernier_archive::row::disposition_from;
-use vernier_archive::search::{Scanned, TextColumn};
+use vernier_archive::search::{Column, Scanned};
 use vernier_ledger::account::Coverage;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::{ReceiptId, TenantId};
@@ -170,13 +170,13 @@ async fn sealed_events<T: Commits + Chains, O: Objects>(
     id: ReceiptId,
     now: Millis,
 ) -> Result<BTreeMap<u32, ReceiptEvent>, ReadError> {
-    const COLUMNS: [TextColumn; 6] = [
-        TextColumn::Id,
-        TextColumn::Type,
-        TextColumn::Strict,
-        TextColumn::Disposition,
-        TextColumn::Problems,
-        TextColumn::Deviations,
+    const COLUMNS: [Column; 6] = [
+        Column::Id,
+        Column::Type,
+        Column::Strict,
+        Column::Disposition,
+        Column::Problems,
+        Column::Deviations,
     ];
     let at = id.received_at();
     let mut query = EventQuery::between(at, Millis(at.0 + 1));
@@ -205,7 +205,7 @@ async fn sealed_events<T: Commits + Chains, O: Objects>(
 fn sealed_event(row: &Scanned<'_>) -> ReceiptEvent {
     let text = |column| row.text(column).map(str::to_owned);
     let raw = |column| RawValue::from_string(text(column)?).ok();
-    let disposition = row.text(TextColumn::Disposition).and_then(disposition_from);
+    let disposition = row.text(Column::Disposition).and_then(disposition_from);
     let disposition = disposition.unwrap_or(Disposition::Rejected);
     let verdict = |accepted| match accepted {
         true => Verdict::Accepted,
@@ -213,13 +213,13 @@ fn sealed_event(row: &Scanned<'_>) -> ReceiptEvent {
     };
     ReceiptEvent {
         index: row.hit.place.1,
-        id: text(TextColumn::Id),
-        r#type: text(TextColumn::Type),
+        id: text(Column::Id),
+        r#type: text(Column::Type),
         verdict: verdict(disposition != Disposition::Rejected),
-        strict: verdict(row.text(TextColumn::Strict) == Some("accepted")),
+        strict: verdict(row.text(Column::Strict) == Some("accepted")),
         disposition,
-        problems: raw(TextColumn::Problems),
-        deviations: raw(TextColumn::Deviations),
+        problems: raw(Column::Problems),
+        deviations: raw(Column::Deviations),
     }
 }
 

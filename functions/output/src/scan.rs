@@ -8,7 +8,7 @@ use crate::reports::{Reach, Seen};
 use crate::sealed;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_archive::row::disposition_from;
-use vernier_archive::search::{Scanned, TextColumn};
+use vernier_archive::search::{Column, Scanned};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
@@ -32,7 +32,7 @@ const SEALS_IN_FLIGHT_MAX: usize = 8;
 pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
-    (query, columns): (&EventQuery, &[TextColumn]),
+    (query, columns): (&EventQuery, &[Column]),
     now: Millis,
     mut each: impl FnMut(&Seen<'_>),
 ) -> Result<(Reach, Reads), ReadError> {
@@ -48,10 +48,10 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
                 each(&of_line(head, disposition));
             }
         })?;
-    let columns: Vec<TextColumn> = columns
+    let columns: Vec<Column> = columns
         .iter()
         .copied()
-        .chain([TextColumn::Disposition])
+        .chain([Column::Disposition])
         .collect();
     let search = query.search();
     let units = extent.units(search.is_narrow());
@@ -69,7 +69,7 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
                 if !extent.is_sealed(row.hit.place.0.received_at()) {
                     return;
                 }
-                let result = row.text(TextColumn::Result);
+                let result = row.text(Column::Result);
                 match result.map(serde_json::from_str).transpose() {
                     Ok(result) => each(&of_row(row, result.as_ref())),
                     Err(error) => damaged = Some(format!("the result of a sealed row: {error}")),
@@ -112,14 +112,14 @@ fn of_line<'a>(head: &'a LineHead<'_>, disposition: Disposition) -> Seen<'a> {
 }
 
 fn of_row<'a>(row: &Scanned<'a>, result: Option<&'a LineResult<'a>>) -> Seen<'a> {
-    let disposition = row.text(TextColumn::Disposition);
+    let disposition = row.text(Column::Disposition);
     Seen {
-        kind: row.text(TextColumn::Kind).unwrap_or_default(),
-        id: row.text(TextColumn::Id),
-        type_name: row.text(TextColumn::Type),
-        action: row.text(TextColumn::Action),
-        actor: row.text(TextColumn::Actor),
-        group: row.text(TextColumn::Group),
+        kind: row.text(Column::Kind).unwrap_or_default(),
+        id: row.text(Column::Id),
+        type_name: row.text(Column::Type),
+        action: row.text(Column::Action),
+        actor: row.text(Column::Actor),
+        group: row.text(Column::Group),
         event_time: row.hit.event_time,
         received_at: row.hit.place.0.received_at(),
         place: row.hit.place,

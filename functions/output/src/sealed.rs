@@ -7,7 +7,7 @@ use crate::page::Gathering;
 use crate::query::{EventQuery, Key, Order, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_archive::seal::{Seal, SealedFile};
-use vernier_archive::search::{Search, TextColumn};
+use vernier_archive::search::{Column, Search};
 use vernier_archive::stored::{self, Found, Ready, covering_gone, read_seal};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX};
@@ -124,7 +124,7 @@ pub(crate) async fn ready<T: Chains, O: Objects>(
     (table, objects): (&T, &Metered<'_, O>),
     tenant: &TenantId,
     source: &Source,
-    (query, search, columns): (&EventQuery, &Search, &[TextColumn]),
+    (query, search, columns): (&EventQuery, &Search, &[Column]),
 ) -> Result<Vec<(Ready, Search)>, PortError> {
     let (Source::Window(entry) | Source::Day(entry)) = source;
     let all_of = async |seal: Seal, search: Search| -> Result<_, PortError> {

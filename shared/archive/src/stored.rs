@@ -6,7 +6,7 @@ use crate::pieces::Pieces;
 use crate::reader::{Part, Reading};
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
-use crate::search::{Hit, Scanned, Search, TextColumn};
+use crate::search::{Column, Hit, Scanned, Search};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use vernier_ledger::chain::{SealEntry, day_of};
@@ -117,7 +117,7 @@ pub async fn ready<O: Objects>(
     objects: &O,
     file: &SealedFile,
     wanted: &Search,
-    columns: &[TextColumn],
+    columns: &[Column],
 ) -> Result<Option<Ready>, PortError> {
     let pieces = Arc::new(Pieces::sparse(file.bytes));
     let part = read_pieces(objects, file, &pieces, Part::open_footer).await?;
@@ -150,7 +150,7 @@ impl Ready {
     pub fn scan(
         &self,
         wanted: &Search,
-        columns: &[TextColumn],
+        columns: &[Column],
         each: impl FnMut(&Scanned<'_>),
     ) -> Result<(), PortError> {
         let scanned = self.part.search(wanted, &self.groups, columns, each);
@@ -161,7 +161,7 @@ impl Ready {
     ///
     /// # Errors
     /// As for [`Self::scan`].
-    pub fn found(self, wanted: &Search, columns: &[TextColumn]) -> Result<Found, PortError> {
+    pub fn found(self, wanted: &Search, columns: &[Column]) -> Result<Found, PortError> {
         let mut hits = Vec::new();
         self.scan(wanted, columns, |row| hits.push(row.hit))?;
         let Self { file, part, .. } = self;

@@ -3,7 +3,7 @@
 use super::history::HistoryOf;
 use super::{Activity, Asking, Bucket, History, Reach, Rendered, Sections, Seen, Usage, Zone};
 use crate::query::EventQuery;
-use vernier_archive::search::TextColumn;
+use vernier_archive::search::Column;
 use vernier_ledger::time::Millis;
 use vernier_web::ProblemDocument;
 
@@ -113,8 +113,8 @@ impl<'r> Asked<'r> {
     }
 
     /// Their columns that the fold looks at.
-    pub(crate) const fn columns(&self) -> &'static [TextColumn] {
-        use TextColumn::{Action, Actor, Fingerprint, Group, Id, Kind, Result, Type};
+    pub(crate) const fn columns(&self) -> &'static [Column] {
+        use Column::{Action, Actor, Fingerprint, Group, Id, Kind, Result, Type};
         match self.fold {
             Fold::Sections(_) | Fold::Activity(_) => &[Group, Actor],
             Fold::Usage(_) => &[Group, Actor, Type],

@@ -7,7 +7,7 @@ use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::Part;
 use vernier_archive::row::{Row, disposition_word};
 use vernier_archive::seal::SealedFile;
-use vernier_archive::search::{Hit, Search, TextColumn};
+use vernier_archive::search::{Column, Hit, Search};
 use vernier_archive::stored::{self, Found};
 use vernier_ledger::line::rules_of;
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
@@ -61,43 +61,43 @@ fn store(events: u64) -> (Store, Vec<SealedFile>) {
 struct Known {
     hit: Hit,
     received_at: Millis,
-    columns: Vec<(TextColumn, Option<String>)>,
+    columns: Vec<(Column, Option<String>)>,
     rules: [Vec<String>; 2],
     fingerprint: [u8; 32],
 }
 
-const COLUMNS: [TextColumn; 13] = [
-    TextColumn::Id,
-    TextColumn::Type,
-    TextColumn::Action,
-    TextColumn::Actor,
-    TextColumn::Group,
-    TextColumn::Sensor,
-    TextColumn::Disposition,
-    TextColumn::Strict,
-    TextColumn::Problems,
-    TextColumn::Deviations,
-    TextColumn::Result,
-    TextColumn::Kind,
-    TextColumn::Fingerprint,
+const COLUMNS: [Column; 13] = [
+    Column::Id,
+    Column::Type,
+    Column::Action,
+    Column::Actor,
+    Column::Group,
+    Column::Sensor,
+    Column::Disposition,
+    Column::Strict,
+    Column::Problems,
+    Column::Deviations,
+    Column::Result,
+    Column::Kind,
+    Column::Fingerprint,
 ];
 
 fn known(row: &Row<'_>, at: usize) -> Known {
     let column = |column| {
         let value = match column {
-            TextColumn::Id => row.id,
-            TextColumn::Type => row.type_name,
-            TextColumn::Action => row.action,
-            TextColumn::Actor => row.actor,
-            TextColumn::Group => row.group,
-            TextColumn::Sensor => Some(row.sensor),
-            TextColumn::Disposition => Some(disposition_word(row.disposition)),
-            TextColumn::Strict => Some(row.strict),
-            TextColumn::Problems => row.problems,
-            TextColumn::Deviations => row.deviations,
-            TextColumn::Result => row.result,
-            TextColumn::Kind => Some(row.kind),
-            TextColumn::Fingerprint => None,
+            Column::Id => row.id,
+            Column::Type => row.type_name,
+            Column::Action => row.action,
+            Column::Actor => row.actor,
+            Column::Group => row.group,
+            Column::Sensor => Some(row.sensor),
+            Column::Disposition => Some(disposition_word(row.disposition)),
+            Column::Strict => Some(row.strict),
+            Column::Problems => row.problems,
+            Column::Deviations => row.deviations,
+            Column::Result => row.result,
+            Column::Kind => Some(row.kind),
+            Column::Fingerprint => None,
         };
         (column, value.map(str::to_owned))
     };
@@ -120,11 +120,11 @@ fn known(row: &Row<'_>, at: usize) -> Known {
 }
 
 fn passes(known: &Known, wanted: &Search) -> bool {
-    let equal = |(column, value): &(TextColumn, String)| {
+    let equal = |(column, value): &(Column, String)| {
         known.columns.contains(&(*column, Some(value.clone())))
     };
-    let ruled = |(column, rule): &(TextColumn, String)| {
-        known.rules[usize::from(*column == TextColumn::Deviations)].contains(rule)
+    let ruled = |(column, rule): &(Column, String)| {
+        known.rules[usize::from(*column == Column::Deviations)].contains(rule)
     };
     let in_time = |(from, to)| known.hit.event_time.is_some_and(|at| from <= at && at < to);
     wanted.equal.iter().all(equal)
@@ -155,7 +155,7 @@ fn search_like(row: &Known, numbers: &mut Random) -> Search {
             search.equal.push((*column, value));
         }
     }
-    for (column, rules) in [TextColumn::Problems, TextColumn::Deviations]
+    for (column, rules) in [Column::Problems, Column::Deviations]
         .into_iter()
         .zip(&row.rules)
     {
@@ -209,7 +209,7 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
             let ready = ready.expect("reads").expect("there");
             let (mut columns, mut fingerprints) = (Vec::new(), Vec::new());
             let scanned_again = ready.scan(&wanted, &COLUMNS, |row| {
-                let text = |column: TextColumn| (column, row.text(column).map(str::to_owned));
+                let text = |column: Column| (column, row.text(column).map(str::to_owned));
                 columns.push(COLUMNS.map(text).to_vec());
                 fingerprints.push(row.fingerprint().expect("asked for").0);
             });
@@ -244,12 +244,8 @@ async fn a_narrow_search_reads_little() {
     .expect("reads");
     let (group, actor) = learner.expect("a row");
     let mut wanted = everything();
-    wanted
-        .equal
-        .push((TextColumn::Group, group.expect("a group")));
-    wanted
-        .equal
-        .push((TextColumn::Actor, actor.expect("an actor")));
+    wanted.equal.push((Column::Group, group.expect("a group")));
+    wanted.equal.push((Column::Actor, actor.expect("an actor")));
     let found = search(&store, file, &wanted).await;
     assert!(!found.hits.is_empty());
     let rows = found

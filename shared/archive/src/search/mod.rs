@@ -5,21 +5,20 @@
 //! Everything here says first which bytes it will read ([`crate::files::Ranges::want`]), so that a
 //! store can fetch them side by side.
 
+mod looked;
+mod near;
+
 use crate::Fault;
-use crate::columns::{Rows, index, position, receipt, schema};
+use crate::columns::{Rows, schema};
 use crate::reader::{Part, unreadable};
 use crate::row::Row;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMillisecondType};
-use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray};
+use arrow_array::{Array, FixedSizeBinaryArray, StringArray};
+use looked::Looked;
+use near::{filter_range, text_may_lie, time_may_lie};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
-use parquet::file::metadata::ColumnChunkMetaData;
-use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::statistics::Statistics;
 use std::ops::Range;
 use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::line::rules_of;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -28,7 +27,7 @@ const SEARCH_ROWS_MAX: usize = 8_192;
 
 /// A column that a search compares, or shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextColumn {
+pub enum Column {
     /// The event's own id.
     Id,
     /// Its type.
@@ -57,7 +56,7 @@ pub enum TextColumn {
     Fingerprint,
 }
 
-impl TextColumn {
+impl Column {
     /// The column's name in the files.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -88,9 +87,9 @@ impl TextColumn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     /// Columns that must have these values.
-    pub equal: Vec<(TextColumn, String)>,
+    pub equal: Vec<(Column, String)>,
     /// Problems or deviations that must name these rules.
-    pub ruled: Vec<(TextColumn, String)>,
+    pub ruled: Vec<(Column, String)>,
     /// First instant of received-at, and the first after it.
     pub received: (Millis, Millis),
     /// The same of event time; a row without one is not wanted then.
@@ -101,12 +100,12 @@ impl Search {
     /// Whether few pages of a file pass: it is sorted by group and actor, and ids have filters.
     #[must_use]
     pub fn is_narrow(&self) -> bool {
-        let narrows = |column: &TextColumn| column.has_filter() || *column == TextColumn::Group;
+        let narrows = |column: &Column| column.has_filter() || *column == Column::Group;
         self.equal.iter().any(|(column, _)| narrows(column))
     }
 
     /// The columns that decide, those that a [`Hit`] needs, and others.
-    fn columns(&self, others: &[TextColumn]) -> Vec<&'static str> {
+    fn columns(&self, others: &[Column]) -> Vec<&'static str> {
         let mut names: Vec<&str> = others.iter().map(|column| column.name()).collect();
         names.extend(self.equal.iter().map(|(column, _)| column.name()));
         names.extend(self.ruled.iter().map(|(column, _)| column.name()));
@@ -140,7 +139,7 @@ pub struct Hit {
 pub struct Scanned<'b> {
     /// Where it is.
     pub hit: Hit,
-    texts: &'b [(TextColumn, &'b StringArray)],
+    texts: &'b [(Column, &'b StringArray)],
     fingerprints: Option<&'b FixedSizeBinaryArray>,
     at: usize,
 }
@@ -148,7 +147,7 @@ pub struct Scanned<'b> {
 impl<'b> Scanned<'b> {
     /// The value of a column that was asked for; none where the row has none.
     #[must_use]
-    pub fn text(&self, column: TextColumn) -> Option<&'b str> {
+    pub fn text(&self, column: Column) -> Option<&'b str> {
         let (_, texts) = self.texts.iter().find(|(own, _)| *own == column)?;
         texts.is_valid(self.at).then(|| texts.value(self.at))
     }
@@ -162,12 +161,6 @@ impl<'b> Scanned<'b> {
 }
 
 impl Part {
-    fn chunk(&self, group: usize, name: &str) -> Option<&ColumnChunkMetaData> {
-        let at = position(name)?;
-        let group = self.metadata.metadata().row_groups().get(group)?;
-        group.columns().get(at)
-    }
-
     /// Row groups in which wanted rows may lie, by their statistics and bloom filters. Needs no
     /// page index.
     ///
@@ -214,7 +207,7 @@ impl Part {
         &self,
         wanted: &Search,
         groups: &[usize],
-        columns: &[TextColumn],
+        columns: &[Column],
         mut each: impl FnMut(&Scanned<'_>),
     ) -> Result<(), Fault> {
         let names = wanted.columns(columns);
@@ -263,7 +256,7 @@ impl Part {
         &self,
         wanted: &Search,
         groups: &[usize],
-        columns: &[TextColumn],
+        columns: &[Column],
     ) -> Result<(), Fault> {
         self.want_near(&wanted.columns(columns), &self.near(wanted, groups))
     }
@@ -319,83 +312,6 @@ impl Part {
         Ok(())
     }
 
-    /// Rows of a row group that lie on pages on which a wanted row may lie.
-    fn rows_near(&self, group: usize, wanted: &Search) -> RowSelection {
-        let total = self.rows_of(group);
-        let mut near = RowSelection::from_consecutive_ranges(std::iter::once(0..total), total);
-        for (column, value) in &wanted.equal {
-            let passes = |index: &ColumnIndexMetaData, page| text_on_page(index, page, value);
-            if let Some(rows) = self.rows_of_pages(group, column.name(), passes) {
-                near = near.intersection(&rows);
-            }
-        }
-        for (name, range) in wanted.times() {
-            let passes = |index: &ColumnIndexMetaData, page| time_on_page(index, page, range);
-            if let Some(rows) = self.rows_of_pages(group, name, passes) {
-                near = near.intersection(&rows);
-            }
-        }
-        near
-    }
-
-    /// Rows on the pages of a column that pass; none where the part has no page index.
-    fn rows_of_pages(
-        &self,
-        group: usize,
-        name: &str,
-        passes: impl Fn(&ColumnIndexMetaData, usize) -> bool,
-    ) -> Option<RowSelection> {
-        let at = position(name)?;
-        let index = self.metadata.metadata().page_index_for_row_group(group);
-        let (pages, places) = (index.column_index(at)?, index.page_locations(at)?);
-        let total = self.rows_of(group);
-        let starts = places
-            .iter()
-            .map(|p| usize::try_from(p.first_row_index).unwrap_or(total));
-        let ends = places
-            .iter()
-            .skip(1)
-            .map(|p| usize::try_from(p.first_row_index).unwrap_or(total));
-        let rows = starts.zip(ends.chain([total]));
-        let near = rows.enumerate().filter(|(page, _)| passes(pages, *page));
-        let ranges = near.map(|(_, (start, end))| start..end);
-        Some(RowSelection::from_consecutive_ranges(ranges, total))
-    }
-
-    /// Where the bytes lie of the pages of some columns that have these rows, as offset and length.
-    fn pages(&self, group: usize, names: &[&str], rows: &RowSelection) -> Vec<(u64, u64)> {
-        let index = self.metadata.metadata().page_index_for_row_group(group);
-        let row_group = self.metadata.metadata().row_group(group);
-        let mut ranges = Vec::new();
-        for name in names {
-            let found = row_group
-                .columns()
-                .iter()
-                .position(|c| c.column_path().string() == **name);
-            let Some(at) = found else {
-                continue;
-            };
-            let (start, length) = row_group.column(at).byte_range();
-            let Some(places) = index.page_locations(at) else {
-                ranges.push((start, length));
-                continue;
-            };
-            let first = places.first().and_then(|p| u64::try_from(p.offset).ok());
-            // Before the first page lies the dictionary.
-            if let Some(first) = first.filter(|first| *first > start) {
-                ranges.push((start, first - start));
-            }
-            let pages = rows.scan_ranges(places).into_iter();
-            ranges.extend(pages.map(|range| (range.start, range.end - range.start)));
-        }
-        ranges
-    }
-
-    fn rows_of(&self, group: usize) -> usize {
-        let rows = self.metadata.metadata().row_group(group).num_rows();
-        usize::try_from(rows).unwrap_or(0)
-    }
-
     fn want(&self, mut ranges: Vec<(u64, u64)>) -> Result<(), Fault> {
         ranges.sort_unstable();
         Ok(self.chunks.0.want(&ranges)?)
@@ -414,140 +330,4 @@ fn numbers_of(rows: &RowSelection) -> impl Iterator<Item = usize> + use<> {
         })
         .collect();
     ranges.into_iter().flatten()
-}
-
-fn filter_range(chunk: &ColumnChunkMetaData) -> Option<(u64, u64)> {
-    let offset = u64::try_from(chunk.bloom_filter_offset()?).ok()?;
-    let length = u64::try_from(chunk.bloom_filter_length()?).ok()?;
-    Some((offset, length))
-}
-
-/// Bounds may be cut short, but then downwards and upwards.
-fn text_may_lie(chunk: &ColumnChunkMetaData, value: &str) -> bool {
-    let Some(statistics) = chunk.statistics() else {
-        return true;
-    };
-    let value = value.as_bytes();
-    let all_null = statistics.null_count_opt() == u64::try_from(chunk.num_values()).ok();
-    !all_null
-        && statistics.min_bytes_opt().is_none_or(|min| min <= value)
-        && statistics.max_bytes_opt().is_none_or(|max| value <= max)
-}
-
-fn time_may_lie(chunk: &ColumnChunkMetaData, (from, to): (Millis, Millis)) -> bool {
-    match chunk.statistics() {
-        Some(Statistics::Int64(times)) => {
-            times.min_opt().is_none_or(|min| *min < to.0)
-                && times.max_opt().is_none_or(|max| *max >= from.0)
-        }
-        _ => true,
-    }
-}
-
-fn text_on_page(index: &ColumnIndexMetaData, page: usize, value: &str) -> bool {
-    let ColumnIndexMetaData::BYTE_ARRAY(bounds) = index else {
-        return true;
-    };
-    let value = value.as_bytes();
-    !index.is_null_page(page)
-        && bounds.min_value(page).is_none_or(|min| min <= value)
-        && bounds.max_value(page).is_none_or(|max| value <= max)
-}
-
-fn time_on_page(index: &ColumnIndexMetaData, page: usize, (from, to): (Millis, Millis)) -> bool {
-    let ColumnIndexMetaData::INT64(bounds) = index else {
-        return true;
-    };
-    !index.is_null_page(page)
-        && bounds.min_value(page).is_none_or(|min| *min < to.0)
-        && bounds.max_value(page).is_none_or(|max| *max >= from.0)
-}
-
-/// A column of times: which are there, and they.
-type Times<'b> = (&'b dyn Array, &'b [i64]);
-
-/// A batch of the deciding columns.
-struct Looked<'b> {
-    equal: Vec<(&'b StringArray, &'b str)>,
-    ruled: Vec<(&'b StringArray, &'b str)>,
-    times: Vec<(Times<'b>, (Millis, Millis))>,
-    event_time: Times<'b>,
-    receipt: &'b StringArray,
-    index: &'b [i64],
-    texts: Vec<(TextColumn, &'b StringArray)>,
-    fingerprints: Option<&'b FixedSizeBinaryArray>,
-}
-
-impl<'b> Looked<'b> {
-    fn at(
-        batch: &'b RecordBatch,
-        wanted: &'b Search,
-        columns: &[TextColumn],
-    ) -> Result<Self, Fault> {
-        let lacking = |name: &str| Fault::Damaged(format!("column {name}"));
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| lacking(name));
-        let text = |name: &str| {
-            let texts = column(name)?.as_string_opt::<i32>();
-            texts.ok_or_else(|| lacking(name))
-        };
-        let time = |name: &str| {
-            let times = column(name)?.as_primitive_opt::<TimestampMillisecondType>();
-            let times = times.ok_or_else(|| lacking(name))?;
-            Ok::<_, Fault>((times as &dyn Array, times.values().as_ref()))
-        };
-        let index = column("index")?.as_primitive_opt::<Int64Type>();
-        let mut looked = Self {
-            equal: Vec::new(),
-            ruled: Vec::new(),
-            times: Vec::new(),
-            event_time: time("event_time")?,
-            receipt: text("receipt")?,
-            index: index.ok_or_else(|| lacking("index"))?.values(),
-            texts: Vec::new(),
-            fingerprints: None,
-        };
-        for shown in columns {
-            let name = shown.name();
-            if *shown == TextColumn::Fingerprint {
-                let fingerprints = column(name)?.as_fixed_size_binary_opt();
-                looked.fingerprints = Some(fingerprints.ok_or_else(|| lacking(name))?);
-            } else {
-                looked.texts.push((*shown, text(name)?));
-            }
-        }
-        for (column, value) in &wanted.equal {
-            looked.equal.push((text(column.name())?, value));
-        }
-        for (column, rule) in &wanted.ruled {
-            looked.ruled.push((text(column.name())?, rule));
-        }
-        for (name, range) in wanted.times() {
-            looked.times.push((time(name)?, range));
-        }
-        Ok(looked)
-    }
-
-    /// The row's place and event time when it is wanted.
-    fn passes(&self, at: usize) -> Result<Option<(Place, Option<Millis>)>, Fault> {
-        let times = self.times.iter().all(|((array, values), (from, to))| {
-            array.is_valid(at) && (from.0..to.0).contains(&values[at])
-        });
-        let passes = times
-            && self
-                .equal
-                .iter()
-                .all(|(texts, value)| texts.is_valid(at) && texts.value(at) == *value)
-            && self.ruled.iter().all(|(texts, rule)| {
-                texts.is_valid(at) && rules_of(texts.value(at)).iter().any(|r| r == rule)
-            });
-        if !passes {
-            return Ok(None);
-        }
-        let place = (
-            receipt("receipt", self.receipt.value(at))?,
-            index("index", self.index[at])?,
-        );
-        let (array, times) = self.event_time;
-        Ok(Some((place, array.is_valid(at).then(|| Millis(times[at])))))
-    }
 }

@@ -1,0 +1,100 @@
+//! The columns that decide, batch by batch.
+
+use super::{Column, Search};
+use crate::Fault;
+use crate::columns::{index, receipt};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, TimestampMillisecondType};
+use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray};
+use vernier_ledger::line::rules_of;
+use vernier_ledger::segment::Place;
+use vernier_ledger::time::Millis;
+
+/// A column of times: which are there, and they.
+type Times<'b> = (&'b dyn Array, &'b [i64]);
+
+/// A batch of the deciding columns.
+pub(super) struct Looked<'b> {
+    equal: Vec<(&'b StringArray, &'b str)>,
+    ruled: Vec<(&'b StringArray, &'b str)>,
+    times: Vec<(Times<'b>, (Millis, Millis))>,
+    event_time: Times<'b>,
+    receipt: &'b StringArray,
+    index: &'b [i64],
+    pub(super) texts: Vec<(Column, &'b StringArray)>,
+    pub(super) fingerprints: Option<&'b FixedSizeBinaryArray>,
+}
+
+impl<'b> Looked<'b> {
+    pub(super) fn at(
+        batch: &'b RecordBatch,
+        wanted: &'b Search,
+        columns: &[Column],
+    ) -> Result<Self, Fault> {
+        let lacking = |name: &str| Fault::Damaged(format!("column {name}"));
+        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| lacking(name));
+        let text = |name: &str| {
+            let texts = column(name)?.as_string_opt::<i32>();
+            texts.ok_or_else(|| lacking(name))
+        };
+        let time = |name: &str| {
+            let times = column(name)?.as_primitive_opt::<TimestampMillisecondType>();
+            let times = times.ok_or_else(|| lacking(name))?;
+            Ok::<_, Fault>((times as &dyn Array, times.values().as_ref()))
+        };
+        let index = column("index")?.as_primitive_opt::<Int64Type>();
+        let mut looked = Self {
+            equal: Vec::new(),
+            ruled: Vec::new(),
+            times: Vec::new(),
+            event_time: time("event_time")?,
+            receipt: text("receipt")?,
+            index: index.ok_or_else(|| lacking("index"))?.values(),
+            texts: Vec::new(),
+            fingerprints: None,
+        };
+        for shown in columns {
+            let name = shown.name();
+            if *shown == Column::Fingerprint {
+                let fingerprints = column(name)?.as_fixed_size_binary_opt();
+                looked.fingerprints = Some(fingerprints.ok_or_else(|| lacking(name))?);
+            } else {
+                looked.texts.push((*shown, text(name)?));
+            }
+        }
+        for (column, value) in &wanted.equal {
+            looked.equal.push((text(column.name())?, value));
+        }
+        for (column, rule) in &wanted.ruled {
+            looked.ruled.push((text(column.name())?, rule));
+        }
+        for (name, range) in wanted.times() {
+            looked.times.push((time(name)?, range));
+        }
+        Ok(looked)
+    }
+
+    /// The row's place and event time when it is wanted.
+    pub(super) fn passes(&self, at: usize) -> Result<Option<(Place, Option<Millis>)>, Fault> {
+        let times = self.times.iter().all(|((array, values), (from, to))| {
+            array.is_valid(at) && (from.0..to.0).contains(&values[at])
+        });
+        let passes = times
+            && self
+                .equal
+                .iter()
+                .all(|(texts, value)| texts.is_valid(at) && texts.value(at) == *value)
+            && self.ruled.iter().all(|(texts, rule)| {
+                texts.is_valid(at) && rules_of(texts.value(at)).iter().any(|r| r == rule)
+            });
+        if !passes {
+            return Ok(None);
+        }
+        let place = (
+            receipt("receipt", self.receipt.value(at))?,
+            index("index", self.index[at])?,
+        );
+        let (array, times) = self.event_time;
+        Ok(Some((place, array.is_valid(at).then(|| Millis(times[at])))))
+    }
+}
