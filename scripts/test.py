@@ -66,6 +66,10 @@ COUNTS = Counts()
 #: Events of the kill tier where it is one step of many: a tenth of what `make kill` sends.
 KILL_EVENTS = 20_000
 
+#: Events of the semester that the page is shown over.
+PAGE_EVENTS = 3_000
+
+
 def run_step(command: list, env: dict | None = None, counted: bool = False) -> None:
     """Runs a command in a process group of its own; ends all of the group when interrupted."""
     env = dict(env or tool_env())
@@ -213,10 +217,36 @@ def on_the_stack(targets: list[str]) -> None:
         try:
             for target in targets:
                 cargo_tests([target], env=env)
+            if "emulator" in targets:
+                page_on_the_stack(state["api_url"], env)
         except Failed as failure:
             raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
     finally:
         stack.down()
+
+
+def page_on_the_stack(url: str, env: dict[str, str]) -> None:
+    """The page in a real browser, over a semester that is sent here and then held against what it shows."""
+    say(f"── The page over {PAGE_EVENTS:,} events of a semester")
+
+    def vernier(*arguments: str) -> str:
+        asked = [env["VERNIER_COMMAND"], *arguments]
+        done = subprocess.run(asked, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}: {done.stdout.strip()}")
+        return done.stdout
+
+    folder = RUN / "page"
+    shutil.rmtree(folder, ignore_errors=True)
+    tenant = f"page-{os.urandom(4).hex()}"
+    vernier("tenant", "create", tenant)
+    scopes = "events:write,events:read,reports:read,audit:read,playback"
+    issued = vernier("--format", "json", "token", "issue", "--tenant", tenant, "--sensor", "page", "--scope", scopes)
+    env = {**env, "VERNIER_TOKEN": json.loads(issued)["token"]}
+    vernier("generate", "--seed", "11", "--events", str(PAGE_EVENTS), "--out", str(folder))
+    vernier("send", str(folder), "--report", str(folder / "report.jsonl"))
+    vernier("windows", "--from", "-15m", "--wait", "120")
+    run_step([sys.executable, ROOT / "scripts" / "page.py", "e2e", url], env={**tool_env(), "INSIGHTS_TOKEN": env["VERNIER_TOKEN"]}, counted=True)
 
 
 def test_env(state: dict) -> dict[str, str]:

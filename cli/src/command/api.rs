@@ -138,6 +138,20 @@ impl Api {
     /// # Errors
     /// The service cannot be reached, or refuses: then a [`Problem`].
     pub(super) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Value> {
+        let body = self.get_bytes(path, query)?;
+        serde_json::from_slice(&body).with_context(|| format!("GET {path} gave no JSON"))
+    }
+
+    /// As [`Self::get`], of a resource that is text.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub(super) fn get_text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
+        let body = self.get_bytes(path, query)?;
+        String::from_utf8(body).with_context(|| format!("GET {path} gave no text"))
+    }
+
+    fn get_bytes(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
         let mut attempt = 1;
         loop {
             let mut request = self
@@ -148,10 +162,7 @@ impl Api {
                 request = request.query(name, value);
             }
             let (wait, error) = match request.call().and_then(Answer::read) {
-                Ok(answer) if answer.status == 200 => {
-                    return serde_json::from_slice(&answer.body)
-                        .with_context(|| format!("GET {path} gave no JSON"));
-                }
+                Ok(answer) if answer.status == 200 => return Ok(answer.body),
                 Ok(answer) if answer.is_transient() => {
                     (answer.retry_after(), anyhow!(answer.problem()))
                 }

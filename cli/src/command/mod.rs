@@ -11,6 +11,7 @@ mod quarantine;
 mod query;
 mod receipt;
 mod remote;
+mod report;
 mod schema;
 mod send;
 mod tenant;
@@ -95,6 +96,7 @@ enum Command {
     Verify(verify::Args),
     Playback(playback::Args),
     Quarantine(quarantine::Args),
+    Report(report::Args),
     Schema(schema::Args),
 }
 
@@ -135,6 +137,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(&args, format),
         Command::Playback(args) => playback::run(args, format),
         Command::Quarantine(args) => quarantine::run(args, format),
+        Command::Report(args) => report::run(&args, format),
         Command::Schema(args) => schema::run(args, format),
     }
 }

@@ -11,6 +11,14 @@ pub(super) fn line(text: impl AsRef<str>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.as_ref())
 }
 
+/// Text on standard output as it is.
+///
+/// # Errors
+/// Standard output is gone.
+pub(super) fn text(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
 /// One JSON document as one line on standard output.
 ///
 /// # Errors

@@ -9,9 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Options that go with a range of time, not with an id.
-const RANGE_OPTIONS: [&str; 11] = [
+const RANGE_OPTIONS: [&str; 15] = [
     "from",
     "to",
+    "event_from",
+    "event_to",
+    "by_event_time",
+    "deviation",
     "kind",
     "action",
     "actor",
@@ -54,6 +58,7 @@ Examples:
   vernier query --from -15m
   vernier query --from -1d --type GradeEvent --all --format json | jq .events[].event
   vernier query --from -1h --disposition rejected --limit 20
+  vernier query --from -31d --actor https://school.example/users/7 --by-event-time --oldest-first --all
   vernier query --from -5m --wait 30                    until there is something
   vernier query --id urn:uuid:ff9ec22a-fc59-4ae1-ae8d-2c9463ee2f8f --wait 30
 
@@ -71,6 +76,18 @@ pub(super) struct Args {
     /// First instant after it
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, default_value = "now")]
     to: Moment,
+    /// Only events that happened from then on, as they say
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse)]
+    event_from: Option<Moment>,
+    /// And before then
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, requires = "event_from")]
+    event_to: Option<Moment>,
+    /// In the order in which they happened, in place of that in which they were received
+    #[arg(long)]
+    by_event_time: bool,
+    /// Only events in which lenient mode let this pass (docs/rules.md has all)
+    #[arg(long, value_name = "RULE")]
+    deviation: Option<String>,
     /// Only events of this Caliper type
     #[arg(long = "type", id = "kind", value_name = "TYPE")]
     kind: Option<String>,
@@ -89,7 +106,7 @@ pub(super) struct Args {
     /// Events that ended so, in place of the stored ones
     #[arg(long, value_enum, value_name = "DISPOSITION")]
     disposition: Option<Disposition>,
-    /// The first received first, in place of the last
+    /// The first first, in place of the last
     #[arg(long)]
     oldest_first: bool,
     /// Events of one page
@@ -143,6 +160,7 @@ impl Args {
             ("actor", &self.actor),
             ("group", &self.group),
             ("sensor", &self.sensor),
+            ("deviation", &self.deviation),
         ];
         let mut parameters = vec![("from", from.to_owned()), ("to", self.to.rfc3339(now()))];
         parameters.push(("limit", self.limit.to_string()));
@@ -154,6 +172,13 @@ impl Args {
         parameters.extend(
             self.disposition
                 .map(|d| ("disposition", d.name().to_owned())),
+        );
+        let times = [("event_from", self.event_from), ("event_to", self.event_to)];
+        let times = times.into_iter();
+        parameters.extend(times.filter_map(|(name, at)| Some((name, at?.rfc3339(now())))));
+        parameters.extend(
+            self.by_event_time
+                .then(|| ("sort", "event_time".to_owned())),
         );
         parameters.extend(self.oldest_first.then(|| ("order", "oldest".to_owned())));
         parameters

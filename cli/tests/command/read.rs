@@ -220,3 +220,27 @@ fn a_playback_that_failed_is_a_finding_and_a_refused_action_says_why() {
         "{paused:?}"
     );
 }
+
+/// Text is the service's CSV as it comes, so that it can go into a file.
+#[test]
+fn a_report_is_csv_or_json_with_what_was_given() {
+    let service = Service::start(|_, seen| {
+        if seen.url.starts_with("/v1/reports/grades.csv?") {
+            Reply::new(200, "learner,score\r\nurn:7,3\r\n".to_owned())
+        } else {
+            Reply::new(200, json!({"learners": []}).to_string())
+        }
+    });
+    let section = ["report", "grades", "--section", "urn:a b"];
+    let ran = service.run(&section);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.stdout, "learner,score\r\nurn:7,3\r\n", "{ran:?}");
+    let ran = service.run(&["--format", "json", "report", "grades", "--section", ""]);
+    assert!(ran.stdout.contains("learners"), "{ran:?}");
+    let urls: Vec<String> = service.seen().into_iter().map(|s| s.url).collect();
+    assert!(
+        urls[0].ends_with("?section=urn:a%20b") || urls[0].ends_with("?section=urn%3Aa%20b"),
+        "{urls:?}"
+    );
+    assert!(urls[1].ends_with("/reports/grades?section="), "{urls:?}");
+}
