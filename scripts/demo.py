@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from stack import Stack, child_env, vernier_env  # noqa: E402
 VERNIER = ROOT / "target" / "debug" / "vernier"
 #: The public Caliper examples, when they lie beside the project.
 EXAMPLES = ROOT.parent / "shared" / "caliper" / "valid"
-SCOPES = "events:write,events:read,audit:read"
+SCOPES = "events:write,events:read,reports:read,audit:read"
 ENVELOPE_EVENTS = 100
 #: One event in so many is made invalid.
 INVALID_EVERY = 800
@@ -272,6 +273,25 @@ class Demo:
             finding, part = self.tampered(folder, name, change)
             self.check(finding.get("file") == str(part), f"the {name} {'bit' if name == 'flipped' else 'row'} is found: {finding.get('check')}")
 
+    def insights(self) -> None:
+        """What a section's instructor sees, and that the page is there."""
+        report = ("report", "sections", "--from", "-1d")
+        sections = json.loads(self.vernier(*report, as_json=True, show=False))["sections"]
+        named = [section for section in sections if section["section"]]
+        self.check(bool(named), f"{len(named)} sections in the report of sections")
+        self.vernier(*report)
+        usual = max(named, key=lambda section: section["events"])["section"]
+        asked = ("report", "grades", "--section", usual)
+        grades = json.loads(self.vernier(*asked, as_json=True, show=False))
+        self.vernier(*asked)
+        given = sum(grade is not None for learner in grades["learners"] for grade in learner["grades"])
+        self.check(given > 0, f"{given:,} grades of {len(grades['learners']):,} learners in one section")
+        page = f"{self.state['api_url'].rstrip('/')}/insights"
+        with urllib.request.urlopen(page, timeout=30) as answer:
+            found = answer.status == 200 and b"<!doctype html>" in answer.read(200).lower()
+        self.check(found, f"the page answers at {page}")
+        say("  KEEP=1 leaves it up; sign in with a token of your own: vernier token issue --tenant " + self.tenant + " …")
+
     def closing(self, sent: list[dict], total: dict[str, int]) -> int:
         semester = sent[-1]
         say("\n── In figures")
@@ -303,6 +323,7 @@ def tell(demo: Demo) -> int:
     total = demo.step("The account: every window, received against stored", lambda: demo.account(since, sent))
     demo.step("Read: a query, an event, a receipt", lambda: demo.look(since, (original, copy), total))
     demo.step("Sealed windows: copy, verify, query, tamper", lambda: demo.archive(total))
+    demo.step("Reports and the page", demo.insights)
     return demo.closing(sent, total)
 
 
