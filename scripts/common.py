@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 TOOLS = VENV / "tools" / "bin"
 EMULATOR = VENV / "emulator" / "bin"
+API = VENV / "api" / "bin"
 RUN = ROOT / ".run"
 BUILT = ROOT / ".aws-sam" / "build"
 

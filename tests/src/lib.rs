@@ -10,6 +10,7 @@ pub mod deployed;
 pub mod envelopes;
 pub mod files;
 pub mod memory;
+pub mod openapi;
 pub mod proxy;
 pub mod readback;
 pub mod sim;

@@ -336,7 +336,7 @@ impl World for MemoryWorld {
         world::revoke_token(&self.table, member).await;
     }
 
-    async fn call(&self, call: Call) -> Answer {
+    async fn answer(&self, call: Call) -> Answer {
         let function = match call.route {
             "/caliper" | "/schemas" | "/schemas/{type+}" => "input",
             "/windows" => "reconcile",

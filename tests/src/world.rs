@@ -1,5 +1,6 @@
 //! What a test body needs of the system under test.
 
+use crate::openapi;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -187,8 +188,15 @@ pub trait World {
     /// Revokes a token.
     async fn revoke(&self, member: &Member);
 
-    /// One request.
-    async fn call(&self, call: Call) -> Answer;
+    /// One request, whatever comes back.
+    async fn answer(&self, call: Call) -> Answer;
+
+    /// One request; its answer is as the API's description says.
+    async fn call(&self, call: Call) -> Answer {
+        let answer = self.answer(call.clone()).await;
+        openapi::check(&call, &answer);
+        answer
+    }
 
     /// Puts a record on the stream past the input function.
     async fn put_record(&self, partition_key: &str, data: &[u8]);

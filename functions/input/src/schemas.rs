@@ -4,6 +4,7 @@ use crate::body;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use std::num::NonZeroU32;
 use vernier_ledger::access::{Authenticator, Identity, Scope};
 use vernier_ledger::ports::{Directory, Schemas};
 use vernier_ledger::schema::{
@@ -157,10 +158,12 @@ async fn get<T: Schemas>(
             all.into_iter().find(|s| s.type_name == type_name)
         }
         Some(text) => {
-            let version = text.parse().map_err(|_| {
+            let version: NonZeroU32 = text.parse().map_err(|_| {
                 ProblemDocument::parameter("version", "expected a whole number from 1")
             })?;
-            store.schema_version(tenant, type_name, version).await?
+            store
+                .schema_version(tenant, type_name, version.get())
+                .await?
         }
     };
     let stored = found.ok_or_else(|| {

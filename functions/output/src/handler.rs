@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
 use crate::metered::READS;
+use crate::openapi::DOCUMENT;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::reports::{self, Asking, Body};
 use crate::seals::{self, NoProof};
@@ -120,6 +121,9 @@ async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>
     }
     if let Some(answer) = context.insights.answer(resource, request) {
         return answer;
+    }
+    if resource == "/openapi.json" {
+        return Ok(vernier_web::json_text(200, &[], DOCUMENT.to_owned()));
     }
     let named = match resource {
         ANY_REPORT => Cow::Owned(format!("/reports/{}", reports::name_in(request))),

@@ -13,6 +13,7 @@ mod extent;
 pub mod handler;
 pub mod insights;
 mod metered;
+pub mod openapi;
 mod page;
 pub mod query;
 pub mod receipts;

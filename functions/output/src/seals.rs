@@ -71,7 +71,25 @@ pub struct ChainView {
     /// Windows before this instant are sealed, but for those passed over.
     complete_through: Option<String>,
     /// Windows that did not add up so far.
-    passed_over: Vec<Window>,
+    passed_over: Vec<PassedOver>,
+}
+
+/// A window that waits for what is missing.
+#[derive(Debug, Serialize)]
+pub struct PassedOver {
+    /// RFC 3339.
+    start: String,
+    /// RFC 3339.
+    end: String,
+}
+
+impl From<Window> for PassedOver {
+    fn from(window: Window) -> Self {
+        Self {
+            start: window.start.rfc3339(),
+            end: window.end.rfc3339(),
+        }
+    }
 }
 
 /// Seals of a range, and the chain.
@@ -103,11 +121,13 @@ async fn chain<T: Chains, O>(
     tenant: &TenantId,
 ) -> Result<ChainView, PortError> {
     let head = ports.table.chain(tenant).await?;
+    let passed_over = head.as_ref().map(|h| h.passed_over.clone());
+    let passed_over = passed_over.unwrap_or_default();
     Ok(ChainView {
         seals: head.as_ref().map_or(0, |h| h.sequence),
         head: head.as_ref().and_then(|h| h.last_hash.clone()),
         complete_through: head.as_ref().map(|h| h.through.rfc3339()),
-        passed_over: head.map(|h| h.passed_over).unwrap_or_default(),
+        passed_over: passed_over.into_iter().map(PassedOver::from).collect(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod accounting;
+pub mod documented;
 pub mod playbacks;
 pub mod quarantine;
 pub mod reading;
@@ -42,6 +43,9 @@ macro_rules! for_each_body {
             walls::no_route_shows_another_tenants_data,
             walls::a_learners_token_opens_no_other_door,
             walls::a_learners_token_reads_its_own_events,
+            documented::parameters_are_as_described,
+            documented::ranges_are_as_described,
+            documented::injections_find_nothing_and_break_nothing,
             schemas::a_registered_type_is_judged_by_its_schema,
             schemas::an_unregistered_type_is_opaque_in_lenient_mode,
             schemas::schemas_are_versioned_and_grow_compatibly,

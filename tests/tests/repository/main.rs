@@ -12,6 +12,7 @@ mod frame_page;
 mod functions;
 mod golden;
 mod invariants;
+mod openapi;
 mod rust;
 mod sizes;
 mod tree;
