@@ -229,7 +229,7 @@ impl Property {
         ];
         let secrets = secrets.into_iter().map(String::as_str);
         let is_named = |secret: &str| {
-            let id = call.id.iter();
+            let id = call.id.iter().chain(call.headers.values());
             let mut named = id.chain(call.query.iter().map(|(_, value)| value));
             named.any(|value| value.contains(secret))
         };
