@@ -7,7 +7,6 @@
 #![allow(clippy::print_stdout)]
 
 #[path = "../../shared/archive/tests/common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 
 use common::{Mix, Multiplied};
