@@ -6,6 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use vernier_ledger::access::{Authenticator, Identity, Scope};
+use vernier_ledger::object;
 use vernier_ledger::ports::{Directory, Schemas};
 use vernier_ledger::schema::{
     self, NotRegistered, Registered, Registration, SchemaCache, StoredSchema,
@@ -55,7 +56,7 @@ pub async fn route<T: Directory + Schemas>(
 struct Proposal<'b> {
     #[serde(borrow)]
     schema: &'b RawValue,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::read")]
     columns: ColumnPointers,
 }
 
@@ -109,7 +110,7 @@ async fn put<T: Schemas>(
     };
     body::check_content_type(request.header("content-type"))?;
     let body = body::decompress(request.body()?, request.header("content-encoding"))?;
-    let proposal: Proposal<'_> = serde_json::from_slice(&body).map_err(|e| {
+    let proposal: Proposal<'_> = object::from_slice(&body).map_err(|e| {
         let detail = format!("expected {{\"schema\": {{…}}, \"columns\": {{…}}}}: {e}");
         ProblemDocument::new(ProblemType::SchemaRefused, detail)
     })?;

@@ -19,6 +19,7 @@ pub mod invariant;
 pub mod limits;
 pub mod line;
 pub mod live;
+pub mod object;
 pub mod playback;
 pub mod playback_job;
 pub mod ports;

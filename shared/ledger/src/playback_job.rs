@@ -134,7 +134,7 @@ pub struct PlaybackRequest {
     #[serde(default)]
     pub source: PlaybackSource,
     /// Which of them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::object::read")]
     pub filter: PlaybackFilter,
     /// Where to.
     pub target: PlaybackTarget,

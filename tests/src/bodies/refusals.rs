@@ -215,6 +215,32 @@ pub async fn bad_queries_are_answered_with_problem_documents<W: World>(world: &W
     }
 }
 
+/// A list of an object's values in their order is not the object.
+pub async fn lists_are_not_taken_for_objects<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let schema = json!({"type": "object"});
+    let span = ["2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"];
+    let of_type = |body| Call::put("/schemas/{type+}", &body).id("https://school.example/types/1");
+    let playback = |body| Call::post_to("/playbacks", &body);
+    let filtered = json!({
+        "from": span[0], "to": span[1], "target": "results", "dry_run": true, "filter": ["ViewEvent"],
+    });
+    let whole = json!([span[0], span[1], [], "archive", {}, "results", true, null]);
+    let calls = [
+        ("a list of a schema", of_type(json!([schema, {}])), 422),
+        (
+            "a list of columns",
+            of_type(json!({"schema": schema, "columns": [null, "/who"]})),
+            422,
+        ),
+        ("a list of a playback", playback(whole), 400),
+        ("a list of a filter", playback(filtered), 400),
+    ];
+    for (name, call, status) in calls {
+        check(name, &world.call(call.token(&member.secret)).await, status);
+    }
+}
+
 /// A refusal is whole: no event of the envelope is counted anywhere.
 pub async fn nothing_of_a_refused_envelope_is_kept<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;

@@ -5,6 +5,7 @@ use crate::context::Context;
 use serde_json::{Value, json};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
+use vernier_ledger::object;
 use vernier_ledger::playback_job::{PlaybackAction, PlaybackId, PlaybackJob, PlaybackRequest};
 use vernier_ledger::ports::{FrameStream, Inventory, Objects};
 use vernier_ledger::prices::{PRICES_AS_OF, WRITE_UNIT_USD};
@@ -96,7 +97,7 @@ where
         let why = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
         return Err(ProblemDocument::new(ProblemType::ContentTooLarge, why));
     }
-    let asked: PlaybackRequest = serde_json::from_slice(&body)
+    let asked: PlaybackRequest = object::from_slice(&body)
         .map_err(|e| ProblemDocument::parameter("body", &format!("no playback: {e}")))?;
     if let Some((pointer, why)) = asked.problem() {
         return Err(ProblemDocument::parameter(pointer, &why));
