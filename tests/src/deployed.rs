@@ -109,6 +109,9 @@ impl World for DeployedWorld {
     // A window of a minute, its grace, and a run each minute that has other tenants to seal too.
     const SEAL_PATIENCE: Duration = Duration::from_secs(300);
 
+    // A request takes 20 to 100 ms, other tests beside it.
+    const STRIDE: usize = 9;
+
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
         let tenant = world::create_tenant(&self.table, mode, profile).await;
         self.token(&tenant, &Scope::ALL).await

@@ -319,6 +319,8 @@ impl World for MemoryWorld {
 
     const SEAL_PATIENCE: Duration = Duration::from_secs(20);
 
+    const STRIDE: usize = 1;
+
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
         let tenant = world::create_tenant(&self.table, mode, profile).await;
         self.token(&tenant, &Scope::ALL).await

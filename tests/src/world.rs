@@ -176,6 +176,9 @@ pub trait World {
     /// How long it may take until the window of something committed is sealed.
     const SEAL_PATIENCE: Duration;
 
+    /// Of a table of like requests every how many-th is made: those that are not, are on the fakes.
+    const STRIDE: usize;
+
     /// A new tenant with a token of all scopes.
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member;
 

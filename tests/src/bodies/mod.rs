@@ -33,6 +33,7 @@ macro_rules! for_each_body {
             accounting::compressed_bodies_are_the_same_events,
             refusals::bad_requests_are_answered_with_problem_documents,
             refusals::bad_queries_are_answered_with_problem_documents,
+            refusals::lists_are_not_taken_for_objects,
             refusals::nothing_of_a_refused_envelope_is_kept,
             refusals::an_event_with_an_endless_key_is_rejected_and_kept,
             access::tenants_are_walls,
