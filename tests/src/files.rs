@@ -36,8 +36,12 @@ pub fn expected_status(name: &str) -> u16 {
         "not_json" | "empty_body" => 400,
         "wrong_content_type" => 415,
         "unknown_version" | "schema_put_refused" => 422,
-        "receipt_unknown" | "event_unknown" | "schema_unknown" | "seal_unknown"
-        | "proof_unknown" => 404,
+        "receipt_unknown"
+        | "event_unknown"
+        | "schema_unknown"
+        | "seal_unknown"
+        | "proof_unknown"
+        | "insights_file_unknown" => 404,
         "playback_start" => 202,
         name if name.starts_with("playback_") && name.ends_with("_unknown") => 404,
         _ => 200,

@@ -118,7 +118,7 @@ impl MemoryWorld {
                     objects: bucket.clone(),
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
-                insights: vernier_output::insights::Insights::default(),
+                insights: vernier_output::insights::Insights::new("<!doctype html>", []),
             },
             reconcile: vernier_reconcile::context::Context {
                 ports: vernier_reconcile::Ports {

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
+use crate::insights::POLICY;
 use crate::metered::READS;
 use crate::openapi::DOCUMENT;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
@@ -119,8 +120,16 @@ async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>
         let health = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
         return Ok(vernier_web::json(200, &[], &health));
     }
-    if let Some(answer) = context.insights.answer(resource, request) {
-        return answer;
+    let file = request.path("file").unwrap_or_default();
+    if let Some(asset) = context.insights.find(resource, &file) {
+        let asset = asset.map_err(not_found)?;
+        let policy = [("content-security-policy", POLICY.to_owned())];
+        let (kind, cached) = (asset.media_type, asset.cache_control);
+        return Ok(vernier_web::asset(
+            (kind, cached),
+            &policy,
+            asset.text.to_owned(),
+        ));
     }
     if resource == "/openapi.json" {
         return Ok(vernier_web::json_text(200, &[], DOCUMENT.to_owned()));

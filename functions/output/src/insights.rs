@@ -2,13 +2,10 @@
 //!
 //! It needs no token: it holds no data, and asks this API for it with the reader's token.
 
-use aws_lambda_events::apigw::ApiGatewayProxyResponse;
-use aws_lambda_events::encodings::Body;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
-use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// The gateway's resource of the page.
 const PAGE: &str = "/insights";
@@ -16,8 +13,19 @@ const PAGE: &str = "/insights";
 const FILE: &str = "/insights/{file}";
 
 /// Nothing but the page's own files and this API.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A file as it is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asset<'a> {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// How long whoever has it may keep it, as `Cache-Control` says it.
+    pub cache_control: &'static str,
+    /// Its text.
+    pub text: &'a str,
+}
 
 /// The page and its files, by name.
 #[derive(Debug, Default)]
@@ -46,40 +54,38 @@ impl Insights {
         Ok(Self { page, files })
     }
 
-    /// Answers a request for the page or one of its files; none for any other resource.
-    pub(crate) fn answer(
-        &self,
-        resource: &str,
-        request: Request<'_>,
-    ) -> Option<Result<ApiGatewayProxyResponse, ProblemDocument>> {
-        let (name, text, cached) = match resource {
-            PAGE => ("index.html".into(), self.page.as_ref(), "no-cache"),
-            FILE => {
-                let name = request.path("file").unwrap_or_default();
-                let text = self.files.get(&*name);
-                // Their names hold their content's hash.
-                (name, text, "public, max-age=31536000, immutable")
-            }
+    /// A page and its files, by name.
+    #[must_use]
+    pub fn new<const N: usize>(page: &str, files: [(&str, &str); N]) -> Self {
+        let owned = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+        Self {
+            page: Some(page.to_owned()),
+            files: files.into_iter().map(owned).collect(),
+        }
+    }
+
+    /// The page or one of its files, or why it is not there; none for any other resource.
+    #[must_use]
+    pub fn find(&self, resource: &str, file: &str) -> Option<Result<Asset<'_>, String>> {
+        let (name, text, cache_control) = match resource {
+            PAGE => ("index.html", self.page.as_ref(), "no-cache"),
+            // Their names hold their content's hash.
+            FILE => (
+                file,
+                self.files.get(file),
+                "public, max-age=31536000, immutable",
+            ),
             _ => return None,
         };
-        let Some(text) = text else {
-            let why = match &self.page {
-                Some(_) => format!("the page has no file {name:?}"),
-                None => "this build has no page; 'make build' makes it".to_owned(),
-            };
-            return Some(Err(ProblemDocument::new(ProblemType::NotFound, why)));
-        };
-        let headers = [
-            ("content-type", media_type(&name)),
-            ("cache-control", cached),
-            ("content-security-policy", POLICY),
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-        ];
-        let headers = headers.map(|(name, value)| (name, value.to_owned()));
-        let mut answer = vernier_web::empty(200, &headers);
-        answer.body = Some(Body::Text(text.clone()));
-        Some(Ok(answer))
+        Some(match (text, &self.page) {
+            (Some(text), _) => Ok(Asset {
+                media_type: media_type(name),
+                cache_control,
+                text,
+            }),
+            (None, Some(_)) => Err(format!("the page has no file {name:?}")),
+            (None, None) => Err("this build has no page; 'make build' makes it".to_owned()),
+        })
     }
 }
 
@@ -96,27 +102,18 @@ fn media_type(name: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 
-    fn ask(insights: &Insights, resource: &str, file: &str) -> Option<(u16, String)> {
-        let mut request = ApiGatewayProxyRequest::default();
-        request.path_parameters.insert("file".into(), file.into());
-        Some(match insights.answer(resource, Request(&request))? {
-            Ok(answer) => {
-                assert_eq!(answer.headers["content-security-policy"], POLICY);
-                let kind = answer.headers["content-type"].to_str().expect("ASCII");
-                (200, kind.to_owned())
-            }
-            Err(problem) => (problem.kind.status(), problem.to_json()),
-        })
+    fn ask(insights: &Insights, resource: &str, file: &str) -> Option<Result<String, String>> {
+        let found = insights.find(resource, file)?;
+        Some(found.map(|asset| format!("{}: {}", asset.media_type, asset.text)))
     }
 
     #[test]
     fn only_the_pages_own_files_are_handed_out() {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let none = Insights::read(folder.path()).expect("reads");
-        let (status, why) = ask(&none, PAGE, "").expect("its resource");
-        assert!(status == 404 && why.contains("make build"), "{why}");
+        let why = ask(&none, PAGE, "").expect("its resource");
+        assert!(why.is_err_and(|why| why.contains("make build")));
         assert_eq!(ask(&none, "/events", ""), None);
 
         fs::create_dir(folder.path().join("insights")).expect("made");
@@ -124,19 +121,22 @@ mod tests {
         fs::write(folder.path().join("insights/a-1.js"), "1").expect("written");
         fs::write(folder.path().join("secret"), "2").expect("written");
         let some = Insights::read(folder.path()).expect("reads");
-        let kind = |name: &str| (200, name.to_owned());
-        let (html, js) = ("text/html; charset=utf-8", "text/javascript; charset=utf-8");
-        assert_eq!(ask(&some, PAGE, ""), Some(kind(html)));
-        assert_eq!(ask(&some, FILE, "a-1.js"), Some(kind(js)));
+        let html = "text/html; charset=utf-8: <!doctype html>".to_owned();
+        assert_eq!(ask(&some, PAGE, ""), Some(Ok(html)));
+        let js = "text/javascript; charset=utf-8: 1".to_owned();
+        assert_eq!(ask(&some, FILE, "a-1.js"), Some(Ok(js)));
         for other in [
             "",
             "..",
             "../secret",
-            "%2e%2e/secret",
             "index.html",
             "a-1.js/",
+            "insights/a-1.js",
         ] {
-            assert_eq!(ask(&some, FILE, other).map(|a| a.0), Some(404), "{other}");
+            assert!(
+                ask(&some, FILE, other).is_some_and(|a| a.is_err()),
+                "{other}"
+            );
         }
     }
 }

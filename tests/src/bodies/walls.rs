@@ -131,6 +131,8 @@ pub const DOORS: &[Door] = &[
     open(REPORT, Names::Report("history.csv"), REPORTS),
     door("GET", "/healthz", Names::Nothing, &[]),
     door("GET", "/openapi.json", Names::Nothing, &[]),
+    door("GET", "/insights", Names::Nothing, &[]),
+    door("GET", "/insights/{file}", Names::Nothing, &[]),
     door("GET", "/windows", Names::Nothing, AUDIT),
     door("POST", "/playbacks", Names::Nothing, PLAY),
     door("GET", "/playbacks", Names::Nothing, PLAY),
