@@ -110,7 +110,7 @@ impl World for DeployedWorld {
     const SEAL_PATIENCE: Duration = Duration::from_secs(300);
 
     // A request takes 20 to 100 ms, other tests beside it.
-    const STRIDE: usize = 9;
+    const STRIDE: usize = 13;
 
     async fn tenant(&self, mode: Mode, profile: Profile) -> Member {
         let tenant = world::create_tenant(&self.table, mode, profile).await;
