@@ -31,6 +31,8 @@ pub enum Names {
     Type,
     /// A report, and what it is about.
     Report(&'static str),
+    /// A file of the page.
+    File,
 }
 
 /// A route and who may pass.
@@ -132,7 +134,7 @@ pub const DOORS: &[Door] = &[
     door("GET", "/healthz", Names::Nothing, &[]),
     door("GET", "/openapi.json", Names::Nothing, &[]),
     door("GET", "/insights", Names::Nothing, &[]),
-    door("GET", "/insights/{file}", Names::Nothing, &[]),
+    door("GET", "/insights/{file}", Names::File, &[]),
     door("GET", "/windows", Names::Nothing, AUDIT),
     door("POST", "/playbacks", Names::Nothing, PLAY),
     door("GET", "/playbacks", Names::Nothing, PLAY),
@@ -203,6 +205,7 @@ impl Property {
             Names::Seal => call.id("0"),
             Names::Playback => call.id(&self.playback),
             Names::Type => call.id(&self.type_name),
+            Names::File => call.id("index.js"),
             Names::Report(name) => {
                 let report = name.trim_end_matches(".csv");
                 let parameters: &[(&str, &str)] = match report {

@@ -42,7 +42,7 @@ pub(super) fn post(
     let url = format!("{}{path}", variable("AWS_ENDPOINT_URL"));
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     let agent: ureq::Agent = config
-        .timeout_global(Some(Duration::from_secs(60)))
+        .timeout_global(Some(Duration::from_secs(300)))
         .build()
         .into();
     let mut request = agent.post(&url);
