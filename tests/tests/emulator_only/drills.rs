@@ -273,9 +273,11 @@ async fn killed_sealings_and_two_at_once_seal_once() {
         sent += 40;
     }
     let schedule = json!({"source": "aws.events"});
-    let mut killed = 0;
+    let (mut killed, mut rounds) = (0, 0);
     let end = Millis((clock::now().minute().0 + 1) * 60_000).plus_seconds(70);
-    while clock::now() < end {
+    // Where others keep the function busy, a round takes longer: there are as many as it needs.
+    while clock::now() < end || killed <= 3 && rounds < 40 {
+        rounds += 1;
         let mut sandbox = reconcile();
         let after = Duration::from_millis(rand::rng().random_range(30..900));
         killed += u32::from(sandbox.invoke(&schedule, Some(after)).await.is_err());
@@ -289,7 +291,7 @@ async fn killed_sealings_and_two_at_once_seal_once() {
             assert_eq!((status, error), (200, None), "{answer}");
         }
     }
-    assert!(killed > 3, "{killed}");
+    assert!(killed > 3, "{killed} of {rounds}");
     let report = sealed(&drill.world, &drill.member, sent).await;
     assert_eq!((report.findings, report.counts), (vec![], stored(sent)));
     let windows = drill.sealed_windows().await;
