@@ -8,7 +8,7 @@ use vernier_ledger::time::Millis;
 pub enum Cell {
     /// Nothing is known.
     Empty,
-    /// A text, from wherever: spreadsheets take some for formulas, see [`harmless`].
+    /// A text, from wherever: spreadsheets take some for formulas, see `harmless`.
     Text(String),
     /// A whole number.
     Whole(u64),
