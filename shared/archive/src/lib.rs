@@ -9,6 +9,7 @@
 //! storage is behind [`files::Source`] and [`files::Sink`]. [`stored`] alone waits, for the ledger's
 //! port of objects.
 
+pub mod blocks;
 pub mod canonical;
 pub mod columns;
 pub mod day;

@@ -32,6 +32,20 @@ pub const BLOOM_FALSE_POSITIVES: f64 = 0.001;
 /// The same for fingerprints, which are asked for only where an event has no id: 8 to 10 bits.
 pub const FINGERPRINT_BLOOM_FALSE_POSITIVES: f64 = 0.05;
 
+/// Rows of a block before compression, bytes: what is read and decompressed for one actor's rows in a
+/// section, about 150 events, 15 to 30 KB in the file. The last row may go over it.
+pub const BLOCK_TEXT_BYTES: usize = 256 * 1024;
+
+/// A block's text, bytes: with a last row of an event of 16 MiB and a line's 1 MB of columns.
+pub const BLOCK_TEXT_BYTES_MAX: u64 = 20 * 1024 * 1024;
+
+/// Blocks that are read of one part for one actor, bytes; who has more there is looked for in the
+/// columns, which are read a page at a time.
+pub const BLOCKS_READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Compression level of blocks: level 3 takes twice as long for a tenth fewer bytes.
+pub const BLOCK_ZSTD_LEVEL: i32 = 1;
+
 /// Compression level of the parts.
 pub const ZSTD_LEVEL: i32 = 3;
 

@@ -4,6 +4,7 @@
 //! row groups one after the other.
 
 use crate::Fault;
+use crate::blocks::{self, ActorTable, Blocks, BlocksWriter, Entry};
 use crate::columns::{Layout, RowsBuilder, schema};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
@@ -106,6 +107,7 @@ impl Form {
             scratch: Vec::with_capacity(1_024),
             leaves: Span::starting_at(in_part),
             window_leaves: Span::starting_at(in_window),
+            blocks: (self.layout == Layout::Day).then(BlocksWriter::default),
         })
     }
 
@@ -115,6 +117,7 @@ impl Form {
             writer: open(Hashing::new(to), self.layout, &self.properties)?,
             rows: 0,
             leaves: Span::starting_at(0),
+            entries: (self.layout == Layout::Day).then(Vec::new),
         })
     }
 }
@@ -155,6 +158,8 @@ pub(crate) struct GroupEncoder {
     leaves: Span,
     /// As leaves of the window's tree.
     window_leaves: Span,
+    /// Of a day.
+    blocks: Option<BlocksWriter>,
 }
 
 impl GroupEncoder {
@@ -170,6 +175,9 @@ impl GroupEncoder {
         let leaf = leaf_hash(&self.scratch);
         self.leaves.push(leaf);
         self.window_leaves.push(leaf);
+        if let Some(blocks) = &mut self.blocks {
+            blocks.push(&self.scratch, row)?;
+        }
         self.builder.push(row, seal)?;
         self.rows += 1;
         self.batch_bytes += self.scratch.len() + row.event.map_or(0, str::len);
@@ -201,6 +209,7 @@ impl GroupEncoder {
             leaves: self.leaves,
             window_leaves: self.window_leaves,
             rows: self.rows,
+            blocks: self.blocks.map(BlocksWriter::finish).transpose()?,
         })
     }
 }
@@ -212,6 +221,7 @@ pub(crate) struct EncodedGroup {
     leaves: Span,
     pub(crate) window_leaves: Span,
     rows: usize,
+    blocks: Option<Blocks>,
 }
 
 /// What a finished part is.
@@ -221,6 +231,7 @@ pub(crate) struct PartFigures {
     pub(crate) bytes: u64,
     pub(crate) sha256: [u8; 32],
     pub(crate) merkle_root: [u8; 32],
+    pub(crate) actors: Option<ActorTable>,
 }
 
 /// A part under way.
@@ -228,6 +239,8 @@ pub(crate) struct PartWriter<W: Write + Send> {
     writer: SerializedFileWriter<Hashing<W>>,
     rows: u64,
     leaves: Span,
+    /// Of a day: which blocks have whose rows.
+    entries: Option<Vec<Entry>>,
 }
 
 impl<W: Write + Send> PartWriter<W> {
@@ -244,17 +257,34 @@ impl<W: Write + Send> PartWriter<W> {
             chunk.append_to_row_group(&mut writer)?;
         }
         writer.close()?;
+        if let (Some(blocks), Some(entries)) = (group.blocks, &mut self.entries) {
+            let start = self.writer.bytes_written() as u64;
+            entries.extend(blocks.entries.into_iter().map(|entry| Entry {
+                offset: start + entry.offset,
+                ..entry
+            }));
+            // Between the row groups, where Parquet's readers do not look.
+            self.writer.write_all(&blocks.bytes)?;
+        }
         Ok(())
     }
 
-    /// Writes the footer.
-    pub(crate) fn finish(self) -> Result<(W, PartFigures), Fault> {
+    /// Writes the table of actors and the footer.
+    pub(crate) fn finish(mut self) -> Result<(W, PartFigures), Fault> {
+        let mut actors = None;
+        if let Some(entries) = self.entries.take() {
+            let table = blocks::table(entries);
+            let start = self.writer.bytes_written() as u64;
+            actors = Some(ActorTable::of(start, &table));
+            self.writer.write_all(&table)?;
+        }
         let out = self.writer.into_inner()?;
         let figures = PartFigures {
             rows: self.rows,
             bytes: out.bytes,
             sha256: out.hash.finalize().into(),
             merkle_root: self.leaves.root().unwrap_or_default(),
+            actors,
         };
         Ok((out.to, figures))
     }
@@ -267,19 +297,23 @@ impl<W: Write + Send> PartWriter<W> {
 /// When the rows cannot be encoded.
 pub fn to_bytes(rows: &[Row<'_>]) -> Result<Vec<u8>, Fault> {
     let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|row| (row, 0)).collect();
-    encode(Layout::Window, &rows)
+    Ok(encode(Layout::Window, &rows)?.0)
 }
 
-/// As [`to_bytes`] a part of a day, each row with the sequence of the seal that sealed it.
+/// As [`to_bytes`] a part of a day, each row with the sequence of the seal that sealed it, and where its
+/// table of actors lies.
 ///
 /// # Errors
 /// When the rows cannot be encoded.
-pub fn day_to_bytes(rows: &[(Row<'_>, u64)]) -> Result<Vec<u8>, Fault> {
+pub fn day_to_bytes(rows: &[(Row<'_>, u64)]) -> Result<(Vec<u8>, Option<ActorTable>), Fault> {
     let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|(row, seal)| (row, *seal)).collect();
     encode(Layout::Day, &rows)
 }
 
-fn encode(layout: Layout, rows: &[(&Row<'_>, u64)]) -> Result<Vec<u8>, Fault> {
+fn encode(
+    layout: Layout,
+    rows: &[(&Row<'_>, u64)],
+) -> Result<(Vec<u8>, Option<ActorTable>), Fault> {
     let form = Form::of(layout)?;
     let mut part = form.part(Vec::new())?;
     for (number, rows) in rows.chunks(limits::GROUP_ROWS_MAX).enumerate() {
@@ -290,7 +324,8 @@ fn encode(layout: Layout, rows: &[(&Row<'_>, u64)]) -> Result<Vec<u8>, Fault> {
         }
         part.append(group.finish()?)?;
     }
-    Ok(part.finish()?.0)
+    let (bytes, figures) = part.finish()?;
+    Ok((bytes, figures.actors))
 }
 
 /// Hashes and counts what passes.

@@ -1,6 +1,7 @@
 //! Seals: what a window's files must be, signed, each naming the one before (docs/seal.md).
 
 use crate::Fault;
+use crate::blocks::ActorTable;
 use crate::canonical;
 use crate::keys::{Algorithm, PublicKey, Signer};
 use crate::merkle::Hash;
@@ -17,9 +18,15 @@ use vernier_ledger::time::{Millis, Window};
 /// Version of the seal's JSON, of the files' columns and of a leaf's bytes.
 pub const SEAL_VERSION: u32 = 1;
 
-/// Version of a day's seal and of its files' columns: a reader of version 1 knows neither, and must not
-/// take a day's files for a window's.
-pub const DAY_SEAL_VERSION: u32 = 2;
+/// Version of a day's seal and of its files: those of version 2 had no blocks of rows and no table of
+/// actors. A reader of version 1 knows no days, and must not take a day's files for a window's.
+pub const DAY_SEAL_VERSION: u32 = 3;
+
+/// Version of days without blocks, which are read as before.
+const DAY_SEAL_VERSION_BEFORE: u32 = 2;
+
+/// Versions that are read.
+pub const SEAL_VERSIONS: [u32; 3] = [SEAL_VERSION, DAY_SEAL_VERSION_BEFORE, DAY_SEAL_VERSION];
 
 /// 32 bytes, in JSON as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,7 +78,7 @@ pub enum SealKind {
 }
 
 impl SealKind {
-    /// Version of such a seal.
+    /// Version of such a seal when it is made today.
     #[must_use]
     pub const fn version(self) -> u32 {
         match self {
@@ -112,6 +119,9 @@ pub struct SealedFile {
     pub sha256: Hex32,
     /// Root over its rows alone.
     pub merkle_root: Hex32,
+    /// Of a day: where its table of actors lies. Other files do not have the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actors: Option<ActorTable>,
 }
 
 impl SealedFile {
@@ -267,15 +277,14 @@ impl Seal {
         }
         let bad = |e: serde_json::Error| Fault::Damaged(format!("not a seal: {e}"));
         let version: Version = serde_json::from_slice(bytes).map_err(bad)?;
-        if ![SEAL_VERSION, DAY_SEAL_VERSION].contains(&version.vernier_seal) {
+        if !SEAL_VERSIONS.contains(&version.vernier_seal) {
             return Err(Fault::Damaged(format!(
-                "a seal of version {}; this program reads versions {SEAL_VERSION} and {DAY_SEAL_VERSION}",
+                "a seal of version {}; this program reads versions {SEAL_VERSION} to {DAY_SEAL_VERSION}",
                 version.vernier_seal
             )));
         }
         let seal: Self = serde_json::from_slice(bytes).map_err(bad)?;
-        let is_day = seal.kind == SealKind::Day;
-        if seal.vernier_seal != seal.kind.version() || is_day == seal.covers.is_empty() {
+        if !seal.has_form() {
             return Err(Fault::Damaged(
                 "not a seal: version, kind and what it covers contradict each other".to_owned(),
             ));
@@ -286,6 +295,19 @@ impl Seal {
             ));
         }
         Ok(seal)
+    }
+
+    /// Whether version, kind and fields go together.
+    fn has_form(&self) -> bool {
+        let version = match self.kind {
+            SealKind::Day if self.vernier_seal == DAY_SEAL_VERSION_BEFORE => self.vernier_seal,
+            kind => kind.version(),
+        };
+        let has_table = version == DAY_SEAL_VERSION;
+        let mut files = self.files.iter();
+        self.vernier_seal == version
+            && (self.kind == SealKind::Day) != self.covers.is_empty()
+            && files.all(|file| file.actors.is_some() == has_table)
     }
 
     /// The file's bytes.

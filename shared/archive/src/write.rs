@@ -277,6 +277,7 @@ pub(crate) fn close_part<S: Sink>(
         bytes: figures.bytes,
         sha256: figures.sha256.into(),
         merkle_root: figures.merkle_root.into(),
+        actors: figures.actors,
     })
 }
 

@@ -11,7 +11,7 @@ mod near;
 use crate::Fault;
 use crate::columns::{Rows, schema};
 use crate::reader::{Part, unreadable};
-use crate::row::Row;
+use crate::row::{Row, disposition_word};
 use arrow_array::{Array, FixedSizeBinaryArray, StringArray};
 use looked::Looked;
 use near::{filter_range, text_may_lie, time_may_lie};
@@ -19,6 +19,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
 use std::ops::Range;
 use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::line::rules_of;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -77,6 +78,25 @@ impl Column {
         }
     }
 
+    /// Its text in a row; none for fingerprints, which are no text.
+    fn of<'r>(self, row: &Row<'r>) -> Option<&'r str> {
+        match self {
+            Self::Id => row.id,
+            Self::Type => row.type_name,
+            Self::Action => row.action,
+            Self::Actor => row.actor,
+            Self::Group => row.group,
+            Self::Sensor => Some(row.sensor),
+            Self::Disposition => Some(disposition_word(row.disposition)),
+            Self::Strict => Some(row.strict),
+            Self::Problems => row.problems,
+            Self::Deviations => row.deviations,
+            Self::Result => row.result,
+            Self::Kind => Some(row.kind),
+            Self::Fingerprint => None,
+        }
+    }
+
     /// Whether row groups have a bloom filter of it.
     const fn has_filter(self) -> bool {
         matches!(self, Self::Id | Self::Actor)
@@ -104,6 +124,29 @@ impl Search {
         self.equal.iter().any(|(column, _)| narrows(column))
     }
 
+    /// The value that a column must have.
+    pub(crate) fn value_of(&self, column: Column) -> Option<&str> {
+        let mut equal = self.equal.iter();
+        let (_, value) = equal.find(|(own, _)| *own == column)?;
+        Some(value)
+    }
+
+    /// Whether a row is wanted.
+    pub(crate) fn takes(&self, row: &Row<'_>) -> bool {
+        let equal = |(column, value): &(Column, String)| column.of(row) == Some(value);
+        let ruled = |(column, rule): &(Column, String)| {
+            let named = rules_of(column.of(row).unwrap_or_default());
+            named.iter().any(|own| own == rule)
+        };
+        let within = |(from, to): (Millis, Millis), at| from <= at && at < to;
+        within(self.received, row.received_at)
+            && self
+                .event_time
+                .is_none_or(|range| row.event_time.is_some_and(|at| within(range, at)))
+            && self.equal.iter().all(equal)
+            && self.ruled.iter().all(ruled)
+    }
+
     /// The columns that decide, those that a [`Hit`] needs, and others.
     fn columns(&self, others: &[Column]) -> Vec<&'static str> {
         let mut names: Vec<&str> = others.iter().map(|column| column.name()).collect();
@@ -128,9 +171,9 @@ pub struct Hit {
     pub place: Place,
     /// When it happened.
     pub event_time: Option<Millis>,
-    /// Its row group.
+    /// Its row group, or its block among those that were read.
     pub group: usize,
-    /// Its number in the row group.
+    /// Its number there.
     pub row: usize,
 }
 
@@ -139,24 +182,50 @@ pub struct Hit {
 pub struct Scanned<'b> {
     /// Where it is.
     pub hit: Hit,
-    texts: &'b [(Column, &'b StringArray)],
-    fingerprints: Option<&'b FixedSizeBinaryArray>,
-    at: usize,
+    values: Values<'b>,
+}
+
+/// What a row that was found has, as it was read.
+#[derive(Debug)]
+enum Values<'b> {
+    Columns {
+        texts: &'b [(Column, &'b StringArray)],
+        fingerprints: Option<&'b FixedSizeBinaryArray>,
+        at: usize,
+    },
+    Row(&'b Row<'b>),
 }
 
 impl<'b> Scanned<'b> {
+    pub(crate) const fn of_row(hit: Hit, row: &'b Row<'b>) -> Self {
+        let values = Values::Row(row);
+        Self { hit, values }
+    }
+
     /// The value of a column that was asked for; none where the row has none.
     #[must_use]
     pub fn text(&self, column: Column) -> Option<&'b str> {
-        let (_, texts) = self.texts.iter().find(|(own, _)| *own == column)?;
-        texts.is_valid(self.at).then(|| texts.value(self.at))
+        match self.values {
+            Values::Columns { texts, at, .. } => {
+                let (_, texts) = texts.iter().find(|(own, _)| *own == column)?;
+                texts.is_valid(at).then(|| texts.value(at))
+            }
+            Values::Row(row) => column.of(row),
+        }
     }
 
     /// The event's fingerprint; none when the column was not asked for.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        let fingerprint = self.fingerprints?.value(self.at).try_into();
-        fingerprint.ok().map(Fingerprint)
+        match self.values {
+            Values::Columns {
+                fingerprints, at, ..
+            } => {
+                let fingerprint = fingerprints?.value(at).try_into();
+                fingerprint.ok().map(Fingerprint)
+            }
+            Values::Row(row) => Some(Fingerprint(row.fingerprint)),
+        }
     }
 }
 
@@ -235,12 +304,12 @@ impl Part {
                             group,
                             row,
                         };
-                        each(&Scanned {
-                            hit,
+                        let values = Values::Columns {
                             texts: &looked.texts,
                             fingerprints: looked.fingerprints,
                             at,
-                        });
+                        };
+                        each(&Scanned { hit, values });
                     }
                 }
             }

@@ -7,6 +7,7 @@
 //! after the other, and their rows also make up the windows that the day covers again: a window whose
 //! own files are gone is checked by them.
 
+mod beside;
 mod chain;
 mod day;
 mod parallel;

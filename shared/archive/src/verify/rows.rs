@@ -1,5 +1,6 @@
 //! One file: its bytes, then its rows.
 
+use super::beside::Beside;
 use super::day::{Demux, Taken};
 use super::report::{Check, Finding};
 use crate::Fault;
@@ -232,7 +233,7 @@ fn examine(
     file: Arc<dyn Ranges>,
     mut demux: Option<&mut Demux<'_>>,
 ) -> Result<Examined, Fault> {
-    let part = Part::open(file)?;
+    let part = Part::open(Arc::clone(&file))?;
     let is_day = part.layout() == Layout::Day;
     if is_day != (task.seal.kind == SealKind::Day) {
         let what = "has the columns of another kind of file";
@@ -240,12 +241,19 @@ fn examine(
     }
     let mut examined = Examined::new(task.begin);
     let mut leaf = Vec::with_capacity(1_024);
+    let mut beside = task.file().actors.map(|table| Beside::open(&file, table));
     part.for_each_sealed(|row, sealed_by| {
         if examined.rows > task.file().rows {
             return Ok(()); // what is counted is enough to say that there are too many
         }
         leaf.clear();
         row.write_leaf(&mut leaf);
+        if let Some(beside) = &mut beside
+            && let Err(why) = beside.take(&row, &leaf)
+        {
+            let finding = Finding::new(Check::Row, why.to_string());
+            examined.report(finding, examined.rows, &task.file().key);
+        }
         let leaf = leaf_hash(&leaf);
         examined.push(leaf);
         match (sealed_by, &mut demux) {
@@ -254,6 +262,10 @@ fn examine(
         }
         Ok(())
     })?;
+    if let Some(Err(why)) = beside.map(Beside::finish) {
+        let finding = Finding::new(Check::FileForm, why.to_string());
+        examined.findings.push(finding.in_file(&task.file().key));
+    }
     Ok(examined)
 }
 

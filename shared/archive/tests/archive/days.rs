@@ -1,8 +1,10 @@
 //! Days: merged files from which every covered seal can still be checked.
 
 use crate::common::{self, Mix};
+use bytes::Bytes;
 use std::sync::Arc;
 use vernier_archive::Fault;
+use vernier_archive::blocks::ActorTable;
 use vernier_archive::columns::{self, Layout};
 use vernier_archive::day::DayBuilder;
 use vernier_archive::files::{Memory, Source as _};
@@ -11,10 +13,13 @@ use vernier_archive::part;
 use vernier_archive::previous::{Asked, NoPrevious};
 use vernier_archive::proof::{Prover, prove};
 use vernier_archive::reader::{Part, PartFilters, Reading};
-use vernier_archive::seal::{DAY_SEAL_VERSION, PartClass, SEAL_VERSION, Seal, SealKind};
+use vernier_archive::seal::{
+    DAY_SEAL_VERSION, PartClass, SEAL_VERSION, Seal, SealKind, SealedFile, part_key,
+};
 use vernier_archive::verify::{Check, Finding, Options, Report, verify};
 use vernier_archive::window::Plan;
 use vernier_ledger::chain::day_of;
+use vernier_ledger::digest::Fingerprint;
 
 struct Compacted {
     memory: Memory,
@@ -270,6 +275,90 @@ fn resealed(c: &Compacted, change: impl FnOnce(&mut Seal)) -> Vec<Finding> {
     report(&c.memory, &c.key).findings
 }
 
+/// The day, its first file another one, after a change of what its seal says of it.
+fn resealed_with(
+    c: &Compacted,
+    bytes: &Bytes,
+    change: impl FnOnce(&mut SealedFile),
+) -> Vec<Finding> {
+    let sha256 = Fingerprint::of(bytes).0;
+    let plan = Plan {
+        sequence: 0,
+        ..c.day.plan()
+    };
+    let key = part_key(&plan, PartClass::Archive, 0, &sha256);
+    c.memory.put(key.clone(), bytes.clone());
+    let found = resealed(c, |seal| {
+        let file = &mut seal.files[0];
+        file.key.clone_from(&key);
+        file.bytes = bytes.len() as u64;
+        file.sha256 = sha256.into();
+        change(file);
+    });
+    c.memory.remove(&key);
+    found
+}
+
+/// Where rows are searched is checked as where they are scanned: a table that leaves an actor out, or
+/// blocks that say something else than the columns, are found though the day is signed.
+#[test]
+fn blocks_and_tables_that_say_something_else_are_found_though_the_day_is_signed() {
+    let c = compacted(1_000_000);
+    common::remove_files(&c.windows, &c.memory);
+    let file = &c.day.files[0];
+    let bytes = c.memory.remove(&file.key).expect("there");
+    let table = file.actors.expect("a day's");
+    assert_eq!(resealed_with(&c, &bytes, |_| ()), []);
+    let mut numbers = common::Random::seeded(3);
+    for _ in 0..60 {
+        let mut changed = bytes.to_vec();
+        let at = table.offset + numbers.next() % (table.entries * 20);
+        changed[usize::try_from(at).expect("small")] ^= 1 << numbers.below(8);
+        let found = resealed_with(&c, &changed.into(), |_| ());
+        let about = |f: &Finding| matches!(f.check, Check::Row | Check::FileForm);
+        assert!(found.iter().any(about), "byte {at}: {found:?}");
+    }
+    let shorter = |file: &mut SealedFile| {
+        file.actors = Some(ActorTable {
+            entries: table.entries - 1,
+            ..table
+        });
+    };
+    let found = resealed_with(&c, &bytes, shorter);
+    assert!(!found.is_empty());
+}
+
+/// The columns are right, and the last block is that of a day whose last event is another one.
+#[test]
+fn a_block_of_other_rows_is_found_though_the_day_is_signed() {
+    let c = compacted(1_000_000);
+    common::remove_files(&c.windows, &c.memory);
+    let file = &c.day.files[0];
+    let bytes = c.memory.remove(&file.key).expect("there");
+    let (other, other_table) = common::rewritten_day(&bytes, |rows| {
+        rows.last_mut().expect("a row").0.event = Some("{}");
+    });
+    let last_block = |whole: &Bytes, table: Option<ActorTable>| {
+        let end = usize::try_from(table.expect("a day's").offset).expect("small");
+        let magic = [0x28, 0xB5, 0x2F, 0xFD];
+        let begin = whole[..end].windows(4).rposition(|four| four == magic);
+        begin.expect("a block")..end
+    };
+    let place = last_block(&bytes, file.actors);
+    let mut block = other[last_block(&other, other_table)].to_vec();
+    // As long as the other one, by a frame that decoders skip (RFC 8878, 3.1.2).
+    let pad = place.len() - block.len() - 8;
+    block.extend_from_slice(&0x184D_2A50_u32.to_le_bytes());
+    block.extend_from_slice(&u32::try_from(pad).expect("small").to_le_bytes());
+    block.resize(place.len(), 0);
+    let mut changed = bytes.to_vec();
+    changed[place].copy_from_slice(&block);
+    let found = resealed_with(&c, &changed.into(), |_| ());
+    let rows = c.day.files[0].rows;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].check, found[0].row), (Check::Row, Some(rows - 1)));
+}
+
 /// Even with the right signature a day says nothing of its seals that is not so.
 #[test]
 fn a_signed_day_that_says_something_else_is_found() {
@@ -303,20 +392,11 @@ fn rows_moved_between_seals_are_found_though_the_day_is_signed() {
     common::remove_files(&c.windows, &c.memory);
     let file = c.day.files[0].clone();
     let bytes = c.memory.remove(&file.key).expect("there");
-    let moved = common::rewritten_day(&bytes, |rows| {
+    let (moved, actors) = common::rewritten_day(&bytes, |rows| {
         let at = rows.iter().position(|(_, seal)| *seal == 1).expect("one");
         rows[at].1 = 2;
     });
-    let sha256 = vernier_ledger::digest::Fingerprint::of(&moved).0;
-    let mut plan = c.day.plan();
-    plan.sequence = 0;
-    let key = vernier_archive::seal::part_key(&plan, PartClass::Archive, 0, &sha256);
-    c.memory.put(key.clone(), moved.clone());
-    let found = resealed(&c, |seal| {
-        seal.files[0].key = key;
-        seal.files[0].bytes = moved.len() as u64;
-        seal.files[0].sha256 = sha256.into();
-    });
+    let found = resealed_with(&c, &moved, |file| file.actors = actors);
     let of = |sequence: usize| {
         let keys: Vec<String> = c.windows[sequence]
             .files

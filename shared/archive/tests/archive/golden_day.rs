@@ -1,5 +1,5 @@
-//! The golden archive of version 2: the windows of version 1, and the day that has their files' rows.
-//! The first window's own files were removed.
+//! The golden archives of days: the windows of version 1, and the day that has their files' rows, of
+//! version 2 without blocks and of version 3. The first window's own files were removed.
 
 use crate::common;
 use crate::golden::{lines, page};
@@ -12,8 +12,14 @@ use vernier_archive::previous::NoPrevious;
 use vernier_archive::seal::{DAY_SEAL_VERSION, Seal, SealKind};
 use vernier_archive::verify::{Options, Report, verify};
 
+fn golden_of(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(version)
+}
+
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v2")
+    golden_of("v3")
 }
 
 fn report(folder: &Path) -> Report {
@@ -29,19 +35,22 @@ fn day() -> Seal {
 }
 
 #[test]
-fn the_golden_archive_of_a_day_is_sound() {
-    let report = report(&golden());
-    assert_eq!(report.findings, []);
-    let counts = report.counts;
-    let all = [
-        counts.stored,
-        counts.duplicate,
-        counts.conflict,
-        counts.rejected,
-    ];
-    assert_eq!(all, [3, 1, 1, 1]);
-    let left = Directory::new(golden()).list("archive/").expect("listed");
-    assert_eq!(left.len(), 1, "the second window's");
+fn the_golden_archives_of_a_day_are_sound() {
+    for version in ["v2", "v3"] {
+        let folder = golden_of(version);
+        let report = report(&folder);
+        assert_eq!(report.findings, [], "{version}");
+        let counts = report.counts;
+        let all = [
+            counts.stored,
+            counts.duplicate,
+            counts.conflict,
+            counts.rejected,
+        ];
+        assert_eq!(all, [3, 1, 1, 1], "{version}");
+        let left = Directory::new(folder).list("archive/").expect("listed");
+        assert_eq!(left.len(), 1, "the second window's");
+    }
     assert_eq!(day().covers.len(), 2);
 }
 
@@ -52,7 +61,8 @@ fn the_page_has_the_days_version_fields_and_seal() {
     assert!(page.contains(&line), "docs/seal.md has no line{line}");
     let document = serde_json::to_value(day()).expect("JSON");
     let mut names: Vec<String> = columns::day_names().map(str::to_owned).collect();
-    for value in [&document, &document["covers"][0]] {
+    let file = &document["files"][0];
+    for value in [&document, &document["covers"][0], file, &file["actors"]] {
         let keys = value.as_object().into_iter().flatten();
         names.extend(keys.map(|(key, _)| key.clone()));
     }
@@ -65,7 +75,8 @@ fn the_page_has_the_days_version_fields_and_seal() {
     let shown = page.split("```json\n").nth(2);
     let shown = shown.and_then(|rest| rest.split("\n```").next());
     let shown: serde_json::Value = serde_json::from_str(shown.expect("a block")).expect("JSON");
-    assert_eq!(shown, document["covers"]);
+    let own = serde_json::json!({"covers": document["covers"], "files": document["files"]});
+    assert_eq!(shown, own);
 }
 
 /// An archive of today's version is written and checks. With `VERNIER_GOLDEN_DAY_DIR` it is written

@@ -3,14 +3,16 @@
 use crate::common::{self, Mix, Random};
 use std::cell::Cell;
 use vernier_archive::files::{Memory, Source};
+use vernier_archive::keys::Algorithm;
 use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::Part;
 use vernier_archive::row::{Row, disposition_word};
-use vernier_archive::seal::SealedFile;
+use vernier_archive::seal::{Seal, SealedFile};
 use vernier_archive::search::{Column, Hit, Search};
 use vernier_archive::stored::{self, Found};
 use vernier_ledger::line::rules_of;
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
 /// A store that counts.
@@ -42,18 +44,23 @@ impl Objects for Store {
     }
 }
 
-fn store(events: u64) -> (Store, Vec<SealedFile>) {
+/// A window's seal, and its day's.
+fn store(events: u64) -> (Store, [Seal; 2]) {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let memory = Memory::default();
     let lines = common::lines(Mix::of(5, events), common::window(0));
     let settings = common::settings(temporary.path());
     let written = common::write_window(common::plan(0), settings, &lines, &NoPrevious, &memory);
+    let key = common::key(Algorithm::Ed25519Sha256);
+    let window = common::put_seal(written, None, &key, &memory);
+    let covered = std::slice::from_ref(&window);
+    let day = common::merge_days(covered, &window, 1_000_000, &key, &memory);
     let store = Store {
         files: memory,
         gets: Cell::new(0),
         bytes: Cell::new(0),
     };
-    (store, written.files)
+    (store, [window, day])
 }
 
 /// What a row is found by.
@@ -177,19 +184,26 @@ fn search_like(row: &Known, numbers: &mut Random) -> Search {
     search
 }
 
+/// A hit, without where it lies: in a row group or in a block.
+const fn known_by(hit: &Hit) -> (Place, Option<Millis>) {
+    (hit.place, hit.event_time)
+}
+
 async fn search(store: &Store, file: &SealedFile, wanted: &Search) -> Found {
     let ready = stored::ready(store, file, wanted, &[]).await;
     let found = ready.expect("reads").expect("there").found(wanted, &[]);
     found.expect("all of it is here")
 }
 
-/// With several pages a column: what statistics, filters and pages leave out is what does not pass.
+/// With several pages a column, and several blocks: what statistics, filters, pages and tables leave out
+/// is what does not pass.
 #[tokio::test]
 async fn a_search_finds_exactly_what_a_scan_finds() {
-    let (store, files) = store(9_000);
+    let (store, seals) = store(9_000);
+    let files: Vec<&SealedFile> = seals.iter().flat_map(|seal| &seal.files).collect();
     let mut numbers = Random::seeded(11);
     let (mut searches, mut some) = (0, 0);
-    for file in &files {
+    for file in files {
         let part = Part::open(store.files.open(&file.key).expect("there")).expect("a part");
         assert_eq!(part.groups(), 1);
         let mut all = Vec::new();
@@ -198,13 +212,14 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
             Ok(())
         })
         .expect("reads");
-        for _ in 0..150 {
+        for _ in 0..80 {
             let like = &all[numbers.below(all.len())];
             let wanted = search_like(like, &mut numbers);
             let found = search(&store, file, &wanted).await;
+            let found_places: Vec<_> = found.hits.iter().map(known_by).collect();
             let scanned: Vec<&Known> = all.iter().filter(|row| passes(row, &wanted)).collect();
-            let hits: Vec<Hit> = scanned.iter().map(|row| row.hit).collect();
-            assert_eq!(found.hits, hits, "{wanted:?}");
+            let hits: Vec<_> = scanned.iter().map(|row| known_by(&row.hit)).collect();
+            assert_eq!(found_places, hits, "{wanted:?}");
             let ready = stored::ready(&store, file, &wanted, &COLUMNS).await;
             let ready = ready.expect("reads").expect("there");
             let (mut columns, mut fingerprints) = (Vec::new(), Vec::new());
@@ -233,8 +248,35 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
 /// A learner in a section lies on a page or two of each column.
 #[tokio::test]
 async fn a_narrow_search_reads_little() {
-    let (store, files) = store(40_000);
-    let file = &files[0];
+    let (store, [window, _]) = store(40_000);
+    let file = &window.files[0];
+    let wanted = learner_in(&store, file);
+    let (gets, bytes) = reads_of(&store, file, &wanted).await;
+    assert!(bytes * 5 < file.bytes, "{bytes} of {}", file.bytes);
+    assert!(gets < 60, "{gets}");
+    let (gets, bytes) = reads_of(&store, file, &nobody(wanted)).await;
+    assert!(
+        gets <= 2 && bytes < 100_000,
+        "{gets} requests, {bytes} bytes"
+    );
+}
+
+/// And in a day in one block or two that touch, of which the table tells.
+#[tokio::test]
+async fn a_learners_rows_of_a_day_are_two_requests() {
+    let (store, [_, day]) = store(40_000);
+    let file = &day.files[0];
+    let wanted = learner_in(&store, file);
+    let (gets, bytes) = reads_of(&store, file, &wanted).await;
+    assert_eq!(gets, 2);
+    assert!(bytes * 50 < file.bytes, "{bytes} of {}", file.bytes);
+    let (gets, bytes) = reads_of(&store, file, &nobody(wanted)).await;
+    assert_eq!(gets, 1);
+    assert!(bytes * 100 < file.bytes, "{bytes} of {}", file.bytes);
+}
+
+/// A search for what somebody in the middle of a file did in a section.
+fn learner_in(store: &Store, file: &SealedFile) -> Search {
     let part = Part::open(store.files.open(&file.key).expect("there")).expect("a part");
     let mut learner = None;
     part.for_each_from(20_000, |row| {
@@ -246,23 +288,20 @@ async fn a_narrow_search_reads_little() {
     let mut wanted = everything();
     wanted.equal.push((Column::Group, group.expect("a group")));
     wanted.equal.push((Column::Actor, actor.expect("an actor")));
-    let found = search(&store, file, &wanted).await;
-    assert!(!found.hits.is_empty());
-    let rows = found
-        .rows(&store, &found.hits, |row| row.event.is_some())
-        .await;
-    assert!(rows.expect("reads").iter().all(|there| *there));
-    let (gets, bytes) = (store.gets.get(), store.bytes.get());
-    assert!(bytes * 5 < file.bytes, "{bytes} of {}", file.bytes);
-    assert!(gets < 60, "{gets}");
+    wanted
+}
 
+fn nobody(mut wanted: Search) -> Search {
+    wanted.equal[1].1.push('~');
+    wanted
+}
+
+/// Requests and bytes of a search and of reading what it finds.
+async fn reads_of(store: &Store, file: &SealedFile, wanted: &Search) -> (u64, u64) {
     store.gets.set(0);
     store.bytes.set(0);
-    wanted.equal[1].1.push('~');
-    assert!(search(&store, file, &wanted).await.hits.is_empty());
-    let (gets, bytes) = (store.gets.get(), store.bytes.get());
-    assert!(
-        gets <= 2 && bytes < 100_000,
-        "{gets} requests, {bytes} bytes"
-    );
+    let found = search(store, file, wanted).await;
+    let rows = found.rows(store, &found.hits, |row| row.event.is_some());
+    assert!(rows.await.expect("reads").iter().all(|there| *there));
+    (store.gets.get(), store.bytes.get())
 }

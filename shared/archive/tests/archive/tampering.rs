@@ -240,6 +240,7 @@ fn rewrite(
             let seals = seals.iter().cycle().copied();
             sealed.extend(rows.into_iter().zip(seals));
         })
+        .0
     } else {
         common::rewritten(&files[&key], |rows| act(rows, random))
     };
@@ -265,7 +266,7 @@ fn rewrite_day(
         return;
     }
     let key = pick(files, "days/", random).clone();
-    let bytes = common::rewritten_day(&files[&key], |rows| act(rows, random));
+    let (bytes, _) = common::rewritten_day(&files[&key], |rows| act(rows, random));
     files.insert(key, bytes);
 }
 

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::path::Path;
 use std::sync::Arc;
+use vernier_archive::blocks::ActorTable;
 use vernier_archive::day::DayBuilder;
 use vernier_archive::files::{Memory, Sink, Source as _};
 use vernier_archive::keys::{Algorithm, KeyFile, Signer};
@@ -327,9 +328,11 @@ pub(crate) fn merge_days(
     memory: &Memory,
 ) -> Seal {
     let temporary = tempfile::tempdir().expect("a temporary directory");
+    let bytes: u64 = covered.iter().flat_map(|s| &s.files).map(|f| f.bytes).sum();
     let settings = Settings {
         part_rows,
-        run_bytes: 4_096,
+        // Several runs, and not so many that they cannot all be open.
+        run_bytes: usize::try_from(bytes / 4).expect("small").max(4_096),
         ..settings(temporary.path())
     };
     let day = day_of(covered[0].start);
@@ -354,8 +357,11 @@ pub(crate) fn remove_files(seals: &[Seal], memory: &Memory) {
     }
 }
 
-/// A day's part's rows after a change, each with its seal, as a part.
-pub(crate) fn rewritten_day(bytes: &Bytes, change: impl FnOnce(&mut Vec<(Row<'_>, u64)>)) -> Bytes {
+/// A day's part's rows after a change, each with its seal, as a part with its table.
+pub(crate) fn rewritten_day(
+    bytes: &Bytes,
+    change: impl FnOnce(&mut Vec<(Row<'_>, u64)>),
+) -> (Bytes, Option<ActorTable>) {
     let part = Part::open(Arc::new(bytes.clone())).expect("a part");
     let mut held = Vec::new();
     part.for_each_sealed(|row, seal| {
@@ -374,5 +380,6 @@ pub(crate) fn rewritten_day(bytes: &Bytes, change: impl FnOnce(&mut Vec<(Row<'_>
         })
         .collect();
     change(&mut rows);
-    part::day_to_bytes(&rows).expect("encodes").into()
+    let (bytes, actors) = part::day_to_bytes(&rows).expect("encodes");
+    (bytes.into(), actors)
 }

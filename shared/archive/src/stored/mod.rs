@@ -1,5 +1,7 @@
 //! Seals and parts as they lie in a store that is waited for.
 
+mod beside;
+
 use crate::Fault;
 use crate::files::Ranges;
 use crate::pieces::Pieces;
@@ -7,6 +9,7 @@ use crate::reader::{Part, Reading};
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
 use crate::search::{Column, Hit, Scanned, Search};
+use beside::{Block, InBlocks, blocks, rows_of_blocks, scan_blocks};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use vernier_ledger::chain::{SealEntry, day_of};
@@ -76,7 +79,7 @@ async fn read_pieces<O: Objects, R>(
         };
         let missing = pieces.missing();
         if missing.is_empty() {
-            return Err(PortError::Fatal(format!("{}: {fault}", file.key)));
+            return Err(damaged(file, &fault));
         }
         let fetched = stream::iter(missing)
             .map(async |range| Ok::<_, PortError>((range.0, fetch(objects, file, range).await?)))
@@ -95,7 +98,7 @@ async fn read_pieces<O: Objects, R>(
 #[derive(Debug)]
 pub struct Found {
     file: SealedFile,
-    part: Part,
+    rows: Rows,
     /// They, in the file's order.
     pub hits: Vec<Hit>,
 }
@@ -104,8 +107,16 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Ready {
     file: SealedFile,
-    part: Part,
-    groups: Vec<usize>,
+    rows: Rows,
+}
+
+/// What of a file's rows is read.
+#[derive(Debug)]
+enum Rows {
+    /// Columns of these row groups, and afterwards the rows that were found.
+    Columns(Part, Vec<usize>),
+    /// Whole rows.
+    Blocks(Vec<Block>),
 }
 
 /// Fetches what a search wants of a file, as little as its indexes allow, with some columns of the
@@ -119,6 +130,16 @@ pub async fn ready<O: Objects>(
     wanted: &Search,
     columns: &[Column],
 ) -> Result<Option<Ready>, PortError> {
+    match blocks(objects, file, wanted).await? {
+        InBlocks::All(blocks) => {
+            return Ok(Some(Ready {
+                file: file.clone(),
+                rows: Rows::Blocks(blocks),
+            }));
+        }
+        InBlocks::Gone => return Ok(None),
+        InBlocks::No => {}
+    }
     let pieces = Arc::new(Pieces::sparse(file.bytes));
     let part = read_pieces(objects, file, &pieces, Part::open_footer).await?;
     let Some(mut part) = part else {
@@ -136,8 +157,7 @@ pub async fn ready<O: Objects>(
     }
     Ok(Some(Ready {
         file: file.clone(),
-        part,
-        groups,
+        rows: Rows::Columns(part, groups),
     }))
 }
 
@@ -153,8 +173,11 @@ impl Ready {
         columns: &[Column],
         each: impl FnMut(&Scanned<'_>),
     ) -> Result<(), PortError> {
-        let scanned = self.part.search(wanted, &self.groups, columns, each);
-        scanned.map_err(|fault| PortError::Fatal(format!("{}: {fault}", self.file.key)))
+        let scanned = match &self.rows {
+            Rows::Columns(part, groups) => part.search(wanted, groups, columns, each),
+            Rows::Blocks(blocks) => scan_blocks(blocks, wanted, each),
+        };
+        scanned.map_err(|fault| damaged(&self.file, &fault))
     }
 
     /// The rows that are wanted, where they lie; what decided goes.
@@ -164,17 +187,22 @@ impl Ready {
     pub fn found(self, wanted: &Search, columns: &[Column]) -> Result<Found, PortError> {
         let mut hits = Vec::new();
         self.scan(wanted, columns, |row| hits.push(row.hit))?;
-        let Self { file, part, .. } = self;
-        let part = part.over(Arc::new(Pieces::sparse(file.bytes)));
-        Ok(Found { file, part, hits })
+        let Self { file, mut rows } = self;
+        if let Rows::Columns(part, groups) = rows {
+            rows = Rows::Columns(part.over(Arc::new(Pieces::sparse(file.bytes))), groups);
+        }
+        Ok(Found { file, rows, hits })
     }
 }
 
 impl Found {
-    /// What a row of a hit's row group takes on average, bytes before compression.
+    /// What a row of a hit's row group or block takes on average, bytes before compression.
     #[must_use]
     pub fn row_bytes(&self, hit: &Hit) -> u64 {
-        self.part.row_bytes(hit.group)
+        match &self.rows {
+            Rows::Columns(part, _) => part.row_bytes(hit.group),
+            Rows::Blocks(blocks) => blocks.get(hit.group).map_or(0, Block::row_bytes),
+        }
     }
 
     /// Calls `each` with some of the rows, whole; `hits` in the file's order and each once. It may be
@@ -189,10 +217,17 @@ impl Found {
         mut each: impl FnMut(&Row<'_>) -> R,
     ) -> Result<Vec<R>, PortError> {
         let rows: Vec<(usize, usize)> = hits.iter().map(|hit| (hit.group, hit.row)).collect();
+        let part = match &self.rows {
+            Rows::Columns(part, _) => part,
+            Rows::Blocks(blocks) => {
+                let read = rows_of_blocks(blocks, &rows, each);
+                return read.map_err(|fault| damaged(&self.file, &fault));
+            }
+        };
         let pieces = Arc::new(Pieces::sparse(self.file.bytes));
         let read = read_pieces(objects, &self.file, &pieces, |ranges| {
             let mut read = Vec::with_capacity(rows.len());
-            self.part.over(ranges).for_each_of(&rows, |row| {
+            part.over(ranges).for_each_of(&rows, |row| {
                 read.push(each(&row));
                 Ok(())
             })?;
@@ -200,6 +235,10 @@ impl Found {
         });
         read.await?.ok_or_else(|| gone(&self.file))
     }
+}
+
+fn damaged(file: &SealedFile, fault: &Fault) -> PortError {
+    PortError::Fatal(format!("{}: {fault}", file.key))
 }
 
 fn gone(file: &SealedFile) -> PortError {
