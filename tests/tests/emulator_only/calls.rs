@@ -9,8 +9,13 @@ use vernier_input::context::Context as Input;
 use vernier_ledger::access::{Authenticator, Identity, Scope};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::clock;
-use vernier_ledger::ports::Directory;
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{Directory, Results as _};
+use vernier_ledger::results::{Cause, Register, Registers, ResultKey, Status};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::time::Millis;
+use vernier_output::context::Context as Output;
 use vernier_tests::contracts;
 use vernier_tests::deployed::{config_at, variable};
 use vernier_tests::envelopes::{bytes, events};
@@ -205,4 +210,83 @@ async fn long_lists_come_in_several_pages() {
     let slots = u64::from(vernier_ledger::limits::SEGMENT_SLOTS);
     assert!(queries() > Some(slots));
     assert!(counted.table.tenants().await.is_ok());
+}
+
+/// Forty attempts of a learner, and of everybody else in the section: a report reads its own alone.
+#[tokio::test]
+async fn a_learners_assignments_are_one_query_and_a_sections_grades_one_a_slot() {
+    let counted = Counted::new().await;
+    let tenant: TenantId = counted.member.tenant.parse().expect("a tenant's name");
+    let section = "https://school.example/sections/1";
+    for n in 0..40 {
+        for learner in ["joe", "jane"] {
+            let key = ResultKey {
+                section: Some(section.to_owned()),
+                learner: learner.to_owned(),
+                assignment: Some(format!("quiz-{n}")),
+                attempt: None,
+            };
+            let cause = Cause::new(
+                Millis(n),
+                Some(&format!("{learner}-{n}")),
+                &Fingerprint::of(b""),
+            );
+            let status = Status {
+                action: "Graded".to_owned(),
+            };
+            let registers = Registers {
+                status: Some(Register {
+                    value: status,
+                    cause,
+                }),
+                ..Registers::default()
+            };
+            let merged = counted.table.merge(&tenant, &key, &registers).await;
+            merged.expect("merged");
+        }
+    }
+    let table = &counted.table;
+    let member = world::issue_token(table, &counted.member.tenant, None, &[Scope::ReportsRead]);
+    let member = member.await;
+    let context = Output {
+        ports: vernier_output::Ports {
+            table: table.clone(),
+            objects: counted.bucket.clone(),
+        },
+        authenticator: Authenticator::new(table.clone(), Duration::from_secs(600)),
+        insights: vernier_output::insights::Insights::new("", []),
+    };
+    let slots = u64::from(vernier_ledger::limits::RESULT_SLOTS);
+    let report = |name| {
+        Call::get("/reports/{report}")
+            .id(name)
+            .query("section", section)
+    };
+    for (what, call, queries) in [
+        (
+            "token not yet known",
+            report("assignments").query("learner", "joe"),
+            1,
+        ),
+        (
+            "a learner's assignments",
+            report("assignments").query("learner", "joe"),
+            1,
+        ),
+        ("a section's grades", report("grades"), slots),
+    ] {
+        let _ = counted.proxy.take_tally();
+        let call = call.token(&member.secret);
+        let request: ApiGatewayProxyRequest =
+            serde_json::from_value(proxy_event(&call)).expect("a proxy request");
+        let event = LambdaEvent::new(request, invoked());
+        let answer = vernier_output::handler::handle(&context, event).await;
+        assert_eq!(answer.expect("answers").status_code, 200, "{what}");
+        let mut seen = named(&counted.proxy.take_tally());
+        show(what, &seen);
+        assert_eq!(seen.remove("DynamoDB Query"), Some(queries), "{what}");
+        // The token, once, and how far the chain reaches.
+        let others: Vec<&String> = seen.keys().collect();
+        assert_eq!(others, ["DynamoDB GetItem"], "{what}");
+    }
 }
