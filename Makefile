@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
+.PHONY: help setup build demo gameday up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -31,6 +31,7 @@ help:
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build, and that every artifact starts"
+	@echo "    make gameday           break the deployed stack in eight ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level; sealing, checking, reading"
 	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one)"
@@ -80,6 +81,9 @@ emulator: setup
 
 kill: setup
 	@$(if $(EVENTS),VERNIER_KILL_EVENTS=$(EVENTS)) $(PYTHON) scripts/test.py build kill
+
+gameday: build
+	@$(PYTHON) scripts/gameday.py $(DRILLS)
 
 # Looks for Docker before it builds.
 sam-local: setup

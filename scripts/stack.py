@@ -356,6 +356,8 @@ def emulator_env(state: dict, temporary: Path) -> dict[str, str]:
             "DOCKER_HOST": "unix:///nonexistent",
             "TMPDIR": str(temporary),
             "PYTHONUNBUFFERED": "1",
+            # As the template's LoggingConfig has it on AWS; the emulator does not pass that on.
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
             # Backtraces cost seconds in a stripped binary and say nothing.
             "RUST_BACKTRACE": "0",
         }

@@ -8,15 +8,17 @@ use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Context as Invocation, LambdaEvent};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
 use vernier_ledger::access::{Authenticator, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::Settings;
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::playbacks::Wires;
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_reconcile::sweeping::Sweeping;
@@ -55,6 +57,7 @@ pub struct MemoryWorld {
         MemoryStream,
     >,
     delivered: Mutex<BTreeMap<Shard, Sequence>>,
+    measured: Arc<Mutex<String>>,
 }
 
 impl Default for MemoryWorld {
@@ -67,6 +70,20 @@ const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 30 * 86_400,
     trigger_seconds: 2 * 86_400,
 };
+
+const COMPACTING: Compacting = Compacting {
+    compact_after_seconds: 48 * 3600,
+    remove_after_seconds: 168 * 3600,
+    bytes_max: COMPACT_BYTES_MAX,
+};
+
+/// Metrics whose lines are kept here.
+fn kept(lines: &Arc<Mutex<String>>) -> Metrics {
+    let sink = Arc::clone(lines);
+    Metrics::to(Metrics::NAMESPACE.to_owned(), move |line| {
+        lock(&sink).push_str(line);
+    })
+}
 
 type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
 
@@ -94,6 +111,7 @@ impl MemoryWorld {
         let topic = MemoryTopic::default();
         let key = MemoryKey::new(faults.clone());
         let ttl = Duration::from_millis(50);
+        let measured = Arc::<Mutex<String>>::default();
         Self {
             input: vernier_input::context::Context {
                 ports: vernier_intake::Ports {
@@ -111,6 +129,7 @@ impl MemoryWorld {
                     objects: bucket.clone(),
                 },
                 settings: vernier_stream::Settings { receipt_days: 90 },
+                metrics: kept(&measured),
             },
             output: vernier_output::context::Context {
                 ports: vernier_output::Ports {
@@ -140,11 +159,8 @@ impl MemoryWorld {
                     grace_seconds: 0,
                 },
                 sweeping: SWEEPING,
-                compacting: vernier_reconcile::compaction::Compacting {
-                    compact_after_seconds: 48 * 3600,
-                    remove_after_seconds: 168 * 3600,
-                    bytes_max: vernier_reconcile::compaction::COMPACT_BYTES_MAX,
-                },
+                metrics: kept(&measured),
+                compacting: COMPACTING,
             },
             faults,
             stream,
@@ -153,7 +169,14 @@ impl MemoryWorld {
             topic,
             key,
             delivered: Mutex::default(),
+            measured,
         }
+    }
+
+    /// The lines of metrics that the functions wrote so far.
+    #[must_use]
+    pub fn measured(&self) -> String {
+        lock(&self.measured).clone()
     }
 
     /// Runs the function behind a route on a trigger event, as `sam local invoke` would.

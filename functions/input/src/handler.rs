@@ -54,14 +54,7 @@ pub async fn handle<S: FrameStream, T: Receipts + Directory + Schemas, O: Object
         budget.saturating_sub(ANSWER_RESERVE),
     )
     .await;
-    Ok(answer.unwrap_or_else(|document| {
-        tracing::info!(
-            status = document.kind.status(),
-            problem = document.kind.uri(),
-            "refused"
-        );
-        vernier_web::problem(&document)
-    }))
+    Ok(answer.unwrap_or_else(|document| vernier_web::refused(&document)))
 }
 
 async fn route<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
@@ -102,16 +95,21 @@ async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     body::check_content_type(request.header("content-type"))?;
     let body = body::decompress(request.body()?, request.header("content-encoding"))?;
     let schemas = context.schemas.of(&identity.tenant.id).await?;
+    let receipt = new_receipt(&identity.tenant, now);
     let accepted = accept(
         &context.ports,
         context.settings,
         (identity, schemas.as_deref()),
         &body,
-        new_receipt(&identity.tenant, now),
+        receipt,
         budget,
     )
     .await
-    .map_err(not_accepted)?;
+    .map_err(|reason| {
+        // Nobody is told this receipt, but frames of it may be on the stream.
+        tracing::info!(%receipt, tenant = %identity.tenant.id, "envelope not acknowledged");
+        not_accepted(reason)
+    })?;
     tracing::info!(
         receipt = %accepted.receipt,
         tenant = %identity.tenant.id,

@@ -31,7 +31,7 @@ pub async fn handle<T: Receipts + Commits + Directory + Chains + Results, O: Obj
 ) -> Result<ApiGatewayProxyResponse, Error> {
     let now = clock::now();
     let answer = route(context, Request(&event.payload), now).await;
-    Ok(answer.unwrap_or_else(|document| vernier_web::problem(&document)))
+    Ok(answer.unwrap_or_else(|document| vernier_web::refused(&document)))
 }
 
 type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;

@@ -8,7 +8,8 @@ use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
-use vernier_ledger::environment::{number, text};
+use vernier_ledger::environment::{number, text, text_or};
+use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -34,6 +35,8 @@ pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStre
     pub compacting: Compacting,
     /// When what may go.
     pub sweeping: Sweeping,
+    /// What a run found and did, counted.
+    pub metrics: Metrics,
 }
 
 impl<T, O, N, K, S> Context<T, O, N, K, S> {
@@ -57,8 +60,8 @@ impl Context {
     /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
-    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`, and
-    /// the ordinary AWS environment.
+    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`,
+    /// `VERNIER_METRICS` (the metrics' namespace) if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -112,6 +115,7 @@ impl Context {
             settings,
             compacting,
             sweeping,
+            metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
         })
     }
 }

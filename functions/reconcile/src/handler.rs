@@ -2,7 +2,8 @@
 
 use crate::compaction::{CompactSummary, compact_due};
 use crate::context::Context;
-use crate::healing::{heal, heal_missing};
+use crate::healing::{HealSummary, MissingSummary, heal, heal_missing};
+use crate::measured::Done;
 use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
 use crate::sealing::seal_due;
 use crate::sweeping::{SweepSummary, sweep_parts, sweep_segments};
@@ -47,53 +48,79 @@ where
     if event.payload.get("httpMethod").is_some() {
         let request: ApiGatewayProxyRequest = serde_json::from_value(event.payload)?;
         let answer = route(context, Request(&request), now).await;
-        let answer = answer.unwrap_or_else(|document| vernier_web::problem(&document));
+        let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
         return Ok(serde_json::to_value(answer)?);
     }
+    let done = scheduled_run(context, now, event.context.deadline).await?;
+    let line = done.line(clock::now());
+    context
+        .metrics
+        .write(&line.with("requestId", event.context.request_id));
+    let (seals, swept) = (&done.sealed, &done.swept);
+    Ok(json!({
+        "completed": done.surveyed.completed,
+        "incomplete": done.surveyed.incomplete,
+        "failed": done.failed(),
+        "sealed": seals.sealed,
+        "backfills": seals.backfills,
+        "held": seals.held,
+        "days": done.compacted.days,
+        "files_removed": done.compacted.removed,
+        "playback_steps": done.played.steps,
+        "swept": swept.segments + swept.oversize + swept.unnamed,
+    }))
+}
+
+/// All that a run does, each part in what the one before left of its time.
+async fn scheduled_run<T, O, N, K, S>(
+    context: &Context<T, O, N, K, S>,
+    now: Millis,
+    deadline_millis: u64,
+) -> Result<Done, Error>
+where
+    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    O: Objects + Inventory + Removal,
+    N: Notices,
+    K: SealKey,
+    S: FrameStream + FrameRecords,
+{
     let found = survey(&context.ports, context.settings, now).await?;
-    let summary = found.summary;
+    let surveyed = found.summary;
     tracing::info!(
-        tenants = summary.tenants,
-        completed = summary.completed,
-        incomplete = summary.incomplete,
-        failed = summary.failed,
+        tenants = surveyed.tenants,
+        completed = surveyed.completed,
+        incomplete = surveyed.incomplete,
+        failed = surveyed.failed,
         "scheduled run"
     );
-    let ports = &context.ports;
-    let deadline = seal_until(now, event.context.deadline);
-    bring_back(context, &found, now, deadline).await;
-    let seals = seal_due(
-        ports,
+    let deadline = seal_until(now, deadline_millis);
+    let (healed, missing) = bring_back(context, &found, now, deadline).await;
+    let sealed = seal_due(
+        &context.ports,
         &context.workshop,
         context.settings,
         clock::now,
         deadline,
     );
-    let seals = seals.await?;
+    let sealed = sealed.await?;
     tracing::info!(
-        sealed = seals.sealed,
-        backfills = seals.backfills,
-        events = seals.events,
-        held = seals.held,
-        failed = seals.failed,
-        left = seals.left,
+        sealed = sealed.sealed,
+        backfills = sealed.backfills,
+        events = sealed.events,
+        held = sealed.held,
+        failed = sealed.failed,
+        left = sealed.left,
         "sealing"
     );
-    let compacted = compact(context, event.context.deadline).await;
-    let played = play_back(context, event.context.deadline).await;
-    let swept = sweep(context, now, event.context.deadline).await;
-    Ok(json!({
-        "completed": summary.completed,
-        "incomplete": summary.incomplete,
-        "failed": summary.failed + seals.failed + compacted.failed + played.failed + swept.failed,
-        "sealed": seals.sealed,
-        "backfills": seals.backfills,
-        "held": seals.held,
-        "days": compacted.days,
-        "files_removed": compacted.removed,
-        "playback_steps": played.steps,
-        "swept": swept.segments + swept.oversize + swept.unnamed,
-    }))
+    Ok(Done {
+        surveyed,
+        healed,
+        missing,
+        sealed,
+        compacted: compact(context, deadline_millis).await,
+        played: play_back(context, deadline_millis).await,
+        swept: sweep(context, now, deadline_millis).await,
+    })
 }
 
 /// Compacts days in half of what the invocation has left.
@@ -211,34 +238,38 @@ async fn bring_back<T, O, N, K, S>(
     found: &Survey,
     now: Millis,
     deadline: Millis,
-) where
+) -> (HealSummary, MissingSummary)
+where
     T: Receipts + Commits,
     O: Objects + Inventory,
     S: FrameStream + FrameRecords,
 {
     // Where nothing is missing there is hardly a failed batch: they are looked for now and then.
     if found.summary.incomplete == 0 && now.minute().0 % HEAL_MINUTES != 0 {
-        return;
+        return (HealSummary::default(), MissingSummary::default());
     }
     let (table, stream) = (&context.ports.table, &context.stream);
     let (objects, days) = (&context.ports.objects, context.receipt_days.0);
-    match heal(table, objects, stream, days, clock::now, deadline).await {
-        Ok(healed) => tracing::info!(
-            settled = healed.settled,
-            pending = healed.pending,
-            unreadable = healed.unreadable,
-            played_back = healed.played_back,
-            "failed batches"
-        ),
-        Err(error) => tracing::error!(%error, "failed batches not listed"),
-    }
-    let healed = heal_missing(table, stream, &found.missing, days, clock::now, deadline).await;
+    let healed = heal(table, objects, stream, days, clock::now, deadline).await;
+    let healed = healed.unwrap_or_else(|error| {
+        tracing::error!(%error, "failed batches not listed");
+        HealSummary::default()
+    });
     tracing::info!(
-        played_back = healed.played_back,
+        settled = healed.settled,
         pending = healed.pending,
-        gone = healed.gone,
+        unreadable = healed.unreadable,
+        played_back = healed.played_back,
+        "failed batches"
+    );
+    let missing = heal_missing(table, stream, &found.missing, days, clock::now, deadline).await;
+    tracing::info!(
+        played_back = missing.played_back,
+        pending = missing.pending,
+        gone = missing.gone,
         "missing receipts"
     );
+    (healed, missing)
 }
 
 /// When the last window is begun: half of what is left of the invocation is enough to end it.

@@ -10,6 +10,7 @@ pub mod compaction;
 pub mod context;
 pub mod handler;
 pub mod healing;
+pub mod measured;
 pub mod playbacks;
 mod scheduled;
 pub mod sealing;

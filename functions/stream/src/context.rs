@@ -2,7 +2,8 @@
 
 use crate::{Ports, Settings};
 use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text};
+use vernier_ledger::environment::{number, text, text_or};
+use vernier_ledger::metrics::Metrics;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -11,11 +12,13 @@ pub struct Context<T = Table, O = Bucket> {
     pub ports: Ports<T, O>,
     /// Settings.
     pub settings: Settings,
+    /// What was done, counted.
+    pub metrics: Metrics,
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_RECEIPT_DAYS`, and the ordinary AWS
-    /// environment.
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_RECEIPT_DAYS`, `VERNIER_METRICS` (the
+    /// metrics' namespace) if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -29,6 +32,11 @@ impl Context {
             table: Table::new(&config, table),
             objects: Bucket::new(&config, bucket),
         };
-        Ok(Self { ports, settings })
+        let metrics = Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE));
+        Ok(Self {
+            ports,
+            settings,
+            metrics,
+        })
     }
 }

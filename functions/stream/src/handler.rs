@@ -4,14 +4,16 @@
 //! partial answers are not understood everywhere.
 
 use crate::context::Context;
-use crate::{Record, process};
+use crate::{Outcome, Record, take};
 use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
 use lambda_runtime::{Error, LambdaEvent};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 use vernier_ledger::clock::now;
 use vernier_ledger::ids::Shard;
+use vernier_ledger::metrics::{Line, Metric};
 use vernier_ledger::ports::{Commits, Objects, PortError, Receipts, Results};
+use vernier_ledger::time::Millis;
 
 /// Kept back from the function's deadline: a clean failure is retried sooner than a time-out.
 const ANSWER_RESERVE: Duration = Duration::from_secs(1);
@@ -25,40 +27,49 @@ pub async fn handle<T: Receipts + Commits + Results, O: Objects>(
     event: LambdaEvent<KinesisEvent>,
 ) -> Result<(), Error> {
     let deadline = event.context.deadline();
+    let (mut outcome, mut shards) = (Outcome::default(), Vec::new());
+    let mut failed = Ok(());
     for (shard, records) in by_shard(event.payload)? {
         let left = deadline
             .duration_since(SystemTime::now())
             .unwrap_or_default();
         let budget = left.saturating_sub(ANSWER_RESERVE);
-        let outcome = process(
-            &context.ports,
-            context.settings,
-            &shard,
-            records,
-            now,
-            budget,
-        )
-        .await;
-        match outcome {
-            Ok(outcome) => tracing::info!(
-                shard = shard.id,
-                steps = outcome.steps,
-                records_behind_cursor = outcome.behind_cursor,
-                frames = outcome.frames,
-                events = outcome.events,
-                copies = outcome.copies,
-                quarantined = outcome.quarantined,
-                results = outcome.results,
-                results_unreadable = outcome.results_unreadable,
-                "batch committed"
-            ),
-            Err(error) => {
-                tracing::warn!(shard = shard.id, %error, "batch not committed");
-                return Err(error.into());
-            }
+        let (ports, settings) = (&context.ports, context.settings);
+        failed = take(ports, settings, &shard, records, now, budget, &mut outcome).await;
+        if let Err(error) = &failed {
+            tracing::warn!(shard = shard.id, %error, "batch not committed");
+            break;
         }
+        shards.push(shard.id);
     }
-    Ok(())
+    // Of a batch that failed, what was committed before it did.
+    if failed.is_ok() || outcome.steps > 0 {
+        let line = measured(&outcome, &shards.join(","), now());
+        context
+            .metrics
+            .write(&line.with("requestId", event.context.request_id));
+    }
+    Ok(failed?)
+}
+
+/// What one invocation did, as its one line of metrics.
+fn measured(outcome: &Outcome, shard: &str, now: Millis) -> Line {
+    let line = Line::new(now, "batch committed")
+        .count(Metric::EventsCommitted, outcome.events)
+        .count(Metric::RecordsQuarantined, outcome.quarantined);
+    // A batch of copies alone made nothing readable.
+    let line = match outcome.freshness_millis_max {
+        Some(millis) => line.millis(Metric::FreshnessSeconds, millis),
+        None => line,
+    };
+    line.with("level", "INFO")
+        .with("shard", shard)
+        .with("steps", outcome.steps)
+        .with("records_behind_cursor", outcome.behind_cursor)
+        .with("frames", outcome.frames)
+        .with("copies", outcome.copies)
+        .with("results", outcome.results)
+        .with("results_unreadable", outcome.results_unreadable)
 }
 
 /// A trigger batch comes from one shard; grouping costs nothing and trusts nothing.

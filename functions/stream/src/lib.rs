@@ -76,6 +76,9 @@ pub struct Outcome {
     pub results: u64,
     /// Events whose result could not be read from their line.
     pub results_unreadable: u64,
+    /// The longest time from an event's receipt to its commit, milliseconds; none when nothing was
+    /// stored.
+    pub freshness_millis_max: Option<u64>,
 }
 
 /// Takes a shard's batch to the end or fails as a whole; either way it may be called again with
@@ -87,13 +90,30 @@ pub async fn process<T: Receipts + Commits + Results, O: Objects>(
     ports: &Ports<T, O>,
     settings: Settings,
     shard: &Shard,
-    mut records: Vec<Record>,
+    records: Vec<Record>,
     clock: impl Fn() -> Millis,
     budget: Duration,
 ) -> Result<Outcome, PortError> {
+    let mut outcome = Outcome::default();
+    take(ports, settings, shard, records, clock, budget, &mut outcome).await?;
+    Ok(outcome)
+}
+
+/// [`process`], adding what it did to `outcome`: also what it did before it failed.
+///
+/// # Errors
+/// The store's error that outlasted `budget`.
+pub async fn take<T: Receipts + Commits + Results, O: Objects>(
+    ports: &Ports<T, O>,
+    settings: Settings,
+    shard: &Shard,
+    mut records: Vec<Record>,
+    clock: impl Fn() -> Millis,
+    budget: Duration,
+    outcome: &mut Outcome,
+) -> Result<(), PortError> {
     records.sort_by(|a, b| a.sequence.cmp(&b.sequence));
     records.dedup_by(|a, b| a.sequence == b.sequence);
-    let mut outcome = Outcome::default();
     let mut backoff = Backoff::within(budget);
     let mut known: Option<Cursor> = None;
     let batch = Batch {
@@ -104,9 +124,9 @@ pub async fn process<T: Receipts + Commits + Results, O: Objects>(
         deadline: Instant::now() + budget,
     };
     loop {
-        let tried = advance(&batch, &mut records, &mut known, &mut outcome).await;
+        let tried = advance(&batch, &mut records, &mut known, outcome).await;
         match tried {
-            Ok(Progress::Finished) => return Ok(outcome),
+            Ok(Progress::Finished) => return Ok(()),
             Ok(Progress::Committed) => {}
             // The cursor is elsewhere: our own commit that timed out, or a late predecessor.
             Ok(Progress::Stale) => {
@@ -189,6 +209,9 @@ async fn advance<T: Receipts + Commits + Results, O: Objects, C: Fn() -> Millis>
             outcome.quarantined += u64::from(record.quarantined);
             outcome.results += merged.results;
             outcome.results_unreadable += merged.unreadable;
+            let fresh =
+                step::oldest(&claimed).map(|at| u64::try_from(clock().0 - at.0).unwrap_or(0));
+            outcome.freshness_millis_max = outcome.freshness_millis_max.max(fresh);
             *known = Some(Cursor {
                 sequence: Some(record.last.clone()),
                 next_position: record.position + 1,

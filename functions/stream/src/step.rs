@@ -125,12 +125,27 @@ pub(crate) async fn claim<'s, R: Receipts>(
                 expires,
             };
             let outcome = receipts.claim(request).await?;
+            // What one receipt went through, where the log's filter asks for it.
+            tracing::debug!(
+                receipt = %frame.header.receipt,
+                tenant = %frame.header.tenant,
+                shard = shard.id,
+                sequence = sequence.as_str(),
+                ?outcome,
+                "frame claimed"
+            );
             Ok::<_, PortError>((outcome == ClaimOutcome::Mine).then_some(frame))
         })
         .buffered(limits::CLAIMS_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
     Ok(claimed.into_iter().flatten().collect())
+}
+
+/// When the first of these frames was received.
+pub(crate) fn oldest(claimed: &[&Frame]) -> Option<Millis> {
+    let received = claimed.iter().map(|f| f.header.receipt.received_at());
+    received.min()
 }
 
 /// Writes the segment object; gives back its key and blocks, none when nothing was claimed.

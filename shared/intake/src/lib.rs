@@ -167,7 +167,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
             data,
         })
         .collect();
-    let placed = append_all(stream, records, left()).await?;
+    let placed = append_all(stream, receipt, records, left()).await?;
     let acknowledgement = Acknowledgement {
         receipt,
         tenant: tenant.clone(),
@@ -205,6 +205,7 @@ async fn store_oversize<O: Objects>(
 /// is used up.
 async fn append_all<S: FrameStream>(
     stream: &S,
+    receipt: ReceiptId,
     records: Vec<NewRecord>,
     budget: Duration,
 ) -> Result<Vec<Origin>, PortError> {
@@ -229,6 +230,7 @@ async fn append_all<S: FrameStream>(
         open = failed;
         let Some(error) = last_error else { break };
         tracing::info!(
+            %receipt,
             records = open.len(),
             "appending again what the stream did not take"
         );

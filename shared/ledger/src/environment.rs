@@ -13,6 +13,12 @@ pub fn text(name: &str) -> Result<String, String> {
     }
 }
 
+/// A variable's text, or another where it is missing or empty.
+#[must_use]
+pub fn text_or(name: &str, otherwise: &str) -> String {
+    text(name).unwrap_or_else(|_| otherwise.to_owned())
+}
+
 /// A variable's number.
 ///
 /// # Errors

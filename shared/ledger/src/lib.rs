@@ -2,7 +2,7 @@
 //!
 //! Pure domain types first ([`frame`], [`line`](mod@line), [`segment`], [`receipt`], [`digest`],
 //! [`results`], [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
-//! that names the AWS SDK ([`aws`]). Nothing but [`clock`] reads the clock: times are arguments, so that a
+//! that names the AWS SDK ([`aws`]). Nothing but [`clock`] reads the clock, nothing but [`metrics`] writes to the log by itself: times are arguments, so that a
 //! simulation can own them.
 
 pub mod access;
@@ -19,6 +19,7 @@ pub mod invariant;
 pub mod limits;
 pub mod line;
 pub mod live;
+pub mod metrics;
 pub mod object;
 pub mod playback;
 pub mod playback_job;

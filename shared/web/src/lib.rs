@@ -7,4 +7,4 @@ mod response;
 
 pub use problem::{ProblemDocument, ProblemType};
 pub use request::Request;
-pub use response::{asset, csv, empty, json, json_text, problem};
+pub use response::{asset, csv, empty, json, json_text, problem, refused};

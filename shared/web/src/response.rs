@@ -102,6 +102,17 @@ pub fn problem(document: &ProblemDocument) -> ApiGatewayProxyResponse {
     with_body(answer, "application/problem+json", document.to_json())
 }
 
+/// [`problem`], with a line in the log: the status and the kind, never what was asked.
+#[must_use]
+pub fn refused(document: &ProblemDocument) -> ApiGatewayProxyResponse {
+    tracing::info!(
+        status = document.kind.status(),
+        problem = document.kind.uri(),
+        "refused"
+    );
+    problem(document)
+}
+
 fn with_body(
     mut answer: ApiGatewayProxyResponse,
     kind: &'static str,

@@ -69,8 +69,13 @@ impl Drill {
 
     /// Acknowledges an envelope as the input function does, but for the stream.
     async fn strand(&mut self, count: usize) -> Stranded {
+        self.strand_at(clock::now(), count).await
+    }
+
+    /// The same, by a machine whose clock says `at`.
+    async fn strand_at(&mut self, at: Millis, count: usize) -> Stranded {
         let body = bytes(&events(count));
-        let receipt = new_receipt(&self.tenant, clock::now());
+        let receipt = new_receipt(&self.tenant, at);
         let policy = Policy::new(self.tenant.mode, self.tenant.profile);
         let envelope = read_envelope(&body, &policy).expect("an envelope");
         let (lines, _) = lines::write(&envelope, receipt, &self.tenant.id, SENSOR).expect("lines");
@@ -232,6 +237,27 @@ async fn a_segment_that_is_gone_holds_its_window() {
     assert_eq!(put, Ok(PutOutcome::Created));
     let report = sealed(&drill.world, &drill.member, 5).await;
     assert_eq!((report.findings, report.counts), (vec![], stored(5)));
+}
+
+/// An input function whose clock is minutes behind: its receipts are of a window that is sealed by now.
+/// What they stand for is stored, and sealed as a backfill.
+#[tokio::test]
+async fn a_clock_that_was_behind_makes_a_backfill() {
+    let mut drill = Drill::new().await;
+    let first = post(&drill.world, &drill.member, bytes(&events(3))).await;
+    sealed(&drill.world, &drill.member, 3).await;
+    let first: ReceiptId = first.parse().expect("a receipt's id");
+    let late = drill.strand_at(first.received_at(), 2).await;
+    let NewRecord {
+        partition_key,
+        data,
+    } = &late.record;
+    drill.world.put_record(partition_key, data).await;
+    let report = sealed(&drill.world, &drill.member, 5).await;
+    assert_eq!((report.findings, report.counts), (vec![], stored(5)));
+    let windows = drill.sealed_windows().await;
+    let backfills = windows.iter().filter(|seal| seal["kind"] == "backfill");
+    assert_eq!(backfills.count(), 1, "{windows:?}");
 }
 
 /// The built reconcile function with the deployed one's settings and permissions.

@@ -1,6 +1,8 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
 mod compaction;
+mod logs;
+mod metrics;
 mod outage;
 mod playbacks;
 mod queries;

@@ -17,4 +17,5 @@ mod rust;
 mod sizes;
 mod tree;
 mod unfinished;
+mod watching;
 mod words;

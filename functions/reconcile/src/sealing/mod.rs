@@ -18,7 +18,7 @@ mod workshop;
 
 use crate::{Ports, Settings, balance, receipts_of, take_turns};
 use serde_json::json;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use vernier_archive::Fault;
 use vernier_archive::keys::PublicKey;
 use vernier_archive::seal::{Seal, SealKind, Written, seal_key};
@@ -26,7 +26,9 @@ use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
 use vernier_ledger::chain::{ChainHead, SealEntry, first_window, window_after};
+use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::TenantId;
 use vernier_ledger::live;
 use vernier_ledger::ports::{
     ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, PutOutcome, Receipts,
@@ -85,6 +87,20 @@ pub struct SealSummary {
     pub failed: u32,
     /// Tenants that were left for the next run.
     pub left: u32,
+    /// How the events of windows and backfills ended.
+    pub counts: DispositionCounts,
+    /// Windows that chains passed over and that are not sealed yet.
+    pub passed_over: u32,
+    /// How long ago the last window ended that its tenant's chain has come to, milliseconds: of the tenant
+    /// that is furthest behind.
+    pub lag_millis_max: u64,
+}
+
+/// Where a tenant's chain stands, as it was last seen.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    lag_millis: u64,
+    passed_over: usize,
 }
 
 /// Segment records since an instant, shared by the tenants of a run.
@@ -100,6 +116,7 @@ pub(crate) struct Run<'a, T, O, N, K, C> {
     settings: Settings,
     pub(crate) clock: C,
     records: Records,
+    stands: BTreeMap<TenantId, Stand>,
     pub(crate) summary: SealSummary,
 }
 
@@ -167,6 +184,10 @@ where
             waiting.push_back((tenant, stage));
         }
     }
+    let passed_over = run.stands.values().map(|s| s.passed_over).sum::<usize>();
+    run.summary.passed_over = u32::try_from(passed_over).unwrap_or(u32::MAX);
+    let lags = run.stands.values().map(|s| s.lag_millis);
+    run.summary.lag_millis_max = lags.max().unwrap_or(0);
     Ok(run.summary)
 }
 
@@ -186,6 +207,7 @@ impl<'a, T, O, N, K, C> Run<'a, T, O, N, K, C> {
                 since: Millis(i64::MAX),
                 list: Vec::new(),
             },
+            stands: BTreeMap::new(),
             summary: SealSummary::default(),
         }
     }
@@ -203,6 +225,12 @@ where
         let first = first_window(tenant.created_at, self.settings.window_minutes);
         let head = self.ports.table.chain(&tenant.id).await?;
         let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+        let lag = (self.clock)().0 - head.through.0;
+        let stand = Stand {
+            lag_millis: u64::try_from(lag).unwrap_or(0),
+            passed_over: head.passed_over.len(),
+        };
+        self.stands.insert(tenant.id.clone(), stand);
         match stage {
             Stage::Due => self.seal_next(tenant, &head).await,
             Stage::PassedOver => self.seal_passed_over(tenant, &head).await,
@@ -385,6 +413,7 @@ where
             *of += 1;
             if !entry.is_day() {
                 self.summary.events += entry.tally.events;
+                self.summary.counts.merge(&seal.counts);
             }
             tracing::info!(
                 tenant = %tenant.id,
