@@ -405,6 +405,14 @@ fn baseline(options: &Options, bodies: &[String], events: f64) -> Value {
     run.figures()
 }
 
+/// What starts of one function took, milliseconds, and what the last one logged.
+#[derive(Default)]
+struct Starts {
+    ready: Vec<f64>,
+    answered: Vec<f64>,
+    log_bytes: u64,
+}
+
 /// From the start of a process to its first question for work, and to its first answer.
 fn cold_starts(options: &Options) -> Value {
     let mut names: Vec<(&str, Option<PathBuf>)> = MEMORY_MIB
@@ -413,7 +421,7 @@ fn cold_starts(options: &Options) -> Value {
         .collect();
     names.push(("baseline", options.bare.clone()));
     let stub = Stub::start(load::items());
-    let mut times: BTreeMap<&str, [Vec<f64>; 2]> = BTreeMap::new();
+    let mut all: BTreeMap<&str, Starts> = BTreeMap::new();
     // In turns, so that a change of the machine's pace hits all of them; the first start of each
     // finds its file on disk and is not counted.
     for round in 0..=options.starts {
@@ -424,30 +432,44 @@ fn cold_starts(options: &Options) -> Value {
             let ready = process.ready().as_secs_f64() * 1e3;
             process.call(first_call(name));
             let answered = started.elapsed().as_secs_f64() * 1e3;
-            let of = times.entry(name).or_default();
+            process.ready();
+            let of = all.entry(name).or_default();
             if round > 0 {
-                of[0].push(ready);
-                of[1].push(answered);
+                of.ready.push(ready);
+                of.answered.push(answered);
             }
+            of.log_bytes = process.end().bytes;
         }
     }
-    let mut all = Map::new();
+    let mut figures = Map::new();
     for (name, path) in names {
-        let (Some(path), Some([ready, answered])) = (path, times.remove(name)) else {
+        let (Some(path), Some(starts)) = (path, all.remove(name)) else {
             println!("cold start of {name}: left out, it is not built");
             continue;
         };
-        let bytes = std::fs::metadata(&path).map_or(0, |file| file.len());
-        let (init, first) = (median(ready), median(answered));
+        let bytes = path.parent().map_or(0, folder_bytes);
+        let (init, first) = (median(starts.ready), median(starts.answered));
         println!(
             "cold start of {name:10} {init:7.2} ms to its first question, {first:7.2} ms to its first answer, {bytes} bytes"
         );
-        all.insert(
-            name.to_owned(),
-            json!({ "init_ms": init, "first_answer_ms": first, "package_bytes": bytes }),
-        );
+        let mut of = json!({ "init_ms": init, "first_answer_ms": first, "package_bytes": bytes });
+        if name == "reconcile" {
+            of["log_bytes_of_a_run"] = json!(starts.log_bytes);
+        }
+        figures.insert(name.to_owned(), of);
     }
-    Value::Object(all)
+    Value::Object(figures)
+}
+
+/// What a function's package holds, before it is compressed.
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(it) if it.is_dir() => folder_bytes(&entry.path()),
+        Ok(it) => it.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
 }
 
 /// A call that every function answers, with its stores behind it.

@@ -209,7 +209,8 @@ pub(super) fn holds(
     }
 }
 
-/// Sets what an update sets: `SET name = :value, …`, and nothing else.
+/// Sets what an update sets: `SET name = :value, other = if_not_exists(other, :value), …`, and nothing
+/// else.
 ///
 /// # Errors
 /// What of the expression is not understood.
@@ -219,17 +220,49 @@ pub(super) fn update(
     item: &mut Item,
 ) -> Result<(), String> {
     let tokens = tokens(text);
-    let Some(("SET", assignments)) = tokens.split_first().map(|(first, rest)| (*first, rest))
-    else {
+    let Some((&"SET", mut rest)) = tokens.split_first() else {
         return Err(format!("an update that does not set: {text}"));
     };
-    for assignment in assignments.split(|token| *token == ",") {
-        let [name, "=", value] = assignment else {
-            return Err(format!("no plain assignment: {}", assignment.join(" ")));
+    loop {
+        rest = match rest {
+            [
+                name,
+                "=",
+                "if_not_exists",
+                "(",
+                looked_at,
+                ",",
+                value,
+                ")",
+                rest @ ..,
+            ] => {
+                if !item.contains_key(placeholders.name(looked_at)?) {
+                    set(placeholders, item, name, value)?;
+                }
+                rest
+            }
+            [name, "=", value, rest @ ..] => {
+                set(placeholders, item, name, value)?;
+                rest
+            }
+            _ => return Err(format!("no plain assignment: {text}")),
         };
-        let value = placeholders.value(value)?.clone();
-        item.insert(placeholders.name(name)?.to_owned(), value);
+        match rest {
+            [] => return Ok(()),
+            [",", more @ ..] => rest = more,
+            _ => return Err(format!("no plain assignment: {text}")),
+        }
     }
+}
+
+fn set(
+    placeholders: Placeholders<'_>,
+    item: &mut Item,
+    name: &str,
+    value: &str,
+) -> Result<(), String> {
+    let value = placeholders.value(value)?.clone();
+    item.insert(placeholders.name(name)?.to_owned(), value);
     Ok(())
 }
 
@@ -306,15 +339,15 @@ mod tests {
     #[test]
     fn updates_set() {
         let (request, mut item) = (request(), item());
-        let done = update(
-            "SET n = :ten, #d = :x",
-            Placeholders::of(&request),
-            &mut item,
-        );
+        let text = "SET n = if_not_exists(n, :two), m = if_not_exists(m, :two), #d = :x";
+        let done = update(text, Placeholders::of(&request), &mut item);
         assert_eq!(done, Ok(()));
+        let set = (&item["n"], &item["m"], &item["c1"]);
         assert_eq!(
-            (&item["n"], &item["c1"]),
-            (&json!({"N": "10"}), &json!({"S": "x"}))
+            set,
+            (&json!({"N": "7"}), &json!({"N": "2"}), &json!({"S": "x"}))
         );
+        let done = update("SET n = :ten", Placeholders::of(&request), &mut item);
+        assert_eq!((done, &item["n"]), (Ok(()), &json!({"N": "10"})));
     }
 }

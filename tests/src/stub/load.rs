@@ -144,6 +144,23 @@ pub fn trigger_event(stream: &str, records: &[StoredRecord]) -> Vec<u8> {
     kinesis_event(&shard, &records).to_string().into_bytes()
 }
 
+/// The event of the schedule's rule.
+#[must_use]
+pub fn schedule_event() -> Vec<u8> {
+    let event = json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-09-01T09:15:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/reconcile"],
+        "detail": {},
+    });
+    event.to_string().into_bytes()
+}
+
 /// What the table holds before: the tenant and its token.
 #[must_use]
 pub fn items() -> Vec<Value> {

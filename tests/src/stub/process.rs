@@ -3,10 +3,10 @@
 use crate::trigger::event::FUNCTION_ARN;
 use crate::trigger::runtime::Program;
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tiny_http::{Header, Request, Response, Server};
 
@@ -32,7 +32,8 @@ struct Log {
 }
 
 impl Log {
-    fn follow(log: &Arc<Self>, stream: impl Read + Send + 'static) {
+    /// Counts what comes, until the process ends.
+    fn follow(log: &Arc<Self>, stream: impl Read + Send + 'static) -> JoinHandle<()> {
         let log = Arc::clone(log);
         std::thread::spawn(move || {
             for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
@@ -40,7 +41,7 @@ impl Log {
                 let bytes = line.len() as u64 + LOG_EVENT_EXTRA_BYTES;
                 log.bytes.fetch_add(bytes, Ordering::Relaxed);
             }
-        });
+        })
     }
 }
 
@@ -54,6 +55,7 @@ pub struct Process {
     started: Instant,
     calls: u64,
     log: Arc<Log>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Process {
@@ -71,7 +73,7 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start(program: &Program, memory_mib: u32) -> Self {
-        let api = Server::http((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+        let api = super::server();
         let mut command = Command::new(&program.path);
         command
             .env_clear()
@@ -90,12 +92,9 @@ impl Process {
         let child = command.spawn();
         let mut child = child.unwrap_or_else(|e| panic!("{}: {e}", program.path.display()));
         let log = Arc::<Log>::default();
-        if let Some(stream) = child.stdout.take() {
-            Log::follow(&log, stream);
-        }
-        if let Some(stream) = child.stderr.take() {
-            Log::follow(&log, stream);
-        }
+        let mut readers = Vec::new();
+        readers.extend(child.stdout.take().map(|stream| Log::follow(&log, stream)));
+        readers.extend(child.stderr.take().map(|stream| Log::follow(&log, stream)));
         Self {
             child,
             api,
@@ -104,6 +103,7 @@ impl Process {
             started,
             calls: 0,
             log,
+            readers,
         }
     }
 
@@ -197,7 +197,18 @@ impl Process {
         kilobytes.unwrap_or(0) * 1_024
     }
 
-    /// What it has logged.
+    /// Ends it; all that it logged.
+    #[must_use]
+    pub fn end(mut self) -> Logged {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        self.logged()
+    }
+
+    /// What it has logged, as far as it was read.
     #[must_use]
     pub fn logged(&self) -> Logged {
         Logged {
