@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn what_it_does_not_know_it_refuses() {
-        let error = serde_json::from_str::<LogsUse>(r#"{"bytes": 1, "lines": 2}"#).unwrap_err();
+        let error =
+            serde_json::from_str::<LogsUse>(r#"{"bytes": 1, "lines": 2}"#).expect_err("lines");
         assert!(error.to_string().contains("lines"), "{error}");
     }
 }
