@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a run of one kind of envelope used, as counted. JSON in snake case; amounts may be fractions,
 /// so that figures can be scaled and interpolated.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Usage {
     /// Events that the run took in. Every other amount is for these.
@@ -113,7 +113,8 @@ pub struct S3Use {
     pub gets: f64,
     /// Bytes under `segments/` and `oversize/`, which stay for `SegmentDays`.
     pub segment_bytes: f64,
-    /// Bytes of the archive: sealed files, days, seals. They stay.
+    /// Bytes of what stays of the archive: days' files and seals (windows' files where nothing is
+    /// compacted). The windows' files that lie beside the days' for a while are priced as many again.
     pub archive_bytes: f64,
 }
 
