@@ -33,7 +33,8 @@ help:
 	@echo "    make artifacts         sam build, and that every artifact starts"
 	@echo "    make gameday           break the deployed stack in eight ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
-	@echo "    make bench             what an event costs: validating it, against parsing alone; framing it, by compression level; sealing, checking, reading"
+	@echo "    make bench             what an event takes, from validation to archive; cold starts, end to end, dollars per billion"
+	@echo "                           QUICK=1 in less than three minutes, PARTS=validate,handlers some of it"
 	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one)"
 	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
@@ -89,12 +90,8 @@ gameday: build
 sam-local: setup
 	@$(PYTHON) scripts/sam_local.py
 
-bench:
-	cargo bench --package vernier-validation --bench validate
-	cargo bench --package vernier-input --bench frames
-	cargo bench --package vernier-archive --bench seal
-	cargo bench --package vernier-tests --bench sealing
-	cargo bench --package vernier-tests --bench queries
+bench: build
+	@$(PYTHON) scripts/bench.py $(if $(QUICK),--quick) $(if $(PARTS),--parts $(PARTS))
 
 # Built with the whole workspace, so that no dependency is built a second time with other features.
 sim:

@@ -4,6 +4,11 @@
 //! stream and reconcile over stores in memory that count. The time is that of the function's own
 //! code, encoding and hashing; the network is not in it.
 #![allow(clippy::print_stdout)]
+
+#[path = "support/figures.rs"]
+mod figures;
+
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,11 +19,12 @@ use vernier_fakes::{
 use vernier_intake::{Outgoing, Settings, lines, send};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome};
+use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome, Removal};
 use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
 use vernier_ledger::time::Millis;
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
@@ -65,6 +71,12 @@ impl Objects for Counting {
     ) -> Result<Option<Vec<u8>>, PortError> {
         self.1.gets.fetch_add(1, Ordering::Relaxed);
         self.0.get(key, range).await
+    }
+}
+
+impl Removal for Counting {
+    async fn remove(&self, key: &str) -> Result<(), PortError> {
+        self.0.remove(key).await
     }
 }
 
@@ -168,12 +180,14 @@ async fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let is_bench = std::env::args().any(|a| a == "--bench");
     let sizes: &[u64] = if is_bench { &[1_000, 100_000] } else { &[100] };
+    let mut all = Vec::new();
     for events in sizes {
-        measure(*events).await;
+        all.push(measure(*events).await);
     }
+    figures::write("sealing", &Value::Array(all));
 }
 
-async fn measure(events: u64) {
+async fn measure(events: u64) -> Value {
     let world = World::new().await;
     let mut raw = 0;
     for window in 0..WINDOWS {
@@ -231,6 +245,77 @@ async fn measure(events: u64) {
             LAMBDA_GB_SECOND_USD,
         ),
     ];
+    show(&rows, events);
+    let compacted = compact(&ports, &workshop, settings, events).await;
+    json!({
+        "compaction": compacted,
+        "events": events,
+        "us_per_event": seconds * 1e6 / events,
+        "raw_bytes_per_event": raw as f64 / events,
+        "segment_bytes_per_event": world.segment_bytes() as f64 / events,
+        "archive_bytes_per_event": archived / events,
+        "gets": read(&counts.gets),
+        "puts": read(&counts.puts),
+        "signatures": signatures,
+        "write_units": moves * 4.0,
+    })
+}
+
+/// Merges the day's windows, when the chain has passed it: time, requests and bytes.
+async fn compact(
+    ports: &vernier_reconcile::Ports<MemoryTable, Counting, MemoryTopic>,
+    workshop: &Workshop<MemoryKey>,
+    settings: vernier_reconcile::Settings,
+    events: f64,
+) -> Value {
+    let counts = Arc::clone(&ports.objects.1);
+    let read = || {
+        [&counts.gets, &counts.puts, &counts.bytes]
+            .map(|count| count.load(Ordering::Relaxed) as f64)
+    };
+    let compacting = Compacting {
+        compact_after_seconds: 0,
+        remove_after_seconds: 7 * 86_400,
+        bytes_max: COMPACT_BYTES_MAX,
+    };
+    let mut now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS);
+    loop {
+        now = now.plus_seconds(3_600);
+        let survey = vernier_reconcile::survey(ports, settings, now).await;
+        survey.expect("listed");
+        let sealed = seal_due(ports, workshop, settings, || now, Millis(i64::MAX)).await;
+        sealed.expect("listed");
+        let before = read();
+        let started = Instant::now();
+        let done = compact_due(
+            ports,
+            workshop,
+            (settings, compacting),
+            || now,
+            Millis(i64::MAX),
+        );
+        let done = done.await.expect("listed");
+        assert_eq!((done.failed, done.held), (0, 0), "{done:?}");
+        assert!(
+            now.0 < BEGINNING.0 + 3 * 86_400_000,
+            "a day is compacted: {done:?}"
+        );
+        if done.days == 0 {
+            continue;
+        }
+        let micros = started.elapsed().as_secs_f64() * 1e6 / events;
+        let after = read();
+        let [gets, puts, bytes] = [0, 1, 2].map(|i: usize| after[i] - before[i]);
+        println!(
+            "  compacting the day     {micros:10.2} µs/event, {:.1} bytes/event in {puts} objects, {gets} GETs",
+            bytes / events
+        );
+        return json!({ "us_per_event": micros, "gets": gets, "puts": puts, "bytes_per_event": bytes / events });
+    }
+}
+
+/// What was called and what it costs, for a million events.
+fn show(rows: &[(&str, f64, f64)], events: f64) {
     let mut sum = 0.0;
     for (what, count, price) in rows {
         let of_million = count * 1e6 / events;

@@ -14,6 +14,7 @@ pub mod openapi;
 pub mod proxy;
 pub mod readback;
 pub mod sim;
+pub mod stub;
 pub mod trigger;
 pub mod world;
 

@@ -4,6 +4,7 @@
 //! a service or file that cannot be reached.
 
 mod api;
+mod cost;
 mod generate;
 mod output;
 mod playback;
@@ -72,6 +73,7 @@ Examples:
   vernier verify copy/ --key seals.pub.pem
   vernier playback start --from -1d --dry-run --watch
   vernier quarantine report --from -1d
+  vernier cost --events-per-month 20M --envelope 25
 
 Exit codes: 0 all well, 1 something rejected or not adding up, 2 wrong usage or out of reach.";
 
@@ -98,6 +100,7 @@ enum Command {
     Quarantine(quarantine::Args),
     Report(report::Args),
     Schema(schema::Args),
+    Cost(cost::Args),
 }
 
 /// Runs the command that the process was started with.
@@ -139,6 +142,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Quarantine(args) => quarantine::run(args, format),
         Command::Report(args) => report::run(&args, format),
         Command::Schema(args) => schema::run(args, format),
+        Command::Cost(args) => cost::run(&args, format),
     }
 }
 
@@ -209,6 +213,8 @@ mod tests {
             "vernier playback show 01a05c4d-d5c1-7008-8707-070707070707 --watch --api http://h",
             "vernier playback cancel 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",
             "vernier schema get Badge --version 2 --api http://h",
+            "vernier cost --events-per-month 2.5e7 --envelope 12.5 --peak 4 --freshness-seconds 15 --retention-months 36 --stream-mode on-demand --json",
+            "vernier cost --report target/bench/report.json --limits",
             "vernier schema list --api http://h --format json",
             "vernier schema test Badge badge.json events/ --against old.json",
         ] {
@@ -247,6 +253,12 @@ mod tests {
             ),
             ("vernier query --api http://h --limit 1001", "1..=1000"),
             ("vernier windows --api http://h --from sometime", "RFC 3339"),
+            ("vernier cost --events-per-month some", "250k, 20M or 1B"),
+            ("vernier cost --envelope 20000", "1 to 10000"),
+            ("vernier cost --peak 0.5", "not under the mean"),
+            ("vernier cost --freshness-seconds 301", "1..=300"),
+            ("vernier cost --usage a --report b", "cannot be used with"),
+            ("vernier cost --usage a --envelope 5", "cannot be used with"),
             ("vernier verify copy/", "--key"),
             (
                 "vernier verify copy/ --key a --known e3b0",

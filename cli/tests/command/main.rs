@@ -1,6 +1,7 @@
 //! The command as a process, against a small API on loopback.
 
 mod bucket;
+mod cost;
 mod generate;
 mod read;
 mod schema;

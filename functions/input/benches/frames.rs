@@ -2,6 +2,11 @@
 //!
 //! `cargo bench -p vernier-input`: the generator's reference mix in envelopes of 1, 10 and 100.
 #![allow(clippy::print_stdout)]
+
+#[path = "../../../tests/benches/support/figures.rs"]
+mod figures;
+
+use serde_json::json;
 use std::hint::black_box;
 use std::time::Instant;
 use vernier_cli::generate::{Params, Semester};
@@ -27,6 +32,7 @@ fn main() {
         (100, 1)
     };
     let tenant: TenantId = "school".parse().expect("a name");
+    let mut all = serde_json::Map::new();
     for envelope_events in [1, 10, 100] {
         let params = Params {
             envelope_events,
@@ -34,8 +40,10 @@ fn main() {
         };
         let semester = Semester::new(params).expect("within bounds");
         let bodies: Vec<String> = semester.envelopes().map(|e| e.body).collect();
-        measure(envelope_events, &bodies, events as f64, &tenant, rounds);
+        let figures = measure(envelope_events, &bodies, events as f64, &tenant, rounds);
+        all.insert(format!("envelope_{envelope_events}"), figures);
     }
+    figures::write("frames", &serde_json::Value::Object(all));
 }
 
 /// The best of several rounds, µs per event: what the code costs when nothing disturbs it.
@@ -55,7 +63,7 @@ fn measure(
     events: f64,
     tenant: &TenantId,
     rounds: usize,
-) {
+) -> serde_json::Value {
     let policy = Policy::new(Mode::Strict, Profile::Generic);
     let sensor = "https://school.example/sensors/1";
     let read = |body: &str| -> Sample {
@@ -99,6 +107,13 @@ fn measure(
         framed / raw
     );
     levels(&samples, events, rounds);
+    json!({
+        "to_lines_us_per_event": to_lines,
+        "to_frames_us_per_event": to_frames,
+        "from_frames_us_per_event": from_frames,
+        "raw_bytes_per_event": raw,
+        "frame_bytes_per_event": framed,
+    })
 }
 
 fn levels(samples: &[Sample], events: f64, rounds: usize) {

@@ -6,6 +6,8 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "../../../tests/benches/support/figures.rs"]
+mod figures;
 
 use common::{Mix, Multiplied, status};
 use std::time::{Duration, Instant};
@@ -30,16 +32,20 @@ fn main() {
         ..Mix::of(7, events.min(50_000))
     };
     let mut lines = Multiplied::new(common::lines(mix, common::window(0)));
-    for threads in [1, threads] {
-        run(events, threads, &mut lines);
-    }
+    let runs: Vec<serde_json::Value> = [1, threads]
+        .map(|threads| run(events, threads, &mut lines))
+        .into();
+    figures::write(
+        "seal",
+        &serde_json::json!({ "events": events, "runs": runs }),
+    );
 }
 
 fn micros(took: Duration, events: u64) -> f64 {
     took.as_secs_f64() * 1e6 / events as f64
 }
 
-fn run(events: u64, threads: usize, lines: &mut Multiplied) {
+fn run(events: u64, threads: usize, lines: &mut Multiplied) -> serde_json::Value {
     let folder = tempfile::tempdir().expect("a folder");
     let mut builder = WindowBuilder::new(common::plan(0), Settings::new(folder.path(), threads));
     let (mut raw, mut taking) = (0_u64, Duration::ZERO);
@@ -104,6 +110,14 @@ fn run(events: u64, threads: usize, lines: &mut Multiplied) {
         peak as f64 / 1e6
     );
     look_up(&archive, &seal);
+    serde_json::json!({
+        "threads": threads,
+        "seal_us_per_event": micros(taking + writing, events),
+        "verify_us_per_event": micros(checking, events),
+        "line_bytes_per_event": raw / events,
+        "archive_bytes_per_event": bytes as f64 / events as f64,
+        "peak_mib": peak as f64 / 1_048_576.0,
+    })
 }
 
 /// One event by its id, and all of a part's ids against its filters.

@@ -8,6 +8,8 @@ use std::{hint::black_box, time::Instant};
 
 use vernier_validation::{Mode, Policy, Profile, compact, read_envelope};
 
+#[path = "../../../tests/benches/support/figures.rs"]
+mod figures;
 #[path = "../tests/common/mix.rs"]
 mod mix;
 #[path = "support/node.rs"]
@@ -102,7 +104,15 @@ fn main() {
         }
     );
     unrepeated(&events, rounds);
-    node::compare(&events, validate);
+    let node = node::compare(&events, validate);
+    let figures = serde_json::json!({
+        "us_per_event": validate,
+        "parse_only_us_per_event": sonic,
+        "serde_json_us_per_event": serde,
+        "compaction_us_per_event": compaction,
+        "node_ajv_us_per_event": node,
+    });
+    figures::write("validate", &figures);
 }
 
 /// Each event in an envelope of its own, so that none before it has its shape.

@@ -5,6 +5,7 @@
 
 mod boundaries;
 mod catalog;
+mod costs;
 mod dependencies;
 mod documents;
 mod environments;

@@ -8,13 +8,13 @@ fn folder(variable: &str) -> Option<PathBuf> {
 }
 
 /// Prints what Node takes for the same events and how many times as much that is as `ours`
-/// (microseconds per event), or why it is left out.
-pub(crate) fn compare(events: &[String], ours: f64) {
+/// (microseconds per event), or why it is left out; gives back what it takes.
+pub(crate) fn compare(events: &[String], ours: f64) -> Option<f64> {
     let (Some(schemas), Some(ajv)) = (folder("CALIPER_SCHEMAS"), folder("AJV")) else {
         println!(
             "Node + ajv: left out (CALIPER_SCHEMAS and AJV name no folders, see benches/validate.rs)"
         );
-        return;
+        return None;
     };
     let file = std::env::temp_dir().join(format!("vernier-bench-{}.jsonl", std::process::id()));
     std::fs::write(&file, events.join("\n"))
@@ -28,15 +28,19 @@ pub(crate) fn compare(events: &[String], ours: f64) {
     let output = match output {
         Ok(output) if output.status.success() => output,
         Ok(output) => {
-            return println!(
+            println!(
                 "Node + ajv: failed: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
+            return None;
         }
-        Err(error) => return println!("Node + ajv: left out (node: {error})"),
+        Err(error) => {
+            println!("Node + ajv: left out (node: {error})");
+            return None;
+        }
     };
     let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let micros = result["micros"].as_f64().unwrap_or(f64::NAN);
+    let micros = result["micros"].as_f64()?;
     println!(
         "JSON.parse + ajv, official schemas   {micros:8.3} µs/event ({} of {} accepted)",
         result["passed"], result["count"]
@@ -45,4 +49,5 @@ pub(crate) fn compare(events: &[String], ours: f64) {
         "Node + ajv / validation              {:8.1}   (wanted: at least 20)",
         micros / ours
     );
+    Some(micros)
 }

@@ -1,0 +1,281 @@
+//! What reconcile's schedule costs where nothing is wrong: requests and units of each minute's run, with
+//! as many commits as the stream function makes at its batch window, however few events they hold.
+//!
+//! `cargo bench -p vernier-tests --bench schedule`, and with `-- --hours=8` as many hours. The function's
+//! own code over the SDK, against the counting endpoints; the clock is the bench's. Playbacks are left
+//! out: one read unit a run where there is none.
+#![allow(clippy::print_stdout)]
+
+#[path = "support/figures.rs"]
+mod figures;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::region::Region;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+use vernier_fakes::{Faults, MemoryKey, MemoryTopic, Operation};
+use vernier_intake::{Outgoing, lines, send};
+use vernier_ledger::access::Tenant;
+use vernier_ledger::aws::{Bucket, KinesisStream, Table};
+use vernier_ledger::ids::{Lane, ReceiptId, Shard};
+use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
+use vernier_ledger::ports::Administration as _;
+use vernier_ledger::time::Millis;
+use vernier_reconcile::healing::heal;
+use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
+use vernier_reconcile::{Ports, Settings, survey};
+use vernier_tests::envelopes::{bytes, events};
+use vernier_tests::stub::{Counts, Stub, load};
+use vernier_validation::{Mode, Policy, Profile, read_envelope};
+
+/// 2026-09-01T00:00:00Z.
+const BEGINNING: Millis = Millis(1_788_220_800_000);
+const BUDGET: Duration = Duration::from_secs(60);
+const FOREVER: Millis = Millis(i64::MAX);
+
+/// The template's.
+const SETTINGS: Settings = Settings {
+    window_minutes: 15,
+    grace_seconds: 300,
+};
+const SWEEPING: Sweeping = Sweeping {
+    segment_seconds: 30 * 86_400,
+    trigger_seconds: 90_000,
+};
+const RECEIPT_DAYS: u32 = 30;
+
+/// A run looks back over 16 windows of 15 minutes: from here on all are alike.
+const HOURS_UNTIL_STEADY: u32 = 4;
+
+/// Minutes between two looks for failed batches, and between two sweeps.
+const SELDOM_MINUTES: i64 = 15;
+
+const LANES: u16 = 4;
+const EVENTS_PER_COMMIT: usize = 4;
+
+struct School {
+    stub: Stub,
+    table: Table,
+    bucket: Bucket,
+    stream: KinesisStream,
+    tenant: Tenant,
+    shard: Shard,
+    commits: u64,
+}
+
+impl School {
+    async fn new() -> Self {
+        let stub = Stub::start([]);
+        let credentials = Credentials::new("bench", "bench", None, None, "bench");
+        let config = vernier_tests::deployed::config_at(&stub.url()).await;
+        let config = config
+            .into_builder()
+            .region(Region::new("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let school = Self {
+            table: Table::new(&config, "bench"),
+            bucket: Bucket::new(&config, "bench"),
+            stream: KinesisStream::new(&config, "bench"),
+            tenant: Tenant {
+                id: "school".parse().expect("a name"),
+                mode: Mode::Strict,
+                profile: Profile::Generic,
+                lanes: LANES,
+                created_at: BEGINNING,
+            },
+            shard: Shard::new("bench", "shardId-000000000000").expect("a shard's name"),
+            stub,
+            commits: 0,
+        };
+        let created = school.table.create_tenant(&school.tenant).await;
+        assert_eq!(created, Ok(true));
+        school
+    }
+
+    /// One envelope, and the batch that commits it a moment later.
+    async fn commit(&mut self, at: Millis) {
+        let lane = u8::try_from(self.commits % u64::from(LANES)).expect("a byte");
+        let receipt = ReceiptId::generate(at, Lane::from(lane));
+        self.commits += 1;
+        let body = bytes(&events(EVENTS_PER_COMMIT));
+        let policy = Policy::new(Mode::Strict, Profile::Generic);
+        let envelope = read_envelope(&body, &policy).expect("an envelope");
+        let tenant = &self.tenant.id;
+        let (lines, oversize) = lines::write(&envelope, receipt, tenant, "lms").expect("plain");
+        let outgoing = Outgoing {
+            tenant,
+            sensor: "lms",
+            receipt,
+            body_sha256: [0; 32],
+            lines,
+            oversize,
+        };
+        let stores = (&self.stream, &self.table, &self.bucket);
+        let settings = vernier_intake::Settings {
+            receipt_days: RECEIPT_DAYS,
+        };
+        let sent = send(stores, settings, outgoing, BUDGET).await;
+        sent.expect("acknowledged");
+        let ports = vernier_stream::Ports {
+            table: self.table.clone(),
+            objects: self.bucket.clone(),
+        };
+        let records = self.stub.take_records().into_iter();
+        let records = records.map(|record| vernier_stream::Record {
+            sequence: record.sequence.parse().expect("digits"),
+            data: record.data,
+        });
+        let settings = vernier_stream::Settings {
+            receipt_days: RECEIPT_DAYS,
+        };
+        let done = vernier_stream::process(
+            &ports,
+            settings,
+            &self.shard,
+            records.collect(),
+            || at.plus_seconds(1),
+            BUDGET,
+        );
+        done.await.expect("committed");
+    }
+
+    /// What the function does each minute.
+    async fn run(
+        &self,
+        ports: &Ports<Table, Bucket, MemoryTopic>,
+        workshop: &Workshop<MemoryKey>,
+        now: Millis,
+    ) -> u32 {
+        let clock = || now;
+        let found = survey(ports, SETTINGS, now).await.expect("listed");
+        assert_eq!((found.summary.failed, found.summary.incomplete), (0, 0));
+        let seldom = now.minute().0 % SELDOM_MINUTES == 0;
+        if seldom {
+            let (table, objects, stream) = (&self.table, &self.bucket, &self.stream);
+            let healed = heal(table, objects, stream, RECEIPT_DAYS, clock, FOREVER).await;
+            healed.expect("nothing to heal");
+        }
+        let sealed = seal_due(ports, workshop, SETTINGS, clock, FOREVER).await;
+        let sealed = sealed.expect("listed");
+        assert_eq!((sealed.failed, sealed.held), (0, 0), "{sealed:?}");
+        if seldom {
+            let parts = sweep_parts(&self.table, &self.bucket, clock, FOREVER).await;
+            let segments = sweep_segments(ports, SWEEPING, clock, FOREVER).await;
+            assert!(parts.is_ok() && segments.is_ok(), "{parts:?} {segments:?}");
+        }
+        sealed.sealed
+    }
+}
+
+/// Processor time of this thread, on which all of the function's code runs, seconds.
+fn thread_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    // `cargo test --benches` only wants to know that it runs.
+    let is_bench = std::env::args().any(|a| a == "--bench");
+    let asked = std::env::args().find_map(|a| a.strip_prefix("--hours=")?.parse::<u32>().ok());
+    let (steady, hours) = match is_bench {
+        true => (
+            HOURS_UNTIL_STEADY,
+            asked.unwrap_or(6).max(HOURS_UNTIL_STEADY + 1),
+        ),
+        false => (0, 1),
+    };
+    let mut school = School::new().await;
+    let faults = Faults::default();
+    let ports = Ports {
+        table: school.table.clone(),
+        objects: school.bucket.clone(),
+        notices: MemoryTopic::new(faults.clone()),
+    };
+    let key = MemoryKey::new(faults.clone());
+    let mut workshop = Workshop::new(key, std::env::temp_dir(), (86_400, 86_400));
+    workshop.threads = 1;
+    let step = load::BATCH_WINDOW_SECONDS as i64;
+    let (mut counts, mut seconds, mut seals, mut signatures) = (Counts::default(), 0.0, 0, 0);
+    for minute in 0..i64::from(hours) * 60 {
+        let start = BEGINNING.plus_seconds(minute * 60);
+        for second in (0..60).step_by(usize::try_from(step).unwrap_or(5)) {
+            school.commit(start.plus_seconds(second)).await;
+        }
+        let _ = school.stub.take_counts();
+        let signed = faults.calls(Operation::Sign);
+        let before = thread_seconds();
+        let sealed = school.run(&ports, &workshop, start.plus_seconds(60)).await;
+        if minute >= i64::from(steady) * 60 {
+            seconds += thread_seconds() - before;
+            seals += sealed;
+            signatures += faults.calls(Operation::Sign) - signed;
+            counts.add(&school.stub.take_counts());
+        }
+    }
+    let runs = f64::from((hours - steady) * 60);
+    show(&counts, runs, seconds, seals);
+    figures::write(
+        "schedule",
+        &result(&counts, runs, seconds, seals, signatures),
+    );
+}
+
+fn show(counts: &Counts, runs: f64, seconds: f64, seals: u32) {
+    println!("{runs} runs, one a minute, {seals} windows sealed in them");
+    println!("  {:8.2} ms of processor time a run", seconds * 1e3 / runs);
+    for (kind, n) in &counts.calls {
+        let what = format!("{} {}", kind.operation, kind.of);
+        println!("  {what:36} {:8.2} a run", *n as f64 / runs);
+    }
+}
+
+/// Units and requests of a run; of receipts how often each is read, since a run's units depend on how
+/// many there are.
+fn result(counts: &Counts, runs: f64, seconds: f64, seals: u32, signatures: u64) -> Value {
+    let per_run = |n: u64| n as f64 / runs;
+    let receipts = counts.calls("Query", "receipts");
+    let other_reads = |(of, _): &(&String, &u64)| of.as_str() != "receipts";
+    let read: u64 = counts
+        .read_units
+        .iter()
+        .filter(other_reads)
+        .map(|(_, n)| n)
+        .sum();
+    let queries = counts.calls("Query", "") as f64 / READS_IN_FLIGHT_MAX as f64;
+    let table_waits = queries
+        + (counts.calls("GetItem", "") + counts.calls("PutItem", "")) as f64
+        + counts.calls("TransactWriteItems", "") as f64;
+    let bucket_waits = counts.gets as f64 / READS_IN_FLIGHT_MAX as f64 + counts.puts as f64;
+    let calls: Map<String, Value> = counts
+        .calls
+        .iter()
+        .map(|(kind, n)| {
+            (
+                format!("{} {}", kind.operation, kind.of),
+                json!(per_run(*n)),
+            )
+        })
+        .collect();
+    json!({
+        "runs": runs,
+        "cpu_ms_per_run": seconds * 1e3 / runs,
+        "windows_sealed_per_run": f64::from(seals) / runs,
+        "signatures_per_run": per_run(signatures),
+        "calls_per_run": calls,
+        "read_units_per_run": per_run(read),
+        "read_units_of": counts.read_units,
+        "receipt_queries_per_run": per_run(receipts),
+        // One query for each minute and lane is one pass.
+        "receipt_passes": per_run(receipts) / f64::from(LANES),
+        "write_units_per_run": per_run(counts.write_units.values().sum()),
+        "gets_per_run": per_run(counts.gets),
+        "puts_per_run": per_run(counts.puts),
+        "io_waits_per_run": { "dynamodb": table_waits / runs, "s3": bucket_waits / runs, "kms": per_run(signatures) },
+    })
+}
