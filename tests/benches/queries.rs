@@ -8,8 +8,11 @@
 
 #[path = "../../shared/archive/tests/common/mod.rs"]
 mod common;
+#[path = "support/figures.rs"]
+mod figures;
 
 use common::{Mix, Multiplied};
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,6 +67,8 @@ struct Archive {
     tenant: TenantId,
     window: Window,
     bytes: u64,
+    /// Of the windows' own files, which the days' took the place of.
+    window_bytes: u64,
     files: usize,
     seals: Vec<Seal>,
 }
@@ -229,6 +234,9 @@ async fn build(folder: &Path, days: u64, events: u64) -> Archive {
     // As removal leaves it: everything is read from the days.
     head = head.removed_to(day(days).start);
     table.move_chain(&tenant, &head, None).await.expect("moved");
+    let window_bytes = seals.iter().filter(|seal| seal.kind == SealKind::Window);
+    let window_bytes = window_bytes.flat_map(|seal| &seal.files).map(|f| f.bytes);
+    let window_bytes = window_bytes.sum();
     seals.retain(|seal| seal.kind == SealKind::Day);
     let files = seals.iter().flat_map(|seal| &seal.files);
     Archive {
@@ -237,6 +245,7 @@ async fn build(folder: &Path, days: u64, events: u64) -> Archive {
             end: day(days).start,
         },
         bytes: files.clone().map(|file| file.bytes).sum(),
+        window_bytes,
         files: files.count(),
         ports: Ports {
             table,
@@ -269,7 +278,8 @@ impl Archive {
         EventQuery::between(self.window.start, self.window.end)
     }
 
-    async fn ask(&self, what: &str, query: &EventQuery, limit: usize) {
+    /// Asks, prints what it took, and answers it.
+    async fn ask(&self, what: &str, query: &EventQuery, limit: usize) -> Value {
         let now = (self.window.end, &[0; 32]);
         let started = Instant::now();
         let asked = page(&self.ports, &self.tenant, query, (None, limit), now).await;
@@ -288,6 +298,13 @@ impl Archive {
                 ""
             },
         );
+        json!({
+            "events": page.events.len(),
+            "requests": reads.gets,
+            "bytes": reads.bytes,
+            "percent_of_bytes": part,
+            "ms": took.as_secs_f64() * 1e3,
+        })
     }
 
     async fn find(&self, id: &str) {
@@ -328,8 +345,8 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let archive = build(folder.path(), days, events).await;
     println!(
-        "{days} days of {events} events: {} bytes in {} files and as many seals as days",
-        archive.bytes, archive.files
+        "{days} days of {events} events: {} bytes in {} files of days (in windows' own {}), and as many seals as days",
+        archive.bytes, archive.files, archive.window_bytes
     );
     let middle = &archive.seals[archive.seals.len() / 2];
     let [id, actor, group] = sample(folder.path(), middle);
@@ -345,25 +362,48 @@ async fn main() {
         sort: Sort::EventTime,
         ..learner.clone()
     };
-    for (what, query, limit) in [
-        ("a learner's timeline, whole", &learner, 1_000),
-        ("the same in a section", &in_section, 1_000),
-        ("the same by event time", &by_event_time, 1_000),
-        ("its newest page", &learner, 100),
+    let nobody = with(&[("actor", "urn:nobody")]);
+    let mut asked = serde_json::Map::new();
+    for (name, what, query, limit) in [
+        ("learner", "a learner's timeline, whole", &learner, 1_000),
         (
-            "a learner that there is not",
-            &with(&[("actor", "urn:nobody")]),
+            "learner_in_section",
+            "the same in a section",
+            &in_section,
+            1_000,
+        ),
+        (
+            "learner_by_event_time",
+            "the same by event time",
+            &by_event_time,
+            1_000,
+        ),
+        ("learner_page", "its newest page", &learner, 100),
+        ("nobody", "a learner that there is not", &nobody, 100),
+        (
+            "section_page",
+            "a section's newest page",
+            &with(&[("group", &group)]),
             100,
         ),
-        ("a section's newest page", &with(&[("group", &group)]), 100),
         (
+            "type_page",
             "a type's newest page",
             &with(&[("type", "GradeEvent")]),
             100,
         ),
-        ("everything's newest page", &archive.all(), 100),
+        ("page", "everything's newest page", &archive.all(), 100),
     ] {
-        archive.ask(what, query, limit).await;
+        asked.insert(name.to_owned(), archive.ask(what, query, limit).await);
     }
+    let measured = json!({
+        "days": days,
+        "events_per_day": events,
+        "files": archive.files,
+        "bytes": archive.bytes,
+        "window_bytes": archive.window_bytes,
+        "queries": asked,
+    });
+    figures::write("queries", &measured);
     archive.find(&id).await;
 }
