@@ -38,14 +38,14 @@ BARE = ROOT / "target" / "lambda" / "vernier-bare" / "bootstrap"
 BENCHES = {
     "validate": ([], []),
     "frames": ([], []),
-    "handlers": (["--events=200000", "--starts=20"], ["--events=100000", "--starts=7"]),
+    "handlers": (["--events=200000", "--starts=20"], ["--events=60000", "--starts=7"]),
     "seal": ([], ["--events=50000"]),
     "sealing": ([], []),
     "schedule": (["--hours=8"], ["--hours=5"]),
     "queries": ([], ["--days=2", "--events=20000"]),
 }
 #: Events and seconds of the end-to-end part, in full and quick.
-E2E = ((50_000, 60), (10_000, 15))
+E2E = ((50_000, 60), (10_000, 10))
 
 
 def executables() -> dict[str, Path]:
@@ -102,16 +102,14 @@ def read_figures(path: Path) -> dict:
     return found
 
 
-def cost(usage: dict) -> dict | None:
-    """What `vernier cost` says of a usage, or nothing where it cannot."""
-    path = OUT / "usage.json"
-    path.write_text(json.dumps(usage, indent=2) + "\n")
-    command = [str(VERNIER), "--format", "json", "cost", "--usage", str(path)]
+def priced() -> dict | None:
+    """What `vernier cost` makes of the report's usage: dollars for a billion events of the reference load."""
+    command = [str(VERNIER), "cost", "--report", str(REPORT), "--json"]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        say(f"vernier cost: {done.stderr.strip()}")
-        return None
-    return json.loads(done.stdout)
+        raise Failed(f"vernier cost: {done.stderr.strip()}")
+    answer = json.loads(done.stdout)
+    return {**answer["cost"], "fixed_monthly": answer["fixed_monthly"], "beside": answer["beside"]}
 
 
 def machine() -> dict:
@@ -181,9 +179,8 @@ def table(report: dict) -> None:
 
 def finish(report: dict) -> None:
     if "usage" in report:
-        costs = {size: cost(usage) for size, usage in report["usage"].items()}
-        if all(costs.values()):
-            report["cost"] = costs
+        REPORT.write_text(json.dumps(report, indent=2) + "\n")
+        report["cost"] = priced()
     report["gates"] = gates(report)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -14,6 +14,7 @@ mod functions;
 mod golden;
 mod invariants;
 mod openapi;
+mod report;
 mod rust;
 mod sizes;
 mod tree;
