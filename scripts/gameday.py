@@ -418,10 +418,10 @@ def reconcile_down(day: Day):
         for target in rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
         if target["Arn"].endswith(f":{day.state['functions']['reconcile']}")
     )
-    rules.disable_rule(Name=name)
-    last = day.watch.wait(lambda: day.watch.find(RUN_ENDED, 0), 150)
-    if not last:
+    if not day.watch.wait(lambda: day.watch.find(RUN_ENDED, 0), 150):
         raise Failed("reconcile never ran")
+    rules.disable_rule(Name=name)
+    # A run that has begun comes to its end.
     time.sleep(5)
     since = time.time()
     sensor = day.sensor(row, "outage", 1000).start(10.0)
