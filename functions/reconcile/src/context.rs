@@ -2,12 +2,13 @@
 
 use crate::compaction::{COMPACT_BYTES_MAX, Compacting};
 use crate::playbacks::Wires;
+use crate::scaling::{Policy, Scaler};
 use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
 use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
-use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
+use vernier_ledger::aws::{self, Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
@@ -118,4 +119,41 @@ impl Context {
             metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
         })
     }
+}
+
+/// The stream's scaler, where it is switched on.
+///
+/// Reads `VERNIER_SCALE_SHARDS` (`on` or `off`; off where it is not there) and, if it is on,
+/// `VERNIER_SCALE_SHARDS_MIN`, `VERNIER_SCALE_SHARDS_MAX`, `VERNIER_SCALE_DOLLARS_MAX`, `VERNIER_STREAM`
+/// and `VERNIER_TABLE`.
+///
+/// # Errors
+/// Names the variable that is missing or misshapen.
+pub async fn scaler_from_env()
+-> Result<Option<Scaler<KinesisMetrics, KinesisStream, Table>>, String> {
+    match text("VERNIER_SCALE_SHARDS").as_deref() {
+        Ok("on") => {}
+        Ok("off") | Err(_) => return Ok(None),
+        Ok(other) => return Err(format!("VERNIER_SCALE_SHARDS is {other:?}, not on or off")),
+    }
+    let policy = Policy {
+        shards_min: number("VERNIER_SCALE_SHARDS_MIN")?,
+        shards_max: number("VERNIER_SCALE_SHARDS_MAX")?,
+        dollars_per_month_max: number("VERNIER_SCALE_DOLLARS_MAX")?,
+    };
+    if policy.shards_min == 0 || policy.shards_max < policy.shards_min {
+        return Err(format!(
+            "VERNIER_SCALE_SHARDS_MIN is {} and VERNIER_SCALE_SHARDS_MAX is {}: at least 1, and the maximum no less",
+            policy.shards_min, policy.shards_max
+        ));
+    }
+    let (stream, table) = (text("VERNIER_STREAM")?, text("VERNIER_TABLE")?);
+    let config = aws::config().await;
+    Ok(Some(Scaler {
+        metrics: KinesisMetrics::new(&config, &stream),
+        shards: KinesisStream::new(&config, &stream),
+        log: Table::new(&config, table),
+        stream,
+        policy,
+    }))
 }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::healing::{HealSummary, MissingSummary, heal, heal_missing};
 use crate::measured::Done;
 use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
+use crate::scaling::Scaler;
 use crate::sealing::seal_due;
 use crate::sweeping::{SweepSummary, sweep_parts, sweep_segments};
 use crate::{Survey, counted_accounts, survey};
@@ -18,7 +19,7 @@ use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{
     Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
-    Receipts, Removal, SealKey, Sweeps,
+    Receipts, Removal, ScalingLogs, SealKey, Shards, StreamMetrics, Sweeps,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -121,6 +122,39 @@ where
         played: play_back(context, deadline_millis).await,
         swept: sweep(context, now, deadline_millis).await,
     })
+}
+
+/// [`handle`], with the stream scaled before a scheduled run's other work: a peak does not wait for a
+/// window to be sealed. A look at the stream that failed is the next run's.
+///
+/// # Errors
+/// As [`handle`].
+pub async fn handle_and_scale<T, O, N, K, S, M, H, L>(
+    context: &Context<T, O, N, K, S>,
+    scaler: Option<&Scaler<M, H, L>>,
+    event: LambdaEvent<Value>,
+) -> Result<Value, Error>
+where
+    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    O: Objects + Inventory + Removal,
+    N: Notices,
+    K: SealKey,
+    S: FrameStream + FrameRecords,
+    M: StreamMetrics,
+    H: Shards,
+    L: ScalingLogs,
+{
+    if let Some(scaler) = scaler.filter(|_| event.payload.get("httpMethod").is_none()) {
+        match scaler.run(clock::now()).await {
+            Ok(decision) => tracing::info!(
+                shards = decision.to,
+                reason = ?decision.reason,
+                "stream scaling"
+            ),
+            Err(error) => tracing::error!(%error, "stream not scaled"),
+        }
+    }
+    handle(context, event).await
 }
 
 /// Compacts days in half of what the invocation has left.

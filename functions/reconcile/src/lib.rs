@@ -4,7 +4,7 @@
 //! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
 //! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
 //! [`compaction`] merges what is sealed into day files, [`playbacks`] send events through again,
-//! [`sweeping`] removes what is not needed any more.
+//! [`sweeping`] removes what is not needed any more, [`scaling`] gives the stream as many shards as its load needs.
 
 pub mod compaction;
 pub mod context;
@@ -12,6 +12,7 @@ pub mod handler;
 pub mod healing;
 pub mod measured;
 pub mod playbacks;
+pub mod scaling;
 mod scheduled;
 pub mod sealing;
 pub mod sweeping;

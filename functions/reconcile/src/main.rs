@@ -1,15 +1,17 @@
 //! The reconcile function: GET /windows and the schedule.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use vernier_reconcile::{context::Context, handler};
+use vernier_reconcile::context::{Context, scaler_from_env};
+use vernier_reconcile::handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let context = Context::from_env().await?;
+    let scaler = scaler_from_env().await?;
     run(service_fn(|event: LambdaEvent<_>| {
         // Boxed: the SDK's futures inside the runtime's are deeper than the compiler looks.
-        Box::pin(handler::handle(&context, event))
+        Box::pin(handler::handle_and_scale(&context, scaler.as_ref(), event))
     }))
     .await
 }

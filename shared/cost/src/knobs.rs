@@ -101,7 +101,7 @@ fn stream_and_logs(now: &Cost, usage: &Usage, rates: &Rates, load: &Load) -> Vec
         best(
             now,
             "LogFilter",
-            "no line for each envelope and batch",
+            "no line for each envelope and batch, and so no metric of received events",
             |add| {
                 let load = Load {
                     logs_info: false,

@@ -25,7 +25,7 @@ pub enum Operation {
     PutObject,
     /// `Removal::remove`.
     RemoveObject,
-    /// `Sweeps::save_sweep_mark`.
+    /// `Sweeps::save_sweep_mark`, `ScalingLogs::save_scaling_log`.
     SaveSweep,
     /// Any read.
     Read,

@@ -19,6 +19,7 @@ use vernier_ledger::receipt::{
     Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
 };
 use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
+use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
@@ -42,6 +43,7 @@ pub struct MemoryTable {
     pub(crate) chains: Arc<Mutex<ChainsState>>,
     pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
+    pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
     pub(crate) faults: Faults,
 }
 
@@ -54,6 +56,7 @@ impl MemoryTable {
             chains: Arc::default(),
             playbacks: Arc::default(),
             sweeps: Arc::default(),
+            scalings: Arc::default(),
             faults,
         }
     }

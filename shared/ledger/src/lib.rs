@@ -28,6 +28,7 @@ pub mod prices;
 pub mod receipt;
 pub mod results;
 pub mod retry;
+pub mod scaling;
 pub mod schema;
 pub mod segment;
 pub mod sweep;

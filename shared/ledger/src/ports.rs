@@ -11,6 +11,7 @@ use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::results::{Registers, ResultKey, ResultList};
+use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
 use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
 use crate::sweep::{Sweep, SweepMark};
@@ -234,6 +235,40 @@ pub trait Sweeps {
 
     /// Saves a mark over the one before.
     async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError>;
+}
+
+/// What the stream's metrics say of its load. They come late and may have gaps.
+#[allow(async_fn_in_trait)]
+pub trait StreamMetrics {
+    /// The sums of each `step_minutes` in `[from, to)`, oldest first; where nothing came there may be no
+    /// entry.
+    async fn loads(
+        &self,
+        from: Minute,
+        to: Minute,
+        step_minutes: u32,
+    ) -> Result<Vec<StreamLoad>, PortError>;
+}
+
+/// The stream's shards, as many as one wants.
+#[allow(async_fn_in_trait)]
+pub trait Shards {
+    /// How many there are.
+    async fn shards(&self) -> Result<StreamShards, PortError>;
+
+    /// Begins to make their number another: at most double, at least half. Whether it takes a minute or
+    /// several, [`Self::shards`] says when it is done. Asking again for the same number does no harm.
+    async fn reshard(&self, to: u32) -> Result<(), PortError>;
+}
+
+/// What was done to streams' shards.
+#[allow(async_fn_in_trait)]
+pub trait ScalingLogs {
+    /// A stream's log; empty before it was first saved.
+    async fn scaling_log(&self, stream: &str) -> Result<ScalingLog, PortError>;
+
+    /// Saves a log over the one before.
+    async fn save_scaling_log(&self, stream: &str, log: &ScalingLog) -> Result<(), PortError>;
 }
 
 /// Tenants and tokens as the functions see them.

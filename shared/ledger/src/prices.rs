@@ -16,5 +16,8 @@ pub const SIGNATURE_USD: f64 = 15e-6;
 /// A Lambda function on arm64 for a second with 1 GB, dollars.
 pub const LAMBDA_GB_SECOND_USD: f64 = 13.333_4e-6;
 
+/// A shard of a provisioned stream for an hour, dollars.
+pub const SHARD_HOUR_USD: f64 = 0.015;
+
 /// When prices were last looked up.
 pub const PRICES_AS_OF: &str = "2026-11-21";

@@ -8,6 +8,7 @@ mod playbacks;
 mod queries;
 mod relays;
 mod results;
+mod scaling;
 mod sealing;
 mod sweeping;
 

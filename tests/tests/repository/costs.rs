@@ -40,6 +40,7 @@ fn estimates_in_the_ledger_have_the_listed_prices() {
     same(&list.s3_put, prices::S3_PUT_USD);
     same(&list.kms_signature, prices::SIGNATURE_USD);
     same(&list.lambda_gb_second, prices::LAMBDA_GB_SECOND_USD);
+    same(&list.kinesis_shard_hour, prices::SHARD_HOUR_USD);
     assert_eq!(rates.prices.as_of, prices::PRICES_AS_OF);
 }
 

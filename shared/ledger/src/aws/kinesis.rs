@@ -21,8 +21,8 @@ const EMPTY_ANSWERS_MAX: u32 = 5;
 /// A Kinesis data stream.
 #[derive(Debug, Clone)]
 pub struct KinesisStream {
-    client: aws_sdk_kinesis::Client,
-    name: String,
+    pub(super) client: aws_sdk_kinesis::Client,
+    pub(super) name: String,
 }
 
 impl KinesisStream {

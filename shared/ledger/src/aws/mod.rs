@@ -12,6 +12,7 @@ mod playbacks;
 mod receipts;
 mod results;
 mod s3;
+mod scaling;
 mod schemas;
 mod sns;
 mod sweeps;
@@ -19,6 +20,7 @@ mod sweeps;
 pub use kinesis::KinesisStream;
 pub use kms::KmsKey;
 pub use s3::Bucket;
+pub use scaling::KinesisMetrics;
 pub use sns::Topic;
 
 use crate::ports::PortError;
