@@ -62,14 +62,14 @@ class Row:
     legs: list[str] = field(default_factory=lambda: ["deployed stack"])
     wrong: list[str] = field(default_factory=list)
 
-    def saw(self, what: str | None, since: float | None = None, missing: str = "") -> None:
-        """Notes a signal; the first one says how long it took."""
+    def saw(self, what: str | None, seconds: float | None = None, missing: str = "") -> None:
+        """Notes a signal and after how many seconds it was there; the earliest is shown."""
         if not what:
             self.wrong.append(f"not seen: {missing}")
             return
         self.signals.append(what)
-        if since is not None and self.seconds is None:
-            self.seconds = time.time() - since
+        if seconds is not None and (self.seconds is None or seconds < self.seconds):
+            self.seconds = seconds
 
 
 class Sensor:
@@ -178,6 +178,8 @@ class Day:
         self.rows: list[Row] = []
         self.sensors: list[tuple[Row, Sensor]] = []
         self.over = threading.Event()
+        #: Made once: the roles that it makes would be there the second time.
+        self.test_env: dict[str, str] | None = None
 
     def begin(self, state: dict, watch, proxy) -> None:
         from gameday_watch import client
@@ -224,13 +226,14 @@ class Day:
             return [line for line in self.watch.find(message, since, **fields) if line.function == function]
 
         found = self.watch.wait(look, SIGNAL_SECONDS_MAX)
-        row.saw(found and f"{function}'s line \"{message}\"", since, f'{function}\'s line "{message}"')
+        said = f'{function}\'s line "{message}"'
+        row.saw(found and said, found and found[0].at - since, said)
         return bool(found)
 
     def alarm(self, row: Row, since: float, name: str, seconds: float = SIGNAL_SECONDS_MAX) -> None:
         """Waits until a deployed alarm's definition is met."""
         found = self.watch.wait(lambda: self.watch.alarm(name, since), seconds)
-        row.saw(found, since, name)
+        row.saw(found, time.time() - since, name)
 
     def healed(self, row: Row, sensor: Sensor, since: float, how: str) -> None:
         """Waits until everything that was sent is accounted for, and nothing more than once."""
@@ -312,14 +315,16 @@ def table_throttled(day: Day) -> None:
     writes = ("UpdateItem", "PutItem", "TransactWriteItems")
     throttled = "ProvisionedThroughputExceededException"
     day.proxy.refuse = lambda operation, _: throttled if operation in writes else None
-    day.line(row, since, "step tried again", "stream")
+    found = day.watch.wait(lambda: day.watch.refusals(since), SIGNAL_SECONDS_MAX)
+    row.saw(found and f"answer {found[0][1]}", found and found[0][0] - since, "an answer of 500 and more")
     day.line(row, since, "a dependency did not answer", "input")
+    day.line(row, since, "step tried again", "stream")
     day.proxy.refuse = None
     freed = time.time()
     day.healed(row, sensor, freed, "by tries again, in the functions and at the sensor")
     refused = day.proxy.refused - before
     unavailable = sum(n for status, n in sensor.statuses.items() if status >= 500)
-    row.saw(f"{unavailable} answers of 503, {refused} refused writes", None)
+    row.saw(f"in all {unavailable} such answers for {refused} refused writes")
     row.legs.append("TableThrottledAlarm reads DynamoDB's own count, which the emulator does not keep")
 
 
@@ -351,7 +356,7 @@ def revoked_token(day: Day) -> None:
     since = time.time()
     day.vernier("token", "revoke", "--tenant", sensor.tenant, sensor.token_id)
     found = day.watch.wait(lambda: sensor.statuses.get(401), SIGNAL_SECONDS_MAX)
-    row.saw(found and "answer 401", since, "an answer 401")
+    row.saw(found and "answer 401", time.time() - since, "an answer 401")
     kind = {"problem": "urn:vernier:problem:unauthorized"}
     day.line(row, since, "refused", "input", **kind)
     stopped = len(sensor.receipts)
@@ -383,12 +388,12 @@ def killed(day: Day) -> None:
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
         time.sleep(0.7)
-    with day.watch.lock:
-        ends = [kind for at, _, kind in day.watch.failed if at >= since]
-        failed = [status for at, status in day.watch.answers if at >= since and status >= 500]
-    row.saw(f"{len(failed)} answers of 500 and more" if failed else None, since, "answers of 500 and more")
+    ends, failed = day.watch.ended(since), day.watch.refusals(since)
+    words = f"{len(failed)} answers of 500 and more"
+    row.saw(failed and words, failed and failed[0][0] - since, "answers of 500 and more")
     day.alarm(row, since, "ApiErrorsAlarm")
-    row.saw(f"{len(ends)} batches ended with {ends[0]}" if ends else None, None, "batches that ended with a process")
+    words = f"{len(ends)} batches failed without an answer"
+    row.saw(ends and words, ends and ends[0][0] - since, "batches that ended with a process")
     day.alarm(row, since, "StreamErrorsAlarm")
     how = f"by new processes: {kills['input']} of input, {kills['stream']} of stream were killed"
     day.healed(row, sensor, time.time(), how)
@@ -403,8 +408,9 @@ def clock_skew(day: Day) -> None:
     since = time.time()
     sensor.start()
     day.healed(row, sensor, since, "a sensor's clock decides nothing")
+    begun = time.time()
     leg(day, "emulator", "a_clock_that_was_behind_makes_a_backfill", row, "input's clock behind: a drill against the deployed stack")
-    day.line(row, since, "sealed", "reconcile", backfill=True)
+    day.line(row, begun, "sealed", "reconcile", backfill=True)
     row.healed += "; what a clock of ours dated back was sealed as a backfill"
 
 
@@ -426,21 +432,23 @@ def reconcile_down(day: Day):
     since = time.time()
     sensor = day.sensor(row, "outage", 1000).start(10.0)
     say("  its schedule is off; the other drills go on meanwhile")
+    period = day.watch.alarms["ReconcileSilentAlarm"]["Period"]
+    noticed = threading.Thread(target=day.alarm, args=(row, since, "ReconcileSilentAlarm", period + 60), daemon=True)
+    noticed.start()
 
     def end() -> None:
         say("\n── reconcile down, its end")
-        period = day.watch.alarms["ReconcileSilentAlarm"]["Period"]
-        day.alarm(row, since, "ReconcileSilentAlarm", period + 60)
+        noticed.join()
         down = time.time() - since
         rules.enable_rule(Name=name)
         begun = time.time()
         lag = lambda: [line for line in day.watch.find(RUN_ENDED, begun) if line.text["SealLagSeconds"] < 150]  # noqa: E731
-        worst = day.watch.wait(lambda: day.watch.points("SealLagSeconds", begun), 150)
-        row.saw(worst and f"SealLagSeconds {max(v for _, v in worst):.0f}", None, "SealLagSeconds")
         caught_up = day.watch.wait(lag, SEAL_SECONDS_MAX)
         if not caught_up:
             row.wrong.append("the chains were not caught up with")
-        day.healed(row, sensor, begun, f"by the first runs after {down / 60:.1f} min, windows in their order")
+        sealed = sum(line.text["sealed"] for line in day.watch.find(RUN_ENDED, begun))
+        how = f"by the first runs after {down / 60:.1f} min, which sealed {sealed} windows"
+        day.healed(row, sensor, begun, how)
         row.legs.append("windows of a minute here, hence five in place of four of 15; forty minutes: pipeline tests")
 
     return end
@@ -455,10 +463,13 @@ def leg(day: Day, target: str, test: str, row: Row, what: str) -> None:
     # Nextest, or cargo's own runner where it is absent.
     found = shutil.which("cargo-nextest")
     asked = ["nextest", "run", "--workspace", "--test", target, "-E", f"test({test})"] if found else ["test", "--workspace", "--test", target, test]
+    if day.test_env is None:
+        day.test_env = test_env(day.state)
     try:
-        run_step(["cargo", *asked], env={**day.env, **test_env(day.state)}, counted=True)
+        run_step(["cargo", *asked], env={**day.env, **day.test_env}, counted=True)
         row.legs.append(what)
-    except Failed:
+    except Failed as failure:
+        say(f"  {failure}")
         row.wrong.append(f"{test} failed")
 
 
@@ -466,12 +477,12 @@ def exhausted(day: Day) -> None:
     """What follows when a batch has run out of retries, which the emulator's trigger never does."""
     row = day.row("stuck shard, retries exhausted")
     row.legs = []
-    since = time.time()
     leg(day, "trigger", "a_batch_that_was_given_up_is_named_and_can_be_brought_back", row, "given up: the trigger's model")
     begun = time.time()
     leg(day, "emulator", "a_batch_that_ran_out_of_retries_is_brought_back", row, "brought back: a drill against the deployed stack")
-    row.saw("GET /windows names the receipts", since)
-    row.seconds = time.time() - begun
+    if row.wrong:
+        return
+    row.saw("the receipts in GET /windows, as the drill asks")
     day.line(row, begun, "failed batch", "reconcile")
     day.alarm(row, begun, "FailedBatchesAlarm")
     brought = sum(value for _, value in day.watch.points("FramesBroughtBack", begun))

@@ -11,6 +11,13 @@ HOST = "127.0.0.1"
 OF_THE_HOP = {"connection", "content-length", "transfer-encoding", "expect"}
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A caller that was killed in the middle of its call: who kills it knows."""
+
+
 class Proxy:
     """Hands on every call, unless `refuse` (operation, body) answers with an error's name."""
 
@@ -59,8 +66,7 @@ class Proxy:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self.server = ThreadingHTTPServer((HOST, 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server((HOST, 0), Handler)
         self.url = f"http://{HOST}:{self.server.server_port}"
 
     def __enter__(self) -> "Proxy":

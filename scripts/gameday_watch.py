@@ -125,6 +125,16 @@ class Watch:
 
     # ---- asking
 
+    def refusals(self, since: float) -> list[tuple[float, int]]:
+        """Answers that say that nothing was acknowledged."""
+        with self.lock:
+            return [(at, status) for at, status in self.answers if at >= since and status >= 500]
+
+    def ended(self, since: float) -> list[tuple[float, str, str]]:
+        """Batches that failed, as the trigger has it."""
+        with self.lock:
+            return [failed for failed in self.failed if failed[0] >= since]
+
     def find(self, message: str, since: float, **fields) -> list[Line]:
         with self.lock:
             return [

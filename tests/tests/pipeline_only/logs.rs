@@ -207,11 +207,27 @@ async fn no_line_holds_what_a_caller_chose() {
         assert!(!log.with(message).is_empty(), "nothing says {message:?}");
     }
     let text = log.text() + &world.measured();
-    let bad: Vec<&str> = text
-        .lines()
-        .filter(|l| l.contains(MARK) || l.contains(&member.secret))
-        .collect();
+    let bad = marked(&text, &member.secret);
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+/// Lines with something that a caller chose, or its token.
+fn marked<'t>(text: &'t str, secret: &str) -> Vec<&'t str> {
+    let lines = text.lines();
+    lines
+        .filter(|l| l.contains(MARK) || l.contains(secret))
+        .collect()
+}
+
+#[test]
+fn a_planted_mark_is_found() {
+    let log = Log::default();
+    let guard = log.begin();
+    tracing::trace!(actor = MARK, "planted");
+    tracing::info!("a token: secret");
+    tracing::info!("nothing");
+    drop(guard);
+    assert_eq!(marked(&log.text(), "secret").len(), 2, "{}", log.text());
 }
 
 /// A receipt is followed from its answer through both functions; input's line has what the template's
