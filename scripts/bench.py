@@ -38,7 +38,7 @@ BARE = ROOT / "target" / "lambda" / "vernier-bare" / "bootstrap"
 BENCHES = {
     "validate": ([], []),
     "frames": ([], []),
-    "handlers": (["--events=200000", "--starts=20"], ["--events=60000", "--starts=7"]),
+    "handlers": (["--events=200000", "--starts=20"], ["--events=100000", "--starts=7"]),
     "seal": ([], ["--events=50000"]),
     "sealing": ([], []),
     "schedule": (["--hours=8"], ["--hours=5"]),
