@@ -61,7 +61,7 @@ pub(super) async fn blocks<O: Objects>(
         let group = blocks::hash(Some(group));
         found.retain(|entry| entry.group == group);
     }
-    let mut places: Vec<(u64, u64)> = found.iter().map(Entry::block).collect();
+    let mut places: Vec<Place> = found.iter().map(Entry::block).collect();
     places.sort_unstable();
     places.dedup();
     if places.iter().map(|(_, length)| length).sum::<u64>() > BLOCKS_READ_BYTES_MAX {
@@ -70,7 +70,7 @@ pub(super) async fn blocks<O: Objects>(
     let fetched: Vec<Option<Vec<Block>>> = stream::iter(joined(&places))
         .map(async |(range, places)| {
             let bytes = fetch(objects, file, range).await?;
-            Ok::<_, PortError>(bytes.map(|bytes| cut(bytes.into(), range.0, places)))
+            Ok::<_, PortError>(bytes.map(|bytes| cut(&bytes.into(), range.0, places)))
         })
         .buffered(READS_IN_FLIGHT_MAX)
         .try_collect()
@@ -104,8 +104,11 @@ async fn entries<O: Objects>(
     }
 }
 
+/// Where something lies: offset and length.
+type Place = (u64, u64);
+
 /// Blocks that follow each other are fetched together: the ranges, and the blocks in each.
-fn joined(places: &[(u64, u64)]) -> Vec<((u64, u64), &[(u64, u64)])> {
+fn joined(places: &[Place]) -> Vec<(Place, &[Place])> {
     let touching = places.chunk_by(|(offset, length), (next, _)| offset + length == *next);
     touching
         .map(|places| {
@@ -116,9 +119,9 @@ fn joined(places: &[(u64, u64)]) -> Vec<((u64, u64), &[(u64, u64)])> {
         .collect()
 }
 
-fn cut(bytes: Bytes, start: u64, places: &[(u64, u64)]) -> Vec<Block> {
+fn cut(bytes: &Bytes, start: u64, places: &[Place]) -> Vec<Block> {
     let at = |place: u64| usize::try_from(place - start).unwrap_or(usize::MAX);
-    let slice = |(offset, length): &(u64, u64)| bytes.slice(at(*offset)..at(offset + length));
+    let slice = |(offset, length): &Place| bytes.slice(at(*offset)..at(offset + length));
     places.iter().map(slice).map(Block::new).collect()
 }
 
