@@ -34,8 +34,8 @@ impl Measured {
     }
 
     /// What events in envelopes of `size` use: of every amount a part for each envelope and a part for
-    /// each event, so that both measured sizes come out as they were measured. A part is never less
-    /// than nothing. Records and PUT units follow from the bytes.
+    /// each event, so that both measured sizes come out as they were measured. No amount is less than
+    /// nothing. Records and PUT units follow from the bytes.
     #[must_use]
     pub fn at(&self, size: f64, assumed: &Assumptions) -> Usage {
         let (one, many) = (
@@ -47,9 +47,13 @@ impl Measured {
             1.0 / self.envelope_100.events_per_envelope,
         );
         let between = |a: f64, b: f64| {
-            let of_event = ((b * n - a * m) / (n - m)).max(0.0);
-            let of_envelope = ((a - of_event) / n).max(0.0);
-            of_event + of_envelope / size
+            let of_event = (b * n - a * m) / (n - m);
+            let of_envelope = (a - of_event) / n;
+            if of_event < 0.0 && 1.0 / size < m {
+                // What even falls with each event: by envelope alone, where nothing was measured.
+                return b / m / size;
+            }
+            (of_event + of_envelope / size).max(0.0)
         };
         // The second's memory: it is configured, not used up.
         let mut usage = many.zip(&one, |b, a| between(a, b));

@@ -285,6 +285,25 @@ fn measured_sizes_come_out_as_they_were_measured() {
     );
 }
 
+/// Larger envelopes may use more of something for each event, and a part for each event may come out
+/// under nothing: the measured sizes still are what was measured.
+#[test]
+fn amounts_that_rise_or_fall_steeply_stay_as_they_were_measured() {
+    let (mut measured, rates) = (measured(), rates());
+    measured.envelope_1.s3.segment_bytes = 146e6;
+    measured.envelope_100.s3.segment_bytes = 180e6;
+    measured.envelope_1.s3.gets = 1e6;
+    measured.envelope_100.s3.gets = 9_000.0;
+    let at = |size| measured.at(size, &rates.assumed).times(1e6);
+    near(at(1.0).s3.segment_bytes, 146e6);
+    near(at(100.0).s3.segment_bytes, 180e6);
+    near(at(1.0).s3.gets, 1e6);
+    near(at(100.0).s3.gets, 9_000.0);
+    assert!(at(10.0).s3.segment_bytes < 180e6 && at(10.0).s3.segment_bytes > 146e6);
+    // 90 for each envelope of 100; no fewer than nothing further out.
+    near(at(1_000.0).s3.gets, 900.0);
+}
+
 #[test]
 fn knobs_are_ranked_and_each_saves_what_it_says() {
     let (measured, rates, load) = (measured(), rates(), Load::default());
