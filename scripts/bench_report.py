@@ -86,8 +86,8 @@ def reconcile_use(figures: dict, receipts: float, receipt_bytes: float) -> dict:
         "puts": schedule["puts_per_run"] * runs + compaction["puts"] * days,
         "gets": schedule["gets_per_run"] * runs + compaction["gets"] * min(requests, 1),
         "signatures": schedule["signatures_per_run"] * runs + days,
-        # Windows' files stay as noncurrent versions when the day's have replaced them: both are billed.
-        "archive_bytes": (sealing["archive_bytes_per_event"] + compaction["bytes_per_event"]) * MILLION,
+        # The days' files; `vernier cost` adds the windows' for as long as they lie beside them.
+        "archive_bytes": compaction["bytes_per_event"] * MILLION,
         "log_bytes": figures["handlers"]["cold_start"].get("reconcile", {}).get("log_bytes_of_a_run", 0) * runs,
     }
 
