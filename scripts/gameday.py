@@ -75,8 +75,8 @@ class Row:
 class Sensor:
     """A tenant with a token, and envelopes that are sent until each has its receipt."""
 
-    def __init__(self, day: "Day", name: str, events: int, seed: int, skewed: bool = False):
-        self.day, self.events, self.skewed = day, events, skewed
+    def __init__(self, day: "Day", name: str, events: int, seed: int):
+        self.day, self.events = day, events
         self.tenant = f"{name}-{os.urandom(3).hex()}"
         day.vernier("tenant", "create", self.tenant, "--lanes", "8")
         self.new_token()
@@ -212,8 +212,8 @@ class Day:
         self.rows.append(Row(drill))
         return self.rows[-1]
 
-    def sensor(self, row: Row, name: str, events: int, **more) -> Sensor:
-        sensor = Sensor(self, name, events, seed=len(self.sensors) + 1, **more)
+    def sensor(self, row: Row, name: str, events: int) -> Sensor:
+        sensor = Sensor(self, name, events, seed=len(self.sensors) + 1)
         self.sensors.append((row, sensor))
         return sensor
 
@@ -302,7 +302,7 @@ def stuck_shard(day: Day) -> None:
     freed = time.time()
     day.healed(row, sensor, freed, "by the trigger's next try, from the cursor on")
     day.alarm(row, since, "FreshnessAlarm")
-    row.legs.append("retries that run out: trigger's model; brought back: deployed reconcile")
+    row.legs.append("retries that run out: the drill `exhausted`, below")
 
 
 def table_throttled(day: Day) -> None:
@@ -449,7 +449,7 @@ def reconcile_down(day: Day):
         sealed = sum(line.text["sealed"] for line in day.watch.find(RUN_ENDED, begun))
         how = f"by the first runs after {down / 60:.1f} min, which sealed {sealed} windows"
         day.healed(row, sensor, begun, how)
-        row.legs.append("windows of a minute here, hence five in place of four of 15; forty minutes: pipeline tests")
+        row.legs.append("windows of a minute, hence five of them for an hour's four of 15; `make pipeline` plays forty")
 
     return end
 
