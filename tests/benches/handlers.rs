@@ -121,6 +121,9 @@ fn program(path: &Path, name: &str, url: &str) -> Program {
     let mut environment: BTreeMap<String, String> = environment
         .map(|(n, v)| (n.to_owned(), v.to_owned()))
         .into();
+    if matches!(name, "input" | "stream") {
+        environment.extend(load::ALLOCATOR.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    }
     // A role's is about as long, and is signed with every request.
     environment.insert("AWS_SESSION_TOKEN".to_owned(), "t".repeat(800));
     Program {

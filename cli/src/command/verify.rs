@@ -151,7 +151,7 @@ fn source(archive: &str) -> anyhow::Result<Box<dyn Source>> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     ensure!(!bucket.is_empty(), "{archive}: names no bucket");
     let bucket = bucket.to_owned();
-    let connect = async || Bucket::new(&aws::config().await, bucket);
+    let connect = async || Bucket::new(&aws::users_config().await, bucket);
     Ok(Box::new(Remote::begin(prefix, connect)?))
 }
 

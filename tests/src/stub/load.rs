@@ -31,6 +31,12 @@ pub const SHARD_RECORDS_PER_SECOND: f64 = 1_000.0;
 /// The same in bytes.
 pub const SHARD_BYTES_PER_SECOND: f64 = 1_048_576.0;
 
+/// What the template tells the C library of input and stream: to keep freed memory.
+pub const ALLOCATOR: [(&str, &str); 2] = [
+    ("MALLOC_MMAP_THRESHOLD_", "8388608"),
+    ("MALLOC_TRIM_THRESHOLD_", "134217728"),
+];
+
 /// Lanes of the tenant: three are what the peak needs in envelopes of one event.
 const LANES: u16 = 4;
 

@@ -84,3 +84,16 @@ fn a_key_on_one_side_only_is_found() {
     let expected = "does not name `da`, which is written";
     assert_eq!(found, [Violation::new(PAGE, 1, expected)]);
 }
+
+/// What is measured has the settings of what is deployed.
+#[test]
+fn the_bench_tells_the_allocator_what_the_template_tells_it() {
+    let template = crate::functions::template();
+    for function in ["InputFunction", "StreamFunction"] {
+        let properties = &template["Resources"][function]["Properties"];
+        let variables = &properties["Environment"]["Variables"];
+        for (name, value) in vernier_tests::stub::load::ALLOCATOR {
+            assert_eq!(variables[name], value, "{function}: {name}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod accounts;
 mod attributes;
 mod chains;
 mod commits;
+mod config;
 mod directory;
 mod error;
 mod kinesis;
@@ -17,6 +18,7 @@ mod schemas;
 mod sns;
 mod sweeps;
 
+pub use config::{config, users_config};
 pub use kinesis::KinesisStream;
 pub use kms::KmsKey;
 pub use s3::Bucket;
@@ -26,31 +28,8 @@ pub use sns::Topic;
 use crate::ports::PortError;
 use attributes::Item;
 use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use error::port_error;
-use std::time::Duration;
-
-/// Settings from the ordinary AWS environment (credentials, region, `AWS_ENDPOINT_URL`,
-/// profiles), TLS on ring, and time-outs short enough that a retry still fits a request.
-pub async fn config() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .operation_attempt_timeout(Duration::from_secs(6))
-        .operation_timeout(Duration::from_secs(14))
-        .build();
-    aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .load()
-        .await
-}
 
 /// The ledger's one DynamoDB table. docs/tables.md lists every item shape.
 #[derive(Debug, Clone)]
