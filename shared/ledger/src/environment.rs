@@ -1,4 +1,4 @@
-//! Reading settings: each function's `context.rs` calls this and nothing else does.
+//! Reading settings: each function's `context.rs` calls this, and what reaches AWS (`aws/config.rs`).
 
 use std::str::FromStr;
 

@@ -1,5 +1,6 @@
 //! How AWS is reached: credentials, region, time-outs, and whose certificates are believed.
 
+use crate::environment;
 use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::retry::RetryConfig;
@@ -10,7 +11,6 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use std::path::PathBuf;
 use std::time::Duration;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
@@ -68,14 +68,13 @@ fn loader() -> ConfigLoader {
 /// the system's 150 need not be read at each start.
 fn http_client() -> SharedHttpClient {
     let mut trusted = TrustStore::empty();
-    match std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) {
-        Some(path) => {
-            let path = PathBuf::from(path);
+    match environment::text(CA_BUNDLE) {
+        Ok(path) => {
             let read = std::fs::read(&path);
-            let pem = read.unwrap_or_else(|e| panic!("{CA_BUNDLE}: {}: {e}", path.display()));
-            trusted.add_pem_certificate(pem);
+            trusted
+                .add_pem_certificate(read.unwrap_or_else(|e| panic!("{CA_BUNDLE}: {path}: {e}")));
         }
-        None => {
+        Err(_) => {
             for certificate in amazon_roots() {
                 trusted.add_pem_certificate(pem(certificate));
             }
