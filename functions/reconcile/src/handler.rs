@@ -62,7 +62,7 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    T: PlaybackTable + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
@@ -102,7 +102,7 @@ async fn scheduled_run<T, O, N, K, S>(
     deadline_millis: u64,
 ) -> Result<Done, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    T: PlaybackTable + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
