@@ -9,19 +9,17 @@ event must have its disposition.
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from common import ROOT, RUN, Failed, say
-from stack import Stack, child_env, vernier_env
+from client import ask, run_vernier, window_totals
+from common import RUN, Failed, say
+from stack import Stack
 
 SCOPES = "events:write,events:read,audit:read"
 CONTEXT = "http://purl.imsglobal.org/ctx/caliper/v1p2"
@@ -48,27 +46,11 @@ class EndToEnd:
         self.folder = RUN / "bench"
         self.token = ""
         self.tenant = f"bench-{uuid.uuid4().hex[:8]}"
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def vernier(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> dict:
-        env = {**child_env(self.state), **vernier_env(self.state), "VERNIER_TOKEN": self.token}
-        done = subprocess.run(
-            [str(self.command), "--format", "json", *arguments],
-            cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode not in ok:
-            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}.")
-        return json.loads(done.stdout) if done.stdout.strip() else {}
-
-    def request(self, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        url = f"{self.state['api_url'].rstrip('/')}{path}"
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        asked = urllib.request.Request(url, data=body, headers=headers)
-        try:
-            with self.opener.open(asked, timeout=30) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
+        asked = ("--format", "json", *arguments)
+        said = run_vernier(self.state, asked, token=self.token, ok=ok, command=self.command)
+        return json.loads(said) if said.strip() else {}
 
     # ---- as much as the API takes
 
@@ -102,16 +84,16 @@ class EndToEnd:
     def one(self) -> float:
         """Sends an envelope, and asks for its last event until it is there; seconds between the two answers."""
         wanted, body = self.envelope()
-        status, answer = self.request("/caliper", body)
-        if status != 200:
-            raise Failed(f"POST /caliper answered {status}: {answer[:300]!r}")
+        answer = ask(self.state, "/caliper", self.token, body)
+        if answer.status != 200:
+            raise Failed(f"POST /caliper answered {answer.status}: {answer.body[:300]!r}")
         accepted = time.monotonic()
         while time.monotonic() - accepted < FRESH_SECONDS_MAX:
-            status, answer = self.request(f"/events/{quote(wanted, safe='')}")
-            if status == 200:
+            answer = ask(self.state, f"/events/{quote(wanted, safe='')}", self.token)
+            if answer.status == 200:
                 return time.monotonic() - accepted
-            if status != 404:
-                raise Failed(f"GET /events/… answered {status}: {answer[:300]!r}")
+            if answer.status != 404:
+                raise Failed(f"GET /events/… answered {answer.status}: {answer.body[:300]!r}")
             time.sleep(POLL_SECONDS)
         raise Failed(f"An acknowledged event could not be read within {FRESH_SECONDS_MAX} s.")
 
@@ -136,9 +118,7 @@ class EndToEnd:
         deadline = time.monotonic() + ACCOUNT_SECONDS_MAX
         while True:
             windows = self.vernier("windows", "--from", since, ok=(0, 1))["windows"]
-            total = {"received": sum(window["received"]["events"] for window in windows)}
-            for name in ("stored", "duplicate", "conflict", "rejected"):
-                total[name] = sum((window["accounted"] or {}).get(name, 0) for window in windows)
+            total = window_totals(windows)
             accounted = sum(total.values()) - total["received"]
             lost = sent - min(accounted, total["received"])
             if lost <= 0 or time.monotonic() > deadline:

@@ -16,16 +16,15 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from client import ask, run_vernier, window_totals  # noqa: E402
 from common import EMULATOR, ROOT, RUN, Failed, main_guard, run, say, took, tool_env  # noqa: E402
-from stack import Stack, child_env, vernier_env  # noqa: E402
+from stack import Stack, child_env  # noqa: E402
 
-VERNIER = ROOT / "target" / "debug" / "vernier"
 #: The public Caliper examples, when they lie beside the project.
 EXAMPLES = ROOT.parent / "shared" / "caliper" / "valid"
 SCOPES = "events:write,events:read,reports:read,audit:read"
@@ -62,20 +61,18 @@ class Demo:
 
     def vernier(self, *arguments: str, ok: tuple[int, ...] = (0,), show: bool = True, as_json: bool = False) -> str:
         """Runs `vernier` against the stack, shows the command and, unless JSON, what it says."""
-        env = {**child_env(self.state), **vernier_env(self.state), "VERNIER_TOKEN": self.token}
         if show:
             say("$ vernier " + " ".join(shlex.quote(self.shown(part)) for part in arguments))
-        command = [str(VERNIER), *(["--format", "json"] if as_json else []), *arguments]
-        # Progress is for a terminal; it goes to standard error, which is left alone.
-        done = subprocess.run(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False
-        )
-        if done.returncode not in ok:
+        arguments = (*(("--format", "json") if as_json else ()), *arguments)
+        try:
+            # Progress is for a terminal; it goes to standard error, which is left alone.
+            said = run_vernier(self.state, arguments, token=self.token, ok=ok)
+        except Failed as failure:
             trouble = self.stack.trouble(self.state)
-            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}.\n{trouble or ''}".rstrip())
+            raise Failed(f"{failure}\n{trouble or ''}".rstrip()) from None
         if show and not as_json:
-            self.show(done.stdout)
-        return done.stdout
+            self.show(said)
+        return said
 
     def shown(self, part: str) -> str:
         return part.replace(f"{ROOT}{os.sep}", "")
@@ -163,9 +160,7 @@ class Demo:
         self.vernier(*asked, ok=(0, 1))
         answer = json.loads(self.vernier(*asked[:3], as_json=True, show=False, ok=(0, 1)))
         windows = answer["windows"]
-        total = {"received": sum(window["received"]["events"] for window in windows)}
-        for name in ("stored", "duplicate", "conflict", "rejected"):
-            total[name] = sum(window["accounted"][name] for window in windows)
+        total = window_totals(windows)
         events = sum(summary["events"] for summary in sent)
         rejected = sum(summary["rejected"] for summary in sent)
         accounted = total["stored"] + total["duplicate"] + total["conflict"] + total["rejected"]
@@ -287,8 +282,8 @@ class Demo:
         given = sum(grade is not None for learner in grades["learners"] for grade in learner["grades"])
         self.check(given > 0, f"{given:,} grades of {len(grades['learners']):,} learners in one section")
         page = f"{self.state['api_url'].rstrip('/')}/insights"
-        with urllib.request.urlopen(page, timeout=30) as answer:
-            found = answer.status == 200 and b"<!doctype html>" in answer.read(200).lower()
+        answer = ask(self.state, "/insights")
+        found = answer.status == 200 and b"<!doctype html>" in answer.body[:200].lower()
         self.check(found, f"the page answers at {page}")
         say("  KEEP=1 leaves it up; sign in with a token of your own: vernier token issue --tenant " + self.tenant + " …")
 

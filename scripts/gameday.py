@@ -22,17 +22,15 @@ import signal
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import EMULATOR, ROOT, RUN, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
+from client import DISPOSITIONS, ask, run_vernier, window_totals  # noqa: E402
+from common import EMULATOR, RUN, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 from test import run_step, test_env  # noqa: E402
 
-VERNIER = ROOT / "target" / "debug" / "vernier"
 FOLDER = RUN / "gameday" / "data"
 SCOPES = "events:write,events:read,audit:read"
 ENVELOPE_EVENTS = 20
@@ -115,16 +113,10 @@ class Sensor:
     def send(self, body: bytes) -> None:
         """Until it is acknowledged: whatever the answer, a sensor keeps what it has no receipt for."""
         while not self.day.over.is_set():
-            request = urllib.request.Request(f"{self.day.api}/caliper", gzip.compress(body, 1), method="POST")
-            request.add_header("content-type", "application/json")
-            request.add_header("content-encoding", "gzip")
-            request.add_header("authorization", f"Bearer {self.token}")
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    status, receipt = answer.status, answer.headers["vernier-receipt"]
-            except urllib.error.HTTPError as refused:
-                status, receipt = refused.code, None
-            except (OSError, urllib.error.URLError):
+                answer = ask(self.day.state, "/caliper", self.token, gzip.compress(body, 1), content_encoding="gzip")
+                status, receipt = answer.status, answer.headers["vernier-receipt"]
+            except OSError:
                 status, receipt = 0, None
             self.day.watch.answered(status)
             with self.lock:
@@ -143,15 +135,14 @@ class Sensor:
     # ---- the account
 
     def get(self, path: str) -> dict:
-        request = urllib.request.Request(f"{self.day.api}{path}", headers={"authorization": f"Bearer {self.token}"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        answer = ask(self.day.state, path, self.token)
+        if answer.status != 200:
+            raise OSError(f"GET {path} answered {answer.status}")
+        return json.loads(answer.body)
 
     def totals(self) -> dict[str, int]:
         windows = self.get("/windows")["windows"]
-        total = {"received": sum(window["received"]["events"] for window in windows)}
-        for name in ("stored", "duplicate", "conflict", "rejected"):
-            total[name] = sum(window["accounted"][name] or 0 for window in windows)
+        total = window_totals(windows)
         total["digests differ"] = sum(w["received"]["digest"] != w["accounted"]["digest"] for w in windows)
         return total
 
@@ -159,9 +150,9 @@ class Sensor:
         """The account, once every event that was sent is in it: each is stored once or was rejected."""
         try:
             total = self.totals()
-        except (OSError, urllib.error.URLError):
+        except OSError:
             return None
-        accounted = sum(total[name] for name in ("stored", "duplicate", "conflict", "rejected"))
+        accounted = sum(total[name] for name in DISPOSITIONS)
         whole = total["stored"] + total["rejected"] >= self.events
         return total if whole and accounted == total["received"] and not total["digests differ"] else None
 
@@ -185,7 +176,6 @@ class Day:
         from gameday_watch import client
 
         self.state, self.watch, self.proxy = state, watch, proxy
-        self.api = state["api_url"]
         self.began = time.time()
         self.env = {**child_env(state), **vernier_env(state)}
         self.client = lambda service: client(state, service)
@@ -199,13 +189,8 @@ class Day:
             functions.update_function_configuration(FunctionName=deployed, Environment={"Variables": variables})
 
     def vernier(self, *arguments: str, as_json: bool = False):
-        import subprocess
-
-        command = [str(VERNIER), *(["--format", "json"] if as_json else []), *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
-        return json.loads(done.stdout) if as_json else done.stdout
+        said = run_vernier(self.state, (*(("--format", "json") if as_json else ()), *arguments), quiet=True)
+        return json.loads(said) if as_json else said
 
     def row(self, drill: str) -> Row:
         say(f"\n── {drill}")

@@ -8,6 +8,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/sending.rs"]
+mod sending;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -15,7 +17,6 @@ use aws_types::region::Region;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use vernier_fakes::{Faults, MemoryKey, MemoryTopic, Operation};
-use vernier_intake::{Outgoing, lines, send};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::aws::{Bucket, KinesisStream, Table};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
@@ -28,7 +29,7 @@ use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
 use vernier_reconcile::{Ports, Settings, survey};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::stub::{Counts, Stub, load};
-use vernier_validation::{Mode, Policy, Profile, read_envelope};
+use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
@@ -101,24 +102,8 @@ impl School {
         let receipt = ReceiptId::generate(at, Lane::from(lane));
         self.commits += 1;
         let body = bytes(&events(EVENTS_PER_COMMIT));
-        let policy = Policy::new(Mode::Strict, Profile::Generic);
-        let envelope = read_envelope(&body, &policy).expect("an envelope");
-        let tenant = &self.tenant.id;
-        let (lines, oversize) = lines::write(&envelope, receipt, tenant, "lms").expect("plain");
-        let outgoing = Outgoing {
-            tenant,
-            sensor: "lms",
-            receipt,
-            body_sha256: [0; 32],
-            lines,
-            oversize,
-        };
         let stores = (&self.stream, &self.table, &self.bucket);
-        let settings = vernier_intake::Settings {
-            receipt_days: RECEIPT_DAYS,
-        };
-        let sent = send(stores, settings, outgoing, BUDGET).await;
-        sent.expect("acknowledged");
+        sending::send(stores, &self.tenant.id, receipt, RECEIPT_DAYS, &body).await;
         let ports = vernier_stream::Ports {
             table: self.table.clone(),
             objects: self.bucket.clone(),

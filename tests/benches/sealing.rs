@@ -7,6 +7,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/sending.rs"]
+mod sending;
 
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use vernier_cli::generate::{Params, Semester};
 use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic, Operation,
 };
-use vernier_intake::{Outgoing, Settings, lines, send};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome, Removal};
@@ -26,10 +27,11 @@ use vernier_ledger::prices::{
 use vernier_ledger::time::Millis;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
 use vernier_reconcile::sealing::{Workshop, seal_due};
-use vernier_validation::{Mode, Policy, Profile, read_envelope};
+use vernier_validation::{Mode, Profile};
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
 const BUDGET: Duration = Duration::from_secs(60);
+const RECEIPT_DAYS: u32 = 30;
 const WINDOWS: i64 = 3;
 const WINDOW_MINUTES: u32 = 15;
 const WINDOW_MILLIS: i64 = WINDOW_MINUTES as i64 * 60_000;
@@ -115,28 +117,20 @@ impl World {
         let semester = Semester::new(params).expect("within bounds");
         let bodies: Vec<String> = semester.envelopes().map(|e| e.body).collect();
         let count = i64::try_from(bodies.len()).expect("small");
-        let policy = Policy::new(Mode::Strict, Profile::Generic);
-        let tenant = &self.tenant.id;
+        let stores = (&self.stream, &self.table, &self.bucket);
         let mut raw = 0;
         for (number, body) in (0..).zip(&bodies) {
             raw += body.len() as u64;
             let at = BEGINNING.0 + window * WINDOW_MILLIS + number * WINDOW_MILLIS / count;
             let receipt = ReceiptId::generate(Millis(at), 0);
-            let envelope = read_envelope(body.as_bytes(), &policy).expect("an envelope");
-            let (lines, oversize) =
-                lines::write(&envelope, receipt, tenant, "lms").expect("plain data");
-            let outgoing = Outgoing {
-                tenant,
-                sensor: "lms",
+            sending::send(
+                stores,
+                &self.tenant.id,
                 receipt,
-                body_sha256: [0; 32],
-                lines,
-                oversize,
-            };
-            let stores = (&self.stream, &self.table, &self.bucket);
-            let settings = Settings { receipt_days: 30 };
-            let sent = send(stores, settings, outgoing, BUDGET).await;
-            sent.expect("acknowledged");
+                RECEIPT_DAYS,
+                body.as_bytes(),
+            )
+            .await;
         }
         raw
     }
@@ -147,7 +141,9 @@ impl World {
             table: self.table.clone(),
             objects: self.bucket.clone(),
         };
-        let settings = vernier_stream::Settings { receipt_days: 30 };
+        let settings = vernier_stream::Settings {
+            receipt_days: RECEIPT_DAYS,
+        };
         let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);
         for (shard, records) in self.stream.records() {
             let cursor = self.table.cursors().remove(&shard);

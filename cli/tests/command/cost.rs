@@ -40,14 +40,15 @@ fn the_reference_load_is_the_default_and_adds_up() {
 
 #[test]
 fn a_load_of_ones_own_is_answered_for_people_too() {
-    let ran = cost(&[
+    let load = [
         "--events-per-month",
         "20M",
         "--envelope",
         "1",
         "--peak",
         "10",
-    ]);
+    ];
+    let ran = cost(&load);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
         ran.stdout
@@ -73,15 +74,7 @@ fn a_load_of_ones_own_is_answered_for_people_too() {
             .contains("envelope: 1 to"),
         "{after}"
     );
-    let one = cost(&[
-        "--events-per-month",
-        "20M",
-        "--envelope",
-        "1",
-        "--peak",
-        "10",
-        "--json",
-    ]);
+    let one = cost(&[&load[..], &["--json"]].concat());
     assert_eq!(number(&one.json(), "/month/api_gateway"), 70.0);
 }
 

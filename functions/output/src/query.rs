@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vernier_archive::row::disposition_word;
 use vernier_archive::seal::PartClass;
-use vernier_archive::search::{Column, Search};
+use vernier_archive::search::{Column, Search, names_rule};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
-use vernier_ledger::line::{LineHead, rules_of};
+use vernier_ledger::line::LineHead;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -237,8 +237,8 @@ impl EventQuery {
             _ => Some(head.sensor.as_ref()),
         };
         let names = |findings: &Option<std::borrow::Cow<'_, RawValue>>, rule: &str| {
-            let found = findings.as_deref().map(RawValue::get).unwrap_or_default();
-            rules_of(found).iter().any(|r| r == rule)
+            let found = findings.as_deref().map(RawValue::get);
+            found.is_some_and(|found| names_rule(found, rule))
         };
         let passes = |(name, value): &(String, String)| match name.as_str() {
             "rule" => names(&head.problems, value),

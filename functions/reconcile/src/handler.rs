@@ -30,6 +30,29 @@ const HEAL_MINUTES: i64 = 15;
 /// Minutes between two sweeps.
 const SWEEP_MINUTES: i64 = 15;
 
+/// Before a scheduled run's other work, so that a peak does not wait for a window to be sealed: looks at
+/// the stream and scales it. A look that failed is the next run's. An API request scales nothing.
+pub async fn scale<M: StreamMetrics, H: Shards, L: ScalingLogs>(
+    scaler: &Scaler<M, H, L>,
+    event: &LambdaEvent<Value>,
+) {
+    if is_api_request(event) {
+        return;
+    }
+    match scaler.run(clock::now()).await {
+        Ok(decision) => tracing::info!(
+            shards = decision.to,
+            reason = ?decision.reason,
+            "stream scaling"
+        ),
+        Err(error) => tracing::error!(%error, "stream not scaled"),
+    }
+}
+
+fn is_api_request(event: &LambdaEvent<Value>) -> bool {
+    event.payload.get("httpMethod").is_some()
+}
+
 /// Answers an API request, or takes the schedule's event.
 ///
 /// # Errors
@@ -39,14 +62,14 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    T: PlaybackTable + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
     S: FrameStream + FrameRecords,
 {
     let now = clock::now();
-    if event.payload.get("httpMethod").is_some() {
+    if is_api_request(&event) {
         let request: ApiGatewayProxyRequest = serde_json::from_value(event.payload)?;
         let answer = route(context, Request(&request), now).await;
         let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
@@ -79,7 +102,7 @@ async fn scheduled_run<T, O, N, K, S>(
     deadline_millis: u64,
 ) -> Result<Done, Error>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
+    T: PlaybackTable + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
@@ -122,39 +145,6 @@ where
         played: play_back(context, deadline_millis).await,
         swept: sweep(context, now, deadline_millis).await,
     })
-}
-
-/// [`handle`], with the stream scaled before a scheduled run's other work: a peak does not wait for a
-/// window to be sealed. A look at the stream that failed is the next run's.
-///
-/// # Errors
-/// As [`handle`].
-pub async fn handle_and_scale<T, O, N, K, S, M, H, L>(
-    context: &Context<T, O, N, K, S>,
-    scaler: Option<&Scaler<M, H, L>>,
-    event: LambdaEvent<Value>,
-) -> Result<Value, Error>
-where
-    T: Receipts + Commits + Directory + Accounts + Chains + PlaybackTable + Sweeps,
-    O: Objects + Inventory + Removal,
-    N: Notices,
-    K: SealKey,
-    S: FrameStream + FrameRecords,
-    M: StreamMetrics,
-    H: Shards,
-    L: ScalingLogs,
-{
-    if let Some(scaler) = scaler.filter(|_| event.payload.get("httpMethod").is_none()) {
-        match scaler.run(clock::now()).await {
-            Ok(decision) => tracing::info!(
-                shards = decision.to,
-                reason = ?decision.reason,
-                "stream scaling"
-            ),
-            Err(error) => tracing::error!(%error, "stream not scaled"),
-        }
-    }
-    handle(context, event).await
 }
 
 /// Compacts days in half of what the invocation has left.

@@ -11,7 +11,12 @@ async fn main() -> Result<(), Error> {
     let scaler = scaler_from_env().await?;
     run(service_fn(|event: LambdaEvent<_>| {
         // Boxed: the SDK's futures inside the runtime's are deeper than the compiler looks.
-        Box::pin(handler::handle_and_scale(&context, scaler.as_ref(), event))
+        Box::pin(async {
+            if let Some(scaler) = &scaler {
+                handler::scale(scaler, &event).await;
+            }
+            handler::handle(&context, event).await
+        })
     }))
     .await
 }

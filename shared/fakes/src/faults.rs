@@ -25,8 +25,10 @@ pub enum Operation {
     PutObject,
     /// `Removal::remove`.
     RemoveObject,
-    /// `Sweeps::save_sweep_mark`, `ScalingLogs::save_scaling_log`.
+    /// `Sweeps::save_sweep_mark`.
     SaveSweep,
+    /// `ScalingLogs::save_scaling_log`.
+    SaveScaling,
     /// Any read.
     Read,
     /// `Accounts::save_account`.
@@ -43,7 +45,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -58,6 +60,7 @@ impl Operation {
         Self::MovePlayback,
         Self::RemoveObject,
         Self::SaveSweep,
+        Self::SaveScaling,
     ];
 }
 

@@ -17,6 +17,6 @@ impl ScalingLogs for MemoryTable {
         let save = || {
             lock(&self.scalings).insert(stream.to_owned(), log.clone());
         };
-        self.faults.around(Operation::SaveSweep, save).await
+        self.faults.around(Operation::SaveScaling, save).await
     }
 }

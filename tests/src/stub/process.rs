@@ -1,14 +1,13 @@
 //! A function's real executable, its Runtime API, and what its process takes.
 
-use crate::trigger::event::FUNCTION_ARN;
-use crate::trigger::runtime::Program;
+use crate::trigger::runtime::{Call, Program};
 use std::io::{BufRead as _, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tiny_http::{Header, Request, Response, Server};
+use std::time::{Duration, Instant, SystemTime};
+use tiny_http::{Request, Response, Server};
 
 /// Ticks of `/proc/{pid}/stat` in a second: Linux shows programs 100 on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -74,18 +73,9 @@ impl Process {
     #[must_use]
     pub fn start(program: &Program, memory_mib: u32) -> Self {
         let api = super::server();
-        let mut command = Command::new(&program.path);
+        let mut command = program.command(&api, memory_mib);
         command
-            .env_clear()
-            .envs(&program.environment)
-            .env("AWS_LAMBDA_RUNTIME_API", api.server_addr().to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", &program.name)
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mib.to_string())
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/bench")
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
             .env("AWS_LAMBDA_LOG_FORMAT", "JSON")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = Instant::now();
@@ -128,7 +118,13 @@ impl Process {
         self.ready();
         self.calls += 1;
         let waiting = self.waiting.take().expect("it waits");
-        self.hand_over(waiting, event);
+        let call = Call {
+            id: format!("8f507cfc-1e2d-4f7a-9a52-{:012x}", self.calls),
+            event,
+            deadline: SystemTime::now() + self.timeout,
+        };
+        let handed = waiting.respond(call.into_response());
+        handed.expect("the function listens");
         let mut request = self.request();
         let mut answer = Vec::new();
         let read = request.as_reader().read_to_end(&mut answer);
@@ -149,27 +145,6 @@ impl Process {
                 self.child.try_wait()
             )
         })
-    }
-
-    fn hand_over(&self, waiting: Request, event: Vec<u8>) {
-        let deadline = SystemTime::now() + self.timeout;
-        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let id = format!("8f507cfc-1e2d-4f7a-9a52-{:012x}", self.calls);
-        let headers = [
-            ("Lambda-Runtime-Aws-Request-Id", id.as_str()),
-            (
-                "Lambda-Runtime-Deadline-Ms",
-                &deadline.as_millis().to_string(),
-            ),
-            ("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN),
-            ("Content-Type", "application/json"),
-        ]
-        .map(|(name, value)| Header::from_bytes(name, value).expect("plain text"));
-        let mut response = Response::from_data(event);
-        for header in headers {
-            response.add_header(header);
-        }
-        waiting.respond(response).expect("the function listens");
     }
 
     /// Processor time that it has taken, in user and in kernel mode, all its threads together.

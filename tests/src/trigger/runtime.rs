@@ -3,17 +3,21 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tiny_http::{Header, Method, Request, Response, Server};
+use tiny_http::{Header, Method, Response, Server};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::event::FUNCTION_ARN;
+
+/// The function's memory, MiB.
+const MEMORY_MIB: u32 = 256;
 
 /// How a call of the binary failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +49,60 @@ pub struct Program {
     pub timeout: Duration,
 }
 
+impl Program {
+    /// What starts it as Lambda does, with `memory_mib` as the function's memory; it asks `api` for
+    /// work. Its output is for the caller to direct.
+    #[must_use]
+    pub fn command(&self, api: &Server, memory_mib: u32) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.path);
+        command
+            .env_clear()
+            .envs(&self.environment)
+            .env("AWS_LAMBDA_RUNTIME_API", api.server_addr().to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", &self.name)
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory_mib.to_string())
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/tests")
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", "tests")
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// One call of a function.
+#[derive(Debug)]
+pub struct Call {
+    /// The request's id.
+    pub id: String,
+    /// The event, JSON.
+    pub event: Vec<u8>,
+    /// When it is out of time.
+    pub deadline: SystemTime,
+}
+
+impl Call {
+    /// The answer to `/runtime/invocation/next`.
+    ///
+    /// # Panics
+    /// When the id is not plain text.
+    #[must_use]
+    pub fn into_response(self) -> Response<Cursor<Vec<u8>>> {
+        let since = self.deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let headers = [
+            ("Lambda-Runtime-Aws-Request-Id", self.id.as_str()),
+            ("Lambda-Runtime-Deadline-Ms", &since.as_millis().to_string()),
+            ("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN),
+            ("Content-Type", "application/json"),
+        ]
+        .map(|(name, value)| Header::from_bytes(name, value).expect("plain text"));
+        let mut response = Response::from_data(self.event);
+        for header in headers {
+            response.add_header(header);
+        }
+        response
+    }
+}
+
 /// One execution environment. It starts a process when there is none, and keeps it between calls.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -58,13 +116,6 @@ struct Process {
     api: Arc<Server>,
     events: blocking::Sender<Call>,
     answers: mpsc::UnboundedReceiver<Result<Value, String>>,
-}
-
-#[derive(Debug)]
-struct Call {
-    id: String,
-    event: Vec<u8>,
-    deadline: SystemTime,
 }
 
 impl Sandbox {
@@ -148,20 +199,9 @@ impl Process {
         let (answered, answers) = mpsc::unbounded_channel();
         let server = Arc::clone(&api);
         std::thread::spawn(move || serve(&server, &next, &answered));
-        let child = Command::new(&program.path)
-            .env_clear()
-            .envs(&program.environment)
-            .env("AWS_LAMBDA_RUNTIME_API", api.server_addr().to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", &program.name)
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/tests")
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "tests")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
+        let mut command = program.command(&api, MEMORY_MIB);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = Command::from(command).kill_on_drop(true).spawn();
         let child = child.unwrap_or_else(|e| panic!("{}: {e}", program.path.display()));
         Self {
             child,
@@ -196,7 +236,8 @@ fn serve(
         let path = request.url().to_owned();
         if *request.method() == Method::Get && path.ends_with("/runtime/invocation/next") {
             let Ok(call) = events.recv() else { return };
-            hand_over(request, call);
+            // A process that is gone by now is seen by whoever waits for it.
+            let _ = request.respond(call.into_response());
             continue;
         }
         let mut body = Vec::new();
@@ -207,23 +248,6 @@ fn serve(
         }
         let _ = request.respond(Response::empty(202));
     }
-}
-
-fn hand_over(request: Request, call: Call) {
-    let since = call.deadline.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let headers = [
-        ("Lambda-Runtime-Aws-Request-Id", call.id.as_str()),
-        ("Lambda-Runtime-Deadline-Ms", &since.as_millis().to_string()),
-        ("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN),
-        ("Content-Type", "application/json"),
-    ]
-    .map(|(name, value)| Header::from_bytes(name, value).expect("plain text"));
-    let mut response = Response::from_data(call.event);
-    for header in headers {
-        response.add_header(header);
-    }
-    // A process that is gone by now is seen by whoever waits for it.
-    let _ = request.respond(response);
 }
 
 /// `…/{id}/response` is a result; `…/{id}/error` and `init/error` are failures.

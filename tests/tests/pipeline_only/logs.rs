@@ -132,9 +132,22 @@ fn marked_calls(member: &Member) -> Vec<Call> {
     calls
 }
 
+/// The schedule's event.
+fn tick() -> Value {
+    json!({"source": "aws.events"})
+}
+
+/// A marked envelope on its way through all functions, however far it comes.
+async fn go_through(world: &MemoryWorld, member: &Member) {
+    world
+        .answer(Call::post(marked_body()).token(&member.secret))
+        .await;
+    let _ = world.deliver().await;
+    let _ = world.invoke("reconcile", tick()).await;
+}
+
 /// Everything that can go wrong with marked things, one after the other.
 async fn everything(world: &MemoryWorld, member: &Member) {
-    let tick = || json!({"source": "aws.events"});
     let receipt = post(world, member, marked_body()).await;
     settled(world, member, &receipt).await;
     post(world, member, marked_body()).await;
@@ -162,22 +175,14 @@ async fn everything(world: &MemoryWorld, member: &Member) {
         for call in marked_calls(member) {
             world.answer(call).await;
         }
-        world
-            .answer(Call::post(marked_body()).token(&member.secret))
-            .await;
-        let _ = world.deliver().await;
-        let _ = world.invoke("reconcile", tick()).await;
+        go_through(world, member).await;
         world.faults.clear();
         // Those alone that come after the token is known.
         for operation in Operation::ALL {
             world
                 .faults
                 .plan(move |o, _| (o == operation).then_some(fault));
-            world
-                .answer(Call::post(marked_body()).token(&member.secret))
-                .await;
-            let _ = world.deliver().await;
-            let _ = world.invoke("reconcile", tick()).await;
+            go_through(world, member).await;
             world.faults.clear();
         }
     }

@@ -8,10 +8,10 @@ use vernier_archive::Fault;
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
 use vernier_archive::seal::SealedFile;
+use vernier_archive::search::names_rule;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::line::rules_of;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackRequest, PlaybackSource, PlaybackTarget};
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::results::{Change, Changes, ResultColumns};
@@ -98,9 +98,8 @@ fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
         && same(&filter.group, row.group)
         && same(&filter.sensor, Some(row.sensor))
         && filter.rule.as_deref().is_none_or(|rule| {
-            rules_of(row.problems.unwrap_or_default())
-                .iter()
-                .any(|r| r == rule)
+            row.problems
+                .is_some_and(|problems| names_rule(problems, rule))
         })
 }
 

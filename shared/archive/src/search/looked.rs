@@ -1,12 +1,11 @@
 //! The columns that decide, batch by batch.
 
-use super::{Column, Search};
+use super::{Column, Search, names_rule};
 use crate::Fault;
 use crate::columns::{index, receipt};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray};
-use vernier_ledger::line::rules_of;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -84,9 +83,10 @@ impl<'b> Looked<'b> {
                 .equal
                 .iter()
                 .all(|(texts, value)| texts.is_valid(at) && texts.value(at) == *value)
-            && self.ruled.iter().all(|(texts, rule)| {
-                texts.is_valid(at) && rules_of(texts.value(at)).iter().any(|r| r == rule)
-            });
+            && self
+                .ruled
+                .iter()
+                .all(|(texts, rule)| texts.is_valid(at) && names_rule(texts.value(at), rule));
         if !passes {
             return Ok(None);
         }

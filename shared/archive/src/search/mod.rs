@@ -135,8 +135,8 @@ impl Search {
     pub(crate) fn takes(&self, row: &Row<'_>) -> bool {
         let equal = |(column, value): &(Column, String)| column.of(row) == Some(value);
         let ruled = |(column, rule): &(Column, String)| {
-            let named = rules_of(column.of(row).unwrap_or_default());
-            named.iter().any(|own| own == rule)
+            let findings = column.of(row);
+            findings.is_some_and(|findings| names_rule(findings, rule))
         };
         let within = |(from, to): (Millis, Millis), at| from <= at && at < to;
         within(self.received, row.received_at)
@@ -162,6 +162,13 @@ impl Search {
         let received = ("received_at", self.received);
         std::iter::once(received).chain(self.event_time.map(|range| ("event_time", range)))
     }
+}
+
+/// Whether a line's problems or deviations name a rule. One question for segments and for files, so that
+/// sealing changes no answer.
+#[must_use]
+pub fn names_rule(findings: &str, rule: &str) -> bool {
+    rules_of(findings).iter().any(|named| named == rule)
 }
 
 /// A row that was found.

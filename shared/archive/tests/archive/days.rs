@@ -52,6 +52,14 @@ fn compacted(part_rows: usize) -> Compacted {
     }
 }
 
+/// The day alone, and its first file's bytes, which are not there any more.
+fn compacted_without_first_file() -> (Compacted, Bytes) {
+    let c = compacted(1_000_000);
+    common::remove_files(&c.windows, &c.memory);
+    let bytes = c.memory.remove(&c.day.files[0].key).expect("there");
+    (c, bytes)
+}
+
 fn report(memory: &Memory, key: &KeyFile) -> Report {
     let options = Options {
         all: true,
@@ -303,10 +311,8 @@ fn resealed_with(
 /// blocks that say something else than the columns, are found though the day is signed.
 #[test]
 fn blocks_and_tables_that_say_something_else_are_found_though_the_day_is_signed() {
-    let c = compacted(1_000_000);
-    common::remove_files(&c.windows, &c.memory);
+    let (c, bytes) = compacted_without_first_file();
     let file = &c.day.files[0];
-    let bytes = c.memory.remove(&file.key).expect("there");
     let table = file.actors.expect("a day's");
     assert_eq!(resealed_with(&c, &bytes, |_| ()), []);
     let mut numbers = common::Random::seeded(3);
@@ -331,10 +337,8 @@ fn blocks_and_tables_that_say_something_else_are_found_though_the_day_is_signed(
 /// The columns are right, and the last block is that of a day whose last event is another one.
 #[test]
 fn a_block_of_other_rows_is_found_though_the_day_is_signed() {
-    let c = compacted(1_000_000);
-    common::remove_files(&c.windows, &c.memory);
+    let (c, bytes) = compacted_without_first_file();
     let file = &c.day.files[0];
-    let bytes = c.memory.remove(&file.key).expect("there");
     let (other, other_table) = common::rewritten_day(&bytes, |rows| {
         rows.last_mut().expect("a row").0.event = Some("{}");
     });
@@ -388,10 +392,7 @@ fn a_signed_day_that_says_something_else_is_found() {
 /// Rows whose `seal` was changed are of no use to either seal, whoever signed the day.
 #[test]
 fn rows_moved_between_seals_are_found_though_the_day_is_signed() {
-    let c = compacted(1_000_000);
-    common::remove_files(&c.windows, &c.memory);
-    let file = c.day.files[0].clone();
-    let bytes = c.memory.remove(&file.key).expect("there");
+    let (c, bytes) = compacted_without_first_file();
     let (moved, actors) = common::rewritten_day(&bytes, |rows| {
         let at = rows.iter().position(|(_, seal)| *seal == 1).expect("one");
         rows[at].1 = 2;

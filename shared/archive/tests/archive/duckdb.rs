@@ -34,11 +34,7 @@ fn copy() -> (tempfile::TempDir, Vec<Seal>) {
     let report = verify(&memory, &keys, &Options::default(), &|_| {});
     assert!(report.expect("reads").is_sound());
     let folder = tempfile::tempdir().expect("a folder");
-    for (key, bytes) in memory.all() {
-        let path = folder.path().join("copy").join(key);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        fs::write(path, bytes).expect("written");
-    }
+    common::write_out(&memory, &folder.path().join("copy"));
     (folder, seals)
 }
 

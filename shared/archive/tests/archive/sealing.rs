@@ -140,12 +140,7 @@ fn the_mix_has_every_disposition_and_several_parts() {
     let memory = Memory::default();
     let written = common::write_window(common::plan(0), settings, &lines, &NoPrevious, &memory);
     let counts = written.counts;
-    let all = [
-        counts.stored,
-        counts.duplicate,
-        counts.conflict,
-        counts.rejected,
-    ];
+    let all = common::in_order(counts);
     assert!(all.iter().all(|count| *count > 0), "{counts:?}");
     let rows: Vec<u64> = written.files.iter().map(|file| file.rows).collect();
     assert!(rows.contains(&25) && rows.len() > 4, "{rows:?}");

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use vernier_archive::blocks::ActorTable;
@@ -20,6 +21,7 @@ use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_cli::generate::{Params, Semester};
 use vernier_ledger::chain::day_of;
 use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::line::{self, LineHead, LineResult, Verdict, write_line};
 use vernier_ledger::time::{Millis, Window};
@@ -227,17 +229,45 @@ pub(crate) fn put_seal(
 
 /// An archive of a few windows.
 pub(crate) fn archive(windows: u64, events: u64, key: &KeyFile) -> (Memory, Vec<Seal>) {
+    let windows = (0..windows).map(|n| lines(Mix::of(n + 1, events), window(n)));
+    archive_of(windows, key)
+}
+
+/// An archive of the windows with these lines.
+pub(crate) fn archive_of(
+    windows: impl IntoIterator<Item = Vec<Vec<u8>>>,
+    key: &KeyFile,
+) -> (Memory, Vec<Seal>) {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let memory = Memory::default();
     let mut seals: Vec<Seal> = Vec::new();
-    for n in 0..windows {
-        let lines = lines(Mix::of(n + 1, events), window(n));
+    for (n, lines) in (0..).zip(windows) {
         let settings = settings(temporary.path());
         let written = write_window(plan(n), settings, &lines, &NoPrevious, &memory);
         let seal = put_seal(written, seals.last(), key, &memory);
         seals.push(seal);
     }
     (memory, seals)
+}
+
+/// Writes an archive into a folder, in which none of its files is yet.
+pub(crate) fn write_out(memory: &Memory, folder: &Path) {
+    for (name, bytes) in memory.all() {
+        let path = folder.join(name);
+        assert!(!path.exists(), "{} is there already", path.display());
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+}
+
+/// Stored, duplicate, conflict and rejected.
+pub(crate) const fn in_order(counts: DispositionCounts) -> [u64; 4] {
+    [
+        counts.stored,
+        counts.duplicate,
+        counts.conflict,
+        counts.rejected,
+    ]
 }
 
 /// As many lines as wanted from a base of a few: each round the same events under other ids, in
