@@ -9,8 +9,8 @@
 Ratios are of two measurements of one run; absolute values are this machine's. docs/report.md explains
 each key of the report. A gate that is missed is said, and ends nothing.
 
-Environment: CALIPER_SCHEMAS, a folder of the official 1.2 JSON Schemas, and AJV, one in which
-`npm install ajv@6` was run, add the comparison with Node. KEEP=1 leaves the emulator up.
+Environment: CALIPER_SCHEMAS, a folder of the official 1.2 JSON Schemas, adds the comparison with Node and
+ajv, which is installed into .venv/ajv. KEEP=1 leaves the emulator up.
 """
 
 import argparse
@@ -25,8 +25,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench_e2e  # noqa: E402
+import page  # noqa: E402
 from bench_report import compose, gates  # noqa: E402
-from common import BUILT, FUNCTIONS, ROOT, TOOLS, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
+from common import BUILT, FUNCTIONS, ROOT, TOOLS, VENV, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import architecture  # noqa: E402
 
 OUT = ROOT / "target" / "bench"
@@ -44,6 +45,8 @@ BENCHES = {
     "schedule": (["--hours=8"], ["--hours=5"]),
     "queries": ([], ["--days=2", "--events=20000"]),
 }
+#: What validation is compared with.
+AJV = "ajv@6.12.6"
 #: Events and seconds of the end-to-end part, in full and quick.
 E2E = ((50_000, 60), (10_000, 10))
 
@@ -73,11 +76,22 @@ def build_bare() -> None:
     run(command, env=tool_env(), quiet=True)
 
 
+def ajv() -> Path:
+    """A folder with ajv, installed once. Version 6 is the last that reads the schemas' draft 4."""
+    folder = VENV / "ajv"
+    if not (folder / "node_modules" / "ajv").is_dir():
+        say(f"  {AJV}: installing into .venv/ajv …")
+        page.npm("install", "--prefix", str(folder), AJV)
+    return folder
+
+
 def bench_env() -> dict[str, str]:
     env = {key: value for key, value in tool_env().items() if not key.startswith("AWS_")}
     schemas = ROOT.parent / "shared" / "caliper" / "schemas"
     if "CALIPER_SCHEMAS" not in env and schemas.is_dir():
         env["CALIPER_SCHEMAS"] = str(schemas)
+    if "CALIPER_SCHEMAS" in env:
+        env.update(AJV=str(ajv()), PATH=page.env()["PATH"])
     # No question after a region that is given; the endpoints are the bench's own.
     env.update(AWS_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", VERNIER_BENCH_JSON=str(FIGURES))
     return env

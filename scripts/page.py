@@ -90,6 +90,12 @@ def digest(files: list[Path]) -> str:
     return found.hexdigest()
 
 
+def npm(*arguments: str) -> None:
+    # No package's own scripts: what they need is in the packages.
+    start = node_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    node(start, *arguments, "--ignore-scripts", "--no-audit", "--no-fund", quiet=True)
+
+
 def install() -> None:
     """`npm ci`, when what it would install is something else."""
     stamp = MODULES / ".stamp"
@@ -97,9 +103,7 @@ def install() -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     started = time.monotonic()
-    npm = node_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    # No package's own scripts: what they need is in the packages.
-    node(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", quiet=True)
+    npm("ci")
     stamp.write_text(wanted)
     say(f"  page: packages installed in {took(started)}")
 
