@@ -199,6 +199,13 @@ pub fn rules_of(findings: &str) -> Vec<Cow<'_, str>> {
     found.into_iter().map(|finding| finding.rule).collect()
 }
 
+/// Whether a line's problems or deviations name a rule. One question for segments and for files, so that
+/// sealing changes no answer.
+#[must_use]
+pub fn names_rule(findings: &str, rule: &str) -> bool {
+    rules_of(findings).iter().any(|named| named == rule)
+}
+
 /// The text is not a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an event line: {0}")]

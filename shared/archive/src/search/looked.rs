@@ -1,11 +1,12 @@
 //! The columns that decide, batch by batch.
 
-use super::{Column, Search, names_rule};
+use super::{Column, Search};
 use crate::Fault;
 use crate::columns::{index, receipt};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMillisecondType};
 use arrow_array::{Array, FixedSizeBinaryArray, RecordBatch, StringArray};
+use vernier_ledger::line::names_rule;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 

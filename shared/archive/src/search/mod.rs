@@ -19,7 +19,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
 use std::ops::Range;
 use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::line::rules_of;
+use vernier_ledger::line::names_rule;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -162,13 +162,6 @@ impl Search {
         let received = ("received_at", self.received);
         std::iter::once(received).chain(self.event_time.map(|range| ("event_time", range)))
     }
-}
-
-/// Whether a line's problems or deviations name a rule. One question for segments and for files, so that
-/// sealing changes no answer.
-#[must_use]
-pub fn names_rule(findings: &str, rule: &str) -> bool {
-    rules_of(findings).iter().any(|named| named == rule)
 }
 
 /// A row that was found.
