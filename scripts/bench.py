@@ -27,13 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import bench_e2e  # noqa: E402
 import page  # noqa: E402
 from bench_report import compose, gates  # noqa: E402
-from common import BUILT, FUNCTIONS, ROOT, TOOLS, VENV, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
+from common import BUILT, FUNCTIONS, ROOT, TOOLS, VENV, VERNIER, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import architecture  # noqa: E402
 
 OUT = ROOT / "target" / "bench"
 FIGURES = OUT / "figures.jsonl"
 REPORT = OUT / "report.json"
-VERNIER = ROOT / "target" / "debug" / "vernier"
 BARE = ROOT / "target" / "lambda" / "vernier-bare" / "bootstrap"
 #: The benches, and what they are given: in full, and quick.
 BENCHES = {
@@ -85,13 +84,15 @@ def ajv() -> Path:
     return folder
 
 
+def node_env() -> dict[str, str]:
+    """What the comparison with Node needs, where the official schemas are."""
+    beside = ROOT.parent / "shared" / "caliper" / "schemas"
+    schemas = os.environ.get("CALIPER_SCHEMAS") or (str(beside) if beside.is_dir() else "")
+    return {"CALIPER_SCHEMAS": schemas, "AJV": str(ajv()), "PATH": page.env()["PATH"]} if schemas else {}
+
+
 def bench_env() -> dict[str, str]:
     env = {key: value for key, value in tool_env().items() if not key.startswith("AWS_")}
-    schemas = ROOT.parent / "shared" / "caliper" / "schemas"
-    if "CALIPER_SCHEMAS" not in env and schemas.is_dir():
-        env["CALIPER_SCHEMAS"] = str(schemas)
-    if "CALIPER_SCHEMAS" in env:
-        env.update(AJV=str(ajv()), PATH=page.env()["PATH"])
     # No question after a region that is given; the endpoints are the bench's own.
     env.update(AWS_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true", VERNIER_BENCH_JSON=str(FIGURES))
     return env
@@ -100,10 +101,12 @@ def bench_env() -> dict[str, str]:
 def run_bench(name: str, executable: Path, quick: bool) -> None:
     started = time.monotonic()
     say(f"\n── {name}")
-    given = list(BENCHES[name][quick])
+    given, env = list(BENCHES[name][quick]), bench_env()
     if name == "handlers":
         given += [f"--functions={BUILT}", f"--bare={BARE}"]
-    run([executable, "--bench", *given], env=bench_env())
+    if name == "validate":
+        env.update(node_env())
+    run([executable, "--bench", *given], env=env)
     say(f"({took(started)})")
 
 
@@ -217,7 +220,7 @@ def measure(parts: list[str], quick: bool) -> int:
     report = {"quick": quick, "machine": machine(), **compose(read_figures(FIGURES) if FIGURES.exists() else {})}
     if "e2e" in parts:
         say("\n── e2e")
-        report["e2e"] = bench_e2e.measure(VERNIER, *E2E[quick])
+        report["e2e"] = bench_e2e.measure(*E2E[quick])
     finish(report)
     table(report)
     say(f"Measured in {took(started)}.")

@@ -14,7 +14,6 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from urllib.parse import quote
 
 from client import ask, run_vernier, window_totals
@@ -40,16 +39,15 @@ def percentile(values: list[float], share: float) -> float:
 
 
 class EndToEnd:
-    def __init__(self, state: dict, command: Path):
+    def __init__(self, state: dict):
         self.state = state
-        self.command = command
         self.folder = RUN / "bench"
         self.token = ""
         self.tenant = f"bench-{uuid.uuid4().hex[:8]}"
 
     def vernier(self, *arguments: str, ok: tuple[int, ...] = (0,)) -> dict:
         asked = ("--format", "json", *arguments)
-        said = run_vernier(self.state, asked, token=self.token, ok=ok, command=self.command)
+        said = run_vernier(self.state, asked, token=self.token, ok=ok)
         return json.loads(said) if said.strip() else {}
 
     # ---- as much as the API takes
@@ -151,14 +149,14 @@ class EndToEnd:
         }
 
 
-def measure(command: Path, events: int, seconds: int) -> dict:
+def measure(events: int, seconds: int) -> dict:
     """Starts the stack unless it is up, measures, and leaves it as it was."""
     stack = Stack(RUN)
     state = stack.state()
     was_up = state is not None and stack.trouble(state) is None
     keep = was_up or os.environ.get("KEEP") == "1"
     try:
-        return EndToEnd(stack.up(None), command).run(events, seconds)
+        return EndToEnd(stack.up(None)).run(events, seconds)
     finally:
         if not keep:
             stack.down()

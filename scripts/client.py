@@ -6,12 +6,10 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
-from pathlib import Path
 
-from common import ROOT, Failed
+from common import ROOT, VERNIER, Failed
 from stack import child_env, vernier_env
 
-VERNIER = ROOT / "target" / "debug" / "vernier"
 #: What becomes of an event, in the API's words.
 DISPOSITIONS = ("stored", "duplicate", "conflict", "rejected")
 #: How long one answer of the API may take, seconds.
@@ -20,13 +18,11 @@ ANSWER_SECONDS_MAX = 60
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def run_vernier(
-    state: dict, arguments: tuple[str, ...], *, token: str = "", ok: tuple[int, ...] = (0,), quiet: bool = False, command: Path = VERNIER
-) -> str:
+def run_vernier(state: dict, arguments: tuple[str, ...], *, token: str = "", ok: tuple[int, ...] = (0,), quiet: bool = False) -> str:
     """Runs `vernier` against the stack; what it says. `quiet` shows its progress only when it fails."""
     env = {**child_env(state), **vernier_env(state), **({"VERNIER_TOKEN": token} if token else {})}
     done = subprocess.run(
-        [str(command), *arguments],
+        [str(VERNIER), *arguments],
         cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True, check=False,
     )  # fmt: skip

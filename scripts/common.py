@@ -14,6 +14,8 @@ EMULATOR = VENV / "emulator" / "bin"
 API = VENV / "api" / "bin"
 RUN = ROOT / ".run"
 BUILT = ROOT / ".aws-sam" / "build"
+#: The command, as a debug build leaves it.
+VERNIER = ROOT / "target" / "debug" / "vernier"
 
 #: The functions of template.yaml: directory under functions/ to logical id.
 FUNCTIONS = {

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import BUILT, EMULATOR, FUNCTIONS, ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
+from common import BUILT, EMULATOR, FUNCTIONS, ROOT, RUN, TOOLS, VERNIER, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 
 #: How long a step's processes may take to end once they are told to, seconds.
@@ -254,7 +254,7 @@ def page_on_the_stack(url: str, env: dict[str, str]) -> None:
 
 def test_env(state: dict) -> dict[str, str]:
     """What only tests need: the command, and the built functions that are killed, with their roles' permissions."""
-    env = {"VERNIER_COMMAND": str(ROOT / "target" / "debug" / "vernier")}
+    env = {"VERNIER_COMMAND": str(VERNIER)}
     for function in ("stream", "reconcile"):
         asked = [EMULATOR / "python", ROOT / "scripts" / "emulator_role.py", state["functions"][function]]
         done = subprocess.run(
