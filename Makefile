@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo gameday up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
+.PHONY: help setup build local demo gameday up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -24,13 +24,14 @@ help:
 	@echo
 	@echo "  Parts"
 	@echo "    make setup             the pinned tools, into .venv/"
-	@echo "    make build             the four functions, the page and the deployable template, into .aws-sam/build"
+	@echo "    make build             the four functions as they are deployed, the page and the template, into .aws-sam/build"
+	@echo "    make local             the same for the local stack, quick to build, and the vernier command, into .run/build"
 	@echo "    make lint              fmt, clippy, docs, template rules"
 	@echo "    make page              the page: types, unit tests, and in a Chromium (installed if it must be) on its fixture"
 	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
-	@echo "    make artifacts         sam build, and that every artifact starts"
+	@echo "    make artifacts         sam build as for AWS, and that every artifact starts (12 minutes; no part of make test)"
 	@echo "    make gameday           break the deployed stack in eight ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event takes, from validation to archive; cold starts, end to end, dollars per billion"
@@ -49,7 +50,10 @@ setup:
 build: setup
 	@$(PYTHON) scripts/build.py
 
-up: build
+local:
+	@$(PYTHON) scripts/build.py --local
+
+up: local
 	@$(PYTHON) scripts/stack.py up $(if $(PORT),--port $(PORT))
 
 down:
@@ -68,14 +72,14 @@ deploy: setup
 	@$(PYTHON) scripts/build.py --arch arm64
 	@$(SAM) deploy --config-env $(ENV)
 
-test: setup
+test:
 	@$(PYTHON) scripts/test.py
 
 lint page unit pipeline repo: setup
 	@$(PYTHON) scripts/test.py $@
 
 artifacts: setup
-	@$(PYTHON) scripts/test.py build
+	@$(PYTHON) scripts/test.py artifacts
 
 emulator: setup
 	@$(PYTHON) scripts/test.py build emulator
@@ -83,7 +87,7 @@ emulator: setup
 kill: setup
 	@$(if $(EVENTS),VERNIER_KILL_EVENTS=$(EVENTS)) $(PYTHON) scripts/test.py build kill
 
-gameday: build
+gameday: local
 	@$(PYTHON) scripts/gameday.py $(DRILLS)
 
 # Looks for Docker before it builds.

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from client import ask, run_vernier, window_totals
-from common import RUN, Failed, say
+from common import BUILT, RUN, Failed, say
 from stack import Stack
 
 SCOPES = "events:write,events:read,audit:read"
@@ -151,7 +151,7 @@ class EndToEnd:
 
 def measure(events: int, seconds: int) -> dict:
     """Starts the stack unless it is up, measures, and leaves it as it was."""
-    stack = Stack(RUN)
+    stack = Stack(RUN / "bench-stack", BUILT)
     state = stack.state()
     was_up = state is not None and stack.trouble(state) is None
     keep = was_up or os.environ.get("KEEP") == "1"

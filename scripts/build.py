@@ -1,20 +1,34 @@
 #!/usr/bin/env python3
-"""Builds the functions and the deployable template into .aws-sam/build.
+"""Builds the functions and the deployable template.
 
-First one `cargo lambda build` of the four binaries at once, so that cargo compiles what they share
-once and links them side by side; then `sam build`, which finds them fresh and only copies. The page
-is built before and put beside the output function's executable after.
+  build.py            what is deployed to AWS and measured, into .aws-sam/build
+  build.py --local    what the local stack runs, into .run/build, and the vernier command
+
+Without `--local`: first one `cargo lambda build` of the four binaries at once, so that cargo compiles what they share
+once and links them side by side; then `sam build`, which finds them fresh and only copies.
+
+With it: one `cargo build` of functions and command in the dev profile, which tests build too, so that
+nothing is compiled twice. The tools' packages and the page's are fetched while it compiles, and
+the template is the same, with other places in it for the functions. Such functions are five to ten times as slow as
+those that are deployed, and link against this machine's libraries.
+
+Either way the page is put beside the output function's executable.
 """
 
 import argparse
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import BUILT, FUNCTIONS, ROOT, TOOLS, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
+from common import (  # noqa: E402
+    BUILT, FUNCTIONS, LOCAL, ROOT, TARGET, TOOLS, Failed, beside, main_guard, need_setup, run, say, took, tool_env,
+)  # fmt: skip
 import page  # noqa: E402
+import setup  # noqa: E402
 from stack import architecture  # noqa: E402
 
 
@@ -67,10 +81,55 @@ def build(architecture_wanted: str) -> None:
     say(f"sam build: {BUILT.relative_to(ROOT)} written in {took(started)}.")
 
 
+def place_executable(built: Path, place: Path) -> None:
+    """Copies an executable that changed since it was copied, without its debug information where `strip` is there."""
+    if place.is_file() and place.stat().st_mtime >= built.stat().st_mtime:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it and then in its place: a function that runs keeps the file that it was started from.
+    draft = place.with_name("draft")
+    shutil.copyfile(built, draft)
+    draft.chmod(0o755)
+    if shutil.which("strip"):
+        run(["strip", "--strip-all", draft], quiet=True)
+    draft.replace(place)
+
+
+def local_template() -> str:
+    """template.yaml with each function's code where `build_local` puts it."""
+    text = (ROOT / "template.yaml").read_text()
+    for name, logical in FUNCTIONS.items():
+        text, count = re.subn(rf"^( +CodeUri: )functions/{name}$", rf"\1{logical}", text, flags=re.M)
+        if count != 1:
+            raise Failed(f"template.yaml has {count} lines `CodeUri: functions/{name}`; scripts/build.py relies on one.")
+    return text
+
+
+def build_local() -> None:
+    setup.check()
+    started = time.monotonic()
+    say("Compiling the functions and the command (dev profile) …")
+    bins = [part for name in FUNCTIONS for part in ("--bin", f"vernier-{name}")]
+    # Of the whole workspace, as tests are: another selection would mean other features, built again.
+    with beside(["cargo", "build", "--workspace", *bins, "--bin", "vernier"], env=tool_env()):
+        setup.install_all()
+        page.build()
+    say(f"Compiled in {took(started)}.")
+    for name, logical in FUNCTIONS.items():
+        place_executable(TARGET / "debug" / f"vernier-{name}", LOCAL / logical / "bootstrap")
+    (LOCAL / "template.yaml").write_text(local_template())
+    page.place(LOCAL / FUNCTIONS["output"])
+
+
 def main() -> int:
-    about = argparse.ArgumentParser(description=__doc__)
+    about = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about.add_argument("--local", action="store_true", help="for the local stack: quick to build, slow to run")
     about.add_argument("--arch", choices=["arm64", "x86_64"], default=architecture(), help="default: this machine's")
-    build(about.parse_args().arch)
+    given = about.parse_args()
+    if given.local:
+        build_local()
+    else:
+        build(given.arch)
     return 0
 
 

@@ -1,5 +1,6 @@
 """What every script here shares: where things are, how to say something, how to run something."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,9 +14,15 @@ TOOLS = VENV / "tools" / "bin"
 EMULATOR = VENV / "emulator" / "bin"
 API = VENV / "api" / "bin"
 RUN = ROOT / ".run"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+#: What `make build` leaves: the release functions, as they are deployed to AWS and measured.
 BUILT = ROOT / ".aws-sam" / "build"
+#: What the local stack runs: the same template over the functions of cargo's dev profile.
+LOCAL = RUN / "build"
 #: The command, as a debug build leaves it.
-VERNIER = ROOT / "target" / "debug" / "vernier"
+VERNIER = TARGET / "debug" / "vernier"
+#: How long a process may take to end once it is told to, seconds.
+END_SECONDS_MAX = 5
 
 #: The functions of template.yaml: directory under functions/ to logical id.
 FUNCTIONS = {
@@ -71,6 +78,39 @@ def run(command: list, env: dict | None = None, cwd: Path = ROOT, quiet: bool = 
             sys.stdout.write(done.stdout.decode("utf-8", "replace"))
             sys.stdout.flush()
         raise Failed(f"Failed ({done.returncode}): {shown}")
+
+
+def end_group(process: subprocess.Popen) -> None:
+    """Ends a process that leads a group of its own, and all of the group."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+            process.wait(END_SECONDS_MAX)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+@contextlib.contextmanager
+def beside(command: list, env: dict | None = None, cwd: Path = ROOT):
+    """Runs a command while the body of `with` runs, then waits for its end.
+
+    The command has a process group of its own, which is ended when the body fails or is interrupted.
+    """
+    argv = [str(part) for part in command]
+    try:
+        process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, start_new_session=True)
+    except FileNotFoundError as missing:
+        raise Failed(f"Not found: {missing.filename}") from missing
+    try:
+        yield
+        code = process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    if code != 0:
+        raise Failed(f"Failed ({code}): {' '.join(argv)}")
 
 
 def took(since: float) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from client import ask, run_vernier, window_totals  # noqa: E402
-from common import EMULATOR, ROOT, RUN, Failed, main_guard, run, say, took, tool_env  # noqa: E402
+from common import EMULATOR, ROOT, RUN, Failed, main_guard, run, say, took  # noqa: E402
 from stack import Stack, child_env  # noqa: E402
 
 #: The public Caliper examples, when they lie beside the project.
@@ -91,12 +91,8 @@ class Demo:
     # ---- the story
 
     def prepare(self) -> None:
-        self.step("Set up", lambda: run([sys.executable, ROOT / "scripts" / "setup.py"]))
-        self.step("Build the functions", lambda: run([sys.executable, ROOT / "scripts" / "build.py"]))
-        self.step(
-            "Build the vernier command",
-            lambda: run(["cargo", "build", "--workspace", "--bin", "vernier"], env=tool_env()),
-        )
+        build = [sys.executable, ROOT / "scripts" / "build.py", "--local"]
+        self.step("Set up, and build the functions and the vernier command", lambda: run(build))
 
     def introduce(self) -> None:
         tenant = self.tenant = f"demo-{uuid.uuid4().hex[:8]}"

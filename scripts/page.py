@@ -13,21 +13,18 @@ import argparse
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import ROOT, VENV, Failed, main_guard, say, took  # noqa: E402
+from common import ROOT, VENV, Failed, end_group, main_guard, say, took  # noqa: E402
 
 PAGE = ROOT / "functions" / "output" / "page"
 DIST = PAGE / "dist"
 MODULES = PAGE / "node_modules"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-#: How long a command may take to end once it is told to, seconds.
-END_SECONDS_MAX = 4
 
 
 def node_home() -> Path:
@@ -65,17 +62,6 @@ def run(command: list, more: dict | None = None, quiet: bool = False) -> None:
         if said:
             sys.stdout.write(said.decode("utf-8", "replace"))
         raise Failed(f"Failed ({process.returncode}): {' '.join(str(part) for part in command[1:])}")
-
-
-def end_group(process: subprocess.Popen) -> None:
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, how)
-            process.wait(END_SECONDS_MAX)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def node(*arguments: str, more: dict | None = None, quiet: bool = False) -> None:

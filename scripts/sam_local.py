@@ -94,7 +94,7 @@ def main() -> int:
     if not files:
         raise Failed("There are no files in events/.")
     template = local_template()
-    stack = Stack(RUN / "sam-local")
+    stack = Stack(RUN / "sam-local", BUILT)
     stack.down(quiet=True)
     failures = []
     try:

@@ -111,17 +111,28 @@ def install(name: str) -> None:
     say(f"  {name}: done in {took(started)}")
 
 
-def main() -> int:
-    say("Setting up (Python tools go into .venv/, nothing outside this directory changes):")
-    check_python()
-    say(f"  python: {sys.version.split()[0]}")
-    check_rust()
+def install_all() -> None:
+    """The pinned tools, each environment unless it is there already."""
     VENV.mkdir(exist_ok=True)
     for name in PROOF:
         install(name)
     if shutil.which("cargo-nextest") is None:
         say("  cargo-nextest: absent, tests run with `cargo test` (cargo install cargo-nextest, to have it)")
+
+
+def check() -> None:
+    """Refuses, with the way out, where this machine lacks what everything here needs."""
+    say("Setting up (Python tools go into .venv/, nothing outside this directory changes):")
+    check_python()
+    say(f"  python: {sys.version.split()[0]}")
+    check_rust()
+
+
+def main() -> int:
+    check()
+    install_all()
     return 0
 
 
-main_guard(main)
+if __name__ == "__main__":
+    main_guard(main)

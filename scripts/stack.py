@@ -31,7 +31,7 @@ import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import BUILT, EMULATOR, FUNCTIONS, ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
+from common import EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TOOLS, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -48,10 +48,11 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 class Stack:
-    """One emulator with one deployment, and the directory that remembers it."""
+    """One emulator with one deployment of what lies in `built`, and the directory that remembers it."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, built: Path = LOCAL):
         self.dir = directory
+        self.built = built
         self.file = directory / "stack.json"
         self.log = directory / "emulator.log"
 
@@ -116,7 +117,7 @@ class Stack:
             if trouble is None:
                 if port not in (None, state["port"]):
                     raise Failed(f"Already up on port {state['port']}. First: make down")
-                if state["deployed"] == build_fingerprint():
+                if state["deployed"] == build_fingerprint(self.built):
                     say(f"Already up, with what is built: {state['api_url']}")
                     return state
                 say("Up, but something else is built by now: deploying that.")
@@ -124,7 +125,7 @@ class Stack:
                 return state
             say(f"{trouble}\nClearing away what is left of it.")
             self.down()
-        build_fingerprint()  # refuses early when nothing is built
+        build_fingerprint(self.built)  # refuses early when nothing is built
         state = self.start(port)
         try:
             self.deploy(state)
@@ -183,11 +184,11 @@ class Stack:
 
     def deploy(self, state: dict) -> None:
         started = time.monotonic()
-        fingerprint = build_fingerprint()
+        fingerprint = build_fingerprint(self.built)
         say("Deploying template.yaml with `sam deploy --config-env local` …")
         command = [
             TOOLS / "sam", "deploy", "--config-env", "local", "--config-file", ROOT / "samconfig.toml",
-            "--template-file", BUILT / "template.yaml", "--parameter-overrides", *local_parameters("deploy"),
+            "--template-file", self.built / "template.yaml", "--parameter-overrides", *local_parameters("deploy"),
         ]  # fmt: skip
         done = subprocess.run(
             [str(part) for part in command],
@@ -281,17 +282,17 @@ def local_parameters(command: str) -> list[str]:
     return [f"Architecture={architecture()}" if item.startswith("Architecture=") else item for item in given]
 
 
-def build_fingerprint() -> str:
-    """What the build left, as one hash: the template, the four binaries and the page."""
+def build_fingerprint(built: Path) -> str:
+    """What a build left in `built`, as one hash: the template, the four binaries and the page."""
     digest = hashlib.sha256()
-    parts = [BUILT / "template.yaml", ROOT / "samconfig.toml"]
-    parts += [BUILT / logical / "bootstrap" for logical in FUNCTIONS.values()]
-    parts += sorted(part for part in (BUILT / FUNCTIONS["output"] / "page").rglob("*") if part.is_file())
+    parts = [built / "template.yaml", ROOT / "samconfig.toml"]
+    parts += [built / logical / "bootstrap" for logical in FUNCTIONS.values()]
+    parts += sorted(part for part in (built / FUNCTIONS["output"] / "page").rglob("*") if part.is_file())
     for part in parts:
         try:
             digest.update(part.read_bytes())
         except FileNotFoundError:
-            raise Failed(f"{part.relative_to(ROOT)} is not there. Run: make build") from None
+            raise Failed(f"{part.relative_to(ROOT)} is not there. Run: make {'local' if built == LOCAL else 'build'}") from None
     return digest.hexdigest()
 
 
@@ -453,7 +454,7 @@ def show_status(stack: Stack) -> int:
         say(f"  {label:7} {state[key]}")
     count = len(stack.processes(state)) - 1
     say(f"  {'running':7} emulator (process {state['pid']}), {count} function process{'' if count == 1 else 'es'}")
-    if state["deployed"] != build_fingerprint():
+    if state["deployed"] != build_fingerprint(stack.built):
         say("  Something else is built by now: `make up` deploys it.")
     return 0
 

@@ -2,12 +2,13 @@
 """The checks and tests of `make test`, step by step with their times; or some of the steps by name.
 
   test.py             all of them, the quick ones first, stopping at the first that fails
-  test.py lint        fmt, template, clippy, docs
+  test.py lint        fmt, clippy, template, docs
   test.py page        the page: types, unit tests, and in a Chromium against its fixture server
   test.py unit        tests inside the crates, and the documentation's
   test.py pipeline    handlers on fakes, from events/, and the simulations
   test.py repo        the repository's own rules
-  test.py build       sam build, and that each artifact starts
+  test.py build       the functions and the command for the local stack
+  test.py artifacts   by name only: `sam build` as for AWS, and that each artifact starts
   test.py emulator    the deployed stack on a local emulator, started and ended here: the tests, the
                       API against its description (schemathesis), and kill
   test.py kill        only the built stream function, killed and throttled, on the emulator's stores;
@@ -20,18 +21,17 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from common import BUILT, EMULATOR, FUNCTIONS, ROOT, RUN, TOOLS, VERNIER, Failed, main_guard, need_setup, say, took, tool_env  # noqa: E402
+import setup  # noqa: E402
+from common import (  # noqa: E402
+    EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TOOLS, VERNIER, Failed, beside, end_group, main_guard, need_setup, say, took, tool_env,
+)  # fmt: skip
 from stack import Stack, child_env, vernier_env  # noqa: E402
-
-#: How long a step's processes may take to end once they are told to, seconds.
-END_SECONDS_MAX = 5
 
 CARGO_TEST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
 NEXTEST_RESULT = re.compile(r"^\s*Summary \[.*?\]\s+.*? run: (.*)$")
@@ -98,18 +98,6 @@ def run_step(command: list, env: dict | None = None, counted: bool = False) -> N
         raise
     if code != 0:
         raise Failed(f"Failed ({code}): {' '.join(str(part) for part in command)}")
-
-
-def end_group(process: subprocess.Popen) -> None:
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, how)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(END_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 # ---- what cargo has
@@ -192,6 +180,10 @@ def step_repo() -> None:
 
 
 def step_build() -> None:
+    run_step([sys.executable, ROOT / "scripts" / "build.py", "--local"])
+
+
+def step_artifacts() -> None:
     run_step([sys.executable, ROOT / "scripts" / "build.py"])
     run_step([sys.executable, ROOT / "scripts" / "check_artifacts.py"])
 
@@ -208,7 +200,6 @@ def step_kill() -> None:
 def on_the_stack(targets: list[str]) -> None:
     """Runs tests one target after the other on a stack of their own."""
     # Compiled first: the emulator need not wait for it.
-    run_step(["cargo", "build", "--workspace", "--bin", "vernier"])
     run_step(["cargo", "test", "--workspace", "--no-run", *(part for target in targets for part in ("--test", target))])
     stack = Stack(RUN / "test")
     stack.down(quiet=True)
@@ -264,7 +255,7 @@ def test_env(state: dict) -> dict[str, str]:
             raise Failed(f"No credentials of the {function} function's role:\n{done.stderr.strip()}")
         credentials, variables = done.stdout.strip().splitlines()
         name = function.upper()
-        env[f"VERNIER_{name}_BINARY"] = str(BUILT / FUNCTIONS[function] / "bootstrap")
+        env[f"VERNIER_{name}_BINARY"] = str(LOCAL / FUNCTIONS[function] / "bootstrap")
         env[f"VERNIER_{name}_CREDENTIALS"] = credentials
         env[f"VERNIER_{name}_VARIABLES"] = variables
     kept = ("VERNIER_KILL_SEED", "VERNIER_KILL_EVENTS")
@@ -273,8 +264,8 @@ def test_env(state: dict) -> dict[str, str]:
 
 STEPS = {
     "fmt": step_fmt,
-    "template": step_template,
     "clippy": step_clippy,
+    "template": step_template,
     "docs": step_docs,
     "page": step_page,
     "unit": step_unit,
@@ -283,9 +274,22 @@ STEPS = {
     "build": step_build,
     "emulator": step_emulator,
 }
-#: Steps that run by name only: another holds them already.
-PARTS = {"kill": step_kill}
-GROUPS = {"lint": ["fmt", "template", "clippy", "docs"]}
+#: How many steps, from the first on, need nothing that setup installs.
+TOOLLESS_STEPS = 2
+#: Steps that run by name only: another holds them already, or they take too long for every time.
+PARTS = {"kill": step_kill, "artifacts": step_artifacts}
+GROUPS = {"lint": ["fmt", "clippy", "template", "docs"]}
+
+
+def run_steps(names: list[str], times: list[tuple[str, str]]) -> None:
+    """Runs the steps in their order and adds how long each took; stops at the first that fails."""
+    for name in names:
+        say(f"\n=== {name}")
+        started = time.monotonic()
+        try:
+            (STEPS | PARTS)[name]()
+        finally:
+            times.append((name, took(started)))
 
 
 def main() -> int:
@@ -294,19 +298,18 @@ def main() -> int:
         if name not in STEPS and name not in PARTS and name not in GROUPS:
             raise Failed(f"Unknown step {name}. There are: {', '.join([*STEPS, *PARTS, *GROUPS])}")
     names = [step for name in asked for step in GROUPS.get(name, [name])] or list(STEPS)
-    need_setup()
-    if shutil.which("cargo-nextest") is None:
-        say("cargo-nextest is absent: tests run with `cargo test`.")
     began = time.monotonic()
-    times = []
+    times: list[tuple[str, str]] = []
     try:
-        for name in names:
-            say(f"\n=== {name}")
-            started = time.monotonic()
-            try:
-                (STEPS | PARTS)[name]()
-            finally:
-                times.append((name, took(started)))
+        if asked:
+            need_setup()
+            run_steps(names, times)
+        else:
+            setup.check()
+            # Cargo fetches and compiles while the tools are installed, which these steps do not need.
+            with beside([sys.executable, ROOT / "scripts" / "setup.py"]):
+                run_steps(names[:TOOLLESS_STEPS], times)
+            run_steps(names[TOOLLESS_STEPS:], times)
     finally:
         say("\n" + "\n".join(f"{name:9} {taken:>12}" for name, taken in [*times, ("total", took(began))]))
         if COUNTS.passed + COUNTS.failed + COUNTS.skipped:
