@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(Millis::of_line(&at.rfc3339()), Ok(at));
             assert_eq!(Millis::of_line(&at.0.to_string()), Ok(at));
         }
-        for text in ["yesterday", "", "2026-11-20", "-000001", "1e400"] {
+        for text in ["yesterday", "", "2026-11-20", "-000001-12-31", "1e400"] {
             assert!(Millis::of_line(text).is_err(), "{text}");
         }
         assert!(Millis::parse_rfc3339("253402300799999").is_err());

@@ -56,3 +56,88 @@ pub fn unreadable_time(pointer: String, found: &str) -> Problem {
     }
     .bounded()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Mode, Profile, read_envelope};
+
+    /// 2026-11-20T10:15:00.120Z.
+    const AT: i64 = 1_795_169_700_120;
+
+    /// An envelope of events that differ in their times, as JSON values, alone.
+    fn envelope(times: &[&str]) -> String {
+        let event = |(number, time): (usize, &&str)| {
+            format!(
+                r#"{{"@context":"http://purl.imsglobal.org/ctx/caliper/v1p2","id":"urn:uuid:00000000-0000-4000-8000-{number:012}","type":"ViewEvent","actor":"urn:x:jane","action":"Viewed","object":{{"id":"urn:x:page","type":"WebPage"}},"eventTime":{time}}}"#
+            )
+        };
+        let events: Vec<String> = times.iter().enumerate().map(event).collect();
+        format!(
+            r#"{{"sensor":"s","sendTime":"2026-11-20T10:15:00.120Z","dataVersion":"http://purl.imsglobal.org/ctx/caliper/v1p2","data":[{}]}}"#,
+            events.join(",")
+        )
+    }
+
+    /// The rules that the deviations of each event name, and its time.
+    fn judged(
+        times: &[&str],
+        mode: Mode,
+        received_at: i64,
+    ) -> Vec<(bool, Vec<String>, Option<i64>)> {
+        let policy = Policy {
+            received_at: Some(received_at),
+            ..Policy::new(mode, Profile::Generic)
+        };
+        let body = envelope(times);
+        let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+        let of = |item: &crate::Item<'_>| {
+            let deviations = &item.verdict.deviations;
+            let rules = deviations.iter().map(|d| d.rule.to_string()).collect();
+            (item.verdict.accepted, rules, item.columns.event_time)
+        };
+        read.items.iter().map(of).collect()
+    }
+
+    /// Later events of an envelope are judged by the shape of the first; a clock is seen there too.
+    #[test]
+    fn a_clock_that_is_ahead_is_a_deviation_in_either_mode() {
+        let time = r#""2026-11-20T10:15:00.120Z""#;
+        for mode in [Mode::Strict, Mode::Lenient] {
+            for (received_at, rules) in [
+                (AT - AHEAD_MILLIS_MAX, vec![]),
+                (AT - AHEAD_MILLIS_MAX - 1, vec!["time.ahead".to_owned()]),
+            ] {
+                for found in judged(&[time; 4], mode, received_at) {
+                    assert_eq!(found, (true, rules.clone(), Some(AT)), "{mode}");
+                }
+            }
+        }
+    }
+
+    /// Forms of sensors are a deviation each in lenient mode, and give the column its instant.
+    #[test]
+    fn forms_of_sensors_are_let_pass_with_their_instant() {
+        let exact = r#""2026-11-20T10:15:00.120Z""#;
+        for time in [
+            r#""2026-11-20T10:15:00.120+0000""#,
+            r#""2026-11-20T05:15:00.120-05""#,
+            r#""2026-11-20t10:15:00.120z""#,
+            r#""2026-11-20 10:15:00,120Z""#,
+            r#""2026-11-20T10:15:00.120456Z""#,
+            r#""1795169700120""#,
+            "1795169700120",
+        ] {
+            // The third has the shape of the first two but for its time.
+            let found = judged(&[exact, exact, time, exact], Mode::Lenient, AT);
+            let deviates = (true, vec!["Event.eventTime.time".to_owned()], Some(AT));
+            assert_eq!(found[2], deviates, "{time}");
+            assert_eq!(found[3], (true, vec![], Some(AT)), "{time}");
+            assert!(!judged(&[time], Mode::Strict, AT)[0].0, "{time}");
+        }
+        for unknown in [r#""2026-11-20T10:15:00.120""#, "1795169700", r#""never""#] {
+            let found = judged(&[unknown], Mode::Lenient, AT);
+            assert_eq!((found[0].0, found[0].2), (false, None), "{unknown}");
+        }
+    }
+}
