@@ -183,7 +183,7 @@ proptest! {
     ) {
         let from = Millis(BASE + from);
         let range = (from, Millis(from.0 + hours * HOUR));
-        let starts = Zone::named("Europe/Berlin").and_then(|z| z.starts(range, bucket));
+        let starts = Zone::named("Europe/Berlin").map(|z| z.starts(range, bucket));
         let starts = starts.expect("a calendar");
         let mut fold = Usage::new(bucket, starts.clone(), range);
         events.iter().for_each(|e| e.give(|seen| fold.add(seen)));
