@@ -71,8 +71,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse,
-        default_value = "-15m", help = format!("First instant of received-at: {FORMS}"))]
-    from: Moment,
+        help = format!("First instant of received-at: {FORMS} [default: -15m; with --event-from or --event-to up to 31 days]"))]
+    from: Option<Moment>,
     /// First instant after it
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, default_value = "now")]
     to: Moment,
@@ -80,7 +80,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse)]
     event_from: Option<Moment>,
     /// And before then
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse, requires = "event_from")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse)]
     event_to: Option<Moment>,
     /// In the order in which they happened, in place of that in which they were received
     #[arg(long)]
@@ -137,10 +137,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // The range begins at one instant for good; while waiting, a `--to now` moves on.
-    let from = args.from.rfc3339(now());
+    let from = args.received_from().map(|from| from.rfc3339(now()));
     let first = api.poll(
         wait,
-        |api| api.get("/events", &args.parameters(&from)),
+        |api| api.get("/events", &args.parameters(from.as_deref())),
         |page| events(page).next().is_some() && events(page).all(has_disposition),
     )?;
     // A cursor carries its query.
@@ -152,8 +152,18 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// How far back events are looked for when no time is given, seconds.
+const DEFAULT_SECONDS: i64 = 15 * 60;
+
 impl Args {
-    fn parameters(&self, from: &str) -> Vec<(&'static str, String)> {
+    /// The first instant of received-at; none where the service derives it from the time of the event.
+    fn received_from(&self) -> Option<Moment> {
+        let by_event = self.event_from.is_some() || self.event_to.is_some();
+        self.from
+            .or((!by_event).then_some(Moment::FromNow(-DEFAULT_SECONDS)))
+    }
+
+    fn parameters(&self, from: Option<&str>) -> Vec<(&'static str, String)> {
         let optional = [
             ("type", &self.kind),
             ("action", &self.action),
@@ -162,7 +172,8 @@ impl Args {
             ("sensor", &self.sensor),
             ("deviation", &self.deviation),
         ];
-        let mut parameters = vec![("from", from.to_owned()), ("to", self.to.rfc3339(now()))];
+        let mut parameters = vec![("to", self.to.rfc3339(now()))];
+        parameters.extend(from.map(|from| ("from", from.to_owned())));
         parameters.push(("limit", self.limit.to_string()));
         parameters.extend(
             optional

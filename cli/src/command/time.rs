@@ -1,9 +1,8 @@
 //! Times as people type them.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::time::{Duration, SystemTime};
+use vernier_ledger::time::Millis;
 
 /// How the options explain themselves.
 pub(super) const FORMS: &str =
@@ -12,7 +11,7 @@ pub(super) const FORMS: &str =
 /// A point in time, perhaps relative to a now that is only known when the command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
-    At(Timestamp),
+    At(Millis),
     /// Seconds from now; negative is before.
     FromNow(i64),
 }
@@ -20,14 +19,10 @@ pub(super) enum Moment {
 impl Moment {
     /// RFC 3339 in UTC with milliseconds.
     pub(super) fn rfc3339(self, now: Timestamp) -> String {
-        let at = match self {
-            Self::At(at) => at,
-            // Offsets are bounded by the parser; the epoch stands in for the impossible.
-            Self::FromNow(seconds) => now
-                .checked_add(SignedDuration::from_secs(seconds))
-                .unwrap_or_default(),
-        };
-        format!("{at:.3}")
+        match self {
+            Self::At(at) => at.rfc3339(),
+            Self::FromNow(seconds) => Millis(now.as_millisecond()).plus_seconds(seconds).rfc3339(),
+        }
     }
 }
 
@@ -40,16 +35,13 @@ pub(super) fn parse(text: &str) -> Result<Moment, String> {
     if text == "now" {
         return Ok(Moment::FromNow(0));
     }
-    if let Ok(at) = text.parse::<Timestamp>() {
+    if let Ok(at) = Millis::parse_rfc3339(text) {
         return Ok(Moment::At(at));
     }
     if text.len() == 10
-        && let Ok(date) = text.parse::<Date>()
+        && let Ok(midnight) = Millis::parse_rfc3339(&format!("{text}T00:00:00Z"))
     {
-        return date
-            .to_zoned(TimeZone::UTC)
-            .map(|z| Moment::At(z.timestamp()))
-            .map_err(|_| wrong());
+        return Ok(Moment::At(midnight));
     }
     relative(text).map(Moment::FromNow).ok_or_else(wrong)
 }
@@ -114,6 +106,17 @@ mod tests {
             shown("2026-02-03T04:05:06.789+02:00"),
             "2026-02-03T02:05:06.789Z"
         );
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_are_read() {
+        for text in [
+            "9999-12-31T23:59:59.999Z",
+            "9999-12-31T23:59:59.999-23:59",
+            "0000-01-01T00:00:00.000+23:59",
+        ] {
+            assert_eq!(shown(text), text);
+        }
     }
 
     #[test]

@@ -170,12 +170,13 @@ pub async fn report<T: Commits + Chains, O: Objects>(
     let mut unsealed = Figures::default();
     let live = extent.live(&ports.objects, tenant, false).await?;
     live.for_each(|head, _, _| {
+        let deviations = head.findings();
         unsealed.add(&Verdicts {
             sensor: &head.sensor,
             rejected: head.verdict == Verdict::Rejected,
             strict_rejected: head.strict == Verdict::Rejected,
             problems: head.problems.as_deref().map(RawValue::get),
-            deviations: head.deviations.as_deref().map(RawValue::get),
+            deviations: deviations.as_deref(),
         });
     })?;
     Ok(Report {

@@ -69,7 +69,9 @@ impl EventView {
             provisional: true,
             fingerprint: head.fingerprint.clone().into_owned(),
             problems: head.problems.as_deref().map(raw),
-            deviations: head.deviations.as_deref().map(raw),
+            deviations: head
+                .findings()
+                .and_then(|text| RawValue::from_string(text.into_owned()).ok()),
             first: None,
             event: Some(RawValue::from_string(std::str::from_utf8(event).ok()?.to_owned()).ok()?),
             reference: head.event_ref.clone(),

@@ -380,7 +380,7 @@ fn same_query(
     let said = |name| Ok::<bool, ProblemDocument>(request.query(name)?.is_some());
     let differs = (said("from")? && given.from != carried.from)
         || (said("to")? && given.to != carried.to)
-        || (said("event_from")? && given.event_time != carried.event_time)
+        || ((said("event_from")? || said("event_to")?) && given.event_time != carried.event_time)
         || (said("sort")? && given.sort != carried.sort)
         || (said("order")? && given.order != carried.order)
         || (said("disposition")? && given.disposition != carried.disposition)

@@ -121,9 +121,14 @@ impl EventQuery {
     pub fn read(request: Request<'_>, now: Millis) -> Result<Self, ProblemDocument> {
         let event_time = request.range_of(("event_from", "event_to"))?;
         let (default_seconds, seconds_max) = EVENTS_SECONDS;
-        // What happened then was received since.
         let default_seconds = event_time.map_or(default_seconds, |(from, _)| {
-            now.0.saturating_sub(from.0) / 1_000 + 1 + EARLY_SECONDS
+            // What happened then was received since; what is still to happen, at any time.
+            let since = now.0.saturating_sub(from.0).saturating_add(999) / 1_000;
+            if since <= 0 {
+                seconds_max
+            } else {
+                since.saturating_add(EARLY_SECONDS).min(seconds_max)
+            }
         });
         let (from, to) = request.range(now, default_seconds, seconds_max)?;
         let mut query = Self::between(from, to);
@@ -227,7 +232,7 @@ impl EventQuery {
     #[must_use]
     pub fn matches(&self, head: &LineHead<'_>) -> Option<Key> {
         let at = head.receipt.received_at();
-        let event_time = event_time_of(head);
+        let event_time = head.event_time();
         let column = |name: &str| match name {
             "type" => head.type_name.as_deref(),
             "action" => head.action.as_deref(),
@@ -236,13 +241,14 @@ impl EventQuery {
             "id" => head.id.as_deref(),
             _ => Some(head.sensor.as_ref()),
         };
-        let names = |findings: &Option<std::borrow::Cow<'_, RawValue>>, rule: &str| {
-            let found = findings.as_deref().map(RawValue::get);
-            found.is_some_and(|found| names_rule(found, rule))
-        };
         let passes = |(name, value): &(String, String)| match name.as_str() {
-            "rule" => names(&head.problems, value),
-            "deviation" => names(&head.deviations, value),
+            "rule" => {
+                let problems = head.problems.as_deref().map(RawValue::get);
+                problems.is_some_and(|problems| names_rule(problems, value))
+            }
+            "deviation" => head
+                .findings()
+                .is_some_and(|deviations| names_rule(&deviations, value)),
             name => column(name) == Some(value.as_str()),
         };
         let in_time = |(from, to)| event_time.is_some_and(|at| from <= at && at < to);
@@ -296,12 +302,6 @@ impl EventQuery {
             None => &[PartClass::Archive, PartClass::Exceptions],
         }
     }
-}
-
-/// When a line's event happened.
-fn event_time_of(head: &LineHead<'_>) -> Option<Millis> {
-    let text = head.time.as_deref()?;
-    Millis::parse_rfc3339(text).ok()
 }
 
 /// The refusal of a parameter that names another learner than the token's own.

@@ -94,7 +94,6 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
 }
 
 fn of_line<'a>(head: &'a LineHead<'_>, disposition: Disposition) -> Seen<'a> {
-    let time = head.time.as_deref();
     Seen {
         kind: &head.kind,
         id: head.id.as_deref(),
@@ -102,7 +101,7 @@ fn of_line<'a>(head: &'a LineHead<'_>, disposition: Disposition) -> Seen<'a> {
         action: head.action.as_deref(),
         actor: head.actor.as_deref(),
         group: head.group.as_deref(),
-        event_time: time.and_then(|text| Millis::parse_rfc3339(text).ok()),
+        event_time: head.event_time(),
         received_at: head.receipt.received_at(),
         place: (head.receipt, head.index),
         disposition,

@@ -17,7 +17,7 @@ use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, BadLine, EventRef, LineHead, Verdict};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::Window;
 
 /// What is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +162,8 @@ impl WindowBuilder {
             Some(_) => result_of(text)?,
             None => None,
         };
-        let event_time = head.time.as_deref().map(Millis::parse_rfc3339).transpose();
+        // A time that nobody can read is none: it must not keep the window from being sealed.
+        let deviations = head.findings();
         let row = Row {
             id: head.id.as_deref(),
             type_name: head.type_name.as_deref(),
@@ -170,7 +171,7 @@ impl WindowBuilder {
             actor: head.actor.as_deref(),
             object: head.object.as_deref(),
             group: head.group.as_deref(),
-            event_time: event_time.map_err(|e| bad(&e))?,
+            event_time: head.event_time(),
             sensor: &head.sensor,
             kind: &head.kind,
             strict: verdict_word(head.strict),
@@ -183,7 +184,7 @@ impl WindowBuilder {
             },
             first: None,
             problems: head.problems.as_deref().map(RawValue::get),
-            deviations: head.deviations.as_deref().map(RawValue::get),
+            deviations: deviations.as_deref(),
             result: result.map(RawValue::get),
             score: said.and_then(|said| said.given),
             score_maximum: said.and_then(|said| said.maximum),

@@ -85,6 +85,7 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
     let started = tokio::time::Instant::now();
     let policy = Policy {
         domain: schemas,
+        received_at: Some(receipt.received_at().0),
         ..Policy::new(identity.tenant.mode, identity.tenant.profile)
     };
     let envelope = read_envelope(body, &policy).map_err(NotAccepted::Refused)?;

@@ -8,6 +8,7 @@ use crate::digest::Fingerprint;
 use crate::ids::ReceiptId;
 use crate::limits::{RESULT_ACTION_BYTES_MAX, RESULT_ID_BYTES_MAX};
 use crate::segment::Place;
+use crate::time::{BadTime, Millis};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -164,6 +165,33 @@ pub struct LineHead<'a> {
     pub fingerprint: Cow<'a, str>,
 }
 
+impl LineHead<'_> {
+    /// When the event happened; none where the line does not say it, or says what nobody can read.
+    #[must_use]
+    pub fn event_time(&self) -> Option<Millis> {
+        self.time
+            .as_deref()
+            .and_then(|text| Millis::of_line(text).ok())
+    }
+
+    /// The line's deviations as JSON, with one more for a time that cannot be read. One answer for
+    /// segments and for files, so that sealing changes no count.
+    #[must_use]
+    pub fn findings(&self) -> Option<Cow<'_, str>> {
+        let written = self.deviations.as_deref().map(RawValue::get);
+        let unreadable = self.time.as_deref().filter(|_| self.event_time().is_none());
+        let Some(time) = unreadable else {
+            return written.map(Cow::Borrowed);
+        };
+        let finding = vernier_validation::unreadable_time(String::new(), time);
+        let mut all: Vec<serde_json::Value> = written
+            .and_then(|written| serde_json::from_str(written).ok())
+            .unwrap_or_default();
+        all.extend(serde_json::to_value(finding));
+        Some(Cow::Owned(serde_json::Value::from(all).to_string()))
+    }
+}
+
 /// The few columns that accounting needs; the rest of the head is skipped.
 #[derive(Debug, Clone, Deserialize)]
 pub struct LineAccount<'a> {
@@ -210,6 +238,12 @@ pub fn names_rule(findings: &str, rule: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an event line: {0}")]
 pub struct BadLine(pub String);
+
+impl From<BadTime> for BadLine {
+    fn from(bad: BadTime) -> Self {
+        Self(bad.to_string())
+    }
+}
 
 /// The separator between head and event. A quote inside a JSON string is escaped, so that the
 /// first occurrence in a line is the key itself.
@@ -272,7 +306,6 @@ pub fn event_key(kind: &str, id: Option<&str>, fingerprint: &str) -> [u8; 32] {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::time::Millis;
     use proptest::prelude::*;
 
     /// A head with the least that a line has.

@@ -1,8 +1,21 @@
 //! Times are milliseconds since the Unix epoch, UTC; windows are whole minutes of received-at.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// How lines had the year before 0.
+const YEAR_BEFORE_0: &str = "-000001";
+
+/// The length of the Gregorian calendar's cycle, milliseconds.
+const MILLIS_OF_400_YEARS: i64 = 146_097 * 86_400_000;
+
+/// Characters of a text that an error repeats.
+const BAD_TIME_CHARACTERS: usize = 80;
+
+/// A text that is no date and time with a zone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no time that can be read: {0:?}")]
+pub struct BadTime(pub String);
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(
@@ -30,23 +43,47 @@ impl Millis {
         Self(self.0.saturating_add(seconds.saturating_mul(1_000)))
     }
 
-    /// RFC 3339 in UTC with milliseconds. Instants outside years -9999 to 9999 print as a number.
+    /// RFC 3339 with milliseconds: in UTC, but with the least offset that keeps the year within four
+    /// digits where an event's own offset took its instant to the other side of year 0 or 9999. An
+    /// instant that no time of an event can mean prints as a number.
     #[must_use]
     pub fn rfc3339(self) -> String {
-        match Timestamp::from_millisecond(self.0) {
-            Ok(t) => format!("{t:.3}"),
-            Err(_) => self.0.to_string(),
+        vernier_validation::print_instant(self.0).unwrap_or_else(|| self.0.to_string())
+    }
+
+    /// Reads a time with any offset: RFC 3339, and what
+    /// [`vernier_validation::read_instant`] takes besides.
+    ///
+    /// # Errors
+    /// The text, when it is none of these.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, BadTime> {
+        vernier_validation::read_instant(text.as_bytes())
+            .map(Self)
+            .ok_or_else(|| BadTime(text.chars().take(BAD_TIME_CHARACTERS).collect()))
+    }
+
+    /// Reads a time of a line, as [`Self::rfc3339`] prints it now or as earlier lines have it: beyond
+    /// year 9999 as milliseconds, and in the last day before year 0 as year `-000001`.
+    ///
+    /// # Errors
+    /// The text, when it is none of these.
+    pub fn of_line(text: &str) -> Result<Self, BadTime> {
+        if let Ok(millis) = text.parse() {
+            return Ok(Self(millis));
+        }
+        match text.strip_prefix(YEAR_BEFORE_0) {
+            // The calendar of the year before 0 is that of year 399.
+            Some(rest) => Self::parse_rfc3339(&format!("0399{rest}"))
+                .map(|at| Self(at.0 - MILLIS_OF_400_YEARS)),
+            None => Self::parse_rfc3339(text),
         }
     }
 
-    /// Reads an RFC 3339 time with any offset.
-    ///
-    /// # Errors
-    /// What is wrong with the text.
-    pub fn parse_rfc3339(text: &str) -> Result<Self, String> {
-        text.parse::<Timestamp>()
-            .map(|t| Self(t.as_millisecond()))
-            .map_err(|e| e.to_string())
+    /// Whether an event that happened then and was received at another instant comes from a clock that
+    /// is ahead.
+    #[must_use]
+    pub const fn is_ahead_of(self, received_at: Self) -> bool {
+        vernier_validation::is_ahead(self.0, received_at.0)
     }
 
     /// `YYYY-MM-DD` and `HH` in UTC, for object keys.
@@ -141,6 +178,22 @@ mod tests {
             Millis::parse_rfc3339("2016-11-15T11:15:00.12+01:00"),
             Ok(Millis(1_479_204_900_120))
         );
+    }
+
+    #[test]
+    fn times_of_earlier_lines_are_read() {
+        let last = Millis::parse_rfc3339("9999-12-31T23:59:59.999Z").expect("a time");
+        assert_eq!(Millis::of_line("253402300799999"), Ok(last));
+        let first = Millis::parse_rfc3339("0000-01-01T00:00:00+23:59").expect("a time");
+        assert_eq!(Millis::of_line("-000001-12-31T00:01:00.000Z"), Ok(first));
+        for at in [first, Millis(0), last] {
+            assert_eq!(Millis::of_line(&at.rfc3339()), Ok(at));
+            assert_eq!(Millis::of_line(&at.0.to_string()), Ok(at));
+        }
+        for text in ["yesterday", "", "2026-11-20", "-000001-12-31", "1e400"] {
+            assert!(Millis::of_line(text).is_err(), "{text}");
+        }
+        assert!(Millis::parse_rfc3339("253402300799999").is_err());
     }
 
     #[test]

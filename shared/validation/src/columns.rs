@@ -8,7 +8,7 @@ use crate::{
     names::UNKNOWN,
     result::ResultColumns,
     rules::{Version, keys},
-    scan::NodeKind,
+    scan::{Node, NodeKind},
     time,
 };
 
@@ -72,6 +72,26 @@ pub(crate) fn number(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<f64
         .parse()
         .ok()?;
     number.is_finite().then_some(number)
+}
+
+/// An instant, milliseconds since 1970-01-01T00:00:00Z: a date and time with a zone, or the 13 digits of
+/// milliseconds, as a number or a string.
+pub(crate) fn instant(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<i64> {
+    instant_in(checker.text, &checker.nodes[at?])
+}
+
+/// The same of a node of any text.
+pub(crate) fn instant_in(text: &str, node: &Node) -> Option<i64> {
+    match node.kind {
+        NodeKind::String => {
+            let text = string(text, node)?;
+            time::read_instant(text.as_bytes()).or_else(|| time::epoch_millis(text.as_bytes()))
+        }
+        NodeKind::Number => {
+            time::epoch_millis(&text.as_bytes()[node.start as usize..node.end as usize])
+        }
+        _ => None,
+    }
 }
 
 /// The entity that holds the score: the generated one, or (Open edX) its `score`.
@@ -160,9 +180,7 @@ pub(crate) fn columns<'a>(checker: &Checker<'a, '_>, version: Version, kind: Kin
     columns.actor = id(checker, checker.member(0, keys::ACTOR));
     columns.object = id(checker, object);
     columns.group = group(checker, object);
-    columns.event_time = text_of(keys::EVENT_TIME)
-        .and_then(|t| time::date_time(t.as_bytes()))
-        .map(|t| t.millis);
+    columns.event_time = instant(checker, checker.member(0, keys::EVENT_TIME));
     columns.score = checker
         .member(0, keys::GENERATED)
         .and_then(|generated| score(checker, score_of(checker, generated)));

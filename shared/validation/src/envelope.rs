@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use crate::{
     check::string,
-    columns::Columns,
+    columns::{self, Columns},
     item,
     limits::{EVENTS_MAX, PROBLEMS_MAX},
     policy::{Mode, Policy},
@@ -308,9 +308,9 @@ impl<'a> Reader<'a, '_> {
 
     fn send_time(&mut self, pointer: &dyn Fn() -> String, node: &Node) {
         let text = self.scanner.text;
-        let read = string(text, node).and_then(|s| time::date_time(s.as_bytes()));
-        let exact = read.is_some_and(|t| t.utc && t.fraction_digits == 3);
-        self.envelope.send_time = self.envelope.send_time.or(read.map(|t| t.millis));
+        let read = columns::instant_in(text, node);
+        let exact = string(text, node).is_some_and(|s| time::is_caliper_time(s.as_bytes()));
+        self.envelope.send_time = self.envelope.send_time.or(read);
         if !exact {
             let expected = "a time as YYYY-MM-DDTHH:mm:ss.SSSZ";
             self.problem(

@@ -1,6 +1,7 @@
 //! Judging one item of an envelope, or one document.
 use crate::{
     check::{Checker, ObjectType, string},
+    clock,
     columns::{Columns, Kind, columns},
     context,
     lenient::forgives,
@@ -56,7 +57,13 @@ pub(crate) fn judge<'a>(
         let what = (checker.top, judged.kind, judged.version);
         shapes.learn(text, tape, &checker.notes, what);
     }
-    let verdict = verdict(checker, policy, Some(&judged), &columns);
+    let unreadable = match (judged.kind, policy.domain) {
+        (Kind::Domain, Some(domain)) => domain.unreadable_times(&checker, &columns),
+        _ => Vec::new(),
+    };
+    let mut verdict = verdict(checker, policy, Some(&judged), &columns);
+    verdict.deviations.extend(unreadable);
+    clock::check(&mut verdict, &columns, policy);
     if !verdict.accepted {
         columns.result = None;
     }
@@ -74,7 +81,9 @@ pub(crate) fn recall<'a>(
     if shape.kind == Kind::Event {
         columns.result = result(&checker, policy.profile, &columns);
     }
-    (Verdict::clean(shape.version == Version::V1p0), columns)
+    let mut verdict = Verdict::clean(shape.version == Version::V1p0);
+    clock::check(&mut verdict, &columns, policy);
+    (verdict, columns)
 }
 
 /// What makes the JSON of an item ambiguous or no item at all.

@@ -10,12 +10,14 @@
 #![deny(missing_docs)]
 
 mod check;
+mod clock;
 mod columns;
 mod compact;
 mod context;
 mod document;
 mod domain;
 mod duplicates;
+mod duration;
 mod endpoint;
 mod envelope;
 mod item;
@@ -43,6 +45,7 @@ mod text;
 mod time;
 mod values;
 
+pub use clock::{is_ahead, unreadable_time};
 pub use columns::{Columns, Kind, Score};
 pub use compact::compact;
 pub use document::{Document, Shape, read_document};
@@ -53,3 +56,4 @@ pub use problem::{Problem, Verdict};
 pub use refusal::{Refusal, RefusalKind};
 pub use result::ResultColumns;
 pub use rule_list::{RuleText, rule_list};
+pub use time::{print_instant, read_instant};

@@ -13,6 +13,11 @@ pub const DEPTH_MAX: usize = 64;
 /// Gateway's 10 MB and Lambda's 6 MB; more items than that in one body are no sensor's batch.
 pub const EVENTS_MAX: usize = 10_000;
 
+/// How long after it was received an event may have happened, milliseconds (5 minutes). Clocks that
+/// are set by a network are right within seconds; by hand, within minutes. It is more than the minute
+/// by which the ledger's own clocks may differ, and less than a correction takes to be typed in.
+pub const AHEAD_MILLIS_MAX: i64 = 5 * 60 * 1_000;
+
 /// Problems reported for one item; the rest is counted in a last problem `limit.problems`.
 ///
 /// At about 300 bytes each, 20 problems are 6 KB: 10,000 wholly bad events make at most 60 MB.

@@ -263,6 +263,7 @@ fn elsewhere(id: &str) -> bool {
         "item.",
         "domain.",
         "endpoint.",
+        "time.",
     ]
     .iter()
     .any(|p| id.starts_with(p))

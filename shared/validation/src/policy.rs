@@ -135,15 +135,19 @@ pub struct Policy<'s> {
     pub profile: Profile,
     /// The tenant's own event types.
     pub domain: Option<&'s DomainSchemas>,
+    /// When the events were received, milliseconds since 1970-01-01T00:00:00Z: an event that
+    /// happened well after that has a deviation. None where nobody knows.
+    pub received_at: Option<i64>,
 }
 
 impl Policy<'_> {
-    /// A policy without domain schemas.
+    /// A policy without domain schemas, for events of any age.
     pub const fn new(mode: Mode, profile: Profile) -> Self {
         Policy {
             mode,
             profile,
             domain: None,
+            received_at: None,
         }
     }
 }

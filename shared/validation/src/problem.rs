@@ -55,7 +55,8 @@ pub struct Verdict {
     pub strict_accepted: bool,
     /// Why the item is rejected under the policy's mode; empty when accepted.
     pub problems: Vec<Problem>,
-    /// What the lenient mode let pass; empty in strict mode.
+    /// What the lenient mode let pass, and, in either mode, what the event's times say of its
+    /// sensor's clock.
     pub deviations: Vec<Problem>,
     /// The item is in the form of Caliper 1.0, whose envelopes have no `dataVersion`.
     pub version_1_0: bool,

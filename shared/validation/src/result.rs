@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::{
     check::{Checker, ObjectType, id, string},
-    columns::{Columns, Score, number, score_of},
+    columns::{Columns, Score, instant, number, score_of},
+    duration::duration_millis,
     policy::Profile,
     rules::{TABLES, keys},
     scan::NodeKind,
-    time,
 };
 
 /// What an event says of one learner's attempt at one assignment. The section, the action and the
@@ -128,17 +128,11 @@ fn is_attempt(checker: &Checker<'_, '_>, at: usize) -> bool {
         }
 }
 
-/// An instant in a string, milliseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn instant(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<i64> {
-    let text = string(checker.text, &checker.nodes[at?])?;
-    time::date_time(text.as_bytes()).map(|t| t.millis)
-}
-
 /// An ISO 8601 duration, or (1.0) a number of seconds, in milliseconds.
 pub(crate) fn duration(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<i64> {
     let node = &checker.nodes[at?];
     if node.kind == NodeKind::String
-        && let Some(millis) = string(checker.text, node).and_then(|t| time::duration_millis(&t))
+        && let Some(millis) = string(checker.text, node).and_then(|t| duration_millis(&t))
     {
         return Some(millis);
     }

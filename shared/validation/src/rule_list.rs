@@ -22,7 +22,7 @@ pub struct RuleText {
 }
 
 /// Rules that are no lines of the tables.
-const GENERAL: [(&str, &str); 24] = [
+const GENERAL: [(&str, &str); 26] = [
     ("json.utf8", "the body is UTF-8"),
     ("json.syntax", "the body is one JSON value"),
     ("json.duplicate-key", "no object has a key twice"),
@@ -61,6 +61,14 @@ const GENERAL: [(&str, &str); 24] = [
     ),
     ("envelope.data", "data is there, an array"),
     ("envelope.data-empty", "data holds one or more items"),
+    (
+        "time.ahead",
+        "an event happened at most 5 minutes after it was received (never rejects, in any mode)",
+    ),
+    (
+        "time.unreadable",
+        "a time that a column is taken from can be read (never rejects, in any mode)",
+    ),
     ("item.object", "an item of data is an object"),
     ("context.required", "an event or entity has a @context"),
     (

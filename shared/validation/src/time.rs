@@ -1,12 +1,42 @@
-//! Times of day and durations as Caliper writes them.
+//! Instants as text: the one reader and the one printer of the whole ledger.
+//!
+//! Caliper writes `YYYY-MM-DDTHH:mm:ss.SSSZ`. Sensors also write other offsets, fractions and
+//! separators of ISO 8601; what they mean is read, and whether the form was Caliper's is asked apart.
+
+const DAY_MILLIS: i64 = 86_400_000;
+const MINUTE_MILLIS: i64 = 60_000;
+
+/// The first instant of year 0 in UTC, milliseconds since 1970-01-01T00:00:00Z.
+const YEAR_0_MILLIS: i64 = days_from_civil(0, 1, 1) * DAY_MILLIS;
+
+/// The first instant of year 10000 in UTC, milliseconds since 1970-01-01T00:00:00Z.
+const YEAR_10000_MILLIS: i64 = days_from_civil(10_000, 1, 1) * DAY_MILLIS;
+
+/// The largest offset that a text may have, minutes.
+const OFFSET_MINUTES_MAX: i64 = 23 * 60 + 59;
 
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Year, month and day of the proleptic Gregorian calendar, by days since 1970-01-01. Years are
+/// counted from March, so that a leap day is the last of its year.
+fn civil_from_days(days: i64) -> [i64; 3] {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    [era * 400 + year_of_era + i64::from(month <= 2), month, day]
 }
 
 fn days_in_month(year: i64, month: i64) -> i64 {
@@ -23,17 +53,6 @@ fn number(bytes: &[u8]) -> Option<i64> {
         byte.is_ascii_digit()
             .then(|| sum * 10 + i64::from(byte - b'0'))
     })
-}
-
-/// A date and time with a zone, and what it lacks of Caliper's form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub(crate) millis: i64,
-    /// It ends in `Z`.
-    pub(crate) utc: bool,
-    /// Digits of the second's fraction.
-    pub(crate) fraction_digits: usize,
 }
 
 /// The parts of a date and time of day.
@@ -105,180 +124,175 @@ pub(crate) fn is_caliper_time(text: &[u8]) -> bool {
     caliper_form(text).is_some_and(|parts| parts.exist())
 }
 
-/// Reads an RFC 3339 time, the profile of ISO 8601 that a date and time with a zone has.
-pub(crate) fn date_time(text: &[u8]) -> Option<Time> {
-    let Some(parts) = caliper_form(text) else {
-        return date_time_of_any_form(text);
-    };
-    parts.exist().then(|| Time {
-        millis: parts.millis_since_1970(0),
-        utc: true,
-        fraction_digits: 3,
-    })
+/// Reads an instant, milliseconds since 1970-01-01T00:00:00Z: a date, a time of day and a zone.
+///
+/// Besides RFC 3339 it takes what leaves no doubt of the instant: an offset without its colon or its
+/// minutes, small `t` and `z`, a space for the `T` and before the zone, a comma for the point, no
+/// seconds. A leap second is the second before it; digits beyond milliseconds are cut. A time
+/// without a zone is none.
+pub fn read_instant(text: &[u8]) -> Option<i64> {
+    match caliper_form(text) {
+        Some(parts) => parts.exist().then(|| parts.millis_since_1970(0)),
+        None => instant_of_any_form(text),
+    }
 }
 
-fn date_time_of_any_form(b: &[u8]) -> Option<Time> {
-    if b.len() < 20
-        || b[4] != b'-'
-        || b[7] != b'-'
-        || !matches!(b[10], b'T' | b't')
-        || b[13] != b':'
-        || b[16] != b':'
-    {
+/// Reads 13 digits as milliseconds since 1970-01-01T00:00:00Z: instants from 2001 to 2286. Seconds
+/// have 10 digits in those years, microseconds 16.
+pub(crate) fn epoch_millis(text: &[u8]) -> Option<i64> {
+    let plausible = text.len() == 13 && text[0] != b'0';
+    plausible.then(|| number(text)).flatten()
+}
+
+fn instant_of_any_form(text: &[u8]) -> Option<i64> {
+    let (head, rest) = text.split_first_chunk::<16>()?;
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T' | b't' | b' ',
+        h1,
+        h2,
+        b':',
+        n1,
+        n2,
+    ] = *head
+    else {
         return None;
-    }
-    let mut parts = Parts {
-        year: number(&b[..4])?,
-        month: number(&b[5..7])?,
-        day: number(&b[8..10])?,
-        hour: number(&b[11..13])?,
-        minute: number(&b[14..16])?,
-        second: number(&b[17..19])?,
-        millis: 0,
     };
-    if !parts.exist() {
-        return None;
+    let (second, rest) = second_of(rest)?;
+    let (millis, rest) = fraction_millis(rest)?;
+    let parts = Parts {
+        year: number(&[y1, y2, y3, y4])?,
+        month: number(&[m1, m2])?,
+        day: number(&[d1, d2])?,
+        hour: number(&[h1, h2])?,
+        minute: number(&[n1, n2])?,
+        second,
+        millis,
+    };
+    let zone = rest.strip_prefix(b" ").unwrap_or(rest);
+    let offset_minutes = offset_minutes(zone)?;
+    parts
+        .exist()
+        .then(|| parts.millis_since_1970(offset_minutes))
+}
+
+/// The seconds at the front, 0 where there are none, and what follows.
+fn second_of(text: &[u8]) -> Option<(i64, &[u8])> {
+    match text {
+        [b':', s1, s2, rest @ ..] => Some((number(&[*s1, *s2])?, rest)),
+        _ => Some((0, text)),
     }
-    let mut at = 19;
-    let mut fraction_digits = 0;
-    if b[at] == b'.' {
-        at += 1;
-        let mut scale = 100;
-        while let Some(digit @ b'0'..=b'9') = b.get(at) {
-            parts.millis += i64::from(digit - b'0') * scale;
-            scale /= 10;
-            at += 1;
-            fraction_digits += 1;
-        }
-        if fraction_digits == 0 {
-            return None;
-        }
-    }
-    let zone = &b[at..];
-    let offset_minutes = match zone {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
-        }
+}
+
+/// Milliseconds of a fraction at the front, 0 where there is none, and what follows; nothing for a
+/// separator without a digit.
+fn fraction_millis(text: &[u8]) -> Option<(i64, &[u8])> {
+    let Some((b'.' | b',', after)) = text.split_first() else {
+        return Some((0, text));
+    };
+    let length = after.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = after.split_at(length);
+    let places = digits.iter().chain(b"00").take(3);
+    let millis = places.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    (length > 0).then_some((millis, rest))
+}
+
+/// A zone's offset from UTC, minutes.
+fn offset_minutes(zone: &[u8]) -> Option<i64> {
+    let (sign, hours, minutes) = match zone {
+        [b'Z' | b'z'] => return Some(0),
+        [sign, h1, h2] => (sign, [*h1, *h2], [b'0', b'0']),
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, [*h1, *h2], [*m1, *m2]),
         _ => return None,
     };
-    Some(Time {
-        millis: parts.millis_since_1970(offset_minutes),
-        utc: matches!(zone, [b'Z']),
-        fraction_digits,
-    })
+    let (hours, minutes) = (number(&hours)?, number(&minutes)?);
+    if hours > 23 || minutes > 59 {
+        return None;
+    }
+    match sign {
+        b'+' => Some(hours * 60 + minutes),
+        b'-' => Some(-(hours * 60 + minutes)),
+        _ => None,
+    }
 }
 
-/// Whether `text` is an ISO 8601 duration (`PnYnMnDTnHnMnS` or `PnW`).
-pub(crate) fn is_duration(text: &str) -> bool {
-    let Some(body) = text.strip_prefix('P') else {
-        return false;
+/// Prints an instant as RFC 3339 with milliseconds, such that [`read_instant`] gives it back: in UTC,
+/// or, where UTC's year would not have four digits, with the least offset of whole minutes for which
+/// it has. None of an instant for which that offset would be a day or more, which no text with a year
+/// of four digits means.
+pub fn print_instant(millis: i64) -> Option<String> {
+    if (YEAR_0_MILLIS..YEAR_10000_MILLIS).contains(&millis) {
+        return Some(print_local(millis, "Z"));
+    }
+    let (east, minutes) = if millis < YEAR_0_MILLIS {
+        let missing = YEAR_0_MILLIS.checked_sub(millis)?;
+        (true, (missing - 1) / MINUTE_MILLIS + 1)
+    } else {
+        (false, (millis - YEAR_10000_MILLIS) / MINUTE_MILLIS + 1)
     };
-    let (date, time) = match body.split_once('T') {
-        Some((date, time)) => (date, Some(time)),
-        None => (body, None),
+    if minutes > OFFSET_MINUTES_MAX {
+        return None;
+    }
+    let (sign, offset_millis) = match east {
+        true => ('+', minutes * MINUTE_MILLIS),
+        false => ('-', -minutes * MINUTE_MILLIS),
     };
-    if time.is_some_and(str::is_empty) || body.is_empty() {
-        return false;
+    let zone = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+    Some(print_local(millis + offset_millis, &zone))
+}
+
+/// What a clock shows so many milliseconds after its 1970-01-01T00:00, in years 0 to 9999, and a zone.
+fn print_local(millis: i64, zone: &str) -> String {
+    let [year, month, day] = civil_from_days(millis.div_euclid(DAY_MILLIS));
+    let of_day = millis.rem_euclid(DAY_MILLIS);
+    let (second, millis) = (of_day / 1_000, of_day % 1_000);
+    let mut text = String::with_capacity(29);
+    for (number, digits, after) in [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (second / 3_600, 2, ':'),
+        (second / 60 % 60, 2, ':'),
+        (second % 60, 2, '.'),
+    ] {
+        push_digits(&mut text, number, digits);
+        text.push(after);
     }
-    parts(date, b"YMWD") && time.is_none_or(|t| parts(t, b"HMS"))
+    push_digits(&mut text, millis, 3);
+    text.push_str(zone);
+    text
 }
 
-fn parts(mut text: &str, units: &[u8]) -> bool {
-    let mut from = 0;
-    while !text.is_empty() {
-        let Some(length) = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',') else {
-            return false;
-        };
-        let figure = &text[..length];
-        let well_formed = {
-            let mut halves = figure.split(['.', ',']);
-            let whole = halves.next().is_some_and(|h| !h.is_empty());
-            let fraction = halves.next().is_none_or(|h| !h.is_empty());
-            whole && fraction && halves.next().is_none()
-        };
-        let unit = text.as_bytes()[length];
-        let Some(place) = units[from..].iter().position(|&u| u == unit) else {
-            return false;
-        };
-        if !well_formed {
-            return false;
-        }
-        from += place + 1;
-        text = &text[length + 1..];
+/// The last so many decimal digits of a number that is not negative.
+fn push_digits(text: &mut String, number: i64, digits: u32) {
+    for place in (0..digits).rev() {
+        let digit = number / 10_i64.pow(place) % 10;
+        text.push(char::from(b'0' + digit as u8));
     }
-    true
-}
-
-/// Milliseconds of an ISO 8601 duration, less what is below one; none for text that is none, and for
-/// years and months, which have no fixed length.
-pub(crate) fn duration_millis(text: &str) -> Option<i64> {
-    let mut rest = text.as_bytes().strip_prefix(b"P")?;
-    let (mut millis, mut in_time, mut parts) = (0_i64, false, 0);
-    // Each unit is smaller than the one before it.
-    let mut last = i64::MAX;
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'T' && !in_time && !after.is_empty() {
-            (rest, in_time) = (after, true);
-            continue;
-        }
-        let (whole, after) = digits(rest)?;
-        let (thousandths, after) = match after.split_first() {
-            Some((b'.' | b',', after)) => thousandths(after)?,
-            _ => (0, after),
-        };
-        let (&unit, after) = after.split_first()?;
-        let unit = match unit {
-            b'W' if !in_time => 604_800_000,
-            b'D' if !in_time => 86_400_000,
-            b'H' if in_time => 3_600_000,
-            b'M' if in_time => 60_000,
-            b'S' if in_time => 1_000,
-            _ => return None,
-        };
-        if unit >= last {
-            return None;
-        }
-        let fraction = unit / 1_000 * thousandths;
-        millis = millis.checked_add(whole.checked_mul(unit)?.checked_add(fraction)?)?;
-        (rest, last, parts) = (after, unit, parts + 1);
-    }
-    (parts > 0).then_some(millis)
-}
-
-/// The number that digits at the front make; none without a digit.
-fn digits(text: &[u8]) -> Option<(i64, &[u8])> {
-    let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (figure, after) = text.split_at(length);
-    let add = |sum: i64, digit: &u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
-    let number = figure.iter().try_fold(0, add)?;
-    (length > 0).then_some((number, after))
-}
-
-/// The first three digits of a fraction; none without a digit.
-fn thousandths(text: &[u8]) -> Option<(i64, &[u8])> {
-    let length = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (figure, after) = text.split_at(length);
-    let places = figure.iter().chain(b"000").take(3);
-    let number = places.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    (length > 0).then_some((number, after))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// The quick way for the usual form says what the way for all forms says.
     #[test]
     fn the_usual_form_is_read_like_any_other() {
         let all_forms = |text: &[u8]| {
-            let usual = text.len() == 24 && text[10] == b'T' && text[19] == b'.';
-            let time = date_time_of_any_form(text);
-            (time, usual && text[23] == b'Z' && time.is_some())
+            let usual = text.len() == 24 && text[10] == b'T' && text[16] == b':';
+            let usual = usual && text[19] == b'.' && text[22] != b' ' && text[23] == b'Z';
+            let time = instant_of_any_form(text);
+            (time, usual && time.is_some())
         };
         for good in [
             "2018-11-15T10:15:00.000Z",
@@ -289,7 +303,7 @@ mod tests {
                 for byte in 0..=u8::MAX {
                     let mut text = good.as_bytes().to_vec();
                     text[at] = byte;
-                    let both = (date_time(&text), is_caliper_time(&text));
+                    let both = (read_instant(&text), is_caliper_time(&text));
                     assert_eq!(both, all_forms(&text), "{good} with {byte} at {at}");
                 }
             }
@@ -297,43 +311,17 @@ mod tests {
         for (month, day) in (0..14).flat_map(|m| (0..33).map(move |d| (m, d))) {
             for year in [1900, 2000, 2023, 2024] {
                 let text = format!("{year}-{month:02}-{day:02}T23:00:00.000Z");
-                let both = (date_time(text.as_bytes()), is_caliper_time(text.as_bytes()));
+                let both = (
+                    read_instant(text.as_bytes()),
+                    is_caliper_time(text.as_bytes()),
+                );
                 assert_eq!(both, all_forms(text.as_bytes()), "{text}");
             }
         }
     }
 
-    #[test]
-    fn durations_in_milliseconds() {
-        for (text, millis) in [
-            ("PT50M12S", Some(3_012_000)),
-            ("PT0.5S", Some(500)),
-            ("PT1,25S", Some(1_250)),
-            ("P1DT1H", Some(90_000_000)),
-            ("P2W", Some(1_209_600_000)),
-            ("P0D", Some(0)),
-            ("P1M", None),
-            ("P1Y2M3DT4H5M6S", None),
-            ("PT99999999999999999999H", None),
-            ("PT0.0129S", Some(12)),
-            ("P1W1D", Some(691_200_000)),
-            ("PT1S1M", None),
-            ("PT1M1M", None),
-            ("P1DT", None),
-            ("P1H", None),
-            ("PT1.S", None),
-            ("PT.5S", None),
-            ("P", None),
-            ("PT", None),
-            ("12", None),
-        ] {
-            assert_eq!(duration_millis(text), millis, "{text}");
-            assert!(millis.is_none() || is_duration(text), "{text}");
-        }
-    }
-
     fn millis(text: &str) -> Option<i64> {
-        date_time(text.as_bytes()).map(|t| t.millis)
+        read_instant(text.as_bytes())
     }
 
     #[test]
@@ -341,54 +329,127 @@ mod tests {
         assert_eq!(millis("1970-01-01T00:00:00.000Z"), Some(0));
         assert_eq!(millis("2018-11-15T10:15:00.123Z"), Some(1_542_276_900_123));
         assert_eq!(
-            millis("2018-11-15T12:15:00.123456+02:00"),
+            millis("2018-11-15T12:15:00.123456789012+02:00"),
             Some(1_542_276_900_123)
         );
         assert_eq!(millis("2018-11-15T04:45:00-05:30"), Some(1_542_276_900_000));
         assert_eq!(millis("2000-02-29T00:00:00Z"), Some(951_782_400_000));
         assert_eq!(millis("1969-12-31T23:59:59.999Z"), Some(-1));
+        let before = millis("2016-12-31T23:59:59.250Z");
+        assert_eq!(millis("2016-12-31T23:59:60.250Z"), before);
         for bad in [
             "2016-08-01",
             "2018-13-15T10:15:00.000Z",
             "2019-02-29T10:15:00.000Z",
             "2018-11-15T24:15:00.000Z",
+            "2018-11-15T10:15:61.000Z",
             "2018-11-15T10:15:00.000",
             "2018-11-15T10:15:00.Z",
-            "2018-11-15 10:15:00.000Z",
-            "2018-11-15T10:15:00.000+0200",
+            "2018-11-15T10:15:00.000+24:00",
+            "2018-11-15T10:15:00.000+02:60",
+            "2018-11-15T10:15:00.000+2",
+            "2018-11-15T10:15:00.000+020",
+            "2018-11-15T10:15:00.000 UTC",
+            "2018-11-15  10:15:00Z",
+            "2018-11-15_10:15:00Z",
+            "+018-11-15T10:15:00Z",
+            "1542276900123",
             "",
         ] {
             assert_eq!(millis(bad), None, "{bad}");
         }
     }
 
+    /// What real sensors write: none of it is Caliper's form, all of it is one instant.
     #[test]
-    fn durations() {
-        for good in [
-            "PT05M21S",
-            "P1Y2M3DT4H5M6S",
-            "P3W",
-            "PT0.5S",
-            "PT50M30S",
-            "P0D",
-            "PT3000S",
+    fn forms_of_sensors_are_read() {
+        for text in [
+            "2018-11-15T10:15:00.120+0000",
+            "2018-11-15T05:15:00.120-0500",
+            "2018-11-15T12:15:00.120+02",
+            "2018-11-15t10:15:00.120z",
+            "2018-11-15T10:15:00,120Z",
+            "2018-11-15 10:15:00.120Z",
+            "2018-11-15 10:15:00.120 +0000",
+            "2018-11-15T10:15:00.12Z",
+            "2018-11-15T10:15:00.120999Z",
         ] {
-            assert!(is_duration(good), "{good}");
+            assert_eq!(millis(text), Some(1_542_276_900_120), "{text}");
+            assert!(!is_caliper_time(text.as_bytes()), "{text}");
         }
-        for bad in [
-            "",
-            "P",
-            "PT",
-            "5M",
-            "PT5",
-            "P1S",
-            "PT1M1H",
-            "PT1..5S",
-            "P1DT",
-            "2016-11-15T10:05:00.000Z",
-            "-PT5M",
+        assert_eq!(millis("2018-11-15T10:15Z"), Some(1_542_276_900_000));
+        assert_eq!(millis("2018-11-15T10:15:00Z"), Some(1_542_276_900_000));
+        assert_eq!(epoch_millis(b"1542276900120"), Some(1_542_276_900_120));
+        for other in [
+            "1542276900",
+            "154227690012",
+            "0542276900120",
+            "-542276900120",
         ] {
-            assert!(!is_duration(bad), "{bad}");
+            assert_eq!(epoch_millis(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_printed_and_read() {
+        for (text, printed) in [
+            (
+                "0000-01-01T00:00:00.000+23:59",
+                "0000-01-01T00:00:00.000+23:59",
+            ),
+            (
+                "0000-01-01T00:00:30.000+00:01",
+                "0000-01-01T00:00:30.000+00:01",
+            ),
+            ("0000-01-01T00:00:00.000Z", "0000-01-01T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+            (
+                "9999-12-31T20:00:00.000-05:00",
+                "9999-12-31T23:59:00.000-01:01",
+            ),
+            (
+                "9999-12-31T23:59:60.999-23:59",
+                "9999-12-31T23:59:59.999-23:59",
+            ),
+        ] {
+            let at = millis(text).expect(text);
+            assert_eq!(print_instant(at).as_deref(), Some(printed), "{text}");
+            assert_eq!(millis(printed), Some(at), "{text}");
+        }
+        let first = millis("0000-01-01T00:00:00.000+23:59").expect("a time");
+        let last = millis("9999-12-31T23:59:59.999-23:59").expect("a time");
+        for beyond in [first - MINUTE_MILLIS, last + 1, i64::MIN, i64::MAX] {
+            assert_eq!(print_instant(beyond), None, "{beyond}");
+        }
+    }
+
+    proptest! {
+        /// Whatever instant a text can mean, the printer and the reader agree on it.
+        #[test]
+        fn every_instant_comes_back(at in YEAR_0_MILLIS - 86_340_000..YEAR_10000_MILLIS + 86_340_000) {
+            let text = print_instant(at).expect("within the range");
+            prop_assert_eq!(millis(&text), Some(at));
+            prop_assert_eq!(is_caliper_time(text.as_bytes()), text.ends_with('Z'));
+        }
+
+        /// Any offset in any spelling moves the instant by that much and by nothing else.
+        #[test]
+        fn offsets_are_the_clocks_distance_from_utc(
+            at in YEAR_0_MILLIS..YEAR_10000_MILLIS, offset in -1_439i64..=1_439, colon: bool,
+        ) {
+            let text = print_instant(at).expect("within the range");
+            let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+            let colon = if colon { ":" } else { "" };
+            let zone = format!("{sign}{:02}{colon}{:02}", minutes / 60, minutes % 60);
+            let text = text.replace('Z', &zone);
+            prop_assert_eq!(millis(&text), Some(at - offset * MINUTE_MILLIS), "{}", text);
+            let again = print_instant(at - offset * MINUTE_MILLIS).expect("it was in a text");
+            prop_assert_eq!(millis(&again), millis(&text));
+        }
+
+        #[test]
+        fn no_bytes_make_reading_panic(bytes: Vec<u8>) {
+            let _ = (read_instant(&bytes), epoch_millis(&bytes));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The forms of plain values.
-use crate::{rules::ValueKind, time};
+use crate::{duration, rules::ValueKind, time};
 
 /// Whether no IRI has this byte (RFC 3987 with RFC 3986 §2): controls, space, some delimiters.
 #[inline]
@@ -101,7 +101,7 @@ pub(crate) fn is_uuid(uuid: &[u8]) -> bool {
 
 /// Whether `text` is an ISO 8601 duration (`PnYnMnDTnHnMnS` or `PnW`).
 pub(crate) fn is_duration(text: &str) -> bool {
-    time::is_duration(text)
+    duration::is_duration(text)
 }
 
 /// "A number with a fractional part denoted by a decimal separator".

@@ -123,11 +123,11 @@ impl Request<'_> {
         Ok((from, to))
     }
 
-    /// A range of its own, by the names of its parameters: none when not given. What has no end goes on
-    /// for ever.
+    /// A range of its own, by the names of its parameters: none when neither is given. What has no
+    /// beginning or no end goes on for ever.
     ///
     /// # Errors
-    /// When they are no times or in the wrong order, or the second stands alone.
+    /// When they are no times or in the wrong order.
     pub fn range_of(
         &self,
         (from_name, to_name): (&str, &str),
@@ -144,10 +144,7 @@ impl Request<'_> {
                 let why = format!("must be before '{to_name}'");
                 Err(ProblemDocument::parameter(from_name, &why))
             }
-            (None, Some(_)) => {
-                let why = format!("is needed beside '{to_name}'");
-                Err(ProblemDocument::parameter(from_name, &why))
-            }
+            (None, Some(to)) => Ok(Some((Millis(i64::MIN), to))),
         }
     }
 
@@ -185,8 +182,12 @@ impl Request<'_> {
 
 /// Reads a time parameter: RFC 3339 with an offset.
 fn parse_time(name: &str, text: &str) -> Result<Millis, ProblemDocument> {
-    // A '+' that was not percent-encoded arrives as a space.
-    let text = text.trim().replace(' ', "+");
+    // A '+' that was not percent-encoded arrives as a space; one between date and time is none.
+    let text = text.trim();
+    let text = match text.split_at_checked("2026-11-21 ".len()) {
+        Some((date, time)) => format!("{date}{}", time.replace(' ', "+")),
+        None => text.to_owned(),
+    };
     Millis::parse_rfc3339(&text).map_err(|_| {
         ProblemDocument::parameter(
             name,

@@ -174,7 +174,6 @@ impl From<NoAnswer> for ProblemDocument {
     fn from(none: NoAnswer) -> Self {
         match none {
             NoAnswer::TooMuch { .. } => Self::parameter("from", &none.to_string()),
-            NoAnswer::Damaged(what) => PortError::Fatal(what).into(),
         }
     }
 }

@@ -140,7 +140,7 @@ impl<'r> Asked<'r> {
     /// The answer, once all events are taken.
     ///
     /// # Errors
-    /// When it is too much for one, or an event is damaged.
+    /// When it is too much for one.
     pub fn finish(self, reach: Reach) -> Result<Rendered, ProblemDocument> {
         let asking = self.asking;
         match self.fold {
@@ -167,7 +167,5 @@ fn usage(asking: Asking<'_>, range: (Millis, Millis)) -> Result<Usage, ProblemDo
         _ => return Err(ProblemDocument::parameter("bucket", "expected hour or day")),
     };
     let starts = zone(asking)?.starts(range, bucket);
-    let starts = starts
-        .ok_or_else(|| ProblemDocument::parameter("from", "the calendar does not reach so far"))?;
     Ok(Usage::new(bucket, starts, range))
 }

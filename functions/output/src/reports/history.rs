@@ -41,7 +41,6 @@ impl HistoryOf {
 pub struct History {
     of: HistoryOf,
     found: Vec<Found>,
-    damaged: Option<String>,
 }
 
 #[derive(Debug)]
@@ -50,6 +49,8 @@ struct Found {
     key: ResultKey,
     registers: Registers,
     cause: Cause,
+    /// Whether its clock was ahead: such an event changes no result.
+    is_ahead: bool,
     view: ChangeView,
 }
 
@@ -95,7 +96,7 @@ pub struct ChangeView {
     /// The time spent, as the attempt's duration says it.
     pub time_spent_seconds: Option<f64>,
     /// What of the result it changed when it was received: nothing where later events were there
-    /// already.
+    /// already, or where its clock was ahead.
     pub changed: Vec<&'static str>,
 }
 
@@ -154,7 +155,6 @@ impl History {
         Self {
             of,
             found: Vec::new(),
-            damaged: None,
         }
     }
 
@@ -180,10 +180,8 @@ impl History {
             at,
             fingerprint,
         };
-        match columns.change(result) {
-            Ok(Some(change)) if self.of.holds(&change.key) => self.keep(seen, change, at),
-            Ok(_) => {}
-            Err(error) => self.damaged = Some(format!("a stored result: {error}")),
+        if let Some(change) = columns.change(result).filter(|c| self.of.holds(&c.key)) {
+            self.keep(seen, change, at);
         }
     }
 
@@ -194,6 +192,7 @@ impl History {
         self.found.push(Found {
             place: seen.place,
             view: view(seen, &change, at),
+            is_ahead: at.is_ahead_of(seen.received_at),
             key: change.key,
             registers: change.registers,
             cause,
@@ -203,11 +202,8 @@ impl History {
     /// What there was.
     ///
     /// # Errors
-    /// When it was too much, or an event is damaged.
+    /// When it was too much.
     pub fn finish(self) -> Result<HistoryReport, NoAnswer> {
-        if let Some(damaged) = self.damaged {
-            return Err(NoAnswer::Damaged(damaged));
-        }
         let mut found = self.found;
         if found.len() > CHANGES_MAX {
             return Err(NoAnswer::TooMuch {
@@ -218,7 +214,7 @@ impl History {
         // As they came: what was newer then than all before it.
         found.sort_by_key(|found| found.place);
         let mut results: HashMap<ResultKey, Registers> = HashMap::new();
-        for one in &mut found {
+        for one in found.iter_mut().filter(|one| !one.is_ahead) {
             let result = results.entry(one.key.clone()).or_default();
             one.view.changed = one.registers.newer_than(result).names();
             result.merge(one.registers.clone());

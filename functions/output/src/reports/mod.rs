@@ -105,9 +105,6 @@ pub enum NoAnswer {
         /// Of what.
         what: &'static str,
     },
-    /// A stored event is not what it should be.
-    #[error("{0}")]
-    Damaged(String),
 }
 
 fn rfc3339<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {

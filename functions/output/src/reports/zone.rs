@@ -87,30 +87,33 @@ impl Zone {
     }
 
     /// The beginning of the bucket that holds `from` and of every one after it that begins before
-    /// `to`; none where the calendar ends.
+    /// `to`. Where the zone's calendar ends, days are 24 hours long.
     #[must_use]
-    pub fn starts(&self, (from, to): (Millis, Millis), bucket: Bucket) -> Option<Vec<Millis>> {
+    pub fn starts(&self, (from, to): (Millis, Millis), bucket: Bucket) -> Vec<Millis> {
         let mut starts = Vec::new();
         let mut at = match bucket {
             Bucket::Hour => self.hour_of(from),
-            Bucket::Day => self.day(from, 0)?,
+            Bucket::Day => self.day(from, 0),
         };
         while at < to {
             starts.push(at);
             at = match bucket {
                 Bucket::Hour => self.hour_after(at),
-                Bucket::Day => self.day(at, 1)?,
+                Bucket::Day => self.day(at, 1),
             };
         }
-        Some(starts)
+        starts
     }
 
-    fn day(&self, at: Millis, later: i64) -> Option<Millis> {
-        let zoned = Timestamp::from_millisecond(at.0).ok()?;
-        let date = zoned.to_zoned(self.zone.clone()).date();
-        let date = date.checked_add(jiff::Span::new().days(later)).ok()?;
-        let start = date.to_zoned(self.zone.clone()).ok()?;
-        Some(Millis(start.timestamp().as_millisecond()))
+    fn day(&self, at: Millis, later: i64) -> Millis {
+        let within_calendar = || {
+            let zoned = Timestamp::from_millisecond(at.0).ok()?;
+            let date = zoned.to_zoned(self.zone.clone()).date();
+            let date = date.checked_add(jiff::Span::new().days(later)).ok()?;
+            let start = date.to_zoned(self.zone.clone()).ok()?;
+            Some(Millis(start.timestamp().as_millisecond()))
+        };
+        within_calendar().unwrap_or_else(|| at.plus_seconds(later * DAY_SECONDS))
     }
 
     fn hour_of(&self, at: Millis) -> Millis {
@@ -152,7 +155,7 @@ mod tests {
 
     fn starts(zone: &str, from: &str, to: &str, bucket: Bucket) -> Vec<Millis> {
         let zone = Zone::named(zone).expect("a zone");
-        zone.starts((at(from), at(to)), bucket).expect("a calendar")
+        zone.starts((at(from), at(to)), bucket)
     }
 
     #[test]
@@ -181,7 +184,7 @@ mod tests {
         assert_eq!(twice.map(|t| zone.weekday_and_hour(t)), [(6, 2), (6, 2)]);
         assert_eq!(zone.weekday_and_hour(at("2026-03-29T01:00:00Z")), (6, 3));
         let range = (twice[0], Millis(twice[1].0 + 1));
-        let found = zone.starts(range, Bucket::Hour).expect("a calendar");
+        let found = zone.starts(range, Bucket::Hour);
         assert_eq!(
             found,
             ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"].map(at)
@@ -204,6 +207,27 @@ mod tests {
         assert_eq!(found, expected.map(at));
     }
 
+    /// The calendar of the database ends a day before year 9999 does.
+    #[test]
+    fn buckets_go_on_where_the_calendar_ends() {
+        for (from, to) in [
+            ("9999-12-29T12:00:00Z", "9999-12-31T23:59:59.999-23:59"),
+            ("0000-01-01T00:00:00+23:59", "0000-01-02T00:00:00Z"),
+        ] {
+            for zone in ["UTC", "Asia/Kathmandu", "America/New_York"] {
+                for bucket in [Bucket::Day, Bucket::Hour] {
+                    let starts = starts(zone, from, to, bucket);
+                    assert!(starts.len() > 1, "{zone}: {starts:?}");
+                    assert!(starts[0] <= at(from), "{zone}: {starts:?}");
+                    assert!(starts.is_sorted_by(|a, b| a < b), "{zone}: {starts:?}");
+                }
+                let zone = Zone::named(zone).expect("a zone");
+                let (weekday, hour) = zone.weekday_and_hour(at(to));
+                assert!(weekday < 7 && hour < 24);
+            }
+        }
+    }
+
     #[test]
     fn unknown_zones_are_none() {
         for name in ["", "Mars/Olympus", "../etc/passwd", &"a".repeat(1_000)] {
@@ -223,7 +247,7 @@ mod tests {
         ) {
             let zone = Zone::named(zone).expect("a zone");
             let (from, to) = (Millis(from), Millis(from + seconds * 1_000));
-            let starts = zone.starts((from, to), bucket).expect("a calendar");
+            let starts = zone.starts((from, to), bucket);
             prop_assert!(starts[0] <= from && starts.last().is_some_and(|last| *last < to));
             for pair in starts.windows(2) {
                 prop_assert!(pair[0] < pair[1]);

@@ -189,6 +189,7 @@ fn judged(
     );
     let policy = Policy {
         domain: schemas,
+        received_at: Some(receipt.received_at().0),
         ..Policy::new(tenant.mode, tenant.profile)
     };
     let read = read_envelope(body.as_bytes(), &policy);

@@ -2,8 +2,9 @@
 
 use super::{Cause, Count, Register, Registers, ResultKey, Score, Started, Status, Submitted};
 use crate::digest::Fingerprint;
-use crate::ids::TenantId;
+use crate::ids::{ReceiptId, TenantId};
 use crate::line::{BadLine, EVENT_KEY, LineResult, Verdict};
+use crate::segment::Place;
 use crate::time::Millis;
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +16,7 @@ const RESULT_KEY: &[u8] = b"\"result\":";
 /// The columns of a line that a result is made of; the rest of the head is skipped.
 #[derive(Deserialize)]
 struct ResultHead {
+    receipt: ReceiptId,
     verdict: Verdict,
     kind: String,
     id: Option<String>,
@@ -22,6 +24,8 @@ struct ResultHead {
     group: Option<String>,
     time: Option<String>,
     fingerprint: String,
+    /// Of an event that a playback sends again: where the stored event is that it repeats.
+    first: Option<Place>,
     #[serde(default)]
     result: Option<LineResult<'static>>,
 }
@@ -37,8 +41,9 @@ pub struct Change {
 
 impl Change {
     /// What a line (without its line feed) says of a result: nothing for most lines, for rejected
-    /// events, for events without a time, and for ids over their bounds. The event itself is not
-    /// read. `scratch` is overwritten.
+    /// events, for events without a time, for those of a clock that was ahead when they were first
+    /// received, and for ids over their bounds. The event itself is not read. `scratch` is
+    /// overwritten.
     ///
     /// # Errors
     /// When it is no line, or its column is not of the form that docs/frame.md gives it.
@@ -65,16 +70,22 @@ impl ResultHead {
         else {
             return Ok(None);
         };
+        let at = Millis::of_line(time)?;
+        // A playback decides as the live path did.
+        let (received, _) = self.first.unwrap_or((self.receipt, 0));
+        if at.is_ahead_of(received.received_at()) {
+            return Ok(None);
+        }
         let columns = ResultColumns {
             kind: &self.kind,
             id: self.id.as_deref(),
             action: self.action.as_deref(),
             group: self.group.as_deref(),
-            at: Millis::parse_rfc3339(time).map_err(BadLine)?,
+            at,
             fingerprint: Fingerprint::from_hex(&self.fingerprint)
                 .ok_or_else(|| BadLine("fingerprint".into()))?,
         };
-        columns.change(result)
+        Ok(columns.change(result))
     }
 }
 
@@ -103,21 +114,19 @@ impl ResultColumns<'_> {
     pub fn change_of(&self, result: &str) -> Result<Option<Change>, BadLine> {
         let result: LineResult<'_> =
             serde_json::from_str(result).map_err(|e| BadLine(e.to_string()))?;
-        self.change(&result)
+        Ok(self.change(&result))
     }
 
-    /// What an event with this result changes.
-    ///
-    /// # Errors
-    /// When a time in the result is none.
-    pub fn change(&self, result: &LineResult<'_>) -> Result<Option<Change>, BadLine> {
+    /// What an event with this result changes. A time in it that cannot be read is none.
+    #[must_use]
+    pub fn change(&self, result: &LineResult<'_>) -> Option<Change> {
         if !result.fits(self.group, self.action) {
-            return Ok(None);
+            return None;
         }
         // As for duplicates: only these have an id of their own.
         let own_id = matches!(self.kind, "event" | "domain");
         let cause = Cause::new(self.at, self.id.filter(|_| own_id), &self.fingerprint);
-        let registers = registers(result, self.action, &cause)?;
+        let registers = registers(result, self.action, &cause);
         let text = |id: &Option<std::borrow::Cow<'_, str>>| id.as_deref().map(str::to_owned);
         let key = ResultKey {
             section: self.group.map(str::to_owned),
@@ -125,22 +134,17 @@ impl ResultColumns<'_> {
             assignment: text(&result.assignment),
             attempt: text(&result.attempt),
         };
-        Ok(Some(Change { key, registers }))
+        Some(Change { key, registers })
     }
 }
 
-fn registers(
-    result: &LineResult<'_>,
-    action: Option<&str>,
-    cause: &Cause,
-) -> Result<Registers, BadLine> {
+fn registers(result: &LineResult<'_>, action: Option<&str>, cause: &Cause) -> Registers {
     fn register<T>(value: T, cause: &Cause) -> Register<T> {
         let cause = cause.clone();
         Register { value, cause }
     }
     let instant = |text: &Option<std::borrow::Cow<'_, str>>| {
-        let parsed = text.as_deref().map(Millis::parse_rfc3339);
-        parsed.transpose().map_err(BadLine)
+        text.as_deref().and_then(|text| Millis::of_line(text).ok())
     };
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
     let score = result.given.map(|given| Score {
@@ -149,7 +153,7 @@ fn registers(
         by: owned(&result.scored_by),
     });
     let submitted = Submitted {
-        at: instant(&result.submitted_at)?,
+        at: instant(&result.submitted_at),
         duration_millis: result.duration_millis,
     };
     let count = Count {
@@ -159,17 +163,17 @@ fn registers(
     let status = action.map(|action| Status {
         action: action.to_owned(),
     });
-    let started = instant(&result.started_at)?.map(|at| Started { at });
+    let started = instant(&result.started_at).map(|at| Started { at });
     let submitted =
         (submitted.at.is_some() || submitted.duration_millis.is_some()).then_some(submitted);
     let count = (count.count.is_some() || count.part_of.is_some()).then_some(count);
-    Ok(Registers {
+    Registers {
         score: score.map(|value| register(value, cause)),
         status: status.map(|value| register(value, cause)),
         started: started.map(|value| register(value, cause)),
         submitted: submitted.map(|value| register(value, cause)),
         count: count.map(|value| register(value, cause)),
-    })
+    }
 }
 
 /// One result's part of a batch.

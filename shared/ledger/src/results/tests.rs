@@ -145,9 +145,12 @@ proptest! {
     }
 }
 
+/// 2026-09-01T09:15:01.123Z.
+const RECEIVED_AT: Millis = Millis(1_788_254_101_123);
+
 /// The result column of a head made by `change`, as a change.
 fn change_of(change: impl FnOnce(&mut LineHead<'_>)) -> Option<Change> {
-    let receipt = ReceiptId::from_parts(Millis(1), 0, [1; 8]);
+    let receipt = ReceiptId::from_parts(RECEIVED_AT, 0, [1; 8]);
     let mut head = line::tests::head(receipt, 0, "urn:x", "{}");
     head.time = Some("2026-09-01T09:15:00.123Z".into());
     head.group = Some("bio-1".into());
@@ -215,6 +218,46 @@ fn what_is_no_result_changes_nothing() {
     });
     changes.add(&"t".parse().expect("a name"), silent.expect("a change"));
     assert_eq!(changes.into_writes(), []);
+}
+
+/// A clock that is ahead by more than its tolerance changes nothing, whenever the event is sent again.
+#[test]
+fn an_event_of_the_future_changes_no_result() {
+    let at = |head: &mut LineHead<'_>, seconds: i64| {
+        head.time = Some(RECEIVED_AT.plus_seconds(seconds).rfc3339().into());
+    };
+    assert!(change_of(|head| at(head, 300)).is_some());
+    assert_eq!(change_of(|head| at(head, 301)), None);
+    for time in ["9999-12-31T23:59:59.999Z", "253402300799999"] {
+        assert_eq!(change_of(|head| head.time = Some(time.into())), None);
+    }
+    // Replayed a year later it is not ahead of the new receipt, but still of its first one.
+    let first = ReceiptId::from_parts(RECEIVED_AT, 0, [1; 8]);
+    let again = |head: &mut LineHead<'_>| {
+        head.receipt = ReceiptId::from_parts(RECEIVED_AT.plus_seconds(31_536_000), 0, [2; 8]);
+        at(head, 86_400);
+    };
+    assert!(change_of(again).is_some());
+    let replayed = change_of(|head| {
+        again(head);
+        head.first = Some((first, 0));
+    });
+    assert_eq!(replayed, None);
+}
+
+/// A time inside the column that cannot be read is none; the rest of the result counts.
+#[test]
+fn an_unreadable_time_of_an_attempt_is_none() {
+    let change = change_of(|head| {
+        let result = head.result.as_mut().expect("a result");
+        result.started_at = Some("yesterday".into());
+        result.submitted_at = Some("253402300799999".into());
+    });
+    let registers = change.expect("a change").registers;
+    assert_eq!(registers.started, None);
+    assert!(registers.score.is_some());
+    let end = registers.submitted.expect("an end").value.at;
+    assert_eq!(end, Some(Millis(253_402_300_799_999)));
 }
 
 /// Invariant 5: a column that cannot be read is counted, and the others are read.

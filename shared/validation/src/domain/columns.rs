@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{SchemaRefusal, refuse};
 use crate::{
     check::{Checker, id},
-    columns::{Columns, Score, number},
+    clock::unreadable_time,
+    columns::{Columns, Score, instant, number},
+    problem::Problem,
+    report::{found, pointer},
     result::{self, ResultColumns},
+    rules::keys,
     scan::NodeKind,
     text,
 };
@@ -42,7 +46,7 @@ pub struct ColumnPointers {
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// When, as RFC 3339.
+    /// When, as RFC 3339 or as milliseconds since 1970 (13 digits).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_time: Option<String>,
     /// Of a result: the assignment's id, or an object that has one.
@@ -66,10 +70,10 @@ pub struct ColumnPointers {
     /// Of a result: who or what scored it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scored_by: Option<String>,
-    /// Of a result: when the attempt began, as RFC 3339.
+    /// Of a result: when the attempt began, in the same forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at_time: Option<String>,
-    /// Of a result: when the attempt ended or was submitted, as RFC 3339.
+    /// Of a result: when the attempt ended or was submitted, in the same forms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at_time: Option<String>,
     /// Of a result: the time spent, an ISO 8601 duration or a number of seconds.
@@ -140,13 +144,34 @@ impl ColumnPointers {
             }
         }
         if let Some(at) = find(&self.event_time) {
-            columns.event_time = result::instant(checker, at);
+            columns.event_time = instant(checker, at);
         }
         if self.makes_results() {
             let found = self.result(checker, columns);
             columns.score = found.score;
             columns.result = result::placed(found, columns).map(Box::new);
         }
+    }
+
+    /// The findings about times that are there, by a pointer or where a Caliper event has its own, and
+    /// cannot be read.
+    pub(super) fn unreadable_times(&self, checker: &Checker<'_, '_>) -> Vec<Problem> {
+        let own = match &self.event_time {
+            Some(pointer) => resolve(checker, pointer),
+            None => checker.member(0, keys::EVENT_TIME),
+        };
+        let of_result = [&self.started_at_time, &self.ended_at_time];
+        let of_result = of_result.map(|pointer| resolve(checker, pointer.as_ref()?));
+        let there = [own].into_iter().chain(of_result).flatten();
+        let unreadable = there.filter(|at| {
+            checker.nodes[*at].kind != NodeKind::Null && instant(checker, Some(*at)).is_none()
+        });
+        unreadable
+            .map(|at| {
+                let place = pointer(checker.text, checker.nodes, at);
+                unreadable_time(place, &found(checker.text, &checker.nodes[at]))
+            })
+            .collect()
     }
 
     fn result<'a>(&self, checker: &Checker<'a, '_>, columns: &Columns<'a>) -> ResultColumns<'a> {
@@ -168,8 +193,8 @@ impl ColumnPointers {
             part_of: None,
             score,
             scored_by: text(&self.scored_by).filter(|_| score.is_some()),
-            started_at: result::instant(checker, at(&self.started_at_time)),
-            submitted_at: result::instant(checker, at(&self.ended_at_time)),
+            started_at: instant(checker, at(&self.started_at_time)),
+            submitted_at: instant(checker, at(&self.ended_at_time)),
             duration_millis: result::duration(checker, at(&self.duration)),
         }
     }

@@ -317,6 +317,17 @@ impl DomainSchemas {
         };
         schema.columns.take(checker, columns);
     }
+
+    /// The findings about an event's times that its columns are without, because nobody can read them.
+    pub(crate) fn unreadable_times(
+        &self,
+        checker: &Checker<'_, '_>,
+        columns: &Columns<'_>,
+    ) -> Vec<Problem> {
+        let name = columns.type_name.as_deref();
+        let schema = name.and_then(|name| self.by_type.get(name));
+        schema.map_or_else(Vec::new, |schema| schema.columns.unreadable_times(checker))
+    }
 }
 
 impl FromIterator<Arc<DomainSchema>> for DomainSchemas {
