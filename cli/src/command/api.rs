@@ -1,5 +1,6 @@
 //! The service's HTTP API: where it is, who asks, and what a refusal says.
 
+use super::document::Document;
 use super::{FINDINGS, TROUBLE, time};
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
@@ -142,6 +143,19 @@ impl Api {
         serde_json::from_slice(&body).with_context(|| format!("GET {path} gave no JSON"))
     }
 
+    /// As [`Self::get`], of a resource that holds what sensors sent.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub(super) fn get_document(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> anyhow::Result<Document> {
+        let body = self.get_bytes(path, query)?;
+        Document::read(body).with_context(|| format!("GET {path} gave no JSON"))
+    }
+
     /// As [`Self::get`], of a resource that is text.
     ///
     /// # Errors
@@ -232,12 +246,12 @@ impl Api {
     ///
     /// # Errors
     /// As [`Self::get`]; the 404 when there was nothing else to the end.
-    pub(super) fn poll(
+    pub(super) fn poll<T>(
         &self,
         wait: Duration,
-        look: impl Fn(&Self) -> anyhow::Result<Value>,
-        done: impl Fn(&Value) -> bool,
-    ) -> anyhow::Result<Value> {
+        look: impl Fn(&Self) -> anyhow::Result<T>,
+        done: impl Fn(&T) -> bool,
+    ) -> anyhow::Result<T> {
         let end = Instant::now() + wait;
         loop {
             let seen = look(self);

@@ -5,6 +5,7 @@
 
 mod api;
 mod cost;
+mod document;
 mod generate;
 mod output;
 mod playback;

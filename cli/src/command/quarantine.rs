@@ -119,10 +119,11 @@ fn list(args: &List, format: Format) -> anyhow::Result<()> {
     parameters.extend(given.filter_map(|(name, value)| Some((name, value.clone()?))));
     parameters.extend(args.oldest_first.then(|| ("order", "oldest".to_owned())));
     loop {
-        let page = api.get("/quarantine", &parameters)?;
-        let rows: Vec<Vec<String>> = array(&page, "events").map(event_row).collect();
+        let document = api.get_document("/quarantine", &parameters)?;
+        let page = &document.value;
+        let rows: Vec<Vec<String>> = array(page, "events").map(event_row).collect();
         match format {
-            Format::Json => output::json(&page)?,
+            Format::Json => output::line(document.on_one_line())?,
             Format::Text if rows.is_empty() => output::line("no rejected events")?,
             Format::Text => output::line(output::table(
                 &["received", "sensor", "type", "id", "rules"],

@@ -1,6 +1,7 @@
 //! `vernier query`.
 
 use super::api::{Api, ApiArgs};
+use super::document::Document;
 use super::time::{FORMS, Moment, now};
 use super::{Format, output, time};
 use clap::{ArgGroup, ValueEnum};
@@ -129,10 +130,14 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     let wait = Duration::from_secs(args.wait);
     if let Some(id) = &args.id {
         let path = format!("/events/{}", path_segment(id));
-        let event = api.poll(wait, |api| api.get(&path, &[]), has_disposition)?;
+        let event = api.poll(
+            wait,
+            |api| api.get_document(&path, &[]),
+            |event| has_disposition(&event.value),
+        )?;
         match format {
-            Format::Json => output::json(&event)?,
-            Format::Text => output::line(serde_json::to_string_pretty(&event)?)?,
+            Format::Json => output::line(event.on_one_line())?,
+            Format::Text => output::line(event.indented())?,
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -140,12 +145,15 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     let from = args.received_from().map(|from| from.rfc3339(now()));
     let first = api.poll(
         wait,
-        |api| api.get("/events", &args.parameters(from.as_deref())),
-        |page| events(page).next().is_some() && events(page).all(has_disposition),
+        |api| api.get_document("/events", &args.parameters(from.as_deref())),
+        |page| {
+            let page = &page.value;
+            events(page).next().is_some() && events(page).all(has_disposition)
+        },
     )?;
     // A cursor carries its query.
     show_pages(args, format, first, |cursor| {
-        api.get(
+        api.get_document(
             "/events",
             &[("limit", args.limit.to_string()), ("cursor", cursor)],
         )
@@ -199,16 +207,17 @@ impl Args {
 fn show_pages(
     args: &Args,
     format: Format,
-    first: Value,
-    next: impl Fn(String) -> anyhow::Result<Value>,
+    first: Document,
+    next: impl Fn(String) -> anyhow::Result<Document>,
 ) -> anyhow::Result<ExitCode> {
-    let mut page = first;
+    let mut document = first;
     let mut count = 0;
     loop {
+        let page = &document.value;
         match format {
-            Format::Json => output::json(&page)?,
+            Format::Json => output::line(document.on_one_line())?,
             Format::Text => {
-                let rows: Vec<Vec<String>> = events(&page).map(row).collect();
+                let rows: Vec<Vec<String>> = events(page).map(row).collect();
                 if count == 0 || !rows.is_empty() {
                     output::line(output::table(
                         &["received", "disposition", "type", "action", "id"],
@@ -217,16 +226,16 @@ fn show_pages(
                 }
             }
         }
-        count += events(&page).count();
+        count += events(page).count();
         let cursor = page
             .get("next_cursor")
             .and_then(Value::as_str)
             .map(str::to_owned);
         match cursor {
-            Some(cursor) if args.all => page = next(cursor)?,
+            Some(cursor) if args.all => document = next(cursor)?,
             more => {
                 if format == Format::Text {
-                    output::line(footer(&page, count, more.is_some()))?;
+                    output::line(footer(page, count, more.is_some()))?;
                 }
                 return Ok(ExitCode::SUCCESS);
             }

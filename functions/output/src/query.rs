@@ -6,6 +6,7 @@ use vernier_archive::row::disposition_word;
 use vernier_archive::seal::PartClass;
 use vernier_archive::search::{Column, Search};
 use vernier_ledger::disposition::Disposition;
+use vernier_ledger::event_id::EventId;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, names_rule};
 use vernier_ledger::segment::Place;
@@ -238,7 +239,6 @@ impl EventQuery {
             "action" => head.action.as_deref(),
             "actor" => head.actor.as_deref(),
             "group" => head.group.as_deref(),
-            "id" => head.id.as_deref(),
             _ => Some(head.sensor.as_ref()),
         };
         let passes = |(name, value): &(String, String)| match name.as_str() {
@@ -249,6 +249,7 @@ impl EventQuery {
             "deviation" => head
                 .findings()
                 .is_some_and(|deviations| names_rule(&deviations, value)),
+            "id" => head.id.as_deref().map(EventId) == Some(EventId(value)),
             name => column(name) == Some(value.as_str()),
         };
         let in_time = |(from, to)| event_time.is_some_and(|at| from <= at && at < to);

@@ -10,6 +10,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, StringArray};
 use parquet::bloom_filter::Sbbf;
 use std::collections::HashMap;
+use vernier_ledger::event_id::EventId;
 
 /// A part's bloom filters of id and fingerprint, about 4 bytes an event: enough to know which events
 /// cannot be in it.
@@ -30,7 +31,10 @@ impl PartFilters {
     pub fn read(part: &Part) -> Result<Self, Fault> {
         let of = |group| {
             Ok(Filters {
-                id: part.filter(group, "id")?,
+                id: match part.has_unusual_ids() {
+                    true => None,
+                    false => part.filter(group, "id")?,
+                },
                 fingerprint: part.filter(group, "fingerprint")?,
             })
         };
@@ -54,12 +58,10 @@ impl PartFilters {
 
 impl Filters {
     fn may_hold(&self, asked: &Asked<'_>) -> bool {
-        let passes = |filter: &Option<Sbbf>, value: &[u8]| {
-            filter.as_ref().is_none_or(|filter| filter.check(value))
-        };
-        match asked.id {
-            Some(id) => passes(&self.id, id.as_bytes()),
-            None => passes(&self.fingerprint, &asked.fingerprint),
+        match (asked.id, &self.id, &self.fingerprint) {
+            (Some(id), Some(ids), _) => EventId(id).any_spelling(|id| ids.check(id)),
+            (None, _, Some(fingerprints)) => fingerprints.check(&asked.fingerprint[..]),
+            _ => true,
         }
     }
 }
@@ -151,7 +153,7 @@ pub fn earlier(a: Option<First>, b: Option<First>) -> Option<First> {
 /// What makes two events the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
-    Id(&'a str),
+    Id(EventId<'a>),
     Fingerprint([u8; 32]),
 }
 

@@ -24,6 +24,7 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Write};
 use std::sync::Arc;
+use vernier_ledger::event_id::EventId;
 
 /// Columns that have a bloom filter. The fingerprint finds again what has no id.
 const BLOOM_COLUMNS: [(&str, f64); 3] = [
@@ -31,6 +32,10 @@ const BLOOM_COLUMNS: [(&str, f64); 3] = [
     ("actor", limits::BLOOM_FALSE_POSITIVES),
     ("fingerprint", limits::FINGERPRINT_BLOOM_FALSE_POSITIVES),
 ];
+
+/// The footer's key that says that a part holds a UUID in mixed letters: its filter and bounds of ids then say
+/// nothing of other spellings.
+pub(crate) const UNUSUAL_IDS: &str = "vernier_unusual_ids";
 
 /// What rows are sorted by, in order, as the file's metadata says it.
 const SORTED_BY: [&str; 5] = ["group", "actor", "event_time", "receipt", "index"];
@@ -104,6 +109,7 @@ impl Form {
             builder: RowsBuilder::new(self.layout),
             batch_bytes: 0,
             rows: 0,
+            unusual_ids: false,
             scratch: Vec::with_capacity(1_024),
             leaves: Span::starting_at(in_part),
             window_leaves: Span::starting_at(in_window),
@@ -116,6 +122,7 @@ impl Form {
         Ok(PartWriter {
             writer: open(Hashing::new(to), self.layout, &self.properties)?,
             rows: 0,
+            unusual_ids: false,
             leaves: Span::starting_at(0),
             entries: (self.layout == Layout::Day).then(Vec::new),
         })
@@ -153,6 +160,7 @@ pub(crate) struct GroupEncoder {
     builder: RowsBuilder,
     batch_bytes: usize,
     rows: usize,
+    unusual_ids: bool,
     scratch: Vec<u8>,
     /// As leaves of the part's tree.
     leaves: Span,
@@ -178,6 +186,7 @@ impl GroupEncoder {
         if let Some(blocks) = &mut self.blocks {
             blocks.push(&self.scratch, row)?;
         }
+        self.unusual_ids |= row.id.is_some_and(|id| !EventId(id).is_usual());
         self.builder.push(row, seal)?;
         self.rows += 1;
         self.batch_bytes += self.scratch.len() + row.event.map_or(0, str::len);
@@ -209,6 +218,7 @@ impl GroupEncoder {
             leaves: self.leaves,
             window_leaves: self.window_leaves,
             rows: self.rows,
+            unusual_ids: self.unusual_ids,
             blocks: self.blocks.map(BlocksWriter::finish).transpose()?,
         })
     }
@@ -221,6 +231,7 @@ pub(crate) struct EncodedGroup {
     leaves: Span,
     pub(crate) window_leaves: Span,
     rows: usize,
+    unusual_ids: bool,
     blocks: Option<Blocks>,
 }
 
@@ -238,6 +249,7 @@ pub(crate) struct PartFigures {
 pub(crate) struct PartWriter<W: Write + Send> {
     writer: SerializedFileWriter<Hashing<W>>,
     rows: u64,
+    unusual_ids: bool,
     leaves: Span,
     /// Of a day: which blocks have whose rows.
     entries: Option<Vec<Entry>>,
@@ -252,6 +264,7 @@ impl<W: Write + Send> PartWriter<W> {
             ));
         }
         self.rows += group.rows as u64;
+        self.unusual_ids |= group.unusual_ids;
         let mut writer = self.writer.next_row_group()?;
         for chunk in group.chunks {
             chunk.append_to_row_group(&mut writer)?;
@@ -271,6 +284,10 @@ impl<W: Write + Send> PartWriter<W> {
 
     /// Writes the table of actors and the footer.
     pub(crate) fn finish(mut self) -> Result<(W, PartFigures), Fault> {
+        if self.unusual_ids {
+            let marked = KeyValue::new(UNUSUAL_IDS.to_owned(), "yes".to_owned());
+            self.writer.append_key_value_metadata(marked);
+        }
         let mut actors = None;
         if let Some(entries) = self.entries.take() {
             let table = blocks::table(entries);

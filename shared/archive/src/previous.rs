@@ -4,6 +4,7 @@ use crate::Fault;
 use crate::judge::has_own_id;
 use std::collections::HashMap;
 use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::event_id::EventId;
 use vernier_ledger::line::{LineHead, Verdict};
 use vernier_ledger::segment::Place;
 
@@ -35,8 +36,8 @@ impl<'a> Asked<'a> {
 
     /// The id by which it is the same as others; none when the fingerprint decides.
     #[must_use]
-    pub fn key(&self) -> Option<&'a str> {
-        self.id.filter(|_| self.own_id)
+    pub fn key(&self) -> Option<EventId<'a>> {
+        self.id.filter(|_| self.own_id).map(EventId)
     }
 }
 
@@ -72,7 +73,7 @@ impl Previous for NoPrevious {
 /// What was looked up before: whatever is not among it is in no earlier window.
 #[derive(Debug, Default)]
 pub struct LookedUp {
-    ids: HashMap<String, First>,
+    ids: HashMap<Vec<u8>, First>,
     fingerprints: HashMap<[u8; 32], First>,
 }
 
@@ -80,7 +81,10 @@ impl LookedUp {
     /// Takes an answer; of several the event that was received first counts.
     pub fn add(&mut self, asked: &Asked<'_>, first: First) {
         let known = match asked.key() {
-            Some(id) => self.ids.entry(id.to_owned()).or_insert(first),
+            Some(id) => {
+                let id = id.with_folded(<[u8]>::to_vec);
+                self.ids.entry(id).or_insert(first)
+            }
             None => self.fingerprints.entry(asked.fingerprint).or_insert(first),
         };
         if first.place < known.place {
@@ -101,7 +105,7 @@ impl LookedUp {
 impl Previous for LookedUp {
     fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
         let of = |asked: &Asked<'_>| match asked.key() {
-            Some(id) => self.ids.get(id).copied(),
+            Some(id) => id.with_folded(|id| self.ids.get(id).copied()),
             None => self.fingerprints.get(&asked.fingerprint).copied(),
         };
         Ok(asked.iter().map(of).collect())

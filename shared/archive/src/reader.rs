@@ -4,6 +4,7 @@ use crate::Fault;
 use crate::columns::{Layout, Rows, check_schema, receipt, schema};
 use crate::files::{Chunks, Ranges};
 pub use crate::firsts::{PartFilters, PreviousParts, earlier};
+use crate::part::UNUSUAL_IDS;
 use crate::row::Row;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch, StringArray, new_null_array};
@@ -16,6 +17,7 @@ use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::PageIndexPolicy;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use vernier_ledger::event_id::EventId;
 use vernier_ledger::ids::ReceiptId;
 
 /// Rows of a batch that is read.
@@ -100,10 +102,25 @@ impl Filter<'_> {
         }
     }
 
-    fn value(&self) -> &[u8] {
+    fn may_lie_by(&self, filter: &Sbbf) -> bool {
         match self {
-            Self::Id(text) | Self::Actor(text) => text.as_bytes(),
-            Self::Fingerprint(bytes) => *bytes,
+            Self::Id(id) => EventId(id).any_spelling(|id| filter.check(id)),
+            Self::Actor(text) => filter.check(*text),
+            Self::Fingerprint(bytes) => filter.check(&bytes[..]),
+        }
+    }
+
+    fn takes(&self, values: &dyn Array, at: usize) -> bool {
+        if values.is_null(at) {
+            return false;
+        }
+        let text = || Some(values.as_string_opt::<i32>()?.value(at));
+        match self {
+            Self::Id(id) => text().is_some_and(|text| EventId(text) == EventId(id)),
+            Self::Actor(actor) => text() == Some(*actor),
+            Self::Fingerprint(wanted) => values
+                .as_fixed_size_binary_opt()
+                .is_some_and(|bytes| bytes.value(at) == *wanted),
         }
     }
 }
@@ -350,15 +367,26 @@ impl Part {
             .get_row_group_column_bloom_filter(group, at)?)
     }
 
+    /// Whether a UUID lies here in a spelling that [`EventId::any_spelling`] may not try: then neither filters nor
+    /// bounds of ids leave anything out.
+    pub(crate) fn has_unusual_ids(&self) -> bool {
+        let metadata = self.metadata.metadata().file_metadata();
+        let pairs = metadata.key_value_metadata();
+        pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == UNUSUAL_IDS))
+    }
+
     /// Row groups in which such rows may lie, by their bloom filters.
     ///
     /// # Errors
     /// When a filter cannot be read.
     pub fn candidates(&self, wanted: Filter<'_>) -> Result<Vec<usize>, Fault> {
+        if matches!(wanted, Filter::Id(_)) && self.has_unusual_ids() {
+            return Ok((0..self.groups()).collect());
+        }
         let mut found = Vec::new();
         for group in 0..self.groups() {
             let filter = self.filter(group, wanted.column())?;
-            if filter.is_none_or(|filter| filter.check(wanted.value())) {
+            if filter.is_none_or(|filter| wanted.may_lie_by(&filter)) {
                 found.push(group);
             }
         }
@@ -412,13 +440,7 @@ impl Part {
         let (mut found, mut from) = (Vec::new(), 0);
         self.columns(group, &[wanted.column()], |batch| {
             let values = batch.column(0);
-            let same = |at: usize| match values.as_string_opt::<i32>() {
-                Some(texts) => texts.is_valid(at) && texts.value(at).as_bytes() == wanted.value(),
-                None => values
-                    .as_fixed_size_binary_opt()
-                    .is_some_and(|bytes| bytes.value(at) == wanted.value()),
-            };
-            let here = (0..batch.num_rows()).filter(|at| same(*at));
+            let here = (0..batch.num_rows()).filter(|at| wanted.takes(values, *at));
             found.extend(here.map(|at| from + at));
             from += batch.num_rows();
             Ok(())

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod digest;
 pub mod disposition;
 pub mod environment;
+pub mod event_id;
 pub mod frame;
 pub mod ids;
 pub mod invariant;

@@ -5,6 +5,7 @@
 //! verdict and its query columns. The stream function copies lines without parsing the event.
 
 use crate::digest::Fingerprint;
+use crate::event_id::EventId;
 use crate::ids::ReceiptId;
 use crate::limits::{RESULT_ACTION_BYTES_MAX, RESULT_ID_BYTES_MAX};
 use crate::segment::Place;
@@ -293,12 +294,12 @@ pub fn read_head(head: &[u8]) -> Result<LineHead<'_>, BadLine> {
     serde_json::from_slice(head).map_err(|e| BadLine(e.to_string()))
 }
 
-/// What makes two events the same event: the id of an event that has one; the fingerprint of
+/// What makes two events the same event: the id of an event that has one, as [`EventId`] compares it; the fingerprint of
 /// everything else (entity describes repeat their entity's id, Caliper 1.0 has no event ids).
 #[must_use]
 pub fn event_key(kind: &str, id: Option<&str>, fingerprint: &str) -> [u8; 32] {
     match (kind, id) {
-        ("event" | "domain", Some(id)) => Fingerprint::of(id.as_bytes()).0,
+        ("event" | "domain", Some(id)) => EventId(id).with_folded(|id| Fingerprint::of(id).0),
         _ => Fingerprint::of(fingerprint.as_bytes()).0,
     }
 }

@@ -109,6 +109,16 @@ fn structure(checker: &mut Checker<'_, '_>, tape: &Tape) {
             clause: "RFC 8259 §8.2; RFC 7493 §2.1".into(),
         });
     }
+    if let Some(at) = tape.infinite {
+        checker.push(Problem {
+            pointer: pointer(checker.text, checker.nodes, at),
+            rule: "json.number".into(),
+            expected: "a number within the range of an IEEE 754 double".into(),
+            found: found(checker.text, &checker.nodes[at]),
+            message: "the number is too large for most readers of JSON".into(),
+            clause: "RFC 7493 §2.2; RFC 8259 §6".into(),
+        });
+    }
     if tape.nodes[0].kind != NodeKind::Object {
         checker.push(Problem {
             pointer: String::new(),

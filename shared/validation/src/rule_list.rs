@@ -22,10 +22,14 @@ pub struct RuleText {
 }
 
 /// Rules that are no lines of the tables.
-const GENERAL: [(&str, &str); 26] = [
+const GENERAL: [(&str, &str); 27] = [
     ("json.utf8", "the body is UTF-8"),
     ("json.syntax", "the body is one JSON value"),
     ("json.duplicate-key", "no object has a key twice"),
+    (
+        "json.number",
+        "no number is beyond the range of an IEEE 754 double",
+    ),
     ("json.surrogate", "no escape is half a surrogate pair"),
     ("limit.depth", "at most 64 levels of nesting"),
     ("limit.events", "at most 10,000 items in an envelope"),

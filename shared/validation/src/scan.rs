@@ -11,7 +11,7 @@ use crate::{
     names::{Names, UNKNOWN},
     rules::{TABLES, keys},
     scan_error::ScanError,
-    text,
+    text, values,
 };
 
 /// What a value is.
@@ -67,6 +67,8 @@ pub(crate) struct Tape {
     pub(crate) duplicate: Option<usize>,
     /// Index of a value with an escape that is half a surrogate pair, in it or in its key.
     pub(crate) surrogate: Option<usize>,
+    /// Index of a number that no finite double comes near.
+    pub(crate) infinite: Option<usize>,
 }
 
 /// Values that a tape has room for from the start: two events' worth, 5 KB. A value takes some
@@ -86,6 +88,7 @@ impl Tape {
         self.nodes.clear();
         self.duplicate = None;
         self.surrogate = None;
+        self.infinite = None;
     }
 }
 
@@ -266,7 +269,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    pub(crate) fn number(&mut self) -> Result<(), ScanError> {
+    /// Takes a number; true for one with an exponent, or with more characters than the largest double.
+    pub(crate) fn number(&mut self) -> Result<bool, ScanError> {
+        let (start, mut vast) = (self.at, false);
         if self.bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
         }
@@ -283,13 +288,14 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         if let Some(b'e' | b'E') = self.bytes.get(self.at) {
+            vast = true;
             self.at += 1;
             if let Some(b'+' | b'-') = self.bytes.get(self.at) {
                 self.at += 1;
             }
             self.digits()?;
         }
-        Ok(())
+        Ok(vast || values::is_long(self.at - start))
     }
 
     fn literal(&mut self, word: &'static str) -> Result<(), ScanError> {
@@ -343,7 +349,11 @@ impl<'a> Scanner<'a> {
                 tape.nodes.push(node(false, start, 0));
                 return self.container(tape, index, depth);
             }
-            NodeKind::Number => self.number()?,
+            NodeKind::Number => {
+                if self.number()? && values::is_infinite(&self.text[start as usize..self.at]) {
+                    tape.infinite = Some(index);
+                }
+            }
             NodeKind::True => self.literal("true")?,
             NodeKind::False => self.literal("false")?,
             NodeKind::Null if byte == b'n' => self.literal("null")?,

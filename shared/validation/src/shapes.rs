@@ -314,7 +314,10 @@ fn text_of(scanner: &mut Scanner<'_>, kind: ValueKind) -> Option<StringPlace> {
 /// Takes a number, if it is as the rules want it.
 fn number_of(scanner: &mut Scanner<'_>, kind: ValueKind) -> Option<StringPlace> {
     let start = scanner.at;
-    scanner.number().ok()?;
+    let vast = scanner.number().ok()?;
     let place = StringPlace::new(start, scanner.at, false, false);
+    if vast && values::is_infinite(place.of(scanner.text)) {
+        return None;
+    }
     values::fits(kind, place.of(scanner.text)).then_some(place)
 }

@@ -1,6 +1,21 @@
 //! The forms of plain values.
 use crate::{duration, rules::ValueKind, time};
 
+/// Digits of the largest double, written out: 1.8 × 10³⁰⁸.
+const DOUBLE_DIGITS_MAX: usize = 309;
+
+/// Whether no finite double comes near a number.
+#[cold]
+pub(crate) fn is_infinite(number: &str) -> bool {
+    number.parse().is_ok_and(f64::is_infinite)
+}
+
+/// Whether a number may be so vast, by its length alone.
+#[inline]
+pub(crate) const fn is_long(bytes: usize) -> bool {
+    bytes > DOUBLE_DIGITS_MAX
+}
+
 /// Whether no IRI has this byte (RFC 3987 with RFC 3986 §2): controls, space, some delimiters.
 #[inline]
 fn is_wrong(byte: u8) -> bool {

@@ -355,6 +355,22 @@ fn whole_body_refusals() {
     let half = good.replacen("\"client\":\"browser\"", "\"client\":\"\\ud800\"", 1);
     let read = read_envelope(half.as_bytes(), &lenient).expect("an envelope");
     assert_eq!(read.items[0].verdict.problems[0].rule, "json.surrogate");
+    for vast in ["1.0e400", "-1E+999", &"9".repeat(400)] {
+        let vast = good.replacen("\"client\":\"browser\"", &format!("\"client\":{vast}"), 1);
+        let read = read_envelope(vast.as_bytes(), &lenient).expect("an envelope");
+        assert_eq!(read.items[0].verdict.problems[0].rule, "json.number");
+    }
+    for wide in [
+        "12345678901234567890123",
+        "18446744073709551617",
+        "0.1234567890123456789012",
+        "1e-400",
+        "1.7976931348623157e308",
+    ] {
+        let wide = good.replacen("\"client\":\"browser\"", &format!("\"client\":{wide}"), 1);
+        let read = read_envelope(wide.as_bytes(), &lenient).expect("an envelope");
+        assert!(read.items[0].verdict.accepted, "{wide}");
+    }
     let number = good.replacen("\"data\":[", "\"data\":[5,", 1);
     let read = read_envelope(number.as_bytes(), &lenient).expect("an envelope");
     assert_eq!(read.items[0].verdict.problems[0].rule, "item.object");

@@ -55,6 +55,8 @@ macro_rules! for_each_body {
             reading::pages_hold_every_event_once_in_either_order,
             reading::filters_select_by_column,
             reading::an_event_is_found_by_its_id,
+            reading::one_uuid_is_one_event_in_any_spelling,
+            reading::numbers_come_back_digit_by_digit,
             reading::health_needs_no_token,
             results::grades_reach_their_results,
             results::merging_gives_the_same_in_any_order,

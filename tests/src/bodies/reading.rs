@@ -115,6 +115,64 @@ pub async fn an_event_is_found_by_its_id<W: World>(world: &W) {
     assert_eq!(page["events"][0]["event"], odd);
 }
 
+/// A retry whose UUID is in capitals is the same event, and either spelling finds both.
+pub async fn one_uuid_is_one_event_in_any_spelling<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let small = event();
+    let id = small["id"].as_str().unwrap_or_default();
+    let capitals = format!("urn:uuid:{}", id["urn:uuid:".len()..].to_uppercase());
+    let mut again = small.clone();
+    again["id"] = json!(capitals);
+    for sent in [&small, &again] {
+        let receipt = post(world, &member, bytes(std::slice::from_ref(sent))).await;
+        settled(world, &member, &receipt).await;
+    }
+    for asked in [id, &capitals, &id.to_uppercase()] {
+        let call = Call::get("/events").query("id", asked);
+        let call = call.query("disposition", "all").query("order", "oldest");
+        let page = world.call(call.token(&member.secret)).await.json();
+        let ends: Vec<&Value> = [0, 1]
+            .iter()
+            .map(|n| &page["events"][n]["disposition"])
+            .collect();
+        assert_eq!(ends, ["stored", "conflict"], "{asked}: {page}");
+        assert_eq!(page["events"][1]["event"]["id"], capitals.as_str());
+        let call = Call::get("/events/{id}").id(asked).token(&member.secret);
+        let found = world.call(call).await.json();
+        assert_eq!(found["event"], small, "{asked}");
+    }
+}
+
+/// Numbers that a double only rounds come back as sent; one beyond its range rejects its event alone.
+pub async fn numbers_come_back_digit_by_digit<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let with = |number: &str| {
+        let mut event = event();
+        event["extensions"] = json!({ "number": "here" });
+        let envelope = String::from_utf8(bytes(&[event])).expect("JSON");
+        envelope.replacen("\"here\"", number, 1).into_bytes()
+    };
+    for (number, disposition) in [
+        ("12345678901234567890123", "stored"),
+        ("0.1234567890123456789012", "stored"),
+        ("1.0e400", "rejected"),
+    ] {
+        let receipt = post(world, &member, with(number)).await;
+        settled(world, &member, &receipt).await;
+        let call = Call::get("/events").query("disposition", disposition);
+        let answer = world
+            .call(call.query("limit", "1").token(&member.secret))
+            .await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(text.contains(&format!("{{\"number\":{number}}}")), "{text}");
+        assert_eq!(
+            text.contains("json.number"),
+            disposition == "rejected",
+            "{text}"
+        );
+    }
+}
+
 /// For load balancers and people.
 pub async fn health_needs_no_token<W: World>(world: &W) {
     let answer = world.call(Call::get("/healthz")).await;

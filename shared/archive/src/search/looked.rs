@@ -15,7 +15,7 @@ type Times<'b> = (&'b dyn Array, &'b [i64]);
 
 /// A batch of the deciding columns.
 pub(super) struct Looked<'b> {
-    equal: Vec<(&'b StringArray, &'b str)>,
+    equal: Vec<(Column, &'b StringArray, &'b str)>,
     ruled: Vec<(&'b StringArray, &'b str)>,
     times: Vec<(Times<'b>, (Millis, Millis))>,
     event_time: Times<'b>,
@@ -63,7 +63,8 @@ impl<'b> Looked<'b> {
             }
         }
         for (column, value) in &wanted.equal {
-            looked.equal.push((text(column.name())?, value));
+            let texts = text(column.name())?;
+            looked.equal.push((*column, texts, value));
         }
         for (column, rule) in &wanted.ruled {
             looked.ruled.push((text(column.name())?, rule));
@@ -80,10 +81,9 @@ impl<'b> Looked<'b> {
             array.is_valid(at) && (from.0..to.0).contains(&values[at])
         });
         let passes = times
-            && self
-                .equal
-                .iter()
-                .all(|(texts, value)| texts.is_valid(at) && texts.value(at) == *value)
+            && self.equal.iter().all(|(column, texts, value)| {
+                texts.is_valid(at) && column.is_same(texts.value(at), value)
+            })
             && self
                 .ruled
                 .iter()

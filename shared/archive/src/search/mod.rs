@@ -19,6 +19,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowSelection;
 use std::ops::Range;
 use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::event_id::EventId;
 use vernier_ledger::line::names_rule;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
@@ -97,6 +98,14 @@ impl Column {
         }
     }
 
+    /// Whether a row with this value is one that is asked for with `wanted`.
+    pub(crate) fn is_same(self, value: &str, wanted: &str) -> bool {
+        match self {
+            Self::Id => EventId(value) == EventId(wanted),
+            _ => value == wanted,
+        }
+    }
+
     /// Whether row groups have a bloom filter of it.
     const fn has_filter(self) -> bool {
         matches!(self, Self::Id | Self::Actor)
@@ -133,7 +142,10 @@ impl Search {
 
     /// Whether a row is wanted.
     pub(crate) fn takes(&self, row: &Row<'_>) -> bool {
-        let equal = |(column, value): &(Column, String)| column.of(row) == Some(value);
+        let equal = |(column, value): &(Column, String)| {
+            let found = column.of(row);
+            found.is_some_and(|found| column.is_same(found, value))
+        };
         let ruled = |(column, rule): &(Column, String)| {
             let findings = column.of(row);
             findings.is_some_and(|findings| names_rule(findings, rule))
@@ -239,7 +251,9 @@ impl Part {
         let by_statistics = |group: &usize| {
             let texts = wanted.equal.iter().all(|(column, value)| {
                 let chunk = self.chunk(*group, column.name());
-                chunk.is_none_or(|chunk| text_may_lie(chunk, value))
+                chunk.is_none_or(|chunk| {
+                    self.may_lie((*column, value), |value| text_may_lie(chunk, value))
+                })
             });
             texts
                 && wanted.times().all(|(name, range)| {
@@ -258,13 +272,28 @@ impl Part {
             let mut passing = Vec::new();
             for group in groups {
                 let filter = self.filter(group, column.name())?;
-                if filter.is_none_or(|filter| filter.check(value.as_bytes())) {
+                if filter.is_none_or(|filter| {
+                    self.may_lie((*column, value), |value| filter.check(value))
+                }) {
                     passing.push(group);
                 }
             }
             groups = passing;
         }
         Ok(groups)
+    }
+
+    /// Whether a value of a column may lie where `passes` says so of its spellings.
+    pub(crate) fn may_lie(
+        &self,
+        (column, value): (Column, &str),
+        passes: impl FnMut(&str) -> bool,
+    ) -> bool {
+        let mut passes = passes;
+        match column {
+            Column::Id => self.has_unusual_ids() || EventId(value).any_spelling(passes),
+            _ => passes(value),
+        }
     }
 
     /// Calls `each` with every wanted row of these row groups, in the file's order; of its columns those

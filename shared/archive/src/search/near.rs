@@ -21,7 +21,9 @@ impl Part {
         let total = self.rows_of(group);
         let mut near = RowSelection::from_consecutive_ranges(std::iter::once(0..total), total);
         for (column, value) in &wanted.equal {
-            let passes = |index: &ColumnIndexMetaData, page| text_on_page(index, page, value);
+            let passes = |index: &ColumnIndexMetaData, page| {
+                self.may_lie((*column, value), |value| text_on_page(index, page, value))
+            };
             if let Some(rows) = self.rows_of_pages(group, column.name(), passes) {
                 near = near.intersection(&rows);
             }

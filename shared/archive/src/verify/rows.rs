@@ -15,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::event_id::EventId;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::event_key;
 use vernier_ledger::segment::Place;
@@ -23,7 +24,10 @@ use vernier_ledger::time::Millis;
 /// Findings kept for the rows of one file: enough to see what happened to it.
 const ROW_FINDINGS_MAX: usize = 20;
 
-/// A stored event, in as little as tells it apart: half of its key's hash, its place and content
+/// Bytes of a kept key that say which event it is; those behind them say how its id is spelled.
+pub(super) const IDENTITY_BYTES: usize = 12;
+
+/// A stored event, in as little as tells it apart: parts of the hashes of its key and its id, its place and content
 /// folded to 64 bits. 32 bytes, so that a window of 10 million takes 320 MB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StoredEvent {
@@ -336,7 +340,7 @@ impl Examined {
             self.report(Finding::new(check, what), number, &task.file().key);
         }
         let key = event_key(row.kind, row.id, &fingerprint.hex());
-        let key = half(&key);
+        let key = kept_key(&key, row.id);
         match (row.disposition, row.first) {
             (Disposition::Stored, _) => self.stored.push(StoredEvent {
                 key,
@@ -436,10 +440,17 @@ fn contradiction(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
     }
 }
 
-fn half(key: &[u8; 32]) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&key[..16]);
-    half
+/// What is kept of an event's key. Archives that were sealed while ids were compared by their bytes store a
+/// UUID once for each spelling, which is no fault of theirs: so the spelling is kept beside the identity.
+fn kept_key(key: &[u8; 32], id: Option<&str>) -> [u8; 16] {
+    let mut kept = [0; 16];
+    let (identity, spelling) = kept.split_at_mut(IDENTITY_BYTES);
+    identity.copy_from_slice(&key[..IDENTITY_BYTES]);
+    if let Some(id) = id.filter(|id| EventId(id).is_uuid()) {
+        let sent = Fingerprint::of(id.as_bytes()).0;
+        spelling.copy_from_slice(&sent[..16 - IDENTITY_BYTES]);
+    }
+    kept
 }
 
 /// Eight of its bytes: SHA-256 has no better ones.

@@ -1,7 +1,7 @@
 //! A window's files together against its seal.
 
 use super::report::{Check, Finding};
-use super::rows::{Examined, StoredEvent, first_lies_here, folded_place};
+use super::rows::{Examined, IDENTITY_BYTES, Repeat, StoredEvent, first_lies_here, folded_place};
 use crate::merkle::Span;
 use crate::seal::{Hex32, PartClass, Seal, SealKind, part_key};
 use vernier_ledger::digest::Digest;
@@ -112,15 +112,7 @@ fn check_dispositions(seal: &Seal, files: &mut [Examined], findings: &mut Vec<Fi
     }
     for (file, sealed) in files.iter().zip(&seal.files) {
         for repeat in file.repeats.iter().filter(|r| first_lies_here(seal, r)) {
-            let at = stored.partition_point(|s| s.key < repeat.key);
-            let first = stored.get(at).filter(|s| s.key == repeat.key);
-            let duplicate = repeat.disposition == Disposition::Duplicate;
-            let holds = first.is_some_and(|first| {
-                first.place == folded_place(repeat.first)
-                    && repeat.first < repeat.own
-                    && (first.content == repeat.content) == duplicate
-            });
-            if !holds {
+            if !repeats_one_of(&stored, repeat) {
                 let what = format!(
                     "repeats no stored event at ({}, {})",
                     repeat.first.0, repeat.first.1
@@ -134,4 +126,19 @@ fn check_dispositions(seal: &Seal, files: &mut [Examined], findings: &mut Vec<Fi
             }
         }
     }
+}
+
+/// Whether the stored event that a repeat names is among those of its identity, which come in order.
+fn repeats_one_of(stored: &[StoredEvent], repeat: &Repeat) -> bool {
+    let identity = &repeat.key[..IDENTITY_BYTES];
+    let begin = stored.partition_point(|s| &s.key[..IDENTITY_BYTES] < identity);
+    let mut same = stored[begin..]
+        .iter()
+        .take_while(|s| &s.key[..IDENTITY_BYTES] == identity);
+    let duplicate = repeat.disposition == Disposition::Duplicate;
+    same.any(|first| {
+        first.place == folded_place(repeat.first)
+            && repeat.first < repeat.own
+            && (first.content == repeat.content) == duplicate
+    })
 }

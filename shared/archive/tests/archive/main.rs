@@ -7,6 +7,7 @@ mod days;
 mod duckdb;
 mod golden;
 mod golden_day;
+mod identities;
 mod proving;
 mod reading;
 mod sealing;
