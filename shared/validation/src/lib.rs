@@ -13,6 +13,7 @@ mod check;
 mod columns;
 mod compact;
 mod context;
+mod course;
 mod document;
 mod domain;
 mod duplicates;
@@ -34,6 +35,7 @@ mod rule_list;
 mod rules;
 mod scan;
 mod scan_error;
+mod score;
 mod shapes;
 #[cfg(test)]
 mod shapes_test;
