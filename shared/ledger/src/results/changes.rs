@@ -143,8 +143,8 @@ fn registers(
         parsed.transpose().map_err(BadLine)
     };
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
-    let score = result.given.map(|given| Score {
-        given,
+    let score = (result.given.is_some() || result.cleared).then(|| Score {
+        given: result.given,
         maximum: result.maximum,
         by: owned(&result.scored_by),
     });
