@@ -197,6 +197,7 @@ fn result_of<'i>(result: &'i ResultColumns<'_>, columns: &Columns<'_>) -> Option
         count: result.count,
         part_of: borrowed(&result.part_of),
         given: result.score.map(|score| score.given),
+        cleared: result.cleared,
         maximum: result.score.and_then(|score| score.maximum),
         scored_by: borrowed(&result.scored_by),
         started_at: instant(result.started_at),

@@ -64,6 +64,9 @@ pub struct LineResult<'a> {
     /// The score.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub given: Option<f64>,
+    /// The event takes the attempt's score back; `given` is not there then.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub cleared: bool,
     /// The most that the score can be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub maximum: Option<f64>,

@@ -5,10 +5,13 @@ use serde::Serialize;
 
 use crate::{
     check::{Checker, id, own_id, string},
+    course::course,
     names::UNKNOWN,
+    policy::Profile,
     result::ResultColumns,
     rules::{Version, keys},
     scan::{Node, NodeKind},
+    score::{score, score_of},
     time,
 };
 
@@ -30,9 +33,9 @@ pub enum Kind {
 /// A score as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Score {
-    /// `scoreGiven` (1.2, 1.1) or `totalScore` (1.0).
+    /// `scoreGiven` (1.2, 1.1) or the total (1.0).
     pub given: f64,
-    /// `maxScore`, when there is one.
+    /// `maxScore`; where that is missing or 0, the assignable's, when that is more.
     pub maximum: Option<f64>,
 }
 
@@ -51,8 +54,8 @@ pub struct Columns<'a> {
     pub actor: Option<Cow<'a, str>>,
     /// The object's id.
     pub object: Option<Cow<'a, str>>,
-    /// The course or section: `group`, else `membership.organization`, `object.isPartOf`,
-    /// `object.extensions.isPartOf`.
+    /// The course or section: `group`, else `membership.organization` (of a team: the course that
+    /// it lies in), else the course that `object` is a part of, by `isPartOf` or in its extensions.
     pub group: Option<Cow<'a, str>>,
     /// `eventTime` in milliseconds since 1970-01-01T00:00:00Z.
     pub event_time: Option<i64>,
@@ -94,38 +97,8 @@ pub(crate) fn instant_in(text: &str, node: &Node) -> Option<i64> {
     }
 }
 
-/// The entity that holds the score: the generated one, or (Open edX) its `score`.
-pub(crate) fn score_of(checker: &Checker<'_, '_>, generated: usize) -> usize {
-    const GIVEN: [u16; 3] = [keys::SCORE_GIVEN, keys::RESULT_SCORE, keys::TOTAL_SCORE];
-    if GIVEN
-        .iter()
-        .any(|key| checker.member(generated, *key).is_some())
-    {
-        return generated;
-    }
-    checker
-        .free_member(generated, "score")
-        .filter(|at| checker.nodes[*at].kind == NodeKind::Object)
-        .unwrap_or(generated)
-}
-
-fn score(checker: &Checker<'_, '_>, generated: usize) -> Option<Score> {
-    const FORMS: [(u16, u16); 3] = [
-        (keys::SCORE_GIVEN, keys::MAX_SCORE),
-        (keys::RESULT_SCORE, keys::MAX_RESULT_SCORE),
-        (keys::TOTAL_SCORE, keys::MAX_SCORE),
-    ];
-    FORMS.into_iter().find_map(|(given, maximum)| {
-        let given = number(checker, checker.member(generated, given))?;
-        Some(Score {
-            given,
-            maximum: number(checker, checker.member(generated, maximum)),
-        })
-    })
-}
-
 /// A term of Caliper, without the vocabulary's IRI before it.
-fn term<'a>(name: Cow<'a, str>) -> Cow<'a, str> {
+pub(crate) fn term<'a>(name: Cow<'a, str>) -> Cow<'a, str> {
     if !name.starts_with("http://purl.imsglobal.org/")
         && !name.starts_with("https://purl.imsglobal.org/")
     {
@@ -138,21 +111,13 @@ fn term<'a>(name: Cow<'a, str>) -> Cow<'a, str> {
     }
 }
 
-fn group<'a>(checker: &Checker<'a, '_>, object: Option<usize>) -> Option<Cow<'a, str>> {
-    let part = |of: usize| id(checker, checker.member(of, keys::IS_PART_OF));
-    id(checker, checker.member(0, keys::GROUP))
-        .or_else(|| {
-            id(
-                checker,
-                checker.member(checker.member(0, keys::MEMBERSHIP)?, keys::ORGANIZATION),
-            )
-        })
-        .or_else(|| part(object?))
-        .or_else(|| part(checker.member(object?, keys::EXTENSIONS)?))
-}
-
 /// Takes the columns from the item's tape.
-pub(crate) fn columns<'a>(checker: &Checker<'a, '_>, version: Version, kind: Kind) -> Columns<'a> {
+pub(crate) fn columns<'a>(
+    checker: &Checker<'a, '_>,
+    profile: Profile,
+    version: Version,
+    kind: Kind,
+) -> Columns<'a> {
     let text_of = |key: u16| {
         checker
             .member(0, key)
@@ -179,10 +144,10 @@ pub(crate) fn columns<'a>(checker: &Checker<'a, '_>, version: Version, kind: Kin
     columns.action = text_of(keys::ACTION).map(term);
     columns.actor = id(checker, checker.member(0, keys::ACTOR));
     columns.object = id(checker, object);
-    columns.group = group(checker, object);
+    columns.group = course(checker, profile, object);
     columns.event_time = instant(checker, checker.member(0, keys::EVENT_TIME));
     columns.score = checker
         .member(0, keys::GENERATED)
-        .and_then(|generated| score(checker, score_of(checker, generated)));
+        .and_then(|generated| score(checker, profile, score_of(checker, generated)));
     columns
 }

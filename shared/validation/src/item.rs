@@ -45,7 +45,7 @@ pub(crate) fn judge<'a>(
         );
     }
     let judged = object(&mut checker, tape, envelope, policy);
-    let mut columns = columns(&checker, judged.version, judged.kind);
+    let mut columns = columns(&checker, policy.profile, judged.version, judged.kind);
     match (judged.kind, policy.domain) {
         (Kind::Domain, Some(domain)) => domain.columns(&checker, &mut columns),
         (Kind::Event, _) => columns.result = result(&checker, policy.profile, &columns),
@@ -77,7 +77,7 @@ pub(crate) fn recall<'a>(
     policy: &Policy<'_>,
 ) -> (Verdict, Columns<'a>) {
     let checker = Checker::of_shape(text, shape);
-    let mut columns = columns(&checker, shape.version, shape.kind);
+    let mut columns = columns(&checker, policy.profile, shape.version, shape.kind);
     if shape.kind == Kind::Event {
         columns.result = result(&checker, policy.profile, &columns);
     }

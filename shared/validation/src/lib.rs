@@ -14,6 +14,7 @@ mod clock;
 mod columns;
 mod compact;
 mod context;
+mod course;
 mod document;
 mod domain;
 mod duplicates;
@@ -36,6 +37,7 @@ mod rule_list;
 mod rules;
 mod scan;
 mod scan_error;
+mod score;
 mod shapes;
 #[cfg(test)]
 mod shapes_test;

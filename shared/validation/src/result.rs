@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use crate::{
     check::{Checker, ObjectType, id, string},
-    columns::{Columns, Score, instant, number, score_of},
+    columns::{Columns, Score, instant, number},
     duration::duration_millis,
     policy::Profile,
     rules::{TABLES, keys},
     scan::NodeKind,
+    score::{is_cleared, score_of},
 };
 
 /// What an event says of one learner's attempt at one assignment. The section, the action and the
@@ -34,6 +35,8 @@ pub struct ResultColumns<'a> {
     pub part_of: Option<Cow<'a, str>>,
     /// The score, as sent.
     pub score: Option<Score>,
+    /// A grade event whose generated score has none: the one before it is taken back.
+    pub cleared: bool,
     /// Who or what scored it: `scoredBy`, else the actor of a grade event that is not the learner.
     pub scored_by: Option<Cow<'a, str>>,
     /// When the attempt began, milliseconds since 1970-01-01T00:00:00Z.
@@ -82,7 +85,7 @@ pub(crate) fn result<'a>(
 ) -> Option<Box<ResultColumns<'a>>> {
     match columns.type_name.as_deref()? {
         "GradeEvent" | "OutcomeEvent" => of_grade(checker, profile, columns),
-        "AssessmentEvent" | "AssignableEvent" => of_attempt(checker, columns),
+        "AssessmentEvent" | "AssignableEvent" => of_attempt(checker, profile, columns),
         _ => None,
     }
 }
@@ -100,9 +103,10 @@ fn of_grade<'a>(
 #[inline(never)]
 fn of_attempt<'a>(
     checker: &Checker<'a, '_>,
+    profile: Profile,
     columns: &Columns<'a>,
 ) -> Option<Box<ResultColumns<'a>>> {
-    placed(attempted(checker, columns), columns).map(Box::new)
+    placed(attempted(checker, profile, columns), columns).map(Box::new)
 }
 
 /// A result with its place: when it was said, whose it is, and of what.
@@ -154,7 +158,11 @@ pub(crate) fn count(checker: &Checker<'_, '_>, at: Option<usize>) -> Option<u64>
 }
 
 /// What an attempt says of itself: all of an object, of an IRI itself.
-fn attempt<'a>(checker: &Checker<'a, '_>, node: Option<usize>) -> ResultColumns<'a> {
+fn attempt<'a>(
+    checker: &Checker<'a, '_>,
+    profile: Profile,
+    node: Option<usize>,
+) -> ResultColumns<'a> {
     let mut found = ResultColumns {
         attempt: id(checker, node),
         ..ResultColumns::default()
@@ -182,7 +190,25 @@ fn attempt<'a>(checker: &Checker<'a, '_>, node: Option<usize>) -> ResultColumns<
         at = checker.nodes[at].next as usize;
     }
     found.learner = assignee.or(actor).unwrap_or_default();
+    if profile == Profile::OpenEdx {
+        extended(checker, object, &mut found);
+    }
     found
+}
+
+/// What Open edX says of an attempt in its extensions, where the attempt itself does not.
+fn extended<'a>(checker: &Checker<'a, '_>, object: usize, found: &mut ResultColumns<'a>) {
+    let Some(extensions) = checker.member(object, keys::EXTENSIONS) else {
+        return;
+    };
+    let at = |key| checker.member(extensions, key);
+    if found.assignment.is_none() {
+        found.assignment = id(checker, at(OWN_KEYS.assignable));
+    }
+    if found.learner.is_empty() {
+        found.learner = id(checker, at(OWN_KEYS.assignee)).unwrap_or_default();
+    }
+    found.count = found.count.or_else(|| count(checker, at(OWN_KEYS.count)));
 }
 
 /// Grade and outcome events: the object is the attempt, the generated entity the score.
@@ -201,7 +227,7 @@ fn graded<'a>(
     let node = object
         .filter(|at| is_attempt(checker, *at))
         .or_else(|| stated.filter(|at| is_object(checker, at)));
-    let mut found = attempt(checker, node);
+    let mut found = attempt(checker, profile, node);
     match object {
         // Another entity in the attempt's place is what was graded; Open edX has its problems
         // there and calls them attempts.
@@ -233,25 +259,55 @@ fn graded<'a>(
         found.learner = learner.unwrap_or_default();
     }
     found.score = columns.score;
-    if found.score.is_some() {
+    found.cleared = score.is_some_and(|score| is_cleared(checker, score));
+    if profile == Profile::Moodle10 {
+        name_learner(&mut found, columns.actor.as_deref());
+    }
+    if found.score.is_some() || found.cleared {
         let actor = || columns.actor.clone().filter(|a| *a != found.learner);
         found.scored_by = id(checker, of_score(OWN_KEYS.scored_by)).or_else(actor);
     }
     found
 }
 
+/// The user in a person's IRI of the form `…/user/{user}`.
+fn user_of(person: &str) -> Option<&str> {
+    let (before, user) = person.rsplit_once('/')?;
+    before.ends_with("/user").then_some(user)
+}
+
+/// Moodle names the grader in the attempt's id (`…/user/{grader}/attempt/{number}`), and the
+/// learner in that of the same attempt's submission: the id with the learner is the attempt's.
+fn name_learner(found: &mut ResultColumns<'_>, grader: Option<&str>) {
+    let renamed = (|| {
+        let (before, number) = found.attempt.as_deref()?.rsplit_once("/attempt/")?;
+        let named = user_of(before)?;
+        let learner = user_of(&found.learner)?;
+        let place = before.strip_suffix(named)?;
+        (user_of(grader?) == Some(named) && named != learner)
+            .then(|| format!("{place}{learner}/attempt/{number}"))
+    })();
+    if let Some(attempt) = renamed {
+        found.attempt = Some(Cow::Owned(attempt));
+    }
+}
+
 /// Assessment and assignable events: the object is the assignment, the generated entity the
 /// attempt; with Canvas the object is the attempt.
-fn attempted<'a>(checker: &Checker<'a, '_>, columns: &Columns<'a>) -> ResultColumns<'a> {
+fn attempted<'a>(
+    checker: &Checker<'a, '_>,
+    profile: Profile,
+    columns: &Columns<'a>,
+) -> ResultColumns<'a> {
     let action = columns.action.as_deref().unwrap_or_default();
     if ADMINISTRATIVE.contains(&action) {
         return ResultColumns::default();
     }
     let object = checker.member(0, keys::OBJECT);
     let mut found = match object.filter(|at| is_attempt(checker, *at)) {
-        Some(at) => attempt(checker, Some(at)),
+        Some(at) => attempt(checker, profile, Some(at)),
         None => {
-            let mut found = attempt(checker, checker.member(0, keys::GENERATED));
+            let mut found = attempt(checker, profile, checker.member(0, keys::GENERATED));
             found.assignment = id(checker, object).or(found.assignment);
             found
         }

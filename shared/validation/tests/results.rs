@@ -7,68 +7,18 @@ use vernier_validation::{
     read_document, read_envelope,
 };
 
+#[path = "common/graded.rs"]
+mod common;
 #[path = "common/suite.rs"]
 mod suite;
 
-const V1P0: &str = "http://purl.imsglobal.org/ctx/caliper/v1/Context";
-const V1P2: &str = "http://purl.imsglobal.org/ctx/caliper/v1p2";
-const SECTION: &str = "https://school.example/sections/bio-1";
-const QUIZ: &str = "https://school.example/sections/bio-1/quizzes/4";
-const LEARNER: &str = "https://school.example/people/7";
-const TEACHER: &str = "https://school.example/people/900";
-const TRY: &str = "https://school.example/sections/bio-1/quizzes/4/tries/7-1";
+use common::{
+    LEARNER, QUIZ, SCORE, TEACHER, TRY, V1P0, V1P2, attempt, event, graded, lenient, said, score,
+    strict,
+};
+
 /// 2026-09-01T09:15:00.123Z
 const AT: i64 = 1_788_254_100_123;
-
-/// What the one event of an envelope says of a result, as a tenant of this mode and profile.
-fn said(event: &Value, policy: &Policy<'_>) -> Option<ResultColumns<'static>> {
-    let body = json!({"sensor": "s", "sendTime": "2026-09-01T09:16:00.000Z", "dataVersion": V1P2, "data": [event]});
-    let body: &'static str = body.to_string().leak();
-    let read = read_envelope(body.as_bytes(), policy).expect("an envelope");
-    let item = read.items.into_iter().next().expect("one item");
-    assert!(item.verdict.accepted, "{:?}", item.verdict.problems);
-    item.columns.result.map(|found| *found)
-}
-
-fn strict(event: &Value) -> Option<ResultColumns<'static>> {
-    said(event, &Policy::new(Mode::Strict, Profile::Generic))
-}
-
-fn lenient(event: &Value, profile: Profile) -> Option<ResultColumns<'static>> {
-    said(event, &Policy::new(Mode::Lenient, profile))
-}
-
-fn event(kind: &str, action: &str, actor: &str) -> Value {
-    json!({
-        "@context": V1P2, "id": "urn:uuid:3a648e68-f00d-4c08-aa59-8738e1884f2c", "type": kind, "action": action,
-        "actor": {"id": actor, "type": "Person"}, "eventTime": "2026-09-01T09:15:00.123Z",
-        "group": {"id": SECTION, "type": "CourseSection"}
-    })
-}
-
-fn attempt() -> Value {
-    json!({
-        "id": TRY, "type": "Attempt", "count": 2,
-        "assignee": {"id": LEARNER, "type": "Person"}, "assignable": {"id": QUIZ, "type": "Assessment"},
-        "startedAtTime": "2026-09-01T09:00:00.000Z", "endedAtTime": "2026-09-01T09:10:00.000Z", "duration": "PT10M"
-    })
-}
-
-fn graded(object: Value, generated: Value) -> Value {
-    let mut graded = event("GradeEvent", "Graded", TEACHER);
-    graded["object"] = object;
-    graded["generated"] = generated;
-    graded
-}
-
-fn score() -> Value {
-    json!({"id": "_:s", "type": "Score", "attempt": TRY, "scoreGiven": 7.5, "maxScore": 10.0})
-}
-
-const SCORE: Option<Score> = Some(Score {
-    given: 7.5,
-    maximum: Some(10.0),
-});
 
 /// The result of [`attempt`] without what only some events say.
 fn expected() -> ResultColumns<'static> {

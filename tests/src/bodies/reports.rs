@@ -239,7 +239,7 @@ pub async fn formulas_in_ids_stay_text<W: World>(world: &W) {
     let tenant = member.tenant.parse().expect("a tenant's name");
     let cause = Cause::new(Millis(1), Some("e"), &Fingerprint::of(b""));
     let value = Score {
-        given: -1.5,
+        given: Some(-1.5),
         maximum: None,
         by: None,
     };

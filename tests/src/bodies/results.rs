@@ -70,7 +70,7 @@ pub async fn grades_reach_their_results<W: World>(world: &W) {
     assert_eq!(
         score.value,
         Score {
-            given: 8.5,
+            given: Some(8.5),
             maximum,
             by
         }
@@ -108,7 +108,7 @@ fn register<T>(value: T, at: i64, id: Option<&str>, content: &str) -> Option<Reg
 /// id with two contents, no id, times before 1970.
 fn changes() -> Vec<Registers> {
     let score = |given| Score {
-        given,
+        given: Some(given),
         maximum: None,
         by: None,
     };
@@ -160,6 +160,19 @@ fn changes() -> Vec<Registers> {
             ..none()
         },
         Registers {
+            score: register(
+                Score {
+                    given: None,
+                    maximum: None,
+                    by: Some("teacher".into()),
+                },
+                6_000,
+                None,
+                "g",
+            ),
+            ..none()
+        },
+        Registers {
             status: register(status("Reviewed"), 5_000, Some("y"), "f"),
             ..none()
         },
@@ -204,14 +217,25 @@ pub async fn merging_gives_the_same_in_any_order<W: World>(world: &W) {
             );
         }
     }
-    // Six writers at once, each of whom may find another's newer event.
+    // Seven writers at once, each of whom may find another's newer event.
     let key = key("joe", "together", None);
     let merge = |change| world.results().merge(&tenant, &key, change);
-    let [a, b, c, d, e, f] = &changes[..] else {
-        panic!("six changes");
+    let [a, b, c, d, e, f, g] = &changes[..] else {
+        panic!("seven changes");
     };
-    let outcomes = tokio::join!(merge(a), merge(b), merge(c), merge(d), merge(e), merge(f));
-    assert_eq!(outcomes, (Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(())));
+    let outcomes = tokio::join!(
+        merge(a),
+        merge(b),
+        merge(c),
+        merge(d),
+        merge(e),
+        merge(f),
+        merge(g)
+    );
+    assert_eq!(
+        outcomes,
+        (Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(()), Ok(()))
+    );
     let list = world
         .results()
         .of_learner(&tenant, Some(SECTION), "joe")

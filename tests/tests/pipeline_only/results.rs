@@ -350,9 +350,12 @@ async fn a_semester_has_its_results() {
                     .submitted
                     .and_then(|s| s.value.at)
                     .map(|at| at.rfc3339()),
-                score: all
-                    .score
-                    .map(|s| (s.cause.event_id().expect("an id"), s.value.given)),
+                score: all.score.map(|s| {
+                    (
+                        s.cause.event_id().expect("an id"),
+                        s.value.given.expect("a score"),
+                    )
+                }),
             };
             (place, standing)
         })

@@ -109,6 +109,7 @@ fn the_page_describes_every_column_of_a_result() {
         count: Some(1),
         part_of: text(),
         given: Some(1.0),
+        cleared: true,
         maximum: Some(1.0),
         scored_by: text(),
         started_at: text(),
@@ -117,7 +118,7 @@ fn the_page_describes_every_column_of_a_result() {
     };
     let mut names = vec!["result".to_owned()];
     keys(&serde_json::to_value(result).expect("JSON"), &mut names);
-    assert_eq!(names.len(), 12);
+    assert_eq!(names.len(), 13);
     let missing = missing_in_table(&tree::text(PAGE), &names);
     assert!(
         missing.is_empty(),

@@ -26,7 +26,7 @@ pub struct AttemptView {
     pub percent: Option<f64>,
     /// Who or what scored it.
     pub scored_by: Option<String>,
-    /// When: the time of the event that says so.
+    /// When: the time of the event that says so, or that takes the score back.
     #[serde(serialize_with = "rfc3339_if_any")]
     pub scored_at: Option<Millis>,
     /// When it began.
@@ -68,10 +68,10 @@ pub(super) fn seconds(millis: i64) -> f64 {
     millis as f64 / 1_000.0
 }
 
-/// To four decimals; none without a maximum over zero.
+/// To four decimals; none without a score or a maximum over zero.
 pub(super) fn percent(score: &Score) -> Option<f64> {
     let maximum = score.maximum.filter(|maximum| *maximum > 0.0)?;
-    let percent = (score.given / maximum * 1e6).round() / 1e4;
+    let percent = (score.given? / maximum * 1e6).round() / 1e4;
     percent.is_finite().then_some(percent)
 }
 
@@ -91,7 +91,7 @@ impl AttemptView {
             attempt: item.key.attempt.clone(),
             count: registers.count.as_ref().and_then(|r| r.value.count),
             status: registers.status.as_ref().map(|r| r.value.action.clone()),
-            score: score.map(|r| r.value.given),
+            score: score.and_then(|r| r.value.given),
             maximum: score.and_then(|r| r.value.maximum),
             percent: score.and_then(|r| percent(&r.value)),
             scored_by: score.and_then(|r| r.value.by.clone()),

@@ -72,7 +72,11 @@ fn weight(item: &ResultItem) -> (Option<&Cause>, Option<&Cause>) {
         registers.count.as_ref().map(|r| &r.cause),
     ];
     let latest = causes.into_iter().flatten().max();
-    (registers.score.as_ref().map(|r| &r.cause), latest)
+    let scored = registers.score.as_ref();
+    let scored = scored.filter(|score| score.value.given.is_some());
+    // A score that was taken back is none; that it was is still an event about the attempt.
+    let cleared = registers.score.as_ref().map(|score| &score.cause);
+    (scored.map(|score| &score.cause), latest.max(cleared))
 }
 
 impl<'a> Standing<'a> {
@@ -94,7 +98,7 @@ impl<'a> Standing<'a> {
         let registers = &self.counts.registers;
         let score = registers.score.as_ref().map(|r| &r.value);
         Grade {
-            score: score.map(|s| s.given),
+            score: score.and_then(|s| s.given),
             maximum: score.and_then(|s| s.maximum),
             percent: score.and_then(percent),
             attempts: self.attempts.max(1),

@@ -81,7 +81,7 @@ pub struct ChangeView {
     pub assignment: Option<String>,
     /// The attempt.
     pub attempt: Option<String>,
-    /// The score that it gives.
+    /// The score that it gives; none also where it takes the score back, which `changed` then names.
     pub score: Option<f64>,
     /// The most that it can be.
     pub maximum: Option<f64>,
@@ -136,7 +136,7 @@ fn view(seen: &Seen<'_>, change: &Change, event_time: Millis) -> ChangeView {
         disposition: seen.disposition,
         assignment: change.key.assignment.clone(),
         attempt: change.key.attempt.clone(),
-        score: score.map(|s| s.given),
+        score: score.and_then(|s| s.given),
         maximum: score.and_then(|s| s.maximum),
         scored_by: score.and_then(|s| s.by.clone()),
         started_at: registers.started.as_ref().map(|r| r.value.at),

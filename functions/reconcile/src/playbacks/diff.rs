@@ -81,7 +81,7 @@ async fn compare_learner<T: Results>(
 }
 
 fn example(key: ResultKey, before: Option<&Registers>, newer: &Registers) -> PlaybackExample {
-    let score = |registers: &Registers| registers.score.as_ref().map(|score| score.value.given);
+    let score = |registers: &Registers| Some(registers.score.as_ref()?.value.given);
     PlaybackExample {
         created: before.is_none(),
         section: key.section,
@@ -89,7 +89,7 @@ fn example(key: ResultKey, before: Option<&Registers>, newer: &Registers) -> Pla
         assignment: key.assignment,
         attempt: key.attempt,
         registers: newer.names().into_iter().map(str::to_owned).collect(),
-        score_before: before.and_then(score),
-        score_after: score(newer).or(before.and_then(score)),
+        score_before: before.and_then(score).flatten(),
+        score_after: score(newer).or(before.and_then(score)).flatten(),
     }
 }

@@ -166,6 +166,7 @@ fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
             count: said.count,
             part_of: said.part_of.clone(),
             given: said.score.map(|score| score.given),
+            cleared: said.cleared,
             maximum: said.score.and_then(|score| score.maximum),
             scored_by: said.scored_by.clone(),
             started_at: None,

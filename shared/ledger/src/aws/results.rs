@@ -297,7 +297,7 @@ mod tests {
         let at = Millis(1_479_204_930_000);
         let registers = Registers {
             score: register(Score {
-                given: 10.0,
+                given: Some(10.0),
                 maximum: Some(15.0),
                 by: Some("https://example.edu/autograder".to_owned()),
             }),

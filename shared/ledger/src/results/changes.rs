@@ -147,8 +147,8 @@ fn registers(result: &LineResult<'_>, action: Option<&str>, cause: &Cause) -> Re
         text.as_deref().and_then(|text| Millis::of_line(text).ok())
     };
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
-    let score = result.given.map(|given| Score {
-        given,
+    let score = (result.given.is_some() || result.cleared).then(|| Score {
+        given: result.given,
         maximum: result.maximum,
         by: owned(&result.scored_by),
     });

@@ -79,11 +79,13 @@ pub struct Register<T> {
     pub cause: Cause,
 }
 
-/// What was scored, as sent: it may lie beyond the maximum.
+/// What was scored, as sent: it may lie beyond the maximum. A score that was taken back is one
+/// without a value, so that its event wins over earlier grades and loses to later ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// The score.
-    pub given: f64,
+    /// The score; none where it was taken back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub given: Option<f64>,
     /// The most that it can be.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub maximum: Option<f64>,

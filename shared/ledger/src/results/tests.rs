@@ -60,6 +60,7 @@ impl Said {
             attempt: self.attempt.map(|n| format!("attempt-{n}").into()),
             count: has(1).then_some(u64::from(self.content)),
             given: has(2).then_some(f64::from(self.content) / 7.0),
+            cleared: has(6) && !has(2),
             maximum: has(3).then_some(10.1),
             started_at: has(4).then(|| Millis(i64::from(self.content)).rfc3339().into()),
             duration_millis: has(5).then_some(i64::from(self.content)),
@@ -139,7 +140,7 @@ proptest! {
 
     #[test]
     fn a_stored_score_is_the_score(given in any::<f64>().prop_filter("JSON has no others", |n| n.is_finite())) {
-        let score = Score { given, maximum: Some(given / 3.0), by: None };
+        let score = Score { given: Some(given), maximum: Some(given / 3.0), by: None };
         let text = serde_json::to_string(&score).expect("JSON");
         prop_assert_eq!(serde_json::from_str::<Score>(&text).expect("a score"), score);
     }
@@ -180,7 +181,7 @@ fn a_line_is_a_change_of_its_result() {
         }
     );
     let score = change.registers.score.expect("a score");
-    assert_eq!(score.value.given, 0.1);
+    assert_eq!(score.value.given, Some(0.1));
     assert_eq!(score.cause.event_id().as_deref(), Some("urn:x"));
     assert_eq!(score.cause.event_time(), Millis(1_788_254_100_123));
     let status = change.registers.status.expect("a status");
@@ -258,6 +259,35 @@ fn an_unreadable_time_of_an_attempt_is_none() {
     assert!(registers.score.is_some());
     let end = registers.submitted.expect("an end").value.at;
     assert_eq!(end, Some(Millis(253_402_300_799_999)));
+}
+
+/// A later grade without a score leaves none; a regrade sets one again, an older grade does not.
+#[test]
+fn a_cleared_score_wins_over_earlier_grades_alone() {
+    let said = |given: Option<f64>, minute: u8| {
+        let time = format!("2026-09-01T09:{minute:02}:00.000Z");
+        let change = change_of(|head| {
+            head.time = Some(time.into());
+            let result = head.result.as_mut().expect("a result");
+            (result.given, result.cleared) = (given, given.is_none());
+        });
+        change.expect("a change").registers
+    };
+    let [first, cleared, again] = [said(Some(8.0), 1), said(None, 2), said(Some(9.0), 3)];
+    let after = |order: &[&Registers]| {
+        let mut sum = Registers::default();
+        order.iter().for_each(|part| sum.merge((*part).clone()));
+        sum.score.map(|score| score.value.given)
+    };
+    for order in [[&first, &cleared], [&cleared, &first]] {
+        assert_eq!(after(&order), Some(None));
+    }
+    for order in [[&again, &cleared, &first], [&first, &again, &cleared]] {
+        assert_eq!(after(&order), Some(Some(9.0)));
+    }
+    let stored = r#"{"given":0.1}"#;
+    let old: Score = serde_json::from_str(stored).expect("a score as it was stored before");
+    assert_eq!(serde_json::to_string(&old).expect("JSON"), stored);
 }
 
 /// Invariant 5: a column that cannot be read is counted, and the others are read.

@@ -192,6 +192,7 @@ impl ColumnPointers {
             count: result::count(checker, at(&self.count)),
             part_of: None,
             score,
+            cleared: false,
             scored_by: text(&self.scored_by).filter(|_| score.is_some()),
             started_at: instant(checker, at(&self.started_at_time)),
             submitted_at: instant(checker, at(&self.ended_at_time)),

@@ -171,7 +171,8 @@ pub(super) fn check_results(
     )?;
     for ((tenant, key), registers) in results {
         let expected = last.get(&(tenant.clone(), key.learner.clone()));
-        let expected = expected.map(|((_, id, _), score)| (f64::from(*score), Some(id.clone())));
+        let expected =
+            expected.map(|((_, id, _), score)| (Some(f64::from(*score)), Some(id.clone())));
         let found = registers.score.map(|s| (s.value.given, s.cause.event_id()));
         Violation::unless(found == expected, Invariant::ExactlyOnceEffects, || {
             let learner = &key.learner;

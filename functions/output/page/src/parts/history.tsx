@@ -49,6 +49,7 @@ export function HistoryPanel({ section, learner, assignment, attempt }: HistoryO
 function ChangeItem({ change }: { change: Change }): JSX.Element {
   const { me } = useShared();
   const scored = change.score !== null && change.score !== undefined;
+  const cleared = !scored && change.changed.includes('score');
   const share = scored && change.maximum ? ((change.score ?? 0) / change.maximum) * 100 : null;
   return (
     <li>
@@ -60,6 +61,7 @@ function ChangeItem({ change }: { change: Change }): JSX.Element {
         {change.disposition !== 'stored' && <span class="tag">{change.disposition}</span>}
       </p>
       {scored && <Score given={change.score ?? null} maximum={change.maximum ?? null} share={share} />}
+      {cleared && <span class="none">score taken back</span>}
       <p class="note">
         {change.changed.length === 0 ? 'Later events said otherwise' : `Still holds: ${change.changed.join(', ')}`}
         {change.actor !== null && <span title={change.actor}>, by {shortName(change.actor)}</span>}
