@@ -16,7 +16,7 @@ use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, Schemas};
 use vernier_ledger::time::Millis;
-use vernier_validation::{Item, Problem, RefusalKind};
+use vernier_validation::{Item, Problem, RefusalKind, SUPPORTED_VERSIONS};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Kept back from the function's deadline to write the answer.
@@ -25,13 +25,6 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 /// Verdicts in one answer, bytes: a Lambda answer is 6 MB at most, and JSON inside JSON grows by
 /// its quotes.
 const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
-
-/// Context versions that envelopes may declare (the endpoint configuration).
-const SUPPORTED_VERSIONS: [&str; 3] = [
-    "http://purl.imsglobal.org/ctx/caliper/v1p0",
-    "http://purl.imsglobal.org/ctx/caliper/v1p1",
-    "http://purl.imsglobal.org/ctx/caliper/v1p2",
-];
 
 /// Answers one request; every failure is an answer.
 ///
