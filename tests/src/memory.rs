@@ -121,6 +121,7 @@ impl MemoryWorld {
                 },
                 authenticator: Authenticator::new(table.clone(), ttl),
                 schemas: SchemaCache::new(table.clone(), ttl),
+                refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
             },
             streaming: vernier_stream::context::Context {

@@ -198,5 +198,17 @@ fn text(report: &Value) -> String {
             lines.push(output::table(&["rule", "rejected", "let pass"], &rows));
         }
     }
+    let row = |refused: &Value| {
+        vec![
+            word(refused, "/sensor"),
+            word(refused, "/rule"),
+            count(refused, "envelopes"),
+        ]
+    };
+    let rows: Vec<Vec<String>> = array(report, "refused").map(row).collect();
+    if !rows.is_empty() {
+        lines.push("\nrefused as a whole:".to_owned());
+        lines.push(output::table(&["sensor", "rule", "envelopes"], &rows));
+    }
     lines.join("\n")
 }

@@ -36,6 +36,19 @@ pub enum BadBody {
     },
 }
 
+impl BadBody {
+    /// The rule that is broken.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        match self {
+            Self::ContentType(_) => "request.content-type",
+            Self::ContentEncoding(_) => "request.content-encoding",
+            Self::TooLarge { .. } | Self::ExpandsTooFar => "limit.body",
+            Self::Damaged { .. } => "request.damaged",
+        }
+    }
+}
+
 /// Checks the declared type: `application/json` (Caliper 1.2, HTTP requests), UTF-8.
 ///
 /// # Errors

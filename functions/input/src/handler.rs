@@ -1,22 +1,23 @@
 //! Routes and status codes of /caliper, a Caliper Endpoint (Caliper 1.2, HTTP requests); those of
 //! /schemas lie in [`crate::schemas`].
 
-use crate::body::{self, BadBody};
+use crate::body;
 use crate::context::Context;
+use crate::refused::{self, Refused};
 use crate::schemas;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use vernier_intake::{Accepted, NotAccepted, accept, new_receipt};
+use vernier_intake::{Accepted, accept, new_receipt};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
-use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, Schemas};
+use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, RefusedEnvelopes, Schemas};
 use vernier_ledger::time::Millis;
-use vernier_validation::{Item, Problem, RefusalKind};
+use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Kept back from the function's deadline to write the answer.
@@ -26,18 +27,15 @@ const ANSWER_RESERVE: Duration = Duration::from_millis(500);
 /// its quotes.
 const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-/// Context versions that envelopes may declare (the endpoint configuration).
-const SUPPORTED_VERSIONS: [&str; 3] = [
-    "http://purl.imsglobal.org/ctx/caliper/v1p0",
-    "http://purl.imsglobal.org/ctx/caliper/v1p1",
-    "http://purl.imsglobal.org/ctx/caliper/v1p2",
-];
-
 /// Answers one request; every failure is an answer.
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
+pub async fn handle<
+    S: FrameStream,
+    T: Receipts + Directory + Schemas + RefusedEnvelopes,
+    O: Objects,
+>(
     context: &Context<S, T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
@@ -57,7 +55,7 @@ pub async fn handle<S: FrameStream, T: Receipts + Directory + Schemas, O: Object
     Ok(answer.unwrap_or_else(|document| vernier_web::refused(&document)))
 }
 
-async fn route<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
+async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     now: Millis,
@@ -85,16 +83,36 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     }
 }
 
-async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
+async fn post<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     identity: &Identity,
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
+    let refused = match take(context, request, identity, now, budget).await {
+        Ok(answer) => return Ok(answer),
+        Err(refused) => refused,
+    };
+    if !refused.rules.is_empty() {
+        let counted = refused::count(context, identity, &refused.rules, (now, budget));
+        // Boxed: rare, as the schemas' routes are.
+        Box::pin(counted).await;
+    }
+    Err(refused.document)
+}
+
+async fn take<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
+    context: &Context<S, T, O>,
+    request: Request<'_>,
+    identity: &Identity,
+    now: Millis,
+    budget: Duration,
+) -> Result<ApiGatewayProxyResponse, Refused> {
     body::check_content_type(request.header("content-type"))?;
     let body = body::decompress(request.body()?, request.header("content-encoding"))?;
-    let schemas = context.schemas.of(&identity.tenant.id).await?;
+    let schemas = context.schemas.of(&identity.tenant.id).await;
+    let schemas = schemas.map_err(ProblemDocument::from)?;
     let receipt = new_receipt(&identity.tenant, now);
     let accepted = accept(
         &context.ports,
@@ -105,10 +123,9 @@ async fn post<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
         budget,
     )
     .await
-    .map_err(|reason| {
+    .inspect_err(|_| {
         // Nobody is told this receipt, but frames of it may be on the stream.
         tracing::info!(%receipt, tenant = %identity.tenant.id, "envelope not acknowledged");
-        not_accepted(reason)
     })?;
     tracing::info!(
         receipt = %accepted.receipt,
@@ -213,44 +230,4 @@ fn configuration() -> ApiGatewayProxyResponse {
         },
     });
     vernier_web::json(200, &[], &body)
-}
-
-impl From<BadBody> for ProblemDocument {
-    fn from(bad: BadBody) -> Self {
-        let kind = match bad {
-            BadBody::ContentType(_) | BadBody::ContentEncoding(_) => {
-                ProblemType::MediaTypeUnsupported
-            }
-            BadBody::TooLarge { .. } | BadBody::ExpandsTooFar => ProblemType::ContentTooLarge,
-            BadBody::Damaged { .. } => ProblemType::EnvelopeMalformed,
-        };
-        Self::new(kind, bad.to_string())
-    }
-}
-
-/// What the sensor is told of an envelope that is not acknowledged.
-fn not_accepted(reason: NotAccepted) -> ProblemDocument {
-    let refusal = match reason {
-        NotAccepted::Port(error) => return error.into(),
-        NotAccepted::Refused(refusal) => refusal,
-    };
-    let kind = match refusal.kind {
-        RefusalKind::UnsupportedVersion => ProblemType::VersionUnsupported,
-        RefusalKind::TooManyEvents => ProblemType::ContentTooLarge,
-        RefusalKind::Empty
-        | RefusalKind::NotUtf8
-        | RefusalKind::NotJson
-        | RefusalKind::TooDeep
-        | RefusalKind::DuplicateKey
-        | RefusalKind::NotAnEnvelope => ProblemType::EnvelopeMalformed,
-    };
-    let problems = refusal
-        .problems
-        .iter()
-        .filter_map(|p| serde_json::to_value(p).ok())
-        .collect();
-    ProblemDocument {
-        problems,
-        ..ProblemDocument::new(kind, refusal.to_string())
-    }
 }

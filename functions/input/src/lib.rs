@@ -4,4 +4,5 @@
 pub mod body;
 pub mod context;
 pub mod handler;
+mod refused;
 pub mod schemas;

@@ -15,7 +15,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{Verdict, rules_of};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::{Chains, Commits, Objects, PortError, RefusedEnvelopes};
 use vernier_ledger::time::Millis;
 
 /// Sealed events whose columns one report reads: at 10 to 20 bytes each 100 MB at most, and 10 s.
@@ -120,6 +120,15 @@ struct SensorView {
     rules: Vec<RuleView>,
 }
 
+/// Envelopes of a sensor that were refused as a whole.
+#[derive(Debug, Serialize)]
+struct RefusedView {
+    sensor: String,
+    rule: String,
+    /// At least so many, of the whole hours that the range touches.
+    envelopes: u64,
+}
+
 /// The report.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -127,6 +136,7 @@ pub struct Report {
     to: String,
     complete_through: Option<String>,
     sensors: Vec<SensorView>,
+    refused: Vec<RefusedView>,
 }
 
 /// Why there is no report.
@@ -150,7 +160,7 @@ impl From<PortError> for NoReport {
 ///
 /// # Errors
 /// When that is too much, and the stores'.
-pub async fn report<T: Commits + Chains, O: Objects>(
+pub async fn report<T: Commits + Chains + RefusedEnvelopes, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
@@ -184,7 +194,30 @@ pub async fn report<T: Commits + Chains, O: Objects>(
         to: to.rfc3339(),
         complete_through: extent.complete_through.map(Millis::rfc3339),
         sensors: views(sealed.merge(unsealed)),
+        refused: refused(&ports.table, tenant, (from, to)).await?,
     })
+}
+
+/// Refused envelopes by sensor and rule, the most frequent first.
+async fn refused<T: RefusedEnvelopes>(
+    table: &T,
+    tenant: &TenantId,
+    (from, to): (Millis, Millis),
+) -> Result<Vec<RefusedView>, PortError> {
+    let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for count in table.refused(tenant, from, to).await? {
+        *sums.entry((count.sensor, count.rule)).or_default() += count.envelopes;
+    }
+    let views = sums
+        .into_iter()
+        .map(|((sensor, rule), envelopes)| RefusedView {
+            sensor,
+            rule,
+            envelopes,
+        });
+    let mut views: Vec<RefusedView> = views.collect();
+    views.sort_by_key(|view| std::cmp::Reverse(view.envelopes));
+    Ok(views)
 }
 
 async fn of_seal<T: Chains, O: Objects>(

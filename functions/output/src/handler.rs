@@ -17,7 +17,9 @@ use std::borrow::Cow;
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::ports::{Chains, Commits, Directory, Objects, Receipts, Results};
+use vernier_ledger::ports::{
+    Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
+};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -25,7 +27,10 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<T: Receipts + Commits + Directory + Chains + Results, O: Objects>(
+pub async fn handle<
+    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes,
+    O: Objects,
+>(
     context: &Context<T, O>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
@@ -106,7 +111,10 @@ const ROUTES: [Route; 15] = [
 /// The gateway's resource of all reports.
 const ANY_REPORT: &str = "/reports/{report}";
 
-async fn route<T: Receipts + Commits + Directory + Chains + Results, O: Objects>(
+async fn route<
+    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes,
+    O: Objects,
+>(
     context: &Context<T, O>,
     request: Request<'_>,
     now: Millis,
@@ -226,7 +234,9 @@ impl<T, O> Call<'_, T, O> {
     }
 }
 
-impl<T: Receipts + Commits + Directory + Chains + Results, O: Objects> Call<'_, T, O> {
+impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O: Objects>
+    Call<'_, T, O>
+{
     async fn receipt(&self) -> Answer {
         let request = self.request;
         request.only_query(&["index"])?;

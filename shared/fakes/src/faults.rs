@@ -29,6 +29,8 @@ pub enum Operation {
     SaveSweep,
     /// `ScalingLogs::save_scaling_log`.
     SaveScaling,
+    /// `RefusedEnvelopes::add_refused`.
+    CountRefused,
     /// Any read.
     Read,
     /// `Accounts::save_account`.
@@ -44,7 +46,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them.
+    /// All that an accepted envelope can meet on its way.
     pub const ALL: [Self; 15] = [
         Self::Append,
         Self::Acknowledge,

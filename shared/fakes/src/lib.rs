@@ -9,6 +9,7 @@ mod faults;
 mod key;
 mod objects;
 mod playbacks;
+mod refused;
 mod scalings;
 mod stream;
 mod sweeps;

@@ -4,6 +4,7 @@ use crate::chains::ChainsState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use crate::playbacks::PlaybacksState;
+use crate::refused::RefusedState;
 use crate::sweeps::SweepsState;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,7 @@ pub struct MemoryTable {
     state: Arc<Mutex<State>>,
     pub(crate) chains: Arc<Mutex<ChainsState>>,
     pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
+    pub(crate) refused: Arc<Mutex<RefusedState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
     pub(crate) faults: Faults,
@@ -55,6 +57,7 @@ impl MemoryTable {
             state: Arc::default(),
             chains: Arc::default(),
             playbacks: Arc::default(),
+            refused: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
             faults,

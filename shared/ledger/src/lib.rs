@@ -27,6 +27,7 @@ pub mod playback_job;
 pub mod ports;
 pub mod prices;
 pub mod receipt;
+pub mod refused;
 pub mod results;
 pub mod retry;
 pub mod scaling;

@@ -10,6 +10,7 @@ use crate::chain::{ChainHead, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
+use crate::refused::RefusedCount;
 use crate::results::{Registers, ResultKey, ResultList};
 use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
 use crate::schema::StoredSchema;
@@ -385,6 +386,22 @@ pub trait Chains {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError>;
+}
+
+/// Counts of envelopes that were refused as a whole.
+#[allow(async_fn_in_trait)]
+pub trait RefusedEnvelopes {
+    /// Adds to the count of a tenant's hour, rule and sensor. A retryable error may have added it.
+    async fn add_refused(&self, tenant: &TenantId, count: &RefusedCount) -> Result<(), PortError>;
+
+    /// A tenant's counts of the hours that touch `[from, to)`, by hour, rule and sensor, read
+    /// consistently.
+    async fn refused(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<RefusedCount>, PortError>;
 }
 
 /// What became of moving a playback.

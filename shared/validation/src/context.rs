@@ -39,6 +39,7 @@ pub(crate) fn read(checker: &Checker<'_, '_>) -> Context {
         NodeKind::String => {
             context.version = version(checker, at);
             if context.version.is_none() {
+                context.version = spelling(checker, at);
                 context.broken = Some(("context.caliper", CALIPER));
             }
         }
@@ -59,26 +60,42 @@ fn version(checker: &Checker<'_, '_>, at: usize) -> Option<Version> {
     string(checker.text, &checker.nodes[at]).and_then(|iri| Version::of_context(&iri))
 }
 
+/// The version that a misspelt context means; the context's rule is broken all the same.
+fn spelling(checker: &Checker<'_, '_>, at: usize) -> Option<Version> {
+    string(checker.text, &checker.nodes[at]).and_then(|iri| Version::of_spelling(&iri))
+}
+
 fn list(checker: &Checker<'_, '_>, at: usize, context: &mut Context) {
     let end = checker.nodes[at].next as usize;
     let mut element = at + 1;
     let mut last_is_caliper = false;
+    let (mut last_meant, mut misspelt) = (None, false);
     while element < end {
         let node = &checker.nodes[element];
         let found = version(checker, element);
         last_is_caliper = found.is_some();
         context.version = found.or(context.version);
-        context.scope.mapped |= found.is_none();
+        last_meant = match found {
+            None => spelling(checker, element),
+            exact => exact,
+        };
+        misspelt |= found.is_none() && last_meant.is_some();
+        context.scope.mapped |= last_meant.is_none();
         if !matches!(node.kind, NodeKind::String | NodeKind::Object) {
             context.broken = Some(("context.form", "IRIs and objects as elements"));
         }
         element = node.next as usize;
     }
+    // Beside a Caliper context in its right place, a misspelt one is as good as any other context.
+    context.scope.mapped |= misspelt && last_is_caliper;
     if context.broken.is_none() && !last_is_caliper {
         context.broken = Some(match context.version {
             Some(_) => ("context.last", "the Caliper context as the last element"),
             None => ("context.caliper", CALIPER),
         });
+    }
+    if !last_is_caliper {
+        context.version = last_meant.or(context.version);
     }
 }
 

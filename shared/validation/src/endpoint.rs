@@ -7,6 +7,14 @@ use crate::{
     scan::{NodeKind, Tape, key_of},
 };
 
+/// The contexts that an envelope may name as its `dataVersion`, oldest first, as the specification
+/// spells them. Version 1.0 has its context under `v1/Context`; there is no `v1p0`.
+pub const SUPPORTED_VERSIONS: [&str; 3] = [
+    "http://purl.imsglobal.org/ctx/caliper/v1/Context",
+    "http://purl.imsglobal.org/ctx/caliper/v1p1",
+    "http://purl.imsglobal.org/ctx/caliper/v1p2",
+];
+
 /// The properties, in the specification's spelling and in the one of its example.
 const PROPERTIES: [(&str, &str, &str, &[NodeKind]); 3] = [
     (

@@ -2,8 +2,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    check::string,
-    columns::{self, Columns},
+    columns::Columns,
     item,
     limits::{EVENTS_MAX, PROBLEMS_MAX},
     policy::{Mode, Policy},
@@ -14,10 +13,10 @@ use crate::{
     },
     report::found,
     rules::Version,
-    scan::{Key, Node, Scanner, Tape},
+    scan::{Key, Scanner, Tape},
     scan_error::ScanError,
     shapes::Shapes,
-    text, time,
+    text,
 };
 
 /// One item of an envelope's `data`.
@@ -82,12 +81,12 @@ pub fn read_envelope<'a>(body: &'a [u8], policy: &Policy<'_>) -> Result<Envelope
     Ok(reader.envelope)
 }
 
-struct Reader<'a, 's> {
-    scanner: Scanner<'a>,
-    policy: Policy<'s>,
+pub(crate) struct Reader<'a, 's> {
+    pub(crate) scanner: Scanner<'a>,
+    pub(crate) policy: Policy<'s>,
     tape: Tape,
     shapes: Shapes,
-    envelope: Envelope<'a>,
+    pub(crate) envelope: Envelope<'a>,
     /// What refuses the body once it is known to be JSON.
     problems: Vec<Problem>,
 }
@@ -101,9 +100,9 @@ const PROPERTIES: [&str; 4] = ["sensor", "sendTime", "dataVersion", "data"];
 
 /// What of one envelope was read so far.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     properties: [bool; 4],
-    version: Option<Version>,
+    pub(crate) version: Option<Version>,
     /// Where a `data` starts that came before `dataVersion`, and its level.
     deferred: Option<usize>,
     first_item: usize,
@@ -116,7 +115,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// Records an envelope problem: a deviation where the lenient mode forgives it.
-    fn problem(&mut self, forgiven: bool, problem: Problem) {
+    pub(crate) fn problem(&mut self, forgiven: bool, problem: Problem) {
         let list = if forgiven && self.policy.mode == Mode::Lenient {
             &mut self.envelope.deviations
         } else {
@@ -285,73 +284,6 @@ impl<'a> Reader<'a, '_> {
                 seen.keys.push(key.into_owned());
             }
         }
-        Ok(())
-    }
-
-    fn sensor(&mut self, pointer: &dyn Fn() -> String, node: &Node) {
-        let text = self.scanner.text;
-        match string(text, node).filter(|s| !s.is_empty()) {
-            Some(sensor) => {
-                self.envelope.sensor.get_or_insert(sensor);
-            }
-            None => self.problem(
-                false,
-                form(
-                    pointer(),
-                    "envelope.sensor",
-                    "the sensor's identifier, a string",
-                    found(text, node),
-                ),
-            ),
-        }
-    }
-
-    fn send_time(&mut self, pointer: &dyn Fn() -> String, node: &Node) {
-        let text = self.scanner.text;
-        let read = columns::instant_in(text, node);
-        let exact = string(text, node).is_some_and(|s| time::is_caliper_time(s.as_bytes()));
-        self.envelope.send_time = self.envelope.send_time.or(read);
-        if !exact {
-            let expected = "a time as YYYY-MM-DDTHH:mm:ss.SSSZ";
-            self.problem(
-                true,
-                form(pointer(), "envelope.send-time", expected, found(text, node)),
-            );
-        }
-    }
-
-    fn data_version(
-        &mut self,
-        pointer: &dyn Fn() -> String,
-        node: &Node,
-        seen: &mut Seen,
-    ) -> Result<(), Refusal> {
-        let text = self.scanner.text;
-        let Some(version) = string(text, node) else {
-            self.problem(
-                false,
-                form(
-                    pointer(),
-                    "envelope.data-version",
-                    "the IRI of a Caliper context",
-                    found(text, node),
-                ),
-            );
-            return Ok(());
-        };
-        seen.version = Version::of_context(&version);
-        if seen.version.is_none() {
-            return Err(Refusal::new(
-                RefusalKind::UnsupportedVersion,
-                form(
-                    pointer(),
-                    "envelope.data-version",
-                    "http://purl.imsglobal.org/ctx/caliper/v1p2 or …/v1p1",
-                    text::shorten(&version),
-                ),
-            ));
-        }
-        self.envelope.data_version.get_or_insert(version);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use crate::{
     clock,
     columns::{Columns, Kind, columns},
     context,
-    lenient::forgives,
+    lenient::{forgives, is_null_left_in},
     limits::PROBLEMS_MAX,
     names::UNKNOWN,
     policy::{Mode, Policy},
@@ -321,16 +321,16 @@ fn verdict(
         version_1_0,
         ..Verdict::default()
     };
+    let lenient = policy.mode == Mode::Lenient && judged.is_some();
     let forgiven = |rule: &str| {
-        let lenient = policy.mode == Mode::Lenient && judged.is_some();
         let json = rule.starts_with("json.") || rule.starts_with("domain.");
         let unreadable = rule == "Event.eventTime.time" && columns.event_time.is_none();
         let opaque = judged.is_some_and(|j| j.unknown_type);
         lenient && !json && (opaque || (!unreadable && forgives(policy.profile, rule)))
     };
-    let overflow_forgiven = checker.overflow.iter().all(|rule| forgiven(rule));
+    let overflow_forgiven = lenient && checker.overflow.iter().all(|rule| forgiven(rule));
     for problem in checker.problems.into_iter().map(Problem::bounded) {
-        if forgiven(&problem.rule) {
+        if forgiven(&problem.rule) || (lenient && is_null_left_in(&problem)) {
             verdict.deviations.push(problem);
         } else {
             verdict.problems.push(problem);

@@ -1,5 +1,5 @@
 //! What the lenient mode forgives, by profile.
-use crate::{policy::Profile, rules::TABLES};
+use crate::{policy::Profile, problem::Problem, rules::TABLES};
 
 /// Whether a profile's lenient mode lets a broken rule pass.
 pub(crate) fn forgives(profile: Profile, rule: &str) -> bool {
@@ -8,6 +8,15 @@ pub(crate) fn forgives(profile: Profile, rule: &str) -> bool {
         .iter()
         .filter(|(name, _)| *name == profile.name() || *name == Profile::Generic.name())
         .any(|(_, patterns)| patterns.iter().any(|pattern| matches(pattern, rule)))
+}
+
+/// Whether a problem is the null of a property that may be left out, which every profile's lenient
+/// mode lets pass: "properties with a value of null should be excluded" is no more than advice.
+///
+/// A required property that is null is reported as missing, by a rule of its own. An element of a
+/// list that is null is no property: its rule decides.
+pub(crate) fn is_null_left_in(problem: &Problem) -> bool {
+    problem.found == "null" && problem.rule.ends_with(".entity")
 }
 
 /// Whether `*` in the pattern, standing for any run of characters, makes it equal to `text`.

@@ -21,7 +21,10 @@ mod duplicates;
 mod duration;
 mod endpoint;
 mod envelope;
+mod envelope_property;
 mod item;
+#[cfg(test)]
+mod leniency_test;
 mod lenient;
 pub mod limits;
 mod marks;
@@ -52,6 +55,7 @@ pub use columns::{Columns, Kind, Score};
 pub use compact::compact;
 pub use document::{Document, Shape, read_document};
 pub use domain::{ColumnPointers, DomainSchema, DomainSchemas, SchemaRefusal};
+pub use endpoint::SUPPORTED_VERSIONS;
 pub use envelope::{Envelope, Item, read_envelope};
 pub use policy::{Mode, Policy, Profile, UnknownName};
 pub use problem::{Problem, Verdict};

@@ -258,6 +258,7 @@ fn every_line_of_the_tables() {
 fn elsewhere(id: &str) -> bool {
     [
         "json.",
+        "request.",
         "envelope.",
         "limit.",
         "item.",

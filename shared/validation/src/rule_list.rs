@@ -22,7 +22,20 @@ pub struct RuleText {
 }
 
 /// Rules that are no lines of the tables.
-const GENERAL: [(&str, &str); 27] = [
+const GENERAL: [(&str, &str); 31] = [
+    (
+        "request.content-type",
+        "a request says that its body is application/json in UTF-8",
+    ),
+    (
+        "request.content-encoding",
+        "a body is as it is, or compressed with gzip or zstd",
+    ),
+    ("request.damaged", "a compressed body can be decompressed"),
+    (
+        "limit.body",
+        "a body has at most 4 MiB as it is sent, and 16 MiB decompressed",
+    ),
     ("json.utf8", "the body is UTF-8"),
     ("json.syntax", "the body is one JSON value"),
     ("json.duplicate-key", "no object has a key twice"),

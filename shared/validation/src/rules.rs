@@ -35,6 +35,21 @@ impl Version {
         }
     }
 
+    /// The version of a context in a spelling that the specification does not have: `https`,
+    /// capitals in scheme or host, slashes at the end.
+    pub(crate) fn of_spelling(iri: &str) -> Option<Version> {
+        let (scheme, rest) = iri.split_once("://")?;
+        let (host, path) = rest.split_once('/')?;
+        let web = ["http", "https"]
+            .iter()
+            .any(|s| scheme.eq_ignore_ascii_case(s));
+        if !web || !host.eq_ignore_ascii_case("purl.imsglobal.org") {
+            return None;
+        }
+        let path = path.trim_end_matches('/');
+        Version::of_context(&format!("http://purl.imsglobal.org/{path}"))
+    }
+
     /// As the specification is called.
     pub(crate) fn name(self) -> &'static str {
         ["Caliper 1.0", "Caliper 1.1", "Caliper 1.2"][self as usize]

@@ -13,7 +13,12 @@ fn page() -> String {
          An id is the type whose section of the specification the rule stands in, the property, and what \
          is asked of its value; ids do not change. \"Forgiven\" names the lenient profiles that accept an \
          event that breaks the rule (every profile forgives what `generic` does); each such deviation is \
-         recorded all the same, and the strict verdict is always computed.\n",
+         recorded all the same, and the strict verdict is always computed.\n\n\
+         Every lenient profile forgives the null of a property that is not required, whatever rule it breaks; a \
+         null within a list is judged by the rule of the list's elements. A context of Caliper that is spelled \
+         with `https`, with capitals in scheme or host, or with a slash at its end breaks `context.caliper` and \
+         `envelope.data-version`, and lenient mode judges by the version that it means. [sensors.md](sensors.md) \
+         says what known sensors send.\n",
         rules.len()
     );
     let mut parts: BTreeMap<&str, Vec<&RuleText>> = BTreeMap::new();

@@ -35,6 +35,8 @@ macro_rules! for_each_body {
             refusals::bad_queries_are_answered_with_problem_documents,
             refusals::lists_are_not_taken_for_objects,
             refusals::nothing_of_a_refused_envelope_is_kept,
+            refusals::refused_envelopes_are_counted_by_sensor_and_rule,
+            refusals::what_get_offers_post_takes,
             refusals::an_event_with_an_endless_key_is_rejected_and_kept,
             access::tenants_are_walls,
             access::a_revoked_token_stops_working,

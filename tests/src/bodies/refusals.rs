@@ -280,3 +280,55 @@ pub async fn an_event_with_an_endless_key_is_rejected_and_kept<W: World>(world: 
     assert!(answer.body.len() < 100_000, "{} bytes", answer.body.len());
     assert_eq!(balanced(world, &member, 2).await, [2, 1, 0, 0, 1]);
 }
+
+/// A strict sensor's refusals show in its tenant's report by rule, and in no other's.
+pub async fn refused_envelopes_are_counted_by_sensor_and_rule<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut offset = envelope(&[event()]);
+    offset["sendTime"] = json!("2026-11-27T03:22:39.920+0000");
+    let mut micros = envelope(&[event()]);
+    micros["sendTime"] = json!("2026-11-27T03:49:00.923749Z");
+    for body in [&offset, &micros] {
+        let call = Call::post(body.to_string()).token(&member.secret);
+        assert_eq!(world.call(call).await.status, 400);
+    }
+    let wrong_type = Call::post(offset.to_string())
+        .token(&member.secret)
+        .header("content-type", "text/plain");
+    assert_eq!(world.call(wrong_type).await.status, 415);
+    let call = Call::get("/deviations").token(&member.secret);
+    let report = world.call(call).await.json();
+    assert_eq!(report["sensors"], json!([]), "{report}");
+    let refused = report["refused"].as_array().expect("a list");
+    let mut rules: Vec<&str> = refused.iter().filter_map(|r| r["rule"].as_str()).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, ["envelope.send-time", "request.content-type"]);
+    for of in refused {
+        assert!(of["sensor"].as_str().is_some_and(|s| !s.is_empty()), "{of}");
+        // The second may not be written yet.
+        assert!(matches!(of["envelopes"].as_u64(), Some(1 | 2)), "{of}");
+    }
+    let stranger = world.tenant(Mode::Strict, Profile::Generic).await;
+    let call = Call::get("/deviations").token(&stranger.secret);
+    assert_eq!(world.call(call).await.json()["refused"], json!([]));
+}
+
+/// Each version of the endpoint configuration is a `dataVersion` that is taken, and other spellings are not.
+pub async fn what_get_offers_post_takes<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let call = Call::get("/caliper").token(&member.secret);
+    let configuration = world.call(call).await.json();
+    let offered = configuration["caliper_supported_versions"].as_array();
+    let offered = offered.expect("a list").clone();
+    assert_eq!(offered.len(), 3, "{configuration}");
+    let known = "http://purl.imsglobal.org/ctx/caliper";
+    let all = ["v1p0", "v1", "v1/Context", "v1p1", "v1p2", "v1p3"];
+    for version in all.map(|name| json!(format!("{known}/{name}"))) {
+        let mut body = envelope(&[event()]);
+        body["dataVersion"] = version.clone();
+        let call = Call::post(body.to_string()).token(&member.secret);
+        let status = world.call(call).await.status;
+        let wanted = if offered.contains(&version) { 200 } else { 422 };
+        assert_eq!(status, wanted, "{version}");
+    }
+}

@@ -15,6 +15,7 @@ pub mod notices;
 pub mod objects;
 pub mod playbacks;
 pub mod receipts;
+pub mod refused;
 pub mod scalings;
 pub mod seal_key;
 pub mod sweeps;
@@ -76,6 +77,8 @@ macro_rules! for_each_contract {
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
             table sweeps::the_last_mark_of_a_sweep_counts,
             table scalings::the_last_scaling_log_of_a_stream_counts,
+            table refused::counts_of_refused_envelopes_add_up,
+            table refused::counts_of_refused_envelopes_are_read_by_whole_hours,
             key seal_key::what_it_signs_its_public_half_verifies,
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,

@@ -104,6 +104,7 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         },
         authenticator: Authenticator::new(counted.table.clone(), Duration::from_secs(600)),
         schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
+        refused: vernier_ledger::refused::RefusedTally::default(),
         settings: vernier_intake::Settings { receipt_days: 30 },
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);

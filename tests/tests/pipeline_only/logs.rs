@@ -277,3 +277,37 @@ async fn a_receipt_is_in_every_line_about_its_envelope() {
     };
     assert!(failed["receipt"].is_string() && failed["receipt"] != receipt.as_str());
 }
+
+/// A refused envelope's line says whose it was and which rules it broke, and nothing of what it held; an answer
+/// does not depend on whether it could be counted.
+#[tokio::test]
+async fn a_refused_envelope_is_logged_with_tenant_sensor_and_rules() {
+    let log = Log::default();
+    let guard = log.begin();
+    let world = MemoryWorld::new(1);
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut body = envelope(&marked_events());
+    body["sendTime"] = json!("2026-11-27T03:22:39.920+0000");
+    body["sensor"] = json!(format!("https://school.example/sensors/{MARK}"));
+    body[MARK] = json!(MARK);
+    world
+        .faults
+        .plan(|o, _| (o == Operation::CountRefused).then_some(Fault::Denied));
+    let answer = world
+        .answer(Call::post(body.to_string()).token(&member.secret))
+        .await;
+    assert_eq!(answer.status, 400);
+    drop(guard);
+    let [refused] = &log.with("envelope refused")[..] else {
+        panic!("{}", log.text())
+    };
+    assert_eq!(refused["tenant"], member.tenant.to_string());
+    assert!(refused["sensor"].as_str().is_some_and(|s| !s.is_empty()));
+    assert_eq!(
+        refused["rules"],
+        "envelope.custom-property envelope.send-time"
+    );
+    assert_eq!(log.with("refused envelopes not counted").len(), 2);
+    let text = log.text();
+    assert!(marked(&text, &member.secret).is_empty(), "{text}");
+}

@@ -194,6 +194,7 @@ export interface Deviations extends Reach {
     strict_rejected: number;
     rules: { rule: string; problems: number; deviations: number }[];
   }[];
+  refused: { sensor: string; rule: string; envelopes: number }[];
 }
 
 export interface Playback {

@@ -11,6 +11,7 @@ mod kinesis;
 mod kms;
 mod playbacks;
 mod receipts;
+mod refused;
 mod results;
 mod s3;
 mod scaling;

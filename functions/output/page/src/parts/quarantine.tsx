@@ -68,6 +68,23 @@ export function QuarantinePanel(): JSX.Element {
           </>
         )}
       </Show>
+      {report.data !== undefined && report.data !== null && report.data.refused.length > 0 && (
+        <>
+          <h3>Envelopes refused whole</h3>
+          <p class="sum">Nothing of these is kept: their sensors have to send them again. Counted by the hour; at least so many.</p>
+          <Table
+            caption="Envelopes refused whole"
+            rows={report.data.refused}
+            keyOf={(row) => `${row.sensor} ${row.rule}`}
+            first={{ column: 2, ascending: false }}
+            columns={[
+              { name: 'Rule', head: true, by: (row) => row.rule, cell: (row) => row.rule },
+              { name: 'Sensor', by: (row) => row.sensor, cell: (row) => row.sensor },
+              { name: 'Envelopes', numeric: true, by: (row) => row.envelopes, cell: (row) => count(row.envelopes) },
+            ]}
+          />
+        </>
+      )}
       {rule !== null && <Rejected rule={rule} />}
     </section>
   );

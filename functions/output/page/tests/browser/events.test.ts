@@ -110,6 +110,10 @@ test('the operator sees windows, seals, the quarantine by rule and playbacks as 
     const shown = (await row.locator('td').allTextContents()).map(number);
     expect(shown.join(' ')).toContain(`${problems} ${deviations}`);
   }
+  for (const { rule: broken, envelopes } of report?.refused ?? []) {
+    const row = at.page.getByRole('table', { name: 'Envelopes refused whole' }).getByRole('row').filter({ hasText: broken });
+    expect((await row.locator('td').allTextContents()).join(' ')).toContain(`${envelopes}`);
+  }
   const rule = rules.find((one) => one.problems > 0)?.rule;
   if (target.fixture) expect(rule).toBeDefined();
   if (rule !== undefined) {

@@ -96,7 +96,7 @@ test('a window is sealed when the chain has passed it and did not pass it over',
 
 test('rules come one a row', () => {
   const sensor = { sensor: 's', events: 3, rejected: 2, deviating: 1, strict_rejected: 3, rules: [{ rule: 'event.id', problems: 2, deviations: 1 }] };
-  expect(rulesOf({ from: '', to: '', complete_through: null, sensors: [sensor] })).toEqual([{ rule: 'event.id', sensor: 's', rejected: 2, passed: 1 }]);
+  expect(rulesOf({ from: '', to: '', complete_through: null, sensors: [sensor], refused: [] })).toEqual([{ rule: 'event.id', sensor: 's', rejected: 2, passed: 1 }]);
 });
 
 test('the form’s local times become instants, what is empty is not asked', () => {
