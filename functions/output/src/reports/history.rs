@@ -49,8 +49,6 @@ struct Found {
     key: ResultKey,
     registers: Registers,
     cause: Cause,
-    /// Whether its clock was ahead: such an event changes no result.
-    is_ahead: bool,
     view: ChangeView,
 }
 
@@ -96,7 +94,7 @@ pub struct ChangeView {
     /// The time spent, as the attempt's duration says it.
     pub time_spent_seconds: Option<f64>,
     /// What of the result it changed when it was received: nothing where later events were there
-    /// already, or where its clock was ahead.
+    /// already; where its clock was ahead, where any other was.
     pub changed: Vec<&'static str>,
 }
 
@@ -178,6 +176,7 @@ impl History {
             action: seen.action,
             group: seen.group,
             at,
+            received_at: seen.received_at,
             fingerprint,
         };
         if let Some(change) = columns.change(result).filter(|c| self.of.holds(&c.key)) {
@@ -192,7 +191,6 @@ impl History {
         self.found.push(Found {
             place: seen.place,
             view: view(seen, &change, at),
-            is_ahead: at.is_ahead_of(seen.received_at),
             key: change.key,
             registers: change.registers,
             cause,
@@ -214,7 +212,7 @@ impl History {
         // As they came: what was newer then than all before it.
         found.sort_by_key(|found| found.place);
         let mut results: HashMap<ResultKey, Registers> = HashMap::new();
-        for one in found.iter_mut().filter(|one| !one.is_ahead) {
+        for one in &mut found {
             let result = results.entry(one.key.clone()).or_default();
             one.view.changed = one.registers.newer_than(result).names();
             result.merge(one.registers.clone());

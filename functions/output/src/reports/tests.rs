@@ -70,11 +70,12 @@ impl Event {
     }
 
     fn cause(&self) -> Option<Cause> {
-        Some(Cause::new(
-            self.event_time?,
-            Some(&self.id()),
-            &self.fingerprint(),
-        ))
+        let cause_of = match self.is_ahead() {
+            true => Cause::of_clock_ahead,
+            false => Cause::new,
+        };
+        let at = self.event_time?;
+        Some(cause_of(at, Some(&self.id()), &self.fingerprint()))
     }
 }
 
@@ -237,18 +238,16 @@ proptest! {
             let own = result(event);
             prop_assert_eq!(view.score, own["given"].as_f64());
             let before = |other: &&&Event| {
-                !other.is_ahead()
-                    && (other.received_at, other.index) < (event.received_at, event.index)
+                (other.received_at, other.index) < (event.received_at, event.index)
                     && result(other)["assignment"] == own["assignment"]
                     && other.cause() > event.cause()
             };
             let later: Vec<_> = straight.iter().filter(before).collect();
             let mut changed = Vec::new();
-            let counts = !event.is_ahead();
-            if counts && own["given"].is_number() && later.iter().all(|e| !result(e)["given"].is_number()) {
+            if own["given"].is_number() && later.iter().all(|e| !result(e)["given"].is_number()) {
                 changed.push("score");
             }
-            if counts && later.is_empty() {
+            if later.is_empty() {
                 changed.push("status");
             }
             prop_assert_eq!(&view.changed, &changed);

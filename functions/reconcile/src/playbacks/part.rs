@@ -103,18 +103,15 @@ fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
         })
 }
 
-/// What a stored row says of a result. One that cannot be read says nothing, as on the live path, and
-/// neither does one whose clock was ahead.
+/// What a stored row says of a result. One that cannot be read says nothing, as on the live path.
 fn change_of(row: &Row<'_>) -> Option<Box<Change>> {
-    let at = row
-        .event_time
-        .filter(|at| !at.is_ahead_of(row.received_at))?;
     let columns = ResultColumns {
         kind: row.kind,
         id: row.id,
         action: row.action,
         group: row.group,
-        at,
+        at: row.event_time?,
+        received_at: row.received_at,
         fingerprint: Fingerprint(row.fingerprint),
     };
     let change = columns.change_of(row.result?).ok().flatten();

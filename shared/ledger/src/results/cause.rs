@@ -19,12 +19,19 @@ const BY_UUID: u8 = 1;
 /// Any other id, as text.
 const BY_TEXT: u8 = 2;
 
+/// The first byte of the time of a clock that was ahead. Those of other events begin with 0x7f (before 1970)
+/// or 0x80, for all years to 9999.
+const AHEAD: u8 = 0;
+
 /// How most event ids begin.
 const URN: &str = "urn:uuid:";
 
 /// The event that caused a value: event time first, then the event's id, then the first bytes of
 /// its fingerprint. The order is total, is that of the bytes, and hence that of DynamoDB's
 /// comparison of binary attributes.
+///
+/// An event of a clock that was ahead comes before all others, whatever its time: what it says stands
+/// until any other event speaks of the same, and can therefore be corrected at once.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cause(Vec<u8>);
 
@@ -33,9 +40,20 @@ impl Cause {
     /// [`CAUSE_ID_BYTES_MAX`], goes by its fingerprint.
     #[must_use]
     pub fn new(at: Millis, id: Option<&str>, fingerprint: &Fingerprint) -> Self {
-        let mut bytes = Vec::with_capacity(TIME_BYTES + 1 + 2 * TIE_BYTES);
         // With the sign bit turned over, times before 1970 come before the others.
-        bytes.extend_from_slice(&((at.0 as u64) ^ (1 << 63)).to_be_bytes());
+        Self::of_time((at.0 as u64) ^ (1 << 63), id, fingerprint)
+    }
+
+    /// Of an event that says that it happened at `at`, more than five minutes after it was received.
+    /// An event that is said to have happened before 1970 cannot be one of these.
+    #[must_use]
+    pub fn of_clock_ahead(at: Millis, id: Option<&str>, fingerprint: &Fingerprint) -> Self {
+        Self::of_time(at.0 as u64, id, fingerprint)
+    }
+
+    fn of_time(time: u64, id: Option<&str>, fingerprint: &Fingerprint) -> Self {
+        let mut bytes = Vec::with_capacity(TIME_BYTES + 1 + 2 * TIE_BYTES);
+        bytes.extend_from_slice(&time.to_be_bytes());
         match id.filter(|id| id.len() <= CAUSE_ID_BYTES_MAX) {
             None => {
                 bytes.push(BY_FINGERPRINT);
@@ -85,7 +103,14 @@ impl Cause {
     pub fn event_time(&self) -> Millis {
         let mut time = [0; TIME_BYTES];
         time.copy_from_slice(&self.0[..TIME_BYTES]);
-        Millis((u64::from_be_bytes(time) ^ (1 << 63)) as i64)
+        let sign = if self.is_of_clock_ahead() { 0 } else { 1 << 63 };
+        Millis((u64::from_be_bytes(time) ^ sign) as i64)
+    }
+
+    /// Whether the event's clock was ahead when it was received.
+    #[must_use]
+    pub fn is_of_clock_ahead(&self) -> bool {
+        self.0[0] == AHEAD
     }
 
     /// The event's id; none for one that goes by its fingerprint.
@@ -142,8 +167,11 @@ mod tests {
         ]
     }
 
+    /// Years 0 to 9999 with any offset, milliseconds.
+    const TIMES: std::ops::Range<i64> = -62_167_305_600_000..253_402_387_200_000;
+
     fn any_cause() -> impl Strategy<Value = (i64, Option<String>, [u8; 32])> {
-        let time = prop_oneof![-2i64..2, any::<i64>()];
+        let time = prop_oneof![-2i64..2, TIMES];
         let content = prop_oneof![Just([0; 32]), any::<[u8; 32]>()];
         (time, any_id(), content)
     }
@@ -159,6 +187,17 @@ mod tests {
             let by_fingerprint = kept.is_none().then_some(Fingerprint(content));
             prop_assert_eq!(cause.event_id(), kept);
             prop_assert_eq!(cause.fingerprint(), by_fingerprint);
+        }
+
+        #[test]
+        fn a_clock_that_is_ahead_yields_to_every_other(a in any_cause(), b in any_cause()) {
+            let at = Millis(a.0.max(0));
+            let ahead = Cause::of_clock_ahead(at, a.1.as_deref(), &Fingerprint(a.2));
+            let other = Cause::new(Millis(b.0), b.1.as_deref(), &Fingerprint(b.2));
+            prop_assert!(ahead < other);
+            prop_assert!(ahead.is_of_clock_ahead() && !other.is_of_clock_ahead());
+            prop_assert_eq!(ahead.event_time(), at);
+            prop_assert_eq!(Cause::from_bytes(ahead.as_bytes()), Some(ahead));
         }
 
         #[test]

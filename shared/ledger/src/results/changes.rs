@@ -41,8 +41,7 @@ pub struct Change {
 
 impl Change {
     /// What a line (without its line feed) says of a result: nothing for most lines, for rejected
-    /// events, for events without a time, for those of a clock that was ahead when they were first
-    /// received, and for ids over their bounds. The event itself is not read. `scratch` is
+    /// events, for events without a time, and for ids over their bounds. The event itself is not read. `scratch` is
     /// overwritten.
     ///
     /// # Errors
@@ -72,16 +71,14 @@ impl ResultHead {
         };
         let at = Millis::of_line(time)?;
         // A playback decides as the live path did.
-        let (received, _) = self.first.unwrap_or((self.receipt, 0));
-        if at.is_ahead_of(received.received_at()) {
-            return Ok(None);
-        }
+        let (first_receipt, _) = self.first.unwrap_or((self.receipt, 0));
         let columns = ResultColumns {
             kind: &self.kind,
             id: self.id.as_deref(),
             action: self.action.as_deref(),
             group: self.group.as_deref(),
             at,
+            received_at: first_receipt.received_at(),
             fingerprint: Fingerprint::from_hex(&self.fingerprint)
                 .ok_or_else(|| BadLine("fingerprint".into()))?,
         };
@@ -102,6 +99,8 @@ pub struct ResultColumns<'a> {
     pub group: Option<&'a str>,
     /// When it happened.
     pub at: Millis,
+    /// When it was first received.
+    pub received_at: Millis,
     /// SHA-256 of the compacted event.
     pub fingerprint: Fingerprint,
 }
@@ -125,7 +124,11 @@ impl ResultColumns<'_> {
         }
         // As for duplicates: only these have an id of their own.
         let own_id = matches!(self.kind, "event" | "domain");
-        let cause = Cause::new(self.at, self.id.filter(|_| own_id), &self.fingerprint);
+        let cause_of = match self.at.is_ahead_of(self.received_at) {
+            true => Cause::of_clock_ahead,
+            false => Cause::new,
+        };
+        let cause = cause_of(self.at, self.id.filter(|_| own_id), &self.fingerprint);
         let registers = registers(result, self.action, &cause);
         let text = |id: &Option<std::borrow::Cow<'_, str>>| id.as_deref().map(str::to_owned);
         let key = ResultKey {
