@@ -102,7 +102,7 @@ const SMALL: &str = "urn:uuid:0f8e1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b";
 fn sealed(ids: &[&str], window: u64, previous: Option<&(Memory, Written)>) -> (Memory, Written) {
     let temporary = tempfile::tempdir().expect("a temporary directory");
     let mut parts = PreviousParts::default();
-    for (memory, written) in previous {
+    if let Some((memory, written)) = previous {
         for file in written
             .files
             .iter()
