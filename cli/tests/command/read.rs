@@ -244,3 +244,35 @@ fn a_report_is_csv_or_json_with_what_was_given() {
     );
     assert!(urls[1].ends_with("/reports/grades?section="), "{urls:?}");
 }
+
+/// Whatever an event's numbers are, they are printed as they came, for people and for programs.
+#[test]
+fn numbers_are_printed_digit_by_digit() {
+    let event = r#"{"id":"urn:1","type":"ViewEvent","extensions":{"big":12345678901234567890123,"huge":1.0e400}}"#;
+    let row =
+        format!(r#"{{"received_at":"t","sensor":"s","disposition":"rejected","event":{event}}}"#);
+    let page = format!(r#"{{"events":[{row}],"next_cursor":null}}"#);
+    let service = Service::start(move |_, seen| {
+        let is_page = seen.url.contains('?');
+        Reply::new(200, if is_page { page.clone() } else { row.clone() })
+    });
+    for arguments in [
+        &["query", "--id", "urn:1", "--format", "json"][..],
+        &["query", "--from", "-5m", "--format", "json"],
+        &["quarantine", "list", "--from", "-5m", "--format", "json"],
+    ] {
+        let ran = service.run(arguments);
+        assert_eq!((ran.code, ran.stdout.contains(event)), (0, true), "{ran:?}");
+    }
+    let shown = service.run(&["query", "--id", "urn:1"]).stdout;
+    assert!(
+        shown.contains("\"big\": 12345678901234567890123,"),
+        "{shown}"
+    );
+    assert!(shown.contains("\"huge\": 1.0e400\n"), "{shown}");
+    let table = service.run(&["query", "--from", "-5m"]).stdout;
+    assert!(
+        table.contains("ViewEvent") && table.contains("urn:1"),
+        "{table}"
+    );
+}

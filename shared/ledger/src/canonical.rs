@@ -1,0 +1,316 @@
+//! One spelling for each JSON meaning: RFC 8785, but for numbers that a double would round
+//! (docs/decisions/001-canonical-form.md).
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// Why a text has no canonical form.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCanonicalForm {
+    /// It is no JSON, or has half a surrogate pair, which is no character.
+    #[error("not JSON: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// An object has a key twice, and readers differ in what that means.
+    #[error("the key {0:?} is there twice")]
+    RepeatedKey(String),
+    /// A number's exponent has more than 15 digits.
+    #[error("the exponent of {0} is too long")]
+    Exponent(String),
+}
+
+/// The canonical form of an event as it was sent: two texts have the same where they say the same, whatever
+/// their order of keys, white space, escapes and spelling of numbers. Equal numbers are those of one decimal
+/// value, so that integers beyond 2⁵³ stay apart.
+///
+/// # Errors
+/// When the text is no JSON, or means different things to different readers.
+pub fn canonical_form(text: &str) -> Result<String, NoCanonicalForm> {
+    let mut out = String::with_capacity(text.len());
+    let raw: &RawValue = serde_json::from_str(text)?;
+    write(raw.get(), &mut out)?;
+    Ok(out)
+}
+
+fn write(text: &str, out: &mut String) -> Result<(), NoCanonicalForm> {
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let Members(members) = serde_json::from_str(text)?;
+            write_object(members, out)
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            out.push('[');
+            for (at, item) in items.into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                write(item.get(), out)?;
+            }
+            out.push(']');
+            Ok(())
+        }
+        Some(b'"') => {
+            let string: String = serde_json::from_str(text)?;
+            out.push_str(&serde_json::to_string(&string)?);
+            Ok(())
+        }
+        Some(b'-' | b'0'..=b'9') => write_number(text, out),
+        _ => {
+            out.push_str(text);
+            Ok(())
+        }
+    }
+}
+
+/// Keys in the order of their UTF-16 code units (RFC 8785 section 3.2.3).
+fn write_object(
+    members: Vec<(String, &RawValue)>,
+    out: &mut String,
+) -> Result<(), NoCanonicalForm> {
+    let mut sorted = BTreeMap::new();
+    for (key, value) in members {
+        let units: Vec<u16> = key.encode_utf16().collect();
+        if sorted.insert(units, (key.clone(), value)).is_some() {
+            return Err(NoCanonicalForm::RepeatedKey(key));
+        }
+    }
+    out.push('{');
+    for (at, (key, value)) in sorted.into_values().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        out.push_str(&serde_json::to_string(&key)?);
+        out.push(':');
+        write(value.get(), out)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// An object's members as they stand there, repeated keys too.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(Each)
+    }
+}
+
+/// A number in the layout of ECMAScript, with all of its digits.
+fn write_number(text: &str, out: &mut String) -> Result<(), NoCanonicalForm> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    let dropped = all.len() - digits.len();
+    let digits = digits.trim_end_matches('0');
+    if digits.is_empty() {
+        out.push('0');
+        return Ok(());
+    }
+    let exponent =
+        exponent_of(exponent).ok_or_else(|| NoCanonicalForm::Exponent(text.to_owned()))?;
+    // The number is 0.digits × 10^point.
+    let point = exponent + length(whole) - length(&all[..dropped]);
+    if negative {
+        out.push('-');
+    }
+    let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+    let count = length(digits);
+    match point {
+        1..=21 if count <= point => {
+            out.push_str(digits);
+            out.push_str(&zeros(point - count));
+        }
+        1..=21 => {
+            let (whole, fraction) = digits.split_at(usize::try_from(point).unwrap_or(0));
+            out.push_str(&format!("{whole}.{fraction}"));
+        }
+        -5..=0 => out.push_str(&format!("0.{}{digits}", zeros(-point))),
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            out.push_str(&format!("{first}{dot}{rest}e{:+}", point - 1));
+        }
+    }
+    Ok(())
+}
+
+/// An exponent without its needless zeros; none when it has more than 15 digits.
+fn exponent_of(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (-1, &text[1..]),
+        b'+' => (1, &text[1..]),
+        _ => (1, text),
+    };
+    let digits = digits.trim_start_matches('0');
+    match digits.len() {
+        0 => Some(0),
+        1..=15 => digits.parse::<i64>().ok().map(|exponent| sign * exponent),
+        _ => None,
+    }
+}
+
+/// Bytes of a text as a signed number; no text here is longer than an event.
+fn length(text: &str) -> i64 {
+    i64::try_from(text.len()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn form(text: &str) -> String {
+        canonical_form(text).expect("JSON")
+    }
+
+    #[test]
+    fn order_escapes_and_space_say_nothing() {
+        let one = r#"{"b":"Zo\u00eb\/","a":[1.0,{"\u20ac":null,"\r":true}]}"#;
+        let other = "{ \"a\": [1, {\"\\r\": true, \"€\": null}],\n \"b\": \"Zoë/\" }";
+        assert_eq!(form(one), form(other));
+        assert_eq!(
+            form(one),
+            "{\"a\":[1,{\"\\r\":true,\"€\":null}],\"b\":\"Zoë/\"}"
+        );
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_utf_16() {
+        // U+FB33 comes before U+1F600 by code point and behind it by code unit.
+        assert_eq!(
+            form("{\"\u{fb33}\":1,\"\u{1f600}\":2}"),
+            "{\"\u{1f600}\":2,\"\u{fb33}\":1}"
+        );
+    }
+
+    #[test]
+    fn numbers_of_one_value_have_one_spelling() {
+        for (spellings, expected) in [
+            (["0", "-0.0", "0e9999999999999999999999"], "0"),
+            (["100", "1e2", "1.00E+02"], "100"),
+            (["1e21", "1000000000000000000000", "10E20"], "1e+21"),
+            (
+                ["100000000000000000000", "1e20", "1e+020"],
+                "100000000000000000000",
+            ),
+            (["0.000001", "1e-6", "0.1E-5"], "0.000001"),
+            (["0.0000001", "1e-7", "0.01e-5"], "1e-7"),
+            (["-1.50", "-15e-1", "-0.15e1"], "-1.5"),
+            (["1.0e400", "10e399", "0.1E+401"], "1e+400"),
+        ] {
+            for spelling in spellings {
+                assert_eq!(form(spelling), expected, "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_double_rounds_stay_apart() {
+        for (one, other) in [
+            ("9007199254740992", "9007199254740993"),
+            ("12345678901234567890123", "12345678901234567890124"),
+            ("0.1", "0.1000000000000000055511151231257827"),
+            ("1e400", "1e401"),
+        ] {
+            assert_ne!(form(one), form(other));
+        }
+    }
+
+    #[test]
+    fn what_readers_differ_in_has_none() {
+        let repeated = canonical_form(r#"{"a":1,"\u0061":2}"#);
+        assert!(matches!(repeated, Err(NoCanonicalForm::RepeatedKey(key)) if key == "a"));
+        assert!(matches!(
+            canonical_form(r#""\ud800""#),
+            Err(NoCanonicalForm::Syntax(_))
+        ));
+        let long = canonical_form("1e-9999999999999999");
+        assert!(matches!(long, Err(NoCanonicalForm::Exponent(_))));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,8}|[\"\\\\/\u{1}\n]{0,4}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("\\PC{0,3}", inner, 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// A document written with its keys turned around, space between, and letters escaped.
+    fn rewritten(value: &Value) -> String {
+        let text = |text: &str| {
+            let escaped = text.encode_utf16().map(|unit| format!("\\u{unit:04X}"));
+            format!("\"{}\"", escaped.collect::<String>())
+        };
+        match value {
+            Value::Object(members) => {
+                let members = members.iter().rev();
+                let members =
+                    members.map(|(key, value)| format!("{} : {}", text(key), rewritten(value)));
+                format!("{{ {} }}", members.collect::<Vec<_>>().join(" ,\n"))
+            }
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(rewritten).collect();
+                format!("[ {} ]", items.join(" , "))
+            }
+            Value::String(string) => text(string),
+            other => other.to_string(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_rewritten_document_has_the_same_form(value in any_json()) {
+            let form = form(&value.to_string());
+            prop_assert_eq!(&super::canonical_form(&rewritten(&value)).expect("JSON"), &form);
+            prop_assert_eq!(&super::canonical_form(&form).expect("JSON"), &form);
+            let again: Value = serde_json::from_str(&form).expect("JSON");
+            prop_assert_eq!(&super::canonical_form(&again.to_string()).expect("JSON"), &form);
+        }
+
+        #[test]
+        fn integers_are_the_same_only_if_they_are(one: u128, other: u128, near in 0u128..3) {
+            prop_assert_eq!(form(&one.to_string()) == form(&other.to_string()), one == other);
+            let next = one.saturating_add(near);
+            prop_assert_eq!(form(&one.to_string()) == form(&next.to_string()), one == next);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,30}|[-+0-9.eE]{1,12}") {
+            let _ = super::canonical_form(&text);
+        }
+    }
+}
