@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounting;
 pub mod documented;
+pub mod grades;
 pub mod playbacks;
 pub mod quarantine;
 pub mod reading;
@@ -63,6 +64,11 @@ macro_rules! for_each_body {
             results::grades_reach_their_results,
             results::merging_gives_the_same_in_any_order,
             results::results_are_found_by_learner_and_by_section,
+            grades::a_score_of_nothing_is_out_of_its_assignments_maximum,
+            grades::a_teams_submission_counts_for_its_section,
+            grades::a_grade_without_a_score_takes_it_back,
+            grades::open_edx_tries_meet_in_one_assignment,
+            grades::canvas_submissions_join_their_grades,
             reports::a_learners_assignments_are_reported,
             reports::a_sections_grades_are_reported,
             reports::events_are_reported_live_and_sealed,

@@ -214,7 +214,12 @@ async fn of_results<T: Results + Chains>(
             let (section, learner) = (asking.section()?, asking.learner()?);
             let only = asking.id("assignment")?;
             let results = table.of_learner(tenant, section, learner);
-            let (list, reach) = try_join(results, reach(table, tenant)).await?;
+            let (mut list, reach) = try_join(results, reach(table, tenant)).await?;
+            if section.is_some() {
+                // Canvas names the course where it grades, and not where it tells of a submission.
+                let unplaced = table.of_learner(tenant, None, learner).await;
+                list.join_unplaced(&unplaced?);
+            }
             let mut report = AssignmentsReport::of(section, learner, &list);
             let wanted = |assignment: Option<&str>| only.is_none() || assignment == only;
             report

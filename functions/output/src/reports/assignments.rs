@@ -103,6 +103,26 @@ impl AttemptView {
         }
     }
 
+    /// Takes what events say without naming an attempt for the last attempt's: Open edX numbers its
+    /// tries where it grades them, and not where it tells that they were submitted.
+    fn place_unnamed(attempts: &mut Vec<Self>) {
+        let unnamed =
+            |view: &Self| view.attempt.is_none() && view.score.is_none() && view.parts.is_empty();
+        let Some(at) = attempts.iter().position(unnamed) else {
+            return;
+        };
+        if attempts.iter().all(|view| view.attempt.is_none()) {
+            return;
+        }
+        let found = attempts.remove(at);
+        let mut named = attempts.iter_mut().rev();
+        if let Some(last) = named.find(|view| view.attempt.is_some()) {
+            last.started_at = last.started_at.or(found.started_at);
+            last.submitted_at = last.submitted_at.or(found.submitted_at);
+            last.time_spent_seconds = last.time_spent_seconds.or(found.time_spent_seconds);
+        }
+    }
+
     /// Attempts in their order, those without a number last.
     fn sort(attempts: &mut [Self]) {
         let last = Millis(i64::MAX);
@@ -175,6 +195,7 @@ impl AssignmentsReport {
         }
         let view = |(assignment, mut attempts): (_, Vec<_>)| {
             AttemptView::sort(&mut attempts);
+            AttemptView::place_unnamed(&mut attempts);
             AssignmentView {
                 assignment,
                 attempts,

@@ -278,7 +278,11 @@ fn list(items: Vec<ResultItem>) -> ResultList {
 
 fn score(given: f64, maximum: Option<f64>) -> Score {
     let by = None;
-    Score { given, maximum, by }
+    Score {
+        given: Some(given),
+        maximum,
+        by,
+    }
 }
 
 #[test]
@@ -421,7 +425,7 @@ proptest! {
                 let latest = scores.clone().map(|s| s.cause.event_time()).max();
                 let best: Vec<f64> = scores
                     .filter(|s| Some(s.cause.event_time()) == latest)
-                    .map(|s| s.value.given)
+                    .filter_map(|s| s.value.given)
                     .collect();
                 match grade.score {
                     Some(score) => prop_assert!(best.contains(&score)),

@@ -225,5 +225,22 @@ pub struct ResultList {
     pub more: bool,
 }
 
+impl ResultList {
+    /// Merges into this section's results those of the same learner, assignment and attempt of which
+    /// `unplaced` events named no section. Only a named attempt says that two results are one.
+    pub fn join_unplaced(&mut self, unplaced: &Self) {
+        for other in unplaced.items.iter().filter(|o| o.key.attempt.is_some()) {
+            let same = |item: &&mut ResultItem| {
+                let (mine, theirs) = (&item.key, &other.key);
+                (&mine.learner, &mine.assignment, &mine.attempt)
+                    == (&theirs.learner, &theirs.assignment, &theirs.attempt)
+            };
+            if let Some(item) = self.items.iter_mut().find(same) {
+                item.registers.merge(other.registers.clone());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;
