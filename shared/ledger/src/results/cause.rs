@@ -1,6 +1,7 @@
 //! Which event a register has its value from, in the order in which writers win.
 
 use crate::digest::Fingerprint;
+use crate::event_id::EventId;
 use crate::limits::CAUSE_ID_BYTES_MAX;
 use crate::time::Millis;
 use std::fmt;
@@ -14,7 +15,7 @@ const TIE_BYTES: usize = 16;
 
 /// What follows the time: an event without an id of its own, by its whole fingerprint.
 const BY_FINGERPRINT: u8 = 0;
-/// An id of the form `urn:uuid:…` in its usual spelling, as 16 bytes.
+/// An id of the form `urn:uuid:…` in any spelling, as 16 bytes.
 const BY_UUID: u8 = 1;
 /// Any other id, as text.
 const BY_TEXT: u8 = 2;
@@ -60,7 +61,7 @@ impl Cause {
                 bytes.extend_from_slice(&fingerprint.0);
             }
             Some(id) => {
-                match usual_uuid(id) {
+                match uuid_of(id) {
                     Some(uuid) => {
                         bytes.push(BY_UUID);
                         bytes.extend_from_slice(uuid.as_bytes());
@@ -113,7 +114,7 @@ impl Cause {
         self.0[0] == AHEAD
     }
 
-    /// The event's id; none for one that goes by its fingerprint.
+    /// The event's id, a UUID in small letters; none for one that goes by its fingerprint.
     #[must_use]
     pub fn event_id(&self) -> Option<String> {
         let name = &self.0[TIME_BYTES + 1..];
@@ -145,11 +146,11 @@ impl fmt::Debug for Cause {
     }
 }
 
-/// The UUID of an id that reads the same when it is written from it.
-fn usual_uuid(id: &str) -> Option<Uuid> {
-    let text = id.strip_prefix(URN)?;
-    let uuid = Uuid::try_parse(text).ok()?;
-    (uuid.as_hyphenated().to_string() == text).then_some(uuid)
+/// The UUID that an id names as `urn:uuid:…`: events of one UUID have one cause, however it is spelled.
+fn uuid_of(id: &str) -> Option<Uuid> {
+    let (urn, uuid) = id.split_at_checked(URN.len())?;
+    let is_urn = urn.eq_ignore_ascii_case(URN) && EventId(id).is_uuid();
+    is_urn.then(|| Uuid::try_parse(uuid).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -221,6 +222,14 @@ mod tests {
                 let _ = format!("{cause:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_uuid_is_one_cause_in_every_spelling() {
+        let cause = |id: &str| Cause::new(Millis(0), Some(id), &Fingerprint([9; 32]));
+        let small = "urn:uuid:0f8e1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b";
+        assert_eq!(cause(&small.to_uppercase()), cause(small));
+        assert_ne!(cause(&small["urn:uuid:".len()..]), cause(small));
     }
 
     #[test]
