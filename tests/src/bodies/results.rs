@@ -108,7 +108,7 @@ fn register<T>(value: T, at: i64, id: Option<&str>, content: &str) -> Option<Reg
 /// id with two contents, no id, times before 1970.
 fn changes() -> Vec<Registers> {
     let score = |given| Score {
-        given: Some(given),
+        given,
         maximum: None,
         by: None,
     };
@@ -124,11 +124,11 @@ fn changes() -> Vec<Registers> {
             ..none()
         },
         Registers {
-            score: register(score(0.1), 5_000, Some("x"), "b"),
+            score: register(score(Some(0.1)), 5_000, Some("x"), "b"),
             ..none()
         },
         Registers {
-            score: register(score(2.0), 5_000, Some("x"), "c"),
+            score: register(score(Some(2.0)), 5_000, Some("x"), "c"),
             status: register(status("Graded"), 5_000, Some("x"), "c"),
             ..none()
         },
@@ -155,21 +155,12 @@ fn changes() -> Vec<Registers> {
             ..none()
         },
         Registers {
-            score: register(score(1e200), -5, Some(uuid), "e"),
+            score: register(score(Some(1e200)), -5, Some(uuid), "e"),
             started: register(Started { at: Millis(-5) }, -5, Some(uuid), "e"),
             ..none()
         },
         Registers {
-            score: register(
-                Score {
-                    given: None,
-                    maximum: None,
-                    by: Some("teacher".into()),
-                },
-                6_000,
-                None,
-                "g",
-            ),
+            score: register(score(None), 6_000, None, "g"),
             ..none()
         },
         Registers {

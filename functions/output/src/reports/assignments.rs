@@ -103,23 +103,22 @@ impl AttemptView {
         }
     }
 
-    /// Takes what events say without naming an attempt for the last attempt's: Open edX numbers its
-    /// tries where it grades them, and not where it tells that they were submitted.
-    fn place_unnamed(attempts: &mut Vec<Self>) {
-        let unnamed =
-            |view: &Self| view.attempt.is_none() && view.score.is_none() && view.parts.is_empty();
-        let Some(at) = attempts.iter().position(unnamed) else {
-            return;
-        };
-        if attempts.iter().all(|view| view.attempt.is_none()) {
-            return;
-        }
-        let found = attempts.remove(at);
-        let mut named = attempts.iter_mut().rev();
-        if let Some(last) = named.find(|view| view.attempt.is_some()) {
-            last.started_at = last.started_at.or(found.started_at);
-            last.submitted_at = last.submitted_at.or(found.submitted_at);
-            last.time_spent_seconds = last.time_spent_seconds.or(found.time_spent_seconds);
+    /// Takes an end that events tell without naming an attempt for the last attempt's, where that has
+    /// none: Open edX numbers its tries where it grades them, and not where they are submitted.
+    fn place_unnamed_end(attempts: &mut Vec<Self>) {
+        let unnamed = attempts.iter().position(|view| {
+            let only_ended = view.score.is_none() && view.started_at.is_none();
+            view.attempt.is_none()
+                && only_ended
+                && view.submitted_at.is_some()
+                && view.parts.is_empty()
+        });
+        let last = attempts.iter().rposition(|view| view.attempt.is_some());
+        if let (Some(unnamed), Some(last)) = (unnamed, last)
+            && attempts[last].submitted_at.is_none()
+        {
+            attempts[last].submitted_at = attempts[unnamed].submitted_at;
+            attempts.remove(unnamed);
         }
     }
 
@@ -195,7 +194,7 @@ impl AssignmentsReport {
         }
         let view = |(assignment, mut attempts): (_, Vec<_>)| {
             AttemptView::sort(&mut attempts);
-            AttemptView::place_unnamed(&mut attempts);
+            AttemptView::place_unnamed_end(&mut attempts);
             AssignmentView {
                 assignment,
                 attempts,
