@@ -109,8 +109,13 @@ pub(crate) fn scan_refusal(scanner: &Scanner<'_>, error: ScanError) -> Refusal {
     Refusal::scan(scanner.text, scanner.at, error)
 }
 
-/// The body as text within bounds.
+/// How Windows programs begin a text in UTF-8; no part of the JSON that follows.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The body as text within bounds, without a byte order mark, which a reader may ignore (RFC 8259 §8.1).
+/// Places that refusals name are counted behind it.
 pub(crate) fn body_text(body: &[u8]) -> Result<&str, Refusal> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         Refusal::new(

@@ -418,3 +418,19 @@ fn envelopes() {
     let empty = json!({"sensor": "s", "sendTime": "2018-11-15T11:05:01.000Z", "dataVersion": V1P1, "data": []}).to_string();
     assert_eq!(deviation(&empty), ("envelope.data-empty".to_owned(), 0));
 }
+
+/// Windows programs write a byte order mark before the JSON (RFC 8259 §8.1).
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_json() {
+    let event = json!({"id": "urn:uuid:1b1c2c3d-0000-4000-8000-000000000001"});
+    let body = envelope(Some(V1P2), &event);
+    let marked = format!("\u{feff}{body}");
+    let raw = |body: &str| {
+        let read = read_envelope(body.as_bytes(), &Policy::default());
+        read.expect("an envelope").items[0].raw.to_owned()
+    };
+    assert_eq!(raw(&marked), raw(&body));
+    for nothing in ["\u{feff}", "\u{feff} \r\n", "\u{feff}\u{feff}{}"] {
+        assert!(read_envelope(nothing.as_bytes(), &Policy::default()).is_err());
+    }
+}
