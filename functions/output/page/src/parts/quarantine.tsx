@@ -26,9 +26,11 @@ export function rulesOf(report: Deviations): RuleRow[] {
 export function QuarantinePanel(): JSX.Element {
   const { api } = useShared();
   const [rule, setRule] = useState<string | null>(null);
-  const report = useAnswer('deviations', (signal) =>
-    api.get<Deviations>('deviations', { from: iso(Date.now() - DAY), to: iso(Date.now()) }, signal),
-  );
+  const report = useAnswer('deviations', (signal) => {
+    // The clock is read once: a millisecond more than the day that the service takes is refused.
+    const now = Date.now();
+    return api.get<Deviations>('deviations', { from: iso(now - DAY), to: iso(now) }, signal);
+  });
   return (
     <section class="panel">
       <h2>Quarantine</h2>
