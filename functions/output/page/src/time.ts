@@ -94,6 +94,13 @@ export function iso(instant: number): string {
   return new Date(instant).toISOString();
 }
 
+/** The parameters of a range that ends now. The clock is read once: read twice, the range may be a millisecond
+ * longer than the service takes. */
+export function untilNow(millis: number): { from: string; to: string } {
+  const now = Date.now();
+  return { from: iso(now - millis), to: iso(now) };
+}
+
 /** All zones that the browser knows, the reader's own and UTC first. */
 export function zones(own: string): string[] {
   const known = Intl.supportedValuesOf('timeZone');

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useAnswer, useShared } from '../context.ts';
 import { count } from '../format.ts';
-import { DAY, iso } from '../time.ts';
+import { DAY, untilNow } from '../time.ts';
 import type { Deviations, Events } from '../types.ts';
 import { EventList } from './eventlist.tsx';
 import { Show, Through } from './show.tsx';
@@ -26,11 +26,7 @@ export function rulesOf(report: Deviations): RuleRow[] {
 export function QuarantinePanel(): JSX.Element {
   const { api } = useShared();
   const [rule, setRule] = useState<string | null>(null);
-  const report = useAnswer('deviations', (signal) => {
-    // The clock is read once: a millisecond more than the day that the service takes is refused.
-    const now = Date.now();
-    return api.get<Deviations>('deviations', { from: iso(now - DAY), to: iso(now) }, signal);
-  });
+  const report = useAnswer('deviations', (signal) => api.get<Deviations>('deviations', untilNow(DAY), signal));
   return (
     <section class="panel">
       <h2>Quarantine</h2>
@@ -95,7 +91,7 @@ export function QuarantinePanel(): JSX.Element {
 function Rejected({ rule }: { rule: string }): JSX.Element {
   const { api } = useShared();
   const answer = useAnswer(`quarantine ${rule}`, (signal) =>
-    api.get<Events>('quarantine', { rule, limit: 10, from: iso(Date.now() - DAY), to: iso(Date.now()) }, signal),
+    api.get<Events>('quarantine', { rule, limit: 10, ...untilNow(DAY) }, signal),
   );
   return (
     <div>

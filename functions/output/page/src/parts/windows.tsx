@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useAnswer, useShared } from '../context.ts';
 import { clock, count, day, NONE } from '../format.ts';
-import { HOUR, iso } from '../time.ts';
+import { HOUR, untilNow } from '../time.ts';
 import type { Seals, Windows, WindowView } from '../types.ts';
 import { Show } from './show.tsx';
 
@@ -34,7 +34,7 @@ export function WindowsPanel({ seals }: { seals: Seals | null }): JSX.Element {
   const { api } = useShared();
   const [reach, setReach] = useState<number>(REACHES[0]);
   const answer = useAnswer(`windows ${reach}`, (signal) =>
-    api.get<Windows>('windows', { from: iso(Date.now() - reach * HOUR), to: iso(Date.now()) }, signal),
+    api.get<Windows>('windows', untilNow(reach * HOUR), signal),
   );
   return (
     <section class="panel">

@@ -8,7 +8,7 @@ import { PlaybacksPanel } from '../parts/playbacks.tsx';
 import { QuarantinePanel } from '../parts/quarantine.tsx';
 import { Through } from '../parts/show.tsx';
 import { WindowsPanel } from '../parts/windows.tsx';
-import { DAY, iso } from '../time.ts';
+import { DAY, untilNow } from '../time.ts';
 import type { Seals } from '../types.ts';
 
 /** How often the figures are asked for again, milliseconds: windows change by the minute. */
@@ -18,7 +18,7 @@ export function OperatorView(): JSX.Element {
   const { api, me } = useShared();
   const audit = may(me, 'audit:read');
   const seals = useAnswer<Seals | null>('seals', async (signal) =>
-    audit ? api.get<Seals>('seals', { from: iso(Date.now() - DAY), to: iso(Date.now()) }, signal) : null,
+    audit ? api.get<Seals>('seals', untilNow(DAY), signal) : null,
   );
   useEffect(() => {
     const timer = setInterval(() => document.visibilityState === 'visible' && seals.reload(), RENEW_MILLIS);
