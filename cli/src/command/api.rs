@@ -146,7 +146,7 @@ impl Api {
     /// As [`Self::get`], of a resource that holds what sensors sent.
     ///
     /// # Errors
-    /// As for [`Self::get`].
+    /// The errors are those of [`Self::get`].
     pub(super) fn get_document(
         &self,
         path: &str,
@@ -159,7 +159,7 @@ impl Api {
     /// As [`Self::get`], of a resource that is text.
     ///
     /// # Errors
-    /// As for [`Self::get`].
+    /// The errors are those of [`Self::get`].
     pub(super) fn get_text(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<String> {
         let body = self.get_bytes(path, query)?;
         String::from_utf8(body).with_context(|| format!("GET {path} gave no text"))

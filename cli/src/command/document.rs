@@ -12,7 +12,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads an answer.
+    /// The body of an answer, in UTF-8, as a document.
     ///
     /// # Errors
     /// When it is no JSON.

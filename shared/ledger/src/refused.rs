@@ -29,7 +29,7 @@ pub const REFUSED_DAYS: i64 = 90;
 pub struct RefusedCount {
     /// The UTC hour of arrival, counted from the epoch.
     pub hour: i64,
-    /// The broken rule.
+    /// The id of the rule, of docs/rules.md, that the envelopes broke.
     pub rule: String,
     /// The sensor's name on its token.
     pub sensor: String,

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{Mode, Profile, read_envelope};
 
-    /// 2026-11-20T10:15:00.120Z.
+    /// The events of these tests happen at 2026-11-20T10:15:00.120Z.
     const AT: i64 = 1_795_169_700_120;
 
     /// An envelope of events that differ in their times, as JSON values, alone.

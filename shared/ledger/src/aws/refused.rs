@@ -1,4 +1,4 @@
-//! [`RefusedEnvelopes`] on DynamoDB.
+//! [`RefusedEnvelopes`] as items of the table: one for each tenant, hour, rule and sensor.
 
 use super::Table;
 use super::attributes::{Item, Reader, n, s, ttl};

@@ -146,7 +146,7 @@ proptest! {
     }
 }
 
-/// 2026-09-01T09:15:01.123Z.
+/// The events of these tests are received at 2026-09-01T09:15:01.123Z.
 const RECEIVED_AT: Millis = Millis(1_788_254_101_123);
 
 /// The result column of a head made by `change`, as a change.
