@@ -20,6 +20,7 @@ pub mod keys;
 pub mod limits;
 pub mod merkle;
 pub mod part;
+pub mod part_name;
 pub mod pieces;
 pub mod previous;
 pub mod proof;
