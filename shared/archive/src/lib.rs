@@ -11,6 +11,7 @@
 
 pub mod blocks;
 pub mod canonical;
+mod column_order;
 pub mod columns;
 pub mod day;
 pub mod files;

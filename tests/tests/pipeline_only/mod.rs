@@ -1,5 +1,6 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
+mod analysts;
 mod compaction;
 mod logs;
 mod metrics;

@@ -9,6 +9,7 @@ mod golden;
 mod golden_day;
 mod identities;
 mod proving;
+mod readers;
 mod reading;
 mod sealing;
 mod searching;

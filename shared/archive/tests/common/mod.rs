@@ -108,16 +108,29 @@ pub(crate) fn for_each_line(mix: Mix, window: Window, mut each: impl FnMut(&[u8]
             let at = Millis(window.start.0 + sent * span / envelopes);
             sent += 1;
             let receipt = ReceiptId::from_parts(at, 0, random.next().to_be_bytes());
-            let policy = Policy::default();
-            let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
-            for (index, item) in (0..).zip(&read.items) {
-                line.clear();
-                write(item, receipt, index, &mut line);
-                line.pop();
-                each(&line);
-            }
+            for_each_item(&body, receipt, &mut line, &mut each);
         }
     }
+}
+
+/// Calls `each` with the line of every item of an envelope; `line` is overwritten.
+fn for_each_item(body: &str, receipt: ReceiptId, line: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
+    let policy = Policy::default();
+    let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+    for (index, item) in (0..).zip(&read.items) {
+        line.clear();
+        write(item, receipt, index, line);
+        line.pop();
+        each(line);
+    }
+}
+
+/// The lines of an envelope that was received at the beginning of a window.
+pub(crate) fn lines_of_envelope(body: &str, window: Window) -> Vec<Vec<u8>> {
+    let receipt = ReceiptId::from_parts(window.start, 0, [7; 8]);
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
+    for_each_item(body, receipt, &mut line, |line| lines.push(line.to_vec()));
+    lines
 }
 
 pub(crate) fn lines(mix: Mix, window: Window) -> Vec<Vec<u8>> {
