@@ -13,4 +13,5 @@ mod reading;
 mod sealing;
 mod searching;
 mod tampering;
+mod unreadable_times;
 mod verifying;
