@@ -14,4 +14,5 @@ mod reading;
 mod sealing;
 mod searching;
 mod tampering;
+mod unreadable_times;
 mod verifying;

@@ -192,6 +192,45 @@ fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
     write_line(&head, event, out).expect("a line");
 }
 
+/// The head of an accepted event's line that has the least that a line has.
+pub(crate) fn bare_head<'a>(
+    receipt: ReceiptId,
+    index: u32,
+    kind: &'a str,
+    event: &str,
+) -> LineHead<'a> {
+    LineHead {
+        receipt,
+        index,
+        received_at: receipt.received_at().rfc3339().into(),
+        sensor: "lms".into(),
+        verdict: Verdict::Accepted,
+        strict: Verdict::Accepted,
+        kind: kind.into(),
+        id: None,
+        type_name: None,
+        action: None,
+        actor: None,
+        object: None,
+        group: None,
+        time: None,
+        problems: None,
+        deviations: None,
+        first: None,
+        event_ref: None,
+        result: None,
+        fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
+    }
+}
+
+/// A line of any shape, without its line feed.
+pub(crate) fn line(head: &LineHead<'_>, event: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_line(head, event, &mut out).expect("a line");
+    out.pop();
+    out
+}
+
 pub(crate) fn plan(n: u64) -> Plan {
     Plan {
         tenant: tenant(),
