@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
-use vernier_ledger::access::{Authenticator, Scope};
+use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
@@ -119,7 +119,7 @@ impl MemoryWorld {
                     receipts: table.clone(),
                     objects: bucket.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 schemas: SchemaCache::new(table.clone(), ttl),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
@@ -137,7 +137,7 @@ impl MemoryWorld {
                     table: table.clone(),
                     objects: bucket.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
             },
             reconcile: vernier_reconcile::context::Context {
@@ -146,7 +146,7 @@ impl MemoryWorld {
                     objects: bucket.clone(),
                     notices: topic.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 schemas: SchemaCache::new(table.clone(), ttl),
                 stream: stream.clone(),
                 receipt_days: vernier_reconcile::ReceiptDays(90),
