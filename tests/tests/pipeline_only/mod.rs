@@ -11,6 +11,7 @@ mod results;
 mod scaling;
 mod sealing;
 mod sweeping;
+mod tokens;
 
 use serde_json::Value;
 use std::time::Duration;
