@@ -69,6 +69,7 @@ demo:
 	@$(PYTHON) scripts/demo.py
 
 deploy: setup
+	@$(PYTHON) scripts/stack_name.py $(ENV)
 	@$(PYTHON) scripts/build.py --arch arm64
 	@$(SAM) deploy --config-env $(ENV)
 

@@ -229,6 +229,8 @@ def compose(figures: dict) -> dict:
         baseline = starts.get("baseline") or {}
         report["cold_start"]["baseline_init_ms"] = baseline.get("init_ms")
         report["cold_start"]["baseline_package_bytes"] = baseline.get("package_bytes")
+    if "public" in figures:
+        report["public"] = figures["public"]
     if "seal" in figures:
         one = figures["seal"]["runs"][0]
         report["seal"] = {"us_per_event": one["seal_us_per_event"], "peak_mib": one["peak_mib"]}

@@ -8,7 +8,10 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/program.rs"]
+mod program;
 
+use program::{MEMORY_MIB, STREAM, executable, memory, program};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,17 +19,6 @@ use std::time::{Duration, Instant};
 use vernier_ledger::limits::{CLAIMS_IN_FLIGHT_MAX, RESULTS_IN_FLIGHT_MAX};
 use vernier_tests::stub::process::{Logged, Process};
 use vernier_tests::stub::{Counts, StoredRecord, Stub, load};
-use vernier_tests::trigger::runtime::Program;
-
-const STREAM: &str = "bench";
-
-/// Sizes that the functions have in the template, MiB.
-const MEMORY_MIB: [(&str, u32); 4] = [
-    ("input", 512),
-    ("stream", 1_024),
-    ("output", 1_024),
-    ("reconcile", 1_024),
-];
 
 /// Calls before the measured ones: connections are open, caches filled, memory grown.
 const WARM_CALLS: usize = 20;
@@ -56,14 +48,6 @@ impl Options {
                 .unwrap_or(20),
         })
     }
-
-    /// A function's executable, as `make build` leaves it.
-    fn executable(&self, function: &str) -> Option<PathBuf> {
-        let (first, rest) = function.split_at(1);
-        let folder = format!("{}{rest}Function", first.to_uppercase());
-        let path = self.functions.join(folder).join("bootstrap");
-        path.is_file().then_some(path)
-    }
 }
 
 fn main() {
@@ -74,7 +58,7 @@ fn main() {
     };
     let mut all = Map::new();
     let size = |events: u64, one_in: u64| events / one_in;
-    if options.executable("input").is_some() && options.executable("stream").is_some() {
+    if executable(&options.functions, "input").is_some() && executable(&options.functions, "stream").is_some() {
         // Single events take some twenty times as long each, and say as much with fewer of them.
         for (name, per_envelope, events) in [
             ("envelope_100", 100, options.events),
@@ -85,58 +69,6 @@ fn main() {
     }
     all.insert("cold_start".to_owned(), cold_starts(&options));
     figures::write("handlers", &Value::Object(all));
-}
-
-/// A function's settings, those of all four in one.
-fn program(path: &Path, name: &str, url: &str) -> Program {
-    let environment = [
-        ("VERNIER_TABLE", "bench"),
-        ("VERNIER_BUCKET", "bench"),
-        ("VERNIER_STREAM", STREAM),
-        (
-            "VERNIER_TOPIC_ARN",
-            "arn:aws:sns:us-east-1:000000000000:bench",
-        ),
-        (
-            "VERNIER_SEAL_KEY",
-            "arn:aws:kms:us-east-1:000000000000:key/bench",
-        ),
-        ("VERNIER_WINDOW_SECONDS", "900"),
-        ("VERNIER_GRACE_SECONDS", "300"),
-        ("VERNIER_LOOKBACK_SECONDS", "86400"),
-        ("VERNIER_HOLD_SECONDS", "86400"),
-        ("VERNIER_SEGMENT_DAYS", "30"),
-        ("VERNIER_RECORD_AGE_SECONDS", "3600"),
-        ("VERNIER_COMPACT_AFTER_HOURS", "48"),
-        ("VERNIER_REMOVE_COMPACTED_AFTER_HOURS", "168"),
-        ("VERNIER_TOKEN_CACHE_SECONDS", "900"),
-        ("VERNIER_RECEIPT_DAYS", "30"),
-        ("RUST_LOG", "info"),
-        ("AWS_ENDPOINT_URL", url),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "bench"),
-        ("AWS_SECRET_ACCESS_KEY", "bench"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ];
-    let mut environment: BTreeMap<String, String> = environment
-        .map(|(n, v)| (n.to_owned(), v.to_owned()))
-        .into();
-    if matches!(name, "input" | "stream") {
-        environment.extend(load::ALLOCATOR.map(|(n, v)| (n.to_owned(), v.to_owned())));
-    }
-    // A role's is about as long, and is signed with every request.
-    environment.insert("AWS_SESSION_TOKEN".to_owned(), "t".repeat(800));
-    Program {
-        path: path.to_owned(),
-        name: format!("vernier-{name}"),
-        environment,
-        timeout: Duration::from_secs(60),
-    }
-}
-
-fn memory(function: &str) -> u32 {
-    let of = MEMORY_MIB.iter().find(|(name, _)| *name == function);
-    of.map_or(512, |(_, mib)| *mib)
 }
 
 /// What a run of calls took.
@@ -347,7 +279,7 @@ fn input(
     (warm, bodies): (&[String], &[String]),
     events: f64,
 ) -> (Run, Counts, Vec<StoredRecord>) {
-    let path = options.executable("input").expect("looked for before");
+    let path = executable(&options.functions, "input").expect("looked for before");
     let mut process = Process::start(&program(&path, "input", &stub.url()), memory("input"));
     for body in warm {
         acknowledged(&process.call(load::api_event(body)));
@@ -375,7 +307,7 @@ fn stream(
     records: &[StoredRecord],
     per_batch: usize,
 ) -> (Run, Counts, Value) {
-    let path = options.executable("stream").expect("looked for before");
+    let path = executable(&options.functions, "stream").expect("looked for before");
     let mut process = Process::start(&program(&path, "stream", &stub.url()), memory("stream"));
     let batches: Vec<&[StoredRecord]> = records.chunks(per_batch).collect();
     let warm = WARM_CALLS.min(batches.len() / 5);
@@ -444,7 +376,7 @@ struct Starts {
 fn cold_starts(options: &Options) -> Value {
     let mut names: Vec<(&str, Option<PathBuf>)> = MEMORY_MIB
         .iter()
-        .map(|(name, _)| (*name, options.executable(name)))
+        .map(|(name, _)| (*name, executable(&options.functions, name)))
         .collect();
     names.push(("baseline", options.bare.clone()));
     let stub = Stub::start(load::items());

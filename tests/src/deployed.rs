@@ -34,8 +34,12 @@ pub fn variable(name: &str) -> String {
 }
 
 /// The SDK's settings with another endpoint than the environment's: a proxy before it.
+///
+/// # Panics
+/// When `AWS_CA_BUNDLE` names what is no bundle.
 pub async fn config_at(endpoint: &str) -> aws_types::SdkConfig {
-    let mut config = aws::config().await.into_builder().endpoint_url(endpoint);
+    let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
+    let mut config = config.into_builder().endpoint_url(endpoint);
     // As if the code had named it from the start; else the environment goes first.
     config.insert_origin("endpoint_url", aws_types::origin::Origin::shared_config());
     config.build()
@@ -43,8 +47,11 @@ pub async fn config_at(endpoint: &str) -> aws_types::SdkConfig {
 
 impl DeployedWorld {
     /// The stack that the environment names.
+    ///
+    /// # Panics
+    /// When `AWS_CA_BUNDLE` names what is no bundle.
     pub async fn from_env() -> Self {
-        let config = aws::config().await;
+        let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(true)
             .build();

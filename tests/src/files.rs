@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 /// The token that the files carry.
-pub const FILES_TOKEN: &str = "vrn_test_events_token";
+pub const FILES_TOKEN: &str =
+    "vrn_fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
 /// A function's files, in order.
 ///

@@ -8,10 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use lambda_runtime::{Context as Invocation, LambdaEvent};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
-use vernier_ledger::access::{Authenticator, Scope};
+use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
@@ -119,7 +120,7 @@ impl MemoryWorld {
                     receipts: table.clone(),
                     objects: bucket.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 schemas: SchemaCache::new(table.clone(), ttl),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
@@ -137,7 +138,7 @@ impl MemoryWorld {
                     table: table.clone(),
                     objects: bucket.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
             },
             reconcile: vernier_reconcile::context::Context {
@@ -146,7 +147,7 @@ impl MemoryWorld {
                     objects: bucket.clone(),
                     notices: topic.clone(),
                 },
-                authenticator: Authenticator::new(table.clone(), ttl),
+                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 schemas: SchemaCache::new(table.clone(), ttl),
                 stream: stream.clone(),
                 receipt_days: vernier_reconcile::ReceiptDays(90),
@@ -321,11 +322,18 @@ pub fn proxy_event(call: &Call) -> Value {
 }
 
 fn answer_of(response: &ApiGatewayProxyResponse) -> Answer {
-    let body = match &response.body {
-        Some(Body::Text(text)) => text.clone().into_bytes(),
-        Some(Body::Binary(bytes)) => bytes.clone(),
+    let mut body = match (&response.body, response.is_base64_encoded) {
+        (Some(Body::Text(text)), true) => STANDARD.decode(text).expect("base64"),
+        (Some(Body::Text(text)), false) => text.clone().into_bytes(),
+        (Some(Body::Binary(bytes)), _) => bytes.clone(),
         _ => Vec::new(),
     };
+    // As a client does that takes what is compressed.
+    if response.headers.get("content-encoding").is_some() {
+        let packed = std::mem::take(&mut body);
+        let read = flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut body);
+        read.expect("it is gzip");
+    }
     let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     Answer {
         status: u16::try_from(response.status_code).unwrap_or(0),

@@ -180,7 +180,7 @@ where
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let config = aws::users_config().await;
+        let config = aws::users_config().await?;
         let done = task(Table::new(&config, args.table.as_str())).await;
         done.map_err(|error| match error.is::<PortError>() {
             true => error.context(format!(

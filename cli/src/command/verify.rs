@@ -162,7 +162,12 @@ fn source(archive: &str) -> anyhow::Result<Box<dyn Source>> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     ensure!(!bucket.is_empty(), "{archive}: names no bucket");
     let bucket = bucket.to_owned();
-    let connect = async || Bucket::new(&aws::users_config().await, bucket);
+    // Before the thread that reads: what is wrong with the settings is the command's error.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let config = runtime.block_on(aws::users_config())?;
+    let connect = async move || Bucket::new(&config, bucket);
     Ok(Box::new(Remote::begin(prefix, connect)?))
 }
 

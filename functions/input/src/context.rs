@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use vernier_intake::{Ports, Settings};
-use vernier_ledger::access::Authenticator;
+use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::environment::{number, text};
 use vernier_ledger::refused::RefusedTally;
@@ -24,8 +24,8 @@ pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`
-    /// and `VERNIER_RECEIPT_DAYS`, and the ordinary AWS environment.
+    /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`,
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE` and `VERNIER_RECEIPT_DAYS`, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -36,10 +36,14 @@ impl Context {
             text("VERNIER_BUCKET")?,
         );
         let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
+        let look_ups = LookUps {
+            trusted: ttl,
+            unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
+        };
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await;
+        let config = aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {
@@ -47,7 +51,7 @@ impl Context {
                 receipts: table.clone(),
                 objects: Bucket::new(&config, bucket),
             },
-            authenticator: Authenticator::new(table.clone(), ttl),
+            authenticator: Authenticator::new(table.clone(), look_ups),
             schemas: SchemaCache::new(table, ttl),
             refused: RefusedTally::default(),
             settings,

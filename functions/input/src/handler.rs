@@ -52,7 +52,8 @@ pub async fn handle<
         budget.saturating_sub(ANSWER_RESERVE),
     )
     .await;
-    Ok(answer.unwrap_or_else(|document| vernier_web::refused(&document)))
+    let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
+    Ok(vernier_web::finished(answer, Request(&event.payload)))
 }
 
 async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
@@ -68,10 +69,9 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelo
         let (status, body) = Box::pin(route).await?;
         return Ok(vernier_web::json(status, &[], &body));
     }
-    let authorization = request.header("authorization");
     let identity = context
         .authenticator
-        .authenticate(authorization, Scope::EventsWrite)
+        .authenticate(request.caller(now), Scope::EventsWrite)
         .await?;
     match request.0.http_method.as_str() {
         "POST" => post(context, request, &identity, now, budget).await,

@@ -34,9 +34,8 @@ pub async fn route<T: Directory + Schemas>(
         // Whoever sends or reads such events may know what they are.
         _ => &[Scope::EventsWrite, Scope::EventsRead, Scope::Admin],
     };
-    let authorization = request.header("authorization");
     let identity = authenticator
-        .authenticate_any(authorization, scopes)
+        .authenticate_any(request.caller(now), scopes)
         .await?;
     let type_name = request.path_after("/schemas/");
     match (method, type_name.as_deref()) {

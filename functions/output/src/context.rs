@@ -3,7 +3,7 @@
 use crate::Ports;
 use crate::insights::Insights;
 use std::time::Duration;
-use vernier_ledger::access::Authenticator;
+use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, Table};
 use vernier_ledger::environment::{number, text};
 
@@ -19,22 +19,26 @@ pub struct Context<T = Table, O = Bucket> {
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_TOKEN_CACHE_SECONDS`, and the
-    /// ordinary AWS environment.
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS` and
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
     pub async fn from_env() -> Result<Self, String> {
         let (table, bucket) = (text("VERNIER_TABLE")?, text("VERNIER_BUCKET")?);
         let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
-        let config = aws::config().await;
+        let look_ups = LookUps {
+            trusted: ttl,
+            unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
+        };
+        let config = aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {
                 table: table.clone(),
                 objects: Bucket::new(&config, bucket),
             },
-            authenticator: Authenticator::new(table, ttl),
+            authenticator: Authenticator::new(table, look_ups),
             insights: insights()?,
         })
     }

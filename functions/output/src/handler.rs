@@ -5,7 +5,7 @@ use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
 use crate::insights::POLICY;
 use crate::metered::READS;
-use crate::openapi::DOCUMENT;
+use crate::openapi::SERVED;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::reports::{self, Asking, Body};
 use crate::seals::{self, NoProof};
@@ -35,8 +35,10 @@ pub async fn handle<
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
     let now = clock::now();
-    let answer = route(context, Request(&event.payload), now).await;
-    Ok(answer.unwrap_or_else(|document| vernier_web::refused(&document)))
+    let request = Request(&event.payload);
+    let answer = route(context, request, now).await;
+    let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
+    Ok(vernier_web::finished(answer, request))
 }
 
 type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;
@@ -132,15 +134,10 @@ async fn route<
     if let Some(asset) = context.insights.find(resource, &file) {
         let asset = asset.map_err(not_found)?;
         let policy = [("content-security-policy", POLICY.to_owned())];
-        let (kind, cached) = (asset.media_type, asset.cache_control);
-        return Ok(vernier_web::asset(
-            (kind, cached),
-            &policy,
-            asset.text.to_owned(),
-        ));
+        return Ok(asset.answer(request, &policy));
     }
     if resource == "/openapi.json" {
-        return Ok(vernier_web::json_text(200, &[], DOCUMENT.to_owned()));
+        return Ok(SERVED.answer(request, &[]));
     }
     let named = match resource {
         ANY_REPORT => Cow::Owned(format!("/reports/{}", reports::name_in(request))),
@@ -150,16 +147,14 @@ async fn route<
     let Some(route) = route else {
         return Err(not_found(format!("no route {resource}")));
     };
-    let authorization = request.header("authorization");
+    let caller = request.caller(now);
     let authenticator = &context.authenticator;
     let identity = if route.for_learners {
         authenticator
-            .authenticate_with_learners(authorization, route.scopes)
+            .authenticate_with_learners(caller, route.scopes)
             .await?
     } else {
-        authenticator
-            .authenticate_any(authorization, route.scopes)
-            .await?
+        authenticator.authenticate_any(caller, route.scopes).await?
     };
     let call = Call {
         context,

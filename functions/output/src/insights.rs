@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use vernier_web::{A_MINUTE, Asset, FOR_GOOD};
 
 /// The gateway's resource of the page.
 const PAGE: &str = "/insights";
@@ -16,22 +17,11 @@ const FILE: &str = "/insights/{file}";
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A file as it is handed out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asset<'a> {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// How long whoever has it may keep it, as `Cache-Control` says it.
-    pub cache_control: &'static str,
-    /// Its text.
-    pub text: &'a str,
-}
-
 /// The page and its files, by name.
 #[derive(Debug, Default)]
 pub struct Insights {
-    page: Option<String>,
-    files: BTreeMap<String, String>,
+    page: Option<Asset>,
+    files: BTreeMap<String, Asset>,
 }
 
 impl Insights {
@@ -48,45 +38,50 @@ impl Insights {
         for entry in fs::read_dir(folder.join("insights"))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            files.insert(name, fs::read_to_string(entry.path())?);
+            let asset = file_asset(&name, fs::read_to_string(entry.path())?);
+            files.insert(name, asset);
         }
-        let page = Some(fs::read_to_string(page)?);
+        let page = Some(page_asset(fs::read_to_string(page)?));
         Ok(Self { page, files })
     }
 
     /// A page and its files, by name.
     #[must_use]
     pub fn new<const N: usize>(page: &str, files: [(&str, &str); N]) -> Self {
-        let owned = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
+        let named = |(name, text): (&str, &str)| {
+            let asset = file_asset(name, text.to_owned());
+            (name.to_owned(), asset)
+        };
         Self {
-            page: Some(page.to_owned()),
-            files: files.into_iter().map(owned).collect(),
+            page: Some(page_asset(page.to_owned())),
+            files: files.into_iter().map(named).collect(),
         }
     }
 
     /// The page or one of its files, or why it is not there; none for any other resource.
     #[must_use]
-    pub fn find(&self, resource: &str, file: &str) -> Option<Result<Asset<'_>, String>> {
-        let (name, text, cache_control) = match resource {
-            PAGE => ("index.html", self.page.as_ref(), "no-cache"),
-            // Their names hold their content's hash.
-            FILE => (
-                file,
-                self.files.get(file),
-                "public, max-age=31536000, immutable",
-            ),
+    pub fn find(&self, resource: &str, file: &str) -> Option<Result<&Asset, String>> {
+        let asset = match resource {
+            PAGE => self.page.as_ref(),
+            FILE => self.files.get(file),
             _ => return None,
         };
-        Some(match (text, &self.page) {
-            (Some(text), _) => Ok(Asset {
-                media_type: media_type(name),
-                cache_control,
-                text,
-            }),
-            (None, Some(_)) => Err(format!("the page has no file {name:?}")),
+        Some(match (asset, &self.page) {
+            (Some(asset), _) => Ok(asset),
+            (None, Some(_)) => Err(format!("the page has no file {file:?}")),
             (None, None) => Err("this build has no page; 'make build' makes it".to_owned()),
         })
     }
+}
+
+/// The page itself, whose name stays when a deployment changes it.
+fn page_asset(text: String) -> Asset {
+    Asset::new(media_type("index.html"), A_MINUTE, text)
+}
+
+/// A file of the page: the build puts its content's hash into its name.
+fn file_asset(name: &str, text: String) -> Asset {
+    Asset::new(media_type(name), FOR_GOOD, text)
 }
 
 fn media_type(name: &str) -> &'static str {
@@ -105,7 +100,8 @@ mod tests {
 
     fn ask(insights: &Insights, resource: &str, file: &str) -> Option<Result<String, String>> {
         let found = insights.find(resource, file)?;
-        Some(found.map(|asset| format!("{}: {}", asset.media_type, asset.text)))
+        let name = if resource == PAGE { "index.html" } else { file };
+        Some(found.map(|asset| format!("{}: {}", media_type(name), asset.text())))
     }
 
     #[test]

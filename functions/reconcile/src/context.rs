@@ -7,7 +7,7 @@ use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
 use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
-use vernier_ledger::access::Authenticator;
+use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::metrics::Metrics;
@@ -61,7 +61,8 @@ impl Context {
     /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
-    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS` and `VERNIER_TOKEN_CACHE_SECONDS`,
+    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`,
     /// `VERNIER_METRICS` (the metrics' namespace) if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
@@ -79,6 +80,10 @@ impl Context {
             ));
         }
         let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
+        let look_ups = LookUps {
+            trusted: ttl,
+            unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
+        };
         let settings = Settings {
             window_minutes: window_seconds / 60,
             grace_seconds: number("VERNIER_GRACE_SECONDS")?,
@@ -100,7 +105,7 @@ impl Context {
         };
         let stream = text("VERNIER_STREAM")?;
         let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
-        let config = aws::config().await;
+        let config = aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {
@@ -108,7 +113,7 @@ impl Context {
                 objects: Bucket::new(&config, bucket),
                 notices: Topic::new(&config, topic),
             },
-            authenticator: Authenticator::new(table.clone(), ttl),
+            authenticator: Authenticator::new(table.clone(), look_ups),
             schemas: SchemaCache::new(table, ttl),
             stream: KinesisStream::new(&config, stream),
             receipt_days,
@@ -148,7 +153,7 @@ pub async fn scaler_from_env()
         ));
     }
     let (stream, table) = (text("VERNIER_STREAM")?, text("VERNIER_TABLE")?);
-    let config = aws::config().await;
+    let config = aws::config().await.map_err(|e| e.to_string())?;
     Ok(Some(Scaler {
         metrics: KinesisMetrics::new(&config, &stream),
         shards: KinesisStream::new(&config, &stream),

@@ -73,6 +73,7 @@ where
         let request: ApiGatewayProxyRequest = serde_json::from_value(event.payload)?;
         let answer = route(context, Request(&request), now).await;
         let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
+        let answer = vernier_web::finished(answer, Request(&request));
         return Ok(serde_json::to_value(answer)?);
     }
     let done = scheduled_run(context, now, event.context.deadline).await?;
@@ -383,10 +384,9 @@ where
             "GET only",
         ));
     }
-    let authorization = request.header("authorization");
     let identity = context
         .authenticator
-        .authenticate(authorization, Scope::AuditRead)
+        .authenticate(request.caller(now), Scope::AuditRead)
         .await?;
     request.only_query(&["from", "to"])?;
     let range = request.live_range(now)?;

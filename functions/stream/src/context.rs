@@ -27,7 +27,7 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await;
+        let config = aws::config().await.map_err(|e| e.to_string())?;
         let ports = Ports {
             table: Table::new(&config, table),
             objects: Bucket::new(&config, bucket),

@@ -156,6 +156,8 @@ named! {
         kms_signature,
         /// A message.
         sns_message,
+        /// A GB sent to the internet.
+        transfer_out_gb,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::ids::TenantId;
 use crate::ports::{Directory, PortError};
 use crate::time::Millis;
+use attempts::Attempts;
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -11,14 +12,21 @@ use std::str::FromStr;
 use std::time::Duration;
 use vernier_validation::{Mode, Profile};
 
+pub use secret::{
+    NewToken, TOKEN_BYTES_MAX, TOKEN_PREFIX, hash_token, is_well_formed, token_of_header,
+};
+
+mod attempts;
+mod secret;
+
 /// Tokens held in one function's memory; about 400 bytes each.
 pub const TOKEN_CACHE_COUNT_MAX: u64 = 10_000;
 
-/// What every token begins with, so that a leaked one is recognised by scanners.
-pub const TOKEN_PREFIX: &str = "vrn_";
+/// How long a process remembers that a token is unknown. One that is issued meanwhile works after this.
+pub const UNKNOWN_TOKEN_SECONDS: i64 = 10;
 
-/// Longest value of an Authorization header that is looked at, bytes.
-pub const TOKEN_BYTES_MAX: usize = 512;
+/// Unknown tokens that a process looks up in a minute for one address where nothing else is said.
+pub const UNKNOWN_TOKENS_PER_MINUTE: u32 = 30;
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -139,59 +147,6 @@ impl TokenInfo {
     }
 }
 
-/// A new token: the text for its holder, shown once, and the hash that is kept.
-#[derive(Clone)]
-pub struct NewToken {
-    /// The text, 256 bits of randomness.
-    pub secret: String,
-    /// SHA-256 of the text.
-    pub sha256: [u8; 32],
-    /// Short public name: not derived from the secret.
-    pub token_id: String,
-}
-
-impl NewToken {
-    /// Makes one from the operating system's randomness.
-    #[must_use]
-    pub fn generate() -> Self {
-        let secret = format!("{TOKEN_PREFIX}{}", hex::encode(rand::random::<[u8; 32]>()));
-        let token_id = hex::encode(rand::random::<[u8; 6]>());
-        Self {
-            sha256: hash_token(&secret),
-            secret,
-            token_id,
-        }
-    }
-}
-
-impl fmt::Debug for NewToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NewToken")
-            .field("token_id", &self.token_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The hash under which a token is kept. Tokens are random, so a plain hash needs no salt.
-#[must_use]
-pub fn hash_token(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
-}
-
-/// The token inside an Authorization header: `Bearer <token>` (RFC 6750) or, as older Caliper
-/// sensors send it, the bare token.
-#[must_use]
-pub fn token_of_header(value: &str) -> Option<&str> {
-    let value = value.trim();
-    let token = match value.split_once(' ') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
-        Some(_) => return None,
-        None if value.eq_ignore_ascii_case("bearer") => return None,
-        None => value,
-    };
-    (!token.is_empty() && token.len() <= TOKEN_BYTES_MAX).then_some(token)
-}
-
 /// Who a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -221,6 +176,14 @@ pub enum Denied {
     /// It reads one learner's data, and this is not for learners.
     #[error("the token reads one learner's data only, and this is the tenant's")]
     Learner,
+    /// Its address has asked for too many unknown tokens, and this one was not looked up.
+    #[error(
+        "too many unknown tokens came from this address, and this one was not looked up: try again later"
+    )]
+    TooManyUnknown {
+        /// When this address has a look-up again.
+        retry_after_seconds: u32,
+    },
     /// The look-up failed; nothing is known.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -231,73 +194,107 @@ fn names(scopes: &[Scope]) -> String {
     names.join(" or ")
 }
 
+/// What a request says of its sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'r> {
+    /// The Authorization header.
+    pub authorization: Option<&'r str>,
+    /// The address that the gateway saw; all requests without one count as one address's.
+    pub address: Option<&'r str>,
+    /// When the request came.
+    pub now: Millis,
+}
+
+/// How long and how often an [`Authenticator`] looks.
+#[derive(Debug, Clone, Copy)]
+pub struct LookUps {
+    /// How long the answer for a known token is trusted: a revoked token works that long at most.
+    pub trusted: Duration,
+    /// Unknown tokens that are looked up in a minute for one address, at least one.
+    pub unknown_per_minute: u32,
+}
+
+impl LookUps {
+    /// The usual number of unknown tokens.
+    #[must_use]
+    pub const fn trusting(trusted: Duration) -> Self {
+        Self {
+            trusted,
+            unknown_per_minute: UNKNOWN_TOKENS_PER_MINUTE,
+        }
+    }
+}
+
 /// Looks tokens up and remembers the answers, also that a token is unknown.
+///
+/// What cannot be a token is never looked up, an unknown one once in [`UNKNOWN_TOKEN_SECONDS`], and of
+/// other unknown ones only so many a minute for each address: guessing costs no reads. A token that was
+/// known when it was last looked up is looked up again whatever its address did.
 #[derive(Debug)]
 pub struct Authenticator<D> {
     directory: D,
-    cache: Cache<[u8; 32], Option<Identity>>,
+    trusted: Cache<[u8; 32], Identity>,
+    /// Hashes of tokens that were known when they were last looked up.
+    known: Cache<[u8; 32], ()>,
+    /// Until when unknown tokens are not looked up again.
+    unknown: Cache<[u8; 32], Millis>,
+    attempts: Attempts,
 }
 
 impl<D: Directory> Authenticator<D> {
-    /// Answers are remembered for `ttl`: a revoked token works that long at most.
-    pub fn new(directory: D, ttl: Duration) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(TOKEN_CACHE_COUNT_MAX)
-            .time_to_live(ttl)
-            .build();
-        Self { directory, cache }
+    /// One for a process, which nothing is known to yet.
+    pub fn new(directory: D, look_ups: LookUps) -> Self {
+        let cache = || Cache::builder().max_capacity(TOKEN_CACHE_COUNT_MAX);
+        Self {
+            directory,
+            trusted: cache().time_to_live(look_ups.trusted).build(),
+            known: Cache::new(TOKEN_CACHE_COUNT_MAX),
+            unknown: Cache::new(TOKEN_CACHE_COUNT_MAX),
+            attempts: Attempts::new(look_ups.unknown_per_minute),
+        }
     }
 
-    /// The identity behind an Authorization header, if its token may do `scope`; never a learner's.
+    /// The identity behind a caller's token, if it may do `scope`; never a learner's.
     ///
     /// # Errors
     /// Why not.
-    pub async fn authenticate(
-        &self,
-        header: Option<&str>,
-        scope: Scope,
-    ) -> Result<Identity, Denied> {
-        self.authenticate_any(header, &[scope]).await
+    pub async fn authenticate(&self, caller: Caller<'_>, scope: Scope) -> Result<Identity, Denied> {
+        self.authenticate_any(caller, &[scope]).await
     }
 
-    /// The identity behind an Authorization header, if its token may do one of `scopes`; never a
-    /// learner's.
+    /// The identity behind a caller's token, if it may do one of `scopes`; never a learner's.
     ///
     /// # Errors
     /// Why not.
     pub async fn authenticate_any(
         &self,
-        header: Option<&str>,
+        caller: Caller<'_>,
         scopes: &[Scope],
     ) -> Result<Identity, Denied> {
-        let identity = self.authenticate_with_learners(header, scopes).await?;
+        let identity = self.authenticate_with_learners(caller, scopes).await?;
         match identity.token.learner {
             None => Ok(identity),
             Some(_) => Err(Denied::Learner),
         }
     }
 
-    /// The same, and learners' tokens too: the caller shows them nothing but the learner's own
+    /// The same, and learners' tokens too: whoever calls this shows them nothing but the learner's own
     /// data, which [`TokenInfo::learner`] names.
     ///
     /// # Errors
     /// Why not.
     pub async fn authenticate_with_learners(
         &self,
-        header: Option<&str>,
+        caller: Caller<'_>,
         scopes: &[Scope],
     ) -> Result<Identity, Denied> {
-        let token = header.and_then(token_of_header).ok_or(Denied::Missing)?;
+        let token = caller.authorization.and_then(token_of_header);
+        let token = token.ok_or(Denied::Missing)?;
         let hash = hash_token(token);
-        let known = match self.cache.get(&hash) {
-            Some(known) => known,
-            None => {
-                let found = self.look_up(&hash).await?;
-                self.cache.insert(hash, found.clone());
-                found
-            }
+        let identity = match self.trusted.get(&hash) {
+            Some(identity) => identity,
+            None => self.identify(token, hash, caller).await?,
         };
-        let identity = known.ok_or(Denied::Unknown)?;
         if let Some(at) = identity.token.revoked_at {
             return Err(Denied::Revoked(at));
         }
@@ -305,6 +302,39 @@ impl<D: Directory> Authenticator<D> {
             return Err(Denied::Scope(scopes.to_vec()));
         }
         Ok(identity)
+    }
+
+    /// Looks a token up that is not trusted at the moment, if that is worth a read.
+    async fn identify(
+        &self,
+        token: &str,
+        hash: [u8; 32],
+        caller: Caller<'_>,
+    ) -> Result<Identity, Denied> {
+        let is_due = |until: Millis| until <= caller.now;
+        if !is_well_formed(token) || self.unknown.get(&hash).is_some_and(|u| !is_due(u)) {
+            return Err(Denied::Unknown);
+        }
+        let is_known = self.known.contains_key(&hash);
+        if !is_known {
+            let taken = self.attempts.take(caller.address, caller.now);
+            taken.map_err(|retry_after_seconds| Denied::TooManyUnknown {
+                retry_after_seconds,
+            })?;
+        }
+        let found = self.look_up(&hash).await;
+        if !is_known && !matches!(found, Ok(None)) {
+            self.attempts.give_back(caller.address);
+        }
+        if let Some(identity) = found? {
+            self.known.insert(hash, ());
+            self.trusted.insert(hash, identity.clone());
+            return Ok(identity);
+        }
+        self.known.invalidate(&hash);
+        let until = caller.now.plus_seconds(UNKNOWN_TOKEN_SECONDS);
+        self.unknown.insert(hash, until);
+        Err(Denied::Unknown)
     }
 
     async fn look_up(&self, hash: &[u8; 32]) -> Result<Option<Identity>, PortError> {
@@ -326,58 +356,4 @@ impl<D: Directory> Authenticator<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_the_header_are_read() {
-        for header in ["Bearer abc", "bearer  abc ", "abc", " abc "] {
-            assert_eq!(token_of_header(header), Some("abc"), "{header:?}");
-        }
-        for header in ["", "Bearer ", "Basic abc", &"x".repeat(600)] {
-            assert_eq!(token_of_header(header), None, "{header:?}");
-        }
-    }
-
-    #[test]
-    fn a_new_token_does_not_print_its_secret() {
-        let token = NewToken::generate();
-        assert!(!format!("{token:?}").contains(&token.secret));
-        assert_eq!(token.sha256, hash_token(&token.secret));
-        assert!(!token.secret.contains(&token.token_id));
-    }
-
-    #[test]
-    fn tokens_from_before_learners_had_their_own_read_as_the_tenants() {
-        let mut info = TokenInfo {
-            token_id: "0a1b".into(),
-            tenant: "school".parse().expect("a tenant's name"),
-            sensor: "lms".into(),
-            scopes: vec![Scope::ReportsRead, Scope::AuditRead],
-            learner: None,
-            label: None,
-            created_at: Millis(1),
-            revoked_at: None,
-        };
-        let text = serde_json::to_string(&info).expect("serialises");
-        assert!(!text.contains("learner"), "{text}");
-        assert_eq!(serde_json::from_str(&text).ok().as_ref(), Some(&info));
-        assert_eq!(info.scope_beyond_learner(), None);
-        info.learner = Some("https://school.example/users/7".into());
-        let text = serde_json::to_string(&info).expect("serialises");
-        assert_eq!(serde_json::from_str(&text).ok().as_ref(), Some(&info));
-        assert_eq!(info.scope_beyond_learner(), Some(Scope::AuditRead));
-    }
-
-    #[test]
-    fn scopes_have_one_name_each() {
-        for scope in Scope::ALL {
-            assert_eq!(scope.as_str().parse(), Ok(scope));
-            assert_eq!(
-                serde_json::to_value(scope).expect("a string"),
-                scope.as_str()
-            );
-        }
-        assert!("events:delete".parse::<Scope>().is_err());
-    }
-}
+mod tests;

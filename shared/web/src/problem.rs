@@ -35,6 +35,8 @@ pub enum ProblemType {
     QuotaExceeded,
     /// The thing is not in a state in which this can be done.
     StateConflict,
+    /// The address has sent too many unknown tokens.
+    TooManyUnknownTokens,
     /// A dependency does not answer now; nothing was acknowledged.
     Unavailable,
     /// A fault of ours.
@@ -43,7 +45,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EnvelopeMalformed,
         Self::ParameterInvalid,
         Self::Unauthorized,
@@ -57,6 +59,7 @@ impl ProblemType {
         Self::SchemaIncompatible,
         Self::QuotaExceeded,
         Self::StateConflict,
+        Self::TooManyUnknownTokens,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -101,6 +104,11 @@ impl ProblemType {
                 "The tenant has as many as it may have",
             ),
             Self::StateConflict => (409, "state-conflict", "This cannot be done in its state"),
+            Self::TooManyUnknownTokens => (
+                429,
+                "too-many-unknown-tokens",
+                "Too many unknown tokens came from this address",
+            ),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now"),
             Self::Internal => (500, "internal", "The service failed"),
         }
@@ -187,6 +195,12 @@ impl From<Denied> for ProblemDocument {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Port(error) => error.into(),
+            Denied::TooManyUnknown {
+                retry_after_seconds,
+            } => Self {
+                retry_after_seconds: Some(retry_after_seconds),
+                ..Self::new(ProblemType::TooManyUnknownTokens, denied.to_string())
+            },
             Denied::Scope(_) | Denied::Learner => {
                 Self::new(ProblemType::Forbidden, denied.to_string())
             }

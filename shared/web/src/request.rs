@@ -5,6 +5,7 @@ use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
+use vernier_ledger::access::Caller;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, RANGE_SECONDS_MAX};
 use vernier_ledger::time::Millis;
 
@@ -22,6 +23,16 @@ impl<'r> Request<'r> {
             .get(name)
             .or_else(|| self.0.multi_value_headers.get(name));
         value.and_then(|v| v.to_str().ok())
+    }
+
+    /// Who sends it, as far as the request says.
+    #[must_use]
+    pub fn caller(&self, now: Millis) -> Caller<'r> {
+        Caller {
+            authorization: self.header("authorization"),
+            address: self.0.request_context.identity.source_ip.as_deref(),
+            now,
+        }
     }
 
     /// A query parameter that may be given once.

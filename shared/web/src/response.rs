@@ -5,8 +5,8 @@ use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use http::HeaderMap;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use serde::Serialize;
 
@@ -50,24 +50,6 @@ pub fn json_text(
     text: String,
 ) -> ApiGatewayProxyResponse {
     with_body(empty(status, headers), "application/json", text)
-}
-
-/// A file of a page: its media type, and how long a browser may keep it.
-#[must_use]
-pub fn asset(
-    (kind, cached): (&'static str, &'static str),
-    headers: &[(&'static str, String)],
-    text: String,
-) -> ApiGatewayProxyResponse {
-    let mut answer = with_body(empty(200, headers), kind, text);
-    for (name, value) in [
-        (CACHE_CONTROL, cached),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ] {
-        answer.headers.insert(name, HeaderValue::from_static(value));
-    }
-    answer
 }
 
 /// A table, for a file of this name: letters, digits and dots only.

@@ -61,6 +61,8 @@ macro_rules! for_each_body {
             reading::one_uuid_is_one_event_in_any_spelling,
             reading::numbers_come_back_digit_by_digit,
             reading::health_needs_no_token,
+            reading::what_needs_no_token_is_compressed_and_sent_once,
+            reading::nothing_behind_a_token_is_stored_on_its_way,
             results::grades_reach_their_results,
             results::merging_gives_the_same_in_any_order,
             results::results_are_found_by_learner_and_by_section,

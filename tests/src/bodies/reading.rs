@@ -181,3 +181,52 @@ pub async fn health_needs_no_token<W: World>(world: &W) {
         (200, Some("ok"))
     );
 }
+
+/// The document and the page: compressed for whoever takes it, and sent once to whoever keeps it.
+pub async fn what_needs_no_token_is_compressed_and_sent_once<W: World>(world: &W) {
+    let asking = |route, encoding: &str| {
+        let call = Call::get(route).header("accept", "*/*");
+        call.header("accept-encoding", encoding)
+    };
+    let gzip = world.call(asking("/openapi.json", "gzip, br")).await;
+    assert_eq!(gzip.header("content-encoding"), "gzip");
+    let plain = world.call(asking("/openapi.json", "identity")).await;
+    assert_eq!(plain.header("content-encoding"), "");
+    assert_eq!(plain.body, gzip.body);
+    assert_ne!(plain.header("etag"), gzip.header("etag"));
+    for (route, encoding) in [
+        ("/openapi.json", "gzip"),
+        ("/openapi.json", "identity"),
+        ("/insights", "gzip"),
+    ] {
+        let first = world.call(asking(route, encoding)).await;
+        assert_eq!(first.status, 200, "{route}");
+        assert_eq!(first.header("vary"), "Accept-Encoding");
+        assert_eq!(first.header("cache-control"), "public, max-age=60");
+        let tag = first.header("etag");
+        let call = asking(route, encoding).header("if-none-match", tag);
+        let again = world.call(call).await;
+        assert_eq!((again.status, again.body.len()), (304, 0), "{route}");
+        assert_eq!(again.header("etag"), tag);
+    }
+}
+
+/// Whatever a token shows is nobody's to keep, refusals included.
+pub async fn nothing_behind_a_token_is_stored_on_its_way<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    for (call, status) in [
+        (Call::post(bytes(&events(1))), 200),
+        (Call::get("/me"), 200),
+        (Call::get("/events"), 200),
+        (Call::get("/windows"), 200),
+        (Call::get("/receipts/{id}").id("none"), 400),
+    ] {
+        let route = call.route;
+        let answer = world.call(call.token(&member.secret)).await;
+        assert_eq!(answer.status, status, "{route}");
+        assert_eq!(answer.header("cache-control"), "no-store", "{route}");
+    }
+    let unknown = world.call(Call::get("/me").token("vrn_nobodys")).await;
+    assert_eq!(unknown.status, 401);
+    assert_eq!(unknown.header("cache-control"), "no-store");
+}

@@ -80,25 +80,90 @@ pub fn bodies(events: &[String], per_envelope: usize) -> Vec<String> {
 /// The event that API Gateway makes of a POST to `/caliper`.
 #[must_use]
 pub fn api_event(body: &str) -> Vec<u8> {
-    api_request("POST", "/caliper", &json!(STANDARD.encode(body)))
+    Asking {
+        method: "POST",
+        resource: "/caliper",
+        body: Some(body),
+        ..Asking::default()
+    }
+    .event()
 }
 
 /// The event that API Gateway makes of a GET.
 #[must_use]
 pub fn api_get(path: &str) -> Vec<u8> {
-    api_request("GET", path, &Value::Null)
+    Asking {
+        method: "GET",
+        resource: path,
+        ..Asking::default()
+    }
+    .event()
 }
 
-fn api_request(method: &str, path: &str, body: &Value) -> Vec<u8> {
+/// A request to the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// The gateway's resource, such as `/insights/{file}`.
+    pub resource: &'a str,
+    /// The value of the resource's `{file}`.
+    pub file: Option<&'a str>,
+    /// Its token; none for the bench's own tenant's.
+    pub token: Option<&'a str>,
+    /// The address that it comes from.
+    pub address: &'a str,
+    /// Its body.
+    pub body: Option<&'a str>,
+}
+
+impl Default for Asking<'_> {
+    fn default() -> Self {
+        Self {
+            method: "GET",
+            resource: "/me",
+            file: None,
+            token: None,
+            address: "192.0.2.1",
+            body: None,
+        }
+    }
+}
+
+impl Asking<'_> {
+    /// The event that API Gateway makes of it.
+    #[must_use]
+    pub fn event(&self) -> Vec<u8> {
+        let own = token();
+        let file = self.file.map(|file| json!({ "file": file }));
+        let body = self.body.map(|body| STANDARD.encode(body));
+        let path = match self.file {
+            Some(file) => self.resource.replace("{file}", file),
+            None => self.resource.to_owned(),
+        };
+        api_request(self, self.token.unwrap_or(&own), (&path, file, body))
+    }
+}
+
+/// What is of one request: its path, its path parameters, its body in base64.
+type Own<'a> = (&'a str, Option<Value>, Option<String>);
+
+fn api_request(asking: &Asking<'_>, token: &str, (path, file, body): Own<'_>) -> Vec<u8> {
+    let Asking {
+        method,
+        resource,
+        address,
+        ..
+    } = asking;
     let headers = json!({
         "Accept": "*/*",
         "Accept-Encoding": "gzip, deflate",
-        "Authorization": format!("Bearer {}", token()),
+        "Authorization": format!("Bearer {token}"),
         "Content-Type": "application/json",
         "Host": "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com",
         "User-Agent": "sensor/1.0",
         "X-Amzn-Trace-Id": "Root=1-67891233-abcdef012345678912345678",
-        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-For": address,
         "X-Forwarded-Port": "443",
         "X-Forwarded-Proto": "https",
     });
@@ -109,27 +174,27 @@ fn api_request(method: &str, path: &str, body: &Value) -> Vec<u8> {
         .map(|(name, value)| (name.clone(), json!([value])))
         .collect();
     let event = json!({
-        "resource": path,
+        "resource": resource,
         "path": path,
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": several,
         "queryStringParameters": null,
         "multiValueQueryStringParameters": null,
-        "pathParameters": null,
+        "pathParameters": file,
         "stageVariables": null,
         "requestContext": {
             "accountId": "123456789012", "apiId": "a1b2c3d4e5", "httpMethod": method,
             "domainName": "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com",
             "domainPrefix": "a1b2c3d4e5", "extendedRequestId": "JKJaXmPLvHcESHA=",
-            "identity": { "sourceIp": "192.0.2.1", "userAgent": "sensor/1.0" },
+            "identity": { "sourceIp": address, "userAgent": "sensor/1.0" },
             "path": format!("/v1{path}"), "protocol": "HTTP/1.1",
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
             "requestTime": "01/Sep/2026:09:15:00 +0000", "requestTimeEpoch": 1_788_254_100_000_i64,
-            "resourceId": "abc123", "resourcePath": path, "stage": "v1",
+            "resourceId": "abc123", "resourcePath": resource, "stage": "v1",
         },
         "body": body,
-        "isBase64Encoded": !body.is_null(),
+        "isBase64Encoded": asking.body.is_some(),
     });
     event.to_string().into_bytes()
 }

@@ -53,7 +53,10 @@ fn rows(sql: &str) -> Vec<Vec<String>> {
 
 /// Puts a golden archive's files below a prefix: without one, where sealed windows lie.
 pub(crate) async fn put_golden_archive(version: &str, prefix: &str, extensions: &[&str]) {
-    let bucket = Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"));
+    let bucket = Bucket::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_BUCKET"),
+    );
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden");
     let golden = golden.join(version);
     for entry in WalkDir::new(&golden) {

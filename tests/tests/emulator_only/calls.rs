@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::MemoryTable;
 use vernier_input::context::Context as Input;
-use vernier_ledger::access::{Authenticator, Identity, Scope};
+use vernier_ledger::access::{Authenticator, Caller, Identity, LookUps, Scope};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
@@ -37,7 +37,7 @@ struct Counted {
 impl Counted {
     async fn new() -> Self {
         let proxy = Proxy::start(&variable("AWS_ENDPOINT_URL"), |_| None);
-        let direct = aws::config().await;
+        let direct = aws::config().await.expect("AWS_CA_BUNDLE is read");
         let counted = config_at(&proxy.url()).await;
         let table = Table::new(&direct, variable("VERNIER_TABLE"));
         let tenant = world::create_tenant(&table, Mode::Strict, Profile::Generic).await;
@@ -51,10 +51,20 @@ impl Counted {
     }
 
     async fn identity(&self) -> Identity {
-        let authenticator = Authenticator::new(self.table.clone(), Duration::from_secs(60));
+        let authenticator = Authenticator::new(
+            self.table.clone(),
+            LookUps::trusting(Duration::from_secs(60)),
+        );
         let header = format!("Bearer {}", self.member.secret);
         let identity = authenticator
-            .authenticate(Some(&header), Scope::EventsWrite)
+            .authenticate(
+                Caller {
+                    authorization: Some(&header),
+                    address: None,
+                    now: clock::now(),
+                },
+                Scope::EventsWrite,
+            )
             .await;
         let _ = self.proxy.take_tally();
         identity.expect("the token is good")
@@ -102,7 +112,10 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
             receipts: counted.table.clone(),
             objects: counted.bucket.clone(),
         },
-        authenticator: Authenticator::new(counted.table.clone(), Duration::from_secs(600)),
+        authenticator: Authenticator::new(
+            counted.table.clone(),
+            LookUps::trusting(Duration::from_secs(600)),
+        ),
         schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
         refused: vernier_ledger::refused::RefusedTally::default(),
         settings: vernier_intake::Settings { receipt_days: 30 },
@@ -255,7 +268,10 @@ async fn a_learners_assignments_are_two_queries_and_a_sections_grades_one_a_slot
             table: table.clone(),
             objects: counted.bucket.clone(),
         },
-        authenticator: Authenticator::new(table.clone(), Duration::from_secs(600)),
+        authenticator: Authenticator::new(
+            table.clone(),
+            LookUps::trusting(Duration::from_secs(600)),
+        ),
         insights: vernier_output::insights::Insights::new("", []),
     };
     let slots = u64::from(vernier_ledger::limits::RESULT_SLOTS);

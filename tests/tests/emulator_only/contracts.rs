@@ -5,23 +5,38 @@ use vernier_tests::contracts;
 use vernier_tests::deployed::variable;
 
 async fn stream() -> KinesisStream {
-    KinesisStream::new(&aws::config().await, variable("VERNIER_STREAM"))
+    KinesisStream::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_STREAM"),
+    )
 }
 
 async fn table() -> Table {
-    Table::new(&aws::config().await, variable("VERNIER_TABLE"))
+    Table::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_TABLE"),
+    )
 }
 
 async fn objects() -> Bucket {
-    Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"))
+    Bucket::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_BUCKET"),
+    )
 }
 
 async fn key() -> KmsKey {
-    KmsKey::new(&aws::config().await, variable("VERNIER_SEAL_KEY"))
+    KmsKey::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_SEAL_KEY"),
+    )
 }
 
 async fn notices() -> Topic {
-    Topic::new(&aws::config().await, variable("VERNIER_TOPIC_ARN"))
+    Topic::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_TOPIC_ARN"),
+    )
 }
 
 macro_rules! on_aws {

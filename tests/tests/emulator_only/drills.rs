@@ -51,7 +51,7 @@ impl Drill {
     async fn new() -> Self {
         let world = DeployedWorld::from_env().await;
         let member = world.tenant(Mode::Strict, Profile::Generic).await;
-        let config = aws::config().await;
+        let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
         let table = Table::new(&config, variable("VERNIER_TABLE"));
         let id = member.tenant.parse().expect("a tenant's name");
         let tenant = table.tenant(&id).await.expect("read").expect("there");

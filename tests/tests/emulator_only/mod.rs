@@ -23,7 +23,10 @@ use vernier_validation::{Mode, Profile};
 
 /// The token of the trigger files, once per stack.
 async fn ensure_files_token(world: &DeployedWorld) {
-    let table = Table::new(&aws::config().await, variable("VERNIER_TABLE"));
+    let table = Table::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_TABLE"),
+    );
     let sha256 = hash_token(FILES_TOKEN);
     if table
         .token(&sha256)

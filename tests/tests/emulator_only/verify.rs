@@ -38,7 +38,10 @@ async fn an_archive_in_the_bucket_is_checked_where_it_lies() {
     );
     assert_eq!(report["rows"], 6);
 
-    let bucket = Bucket::new(&aws::config().await, variable("VERNIER_BUCKET"));
+    let bucket = Bucket::new(
+        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        variable("VERNIER_BUCKET"),
+    );
     let files = bucket.listed(&format!("{prefix}days/archive/"), None).await;
     let file = files.expect("listed").remove(0).key;
     let mut bytes = bucket.get(&file, None).await.expect("read").expect("there");

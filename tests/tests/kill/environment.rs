@@ -86,7 +86,7 @@ impl Environment {
             let kinds = [Throttle::Before, Throttle::After];
             strikes.then(|| kinds[random.random_range(0..2)])
         });
-        let direct = aws::config().await;
+        let direct = aws::config().await.expect("AWS_CA_BUNDLE is read");
         let throttled = config_at(&proxy.url()).await;
         let (table, bucket) = (variable("VERNIER_TABLE"), variable("VERNIER_BUCKET"));
         Self {

@@ -18,7 +18,7 @@ const MARK: &str = "mark7391";
 
 /// The log of this thread, in the form that Lambda's JSON format gives it, with every level.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -40,7 +40,7 @@ impl<'a> MakeWriter<'a> for Log {
 }
 
 impl Log {
-    fn begin(&self) -> tracing::subscriber::DefaultGuard {
+    pub(super) fn begin(&self) -> tracing::subscriber::DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_target(false)
             .without_time()
@@ -51,12 +51,12 @@ impl Log {
         tracing::subscriber::set_default(subscriber)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().expect("unpoisoned").clone()).expect("text")
     }
 
     /// The fields of all lines with a message.
-    fn with(&self, message: &str) -> Vec<Value> {
+    pub(super) fn with(&self, message: &str) -> Vec<Value> {
         let text = self.text();
         let lines = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
         lines

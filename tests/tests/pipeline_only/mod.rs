@@ -12,6 +12,7 @@ mod results;
 mod scaling;
 mod sealing;
 mod sweeping;
+mod tokens;
 mod whole_events;
 
 use serde_json::Value;

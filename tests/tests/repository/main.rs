@@ -7,6 +7,7 @@ mod boundaries;
 mod catalog;
 mod costs;
 mod dependencies;
+mod deployment;
 mod documents;
 mod environments;
 mod frame_page;

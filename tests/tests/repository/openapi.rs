@@ -170,6 +170,18 @@ fn limits() -> Vec<(&'static str, u64)> {
         ("DRY_RUN_EXAMPLES_MAX", size(ledger::DRY_RUN_EXAMPLES_MAX)),
         ("RequestsPerSecondMax", default_of("RequestsPerSecondMax")),
         ("RequestsBurstMax", default_of("RequestsBurstMax")),
+        (
+            "PublicRequestsPerSecondMax",
+            default_of("PublicRequestsPerSecondMax"),
+        ),
+        (
+            "PublicRequestsBurstMax",
+            default_of("PublicRequestsBurstMax"),
+        ),
+        (
+            "UnknownTokensPerMinuteMax",
+            default_of("UnknownTokensPerMinuteMax"),
+        ),
     ]
 }
 

@@ -38,10 +38,9 @@ where
     O: Objects + Inventory,
     S: FrameStream,
 {
-    let authorization = request.header("authorization");
     let authenticated = context
         .authenticator
-        .authenticate(authorization, Scope::Playback);
+        .authenticate(request.caller(now), Scope::Playback);
     let identity = authenticated.await?;
     request.only_query(&[])?;
     let resource = request.0.resource.as_deref().unwrap_or_default();

@@ -11,6 +11,9 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject as _};
 use std::time::Duration;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
@@ -27,59 +30,120 @@ const ROOT_NAMES: [&[u8]; 5] = [
 /// Names a file of certificates (PEM) that are trusted in the place of Amazon's, as for AWS's own tools.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
+/// Why the certificates of `AWS_CA_BUNDLE` are not trusted. Nothing could be reached without them.
+#[derive(Debug, thiserror::Error)]
+pub enum BadBundle {
+    /// The file is not there, or may not be read.
+    #[error("{CA_BUNDLE}: {path}: cannot be read: {cause}")]
+    Unreadable {
+        /// What the variable names.
+        path: String,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The file has no certificates, or not in this form.
+    #[error("{CA_BUNDLE}: {path}: no certificates in PEM form: {cause}")]
+    NoPem {
+        /// What the variable names.
+        path: String,
+        /// What the reader met.
+        cause: pem::Error,
+    },
+    /// One of its certificates is none that could vouch for anything.
+    #[error("{CA_BUNDLE}: {path}: certificate {number} cannot be used: {cause}")]
+    Unusable {
+        /// What the variable names.
+        path: String,
+        /// Its place in the file, from 1.
+        number: usize,
+        /// What is wrong with it.
+        cause: rustls::Error,
+    },
+}
+
 /// A function's settings: credentials and region from its environment, where Lambda puts them, and no
 /// other place is tried, so that it starts quickly. Time-outs are short enough that a retry still fits a
 /// request. `AWS_ENDPOINT_URL` and its kind are followed.
 ///
-/// # Panics
-/// When `AWS_CA_BUNDLE` names a file that cannot be read as certificates: nothing could be reached.
-pub async fn config() -> SdkConfig {
-    loader()
+/// # Errors
+/// When `AWS_CA_BUNDLE` names a file that cannot be read as certificates.
+pub async fn config() -> Result<SdkConfig, BadBundle> {
+    let loader = loader()?
         .region(EnvironmentVariableRegionProvider::new())
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .load()
-        .await
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new());
+    Ok(loader.load().await)
 }
 
 /// The settings of somebody who runs a command: as [`config`], with all places in which AWS's own tools look
 /// for credentials and regions (profiles, single sign-on, containers, instances).
 ///
-/// # Panics
+/// # Errors
 /// As [`config`].
-pub async fn users_config() -> SdkConfig {
-    loader().load().await
+pub async fn users_config() -> Result<SdkConfig, BadBundle> {
+    Ok(loader()?.load().await)
 }
 
-fn loader() -> ConfigLoader {
+fn loader() -> Result<ConfigLoader, BadBundle> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(6))
         .operation_timeout(Duration::from_secs(14))
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client())
+    let bundle = environment::text(CA_BUNDLE).ok();
+    Ok(aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client(trusted(bundle)?))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         // An attempt's time-out covers its body too.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled()))
 }
 
-/// TLS on ring. Amazon's roots alone are trusted: no other authority can vouch for an endpoint of AWS, and
-/// the system's 150 need not be read at each start.
-fn http_client() -> SharedHttpClient {
+/// Whom to believe: the certificates of a bundle, or Amazon's roots alone. No other authority can vouch
+/// for an endpoint of AWS, and the system's 150 need not be read at each start.
+fn trusted(bundle: Option<String>) -> Result<TrustStore, BadBundle> {
     let mut trusted = TrustStore::empty();
-    match environment::text(CA_BUNDLE) {
-        Ok(path) => {
-            let read = std::fs::read(&path);
-            trusted
-                .add_pem_certificate(read.unwrap_or_else(|e| panic!("{CA_BUNDLE}: {path}: {e}")));
+    match bundle {
+        Some(path) => {
+            trusted.add_pem_certificate(read_bundle(path)?);
         }
-        Err(_) => {
+        None => {
             for certificate in amazon_roots() {
-                trusted.add_pem_certificate(pem(certificate));
+                trusted.add_pem_certificate(pem_of(certificate));
             }
         }
     }
+    Ok(trusted)
+}
+
+/// The bytes of a bundle that the TLS client can use as they are: it would panic over any other.
+fn read_bundle(path: String) -> Result<Vec<u8>, BadBundle> {
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(cause) => return Err(BadBundle::Unreadable { path, cause }),
+    };
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(&bytes)) {
+        let added = match certificate {
+            Ok(certificate) => roots.add(certificate),
+            Err(cause) => return Err(BadBundle::NoPem { path, cause }),
+        };
+        if let Err(cause) = added {
+            return Err(BadBundle::Unusable {
+                path,
+                number,
+                cause,
+            });
+        }
+    }
+    if roots.is_empty() {
+        let cause = pem::Error::NoItemsFound;
+        return Err(BadBundle::NoPem { path, cause });
+    }
+    Ok(bytes)
+}
+
+/// TLS on ring.
+fn http_client(trusted: TrustStore) -> SharedHttpClient {
     let context = TlsContext::builder().with_trust_store(trusted).build();
     aws_smithy_http_client::Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -99,7 +163,7 @@ fn amazon_roots() -> impl Iterator<Item = &'static [u8]> {
         .filter(named)
 }
 
-fn pem(certificate: &[u8]) -> String {
+fn pem_of(certificate: &[u8]) -> String {
     let text = STANDARD.encode(certificate);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
@@ -126,5 +190,44 @@ mod tests {
         let mut expected = expected.map(str::to_owned);
         expected.sort_unstable();
         assert_eq!(found, expected);
+    }
+
+    fn error_of(path: &std::path::Path) -> String {
+        let path = path.to_str().expect("a path in UTF-8").to_owned();
+        let error = read_bundle(path.clone())
+            .expect_err("no bundle")
+            .to_string();
+        let named = error.strip_prefix(&format!("AWS_CA_BUNDLE: {path}: "));
+        named.unwrap_or_else(|| panic!("{error}")).to_owned()
+    }
+
+    #[test]
+    fn a_bundle_that_cannot_be_used_is_an_error_that_says_why() {
+        let folder = std::env::temp_dir().join(format!("bundle-{}", uuid::Uuid::new_v4()));
+        assert!(error_of(&folder).starts_with("cannot be read: "));
+        let begin = "-----BEGIN CERTIFICATE-----";
+        let end = "-----END CERTIFICATE-----";
+        for (text, why) in [
+            (String::new(), "no certificates in PEM form: "),
+            ("no bundle".to_owned(), "no certificates in PEM form: "),
+            (
+                format!("{begin}\n####\n{end}\n"),
+                "no certificates in PEM form: ",
+            ),
+            (format!("{begin}\nAAAA\n"), "no certificates in PEM form: "),
+            (
+                format!("{begin}\nAAAA\n{end}\n"),
+                "certificate 1 cannot be used: ",
+            ),
+        ] {
+            std::fs::write(&folder, &text).expect("written");
+            let said = error_of(&folder);
+            assert!(said.starts_with(why), "{text:?}: {said}");
+        }
+        let roots: String = amazon_roots().map(pem_of).collect();
+        std::fs::write(&folder, &roots).expect("written");
+        let read = read_bundle(folder.to_string_lossy().into_owned());
+        assert_eq!(read.expect("a bundle"), roots.as_bytes());
+        std::fs::remove_file(&folder).expect("removed");
     }
 }

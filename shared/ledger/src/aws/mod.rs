@@ -19,7 +19,7 @@ mod schemas;
 mod sns;
 mod sweeps;
 
-pub use config::{config, users_config};
+pub use config::{BadBundle, config, users_config};
 pub use kinesis::KinesisStream;
 pub use kms::KmsKey;
 pub use s3::Bucket;
