@@ -5,7 +5,8 @@ use crate::insights::Insights;
 use std::time::Duration;
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text};
+use vernier_ledger::environment::{number, text, text_or};
+use vernier_web::AllowedOrigins;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -16,11 +17,13 @@ pub struct Context<T = Table, O = Bucket> {
     pub authenticator: Authenticator<T>,
     /// The page.
     pub insights: Insights,
+    /// Whose pages may ask.
+    pub origins: AllowedOrigins,
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_TOKEN_CACHE_SECONDS`, and the
-    /// ordinary AWS environment.
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_TOKEN_CACHE_SECONDS`,
+    /// `VERNIER_ALLOWED_ORIGINS` if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -36,6 +39,7 @@ impl Context {
             },
             authenticator: Authenticator::new(table, ttl),
             insights: insights()?,
+            origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }
 }

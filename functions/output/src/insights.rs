@@ -16,6 +16,15 @@ const FILE: &str = "/insights/{file}";
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What of the page is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The file's name; empty of the page itself.
+    pub file: &'a str,
+    /// Whether the address ends in a slash, as that of a folder: the page's files lie beside it then.
+    pub is_inside: bool,
+}
+
 /// A file as it is handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asset<'a> {
@@ -31,6 +40,8 @@ pub struct Asset<'a> {
 #[derive(Debug, Default)]
 pub struct Insights {
     page: Option<String>,
+    /// The page as it is at an address that ends in a slash.
+    page_inside: Option<String>,
     files: BTreeMap<String, String>,
 }
 
@@ -50,29 +61,34 @@ impl Insights {
             let name = entry.file_name().to_string_lossy().into_owned();
             files.insert(name, fs::read_to_string(entry.path())?);
         }
-        let page = Some(fs::read_to_string(page)?);
-        Ok(Self { page, files })
+        Ok(Self::of(fs::read_to_string(page)?, files))
+    }
+
+    fn of(page: String, files: BTreeMap<String, String>) -> Self {
+        Self {
+            page_inside: Some(page.replace("\"./insights/", "\"./")),
+            page: Some(page),
+            files,
+        }
     }
 
     /// A page and its files, by name.
     #[must_use]
     pub fn new<const N: usize>(page: &str, files: [(&str, &str); N]) -> Self {
         let owned = |(name, text): (&str, &str)| (name.to_owned(), text.to_owned());
-        Self {
-            page: Some(page.to_owned()),
-            files: files.into_iter().map(owned).collect(),
-        }
+        Self::of(page.to_owned(), files.into_iter().map(owned).collect())
     }
 
     /// The page or one of its files, or why it is not there; none for any other resource.
     #[must_use]
-    pub fn find(&self, resource: &str, file: &str) -> Option<Result<Asset<'_>, String>> {
+    pub fn find(&self, resource: &str, asked: Asked<'_>) -> Option<Result<Asset<'_>, String>> {
         let (name, text, cache_control) = match resource {
+            PAGE if asked.is_inside => ("index.html", self.page_inside.as_ref(), "no-cache"),
             PAGE => ("index.html", self.page.as_ref(), "no-cache"),
             // Their names hold their content's hash.
             FILE => (
-                file,
-                self.files.get(file),
+                asked.file,
+                self.files.get(asked.file),
                 "public, max-age=31536000, immutable",
             ),
             _ => return None,
@@ -104,7 +120,8 @@ mod tests {
     use super::*;
 
     fn ask(insights: &Insights, resource: &str, file: &str) -> Option<Result<String, String>> {
-        let found = insights.find(resource, file)?;
+        let is_inside = false;
+        let found = insights.find(resource, Asked { file, is_inside })?;
         Some(found.map(|asset| format!("{}: {}", asset.media_type, asset.text)))
     }
 
@@ -137,6 +154,21 @@ mod tests {
                 ask(&some, FILE, other).is_some_and(|a| a.is_err()),
                 "{other}"
             );
+        }
+    }
+
+    #[test]
+    fn the_page_finds_its_files_with_a_slash_at_its_end_too() {
+        let page = "<script src=\"./insights/a-1.js\"></script>";
+        let insights = Insights::new(page, [("a-1.js", "1")]);
+        for (is_inside, source) in [(false, "./insights/a-1.js"), (true, "./a-1.js")] {
+            let asked = Asked {
+                file: "",
+                is_inside,
+            };
+            let found = insights.find(PAGE, asked).expect("its resource");
+            let text = found.expect("the page").text;
+            assert_eq!(text, format!("<script src=\"{source}\"></script>"));
         }
     }
 }
