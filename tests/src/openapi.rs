@@ -223,6 +223,13 @@ pub fn faults(schema: &Value, value: &Value) -> Vec<String> {
 /// # Panics
 /// With everything that is not as the document says.
 pub fn check(call: &Call, answer: &Answer) {
+    let is_json = answer.header("content-type").contains("json");
+    assert!(
+        !is_json || !answer.body.is_empty() || call.method == "HEAD",
+        "{} {}: an empty body that is called JSON",
+        call.method,
+        call.route
+    );
     if call.route.starts_with(PAGE) {
         return;
     }
