@@ -17,6 +17,9 @@ pub enum Metric {
     /// Events of acknowledged envelopes. Not in a line of its own: a metric filter of the template reads
     /// it off input's line for each envelope, which would otherwise have to be 190 bytes longer.
     EventsReceived,
+    /// Events of acknowledged envelopes with a time that nobody can read, so that a column is without its
+    /// value. Read off a line of input's too, which only such envelopes have.
+    TimesUnreadable,
     /// Events that a segment record accounts for.
     EventsCommitted,
     /// Seconds from an event's receipt until it can be read, of the oldest in a batch.
@@ -60,8 +63,9 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EventsReceived,
+        Self::TimesUnreadable,
         Self::EventsCommitted,
         Self::FreshnessSeconds,
         Self::RecordsQuarantined,
@@ -106,9 +110,10 @@ impl Metric {
                 Invariant::Complete
             }
             Self::FramesBroughtBack => Invariant::ExactlyOnceEffects,
-            Self::FreshnessSeconds | Self::RecordsQuarantined | Self::FailedBatches => {
-                Invariant::NothingUnreadable
-            }
+            Self::FreshnessSeconds
+            | Self::RecordsQuarantined
+            | Self::FailedBatches
+            | Self::TimesUnreadable => Invariant::NothingUnreadable,
             Self::WindowsHeld | Self::WindowsOverdue | Self::SealLagSeconds => {
                 Invariant::TamperEvident
             }

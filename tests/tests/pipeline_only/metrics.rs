@@ -82,8 +82,8 @@ async fn a_failed_batch_is_counted_when_it_is_committed() {
     assert_eq!(read(&world).1["EventsCommitted"], 3.0);
 }
 
-/// A scheduled run that comes to its end says everything; an answer says nothing. With input's line for
-/// each envelope, that is every metric there is.
+/// A scheduled run that comes to its end says everything; an answer says nothing. With input's lines for
+/// envelopes, that is every metric there is.
 #[tokio::test]
 async fn every_metric_is_measured() {
     let world = MemoryWorld::new(1);
@@ -100,7 +100,7 @@ async fn every_metric_is_measured() {
     let (lines, sums) = read(&world);
     assert_eq!(lines.len(), before + 1);
     let mut measured: BTreeSet<String> = sums.into_keys().collect();
-    measured.insert(Metric::EventsReceived.name());
+    measured.extend([Metric::EventsReceived, Metric::TimesUnreadable].map(Metric::name));
     assert_eq!(measured, Metric::ALL.iter().map(|m| m.name()).collect());
     let text = world.measured();
     assert!(
