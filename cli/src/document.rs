@@ -2,6 +2,8 @@
 //! than any number type here. Tests read answers of the service in the same way.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
 
 /// An answer as it came, and what can be looked at in it.
 #[derive(Debug)]
@@ -23,6 +25,13 @@ impl Document {
             Err(_) => serde_json::from_str(&without_vast_numbers(&text))?,
         };
         Ok(Self { text, value })
+    }
+
+    /// A member of the answer, each value as it was sent; none where the answer has no such member.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<Self> {
+        let members: HashMap<&str, &RawValue> = serde_json::from_str(&self.text).ok()?;
+        Self::read(members.get(name)?.get().as_bytes().to_vec()).ok()
     }
 
     /// The answer on one line, each value as it was sent.
@@ -140,6 +149,9 @@ mod tests {
         let document = Document::read(text.as_bytes().to_vec()).expect("JSON");
         assert_eq!(document.on_one_line(), text);
         assert_eq!(document.value["a"][0], Value::Null);
+        let member = document.member("a").expect("a list");
+        assert!(text[5..].starts_with(&member.on_one_line()));
+        assert!(document.member("none").is_none() && member.member("a").is_none());
         assert_eq!(document.value["b"]["c"], "1e999 , \"{");
         let indented = document.indented();
         assert!(

@@ -111,7 +111,10 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
     match format {
-        Format::Json => output::json(&api.get(args.name.path(false), &given)?)?,
+        Format::Json => {
+            let report = api.get_document(args.name.path(false), &given)?;
+            output::line(report.on_one_line())?;
+        }
         Format::Text => output::text(&api.get_text(args.name.path(true), &given)?)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -204,10 +204,13 @@ fn get(args: &Get, format: Format) -> anyhow::Result<ExitCode> {
     let api = Api::new(&args.api, 1)?;
     let path = format!("/schemas/{}", path_segment(&args.type_name));
     let version = args.version.map(|v| ("version", v.to_string()));
-    let found = api.get(&path, version.as_slice())?;
+    let found = api.get_document(&path, version.as_slice())?;
     match format {
-        Format::Json => output::json(&found)?,
-        Format::Text => output::line(serde_json::to_string_pretty(&found["schema"])?)?,
+        Format::Json => output::line(found.on_one_line())?,
+        Format::Text => {
+            let schema = found.member("schema");
+            output::line(schema.context("the answer has no schema")?.indented())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

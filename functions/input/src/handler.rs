@@ -17,7 +17,7 @@ use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, RefusedEnvelopes, Schemas};
 use vernier_ledger::time::Millis;
-use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS};
+use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS, TIME_UNREADABLE};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Kept back from the function's deadline to write the answer.
@@ -127,6 +127,7 @@ async fn take<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
         rejected = accepted.tally.rejected,
         "envelope acknowledged"
     );
+    log_unreadable_times(&accepted, identity);
     Ok(acknowledge(&accepted, Wanted::of(request)))
 }
 
@@ -150,6 +151,25 @@ impl Wanted {
             true => Self::Counts,
             false => Self::Nothing,
         }
+    }
+}
+
+/// Says in the log how many events of an envelope have a time that nobody can read, and whose they are;
+/// what stands in the time's place is the event's content and stays out of it.
+fn log_unreadable_times(accepted: &Accepted<'_>, identity: &Identity) {
+    let is_unreadable = |problem: &Problem| problem.rule == TIME_UNREADABLE;
+    let items = accepted.envelope.items.iter();
+    let unreadable = items
+        .filter(|item| item.verdict.deviations.iter().any(is_unreadable))
+        .count();
+    if unreadable > 0 {
+        tracing::info!(
+            receipt = %accepted.receipt,
+            tenant = %identity.tenant.id,
+            sensor = identity.token.sensor,
+            events = unreadable,
+            "times cannot be read"
+        );
     }
 }
 

@@ -20,6 +20,9 @@ pub enum Metric {
     /// Unknown tokens that were refused and not looked up. A metric filter reads it off the line that the
     /// process writes of them, at most one in ten seconds.
     UnknownTokensRefused,
+    /// Events of acknowledged envelopes with a time that nobody can read, so that a column is without its
+    /// value. Read off a line of input's too, which only such envelopes have.
+    TimesUnreadable,
     /// Events that a segment record accounts for.
     EventsCommitted,
     /// Seconds from an event's receipt until it can be read, of the oldest in a batch.
@@ -63,9 +66,10 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
+        Self::TimesUnreadable,
         Self::EventsCommitted,
         Self::FreshnessSeconds,
         Self::RecordsQuarantined,
@@ -111,9 +115,10 @@ impl Metric {
                 Invariant::Complete
             }
             Self::FramesBroughtBack => Invariant::ExactlyOnceEffects,
-            Self::FreshnessSeconds | Self::RecordsQuarantined | Self::FailedBatches => {
-                Invariant::NothingUnreadable
-            }
+            Self::FreshnessSeconds
+            | Self::RecordsQuarantined
+            | Self::FailedBatches
+            | Self::TimesUnreadable => Invariant::NothingUnreadable,
             Self::WindowsHeld | Self::WindowsOverdue | Self::SealLagSeconds => {
                 Invariant::TamperEvident
             }

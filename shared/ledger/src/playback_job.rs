@@ -161,7 +161,7 @@ mod instant {
         from: D,
     ) -> Result<Option<Millis>, D::Error> {
         let text = Option::<String>::deserialize(from)?;
-        let read = text.map(|text| Millis::parse_rfc3339(&text));
+        let read = text.map(|text| Millis::of_request(&text));
         read.transpose().map_err(D::Error::custom)
     }
 }
@@ -495,6 +495,27 @@ mod tests {
             PlaybackProgress::default(),
             Millis(1_000_000),
         )
+    }
+
+    /// A job that an earlier version kept may have a range in that version's forms.
+    #[test]
+    fn a_kept_range_is_read_in_the_forms_of_earlier_versions() {
+        let kept = json!({
+            "from": "-000001-12-31T00:01:00.000Z", "to": "253402300799999", "target": "results",
+        });
+        let asked = request(kept);
+        let range = (asked.from, asked.to);
+        assert_eq!(
+            range,
+            (
+                Some(Millis(-62_167_305_540_000)),
+                Some(Millis(253_402_300_799_999))
+            )
+        );
+        let again = serde_json::to_value(&asked).expect("JSON");
+        assert_eq!(request(again), asked);
+        let year = json!({"from": "2026", "to": "2027", "target": "results"});
+        assert!(serde_json::from_value::<PlaybackRequest>(year).is_err());
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::fmt;
 /// How lines had the year before 0.
 const YEAR_BEFORE_0: &str = "-000001";
 
+/// From 9999-12-30T22:00:00Z on earlier versions printed an instant as its milliseconds.
+const FIRST_IN_DIGITS: Millis = Millis(253_402_207_200_000);
+
 /// The length of the Gregorian calendar's cycle, milliseconds.
 const MILLIS_OF_400_YEARS: i64 = 146_097 * 86_400_000;
 
@@ -77,6 +80,20 @@ impl Millis {
                 .map(|at| Self(at.0 - MILLIS_OF_400_YEARS)),
             None => Self::parse_rfc3339(text),
         }
+    }
+
+    /// Reads a time of a request that may have been kept by an earlier version, which printed years below 0 as
+    /// [`Self::of_line`] says, and digits alone for instants from [`FIRST_IN_DIGITS`] on. Other digits are no time:
+    /// whoever asks from `2026` on means a year.
+    ///
+    /// # Errors
+    /// The text, when it is none of these.
+    pub fn of_request(text: &str) -> Result<Self, BadTime> {
+        Self::parse_rfc3339(text).or_else(|bad| {
+            let kept = Self::of_line(text).ok();
+            let was_printed = |at: &Self| text.starts_with(YEAR_BEFORE_0) || *at >= FIRST_IN_DIGITS;
+            kept.filter(was_printed).ok_or(bad)
+        })
     }
 
     /// Whether an event that happened then and was received at another instant comes from a clock that
@@ -194,6 +211,22 @@ mod tests {
             assert!(Millis::of_line(text).is_err(), "{text}");
         }
         assert!(Millis::parse_rfc3339("253402300799999").is_err());
+    }
+
+    #[test]
+    fn times_of_earlier_requests_are_read_and_other_digits_are_none() {
+        for text in [
+            "253402300799999",
+            "-000001-12-31T00:01:00.000Z",
+            "9999-12-31T20:00:00.000-05:00",
+            "2026-11-20T10:15:00Z",
+        ] {
+            assert_eq!(Millis::of_request(text), Millis::of_line(text), "{text}");
+            assert!(Millis::of_request(text).is_ok(), "{text}");
+        }
+        for text in ["2026", "0", "-1", "1795169700120", "yesterday", ""] {
+            assert!(Millis::of_request(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
 const TIME_AHEAD: &str = "time.ahead";
 
 /// The rule that a time can be read.
-const TIME_UNREADABLE: &str = "time.unreadable";
+pub const TIME_UNREADABLE: &str = "time.unreadable";
 
 /// Whether an event happened so long after it was received that its sensor's clock must be wrong;
 /// both in milliseconds since 1970-01-01T00:00:00Z.

@@ -86,6 +86,28 @@ pub(crate) fn recall<'a>(
     (verdict, columns)
 }
 
+/// A value that JSON allows and that its readers do not agree on.
+struct Misread {
+    rule: &'static str,
+    expected: &'static str,
+    message: &'static str,
+    clause: &'static str,
+}
+
+const HALF_A_PAIR: Misread = Misread {
+    rule: "json.surrogate",
+    expected: "whole surrogate pairs",
+    message: "half a surrogate pair is no character",
+    clause: "RFC 8259 §8.2; RFC 7493 §2.1",
+};
+
+const BEYOND_DOUBLES: Misread = Misread {
+    rule: "json.number",
+    expected: "a number within the range of an IEEE 754 double",
+    message: "the number is too large for most readers of JSON",
+    clause: "RFC 7493 §2.2; RFC 8259 §6",
+};
+
 /// What makes the JSON of an item ambiguous or no item at all.
 fn structure(checker: &mut Checker<'_, '_>, tape: &Tape) {
     if let Some(at) = tape.duplicate {
@@ -99,24 +121,18 @@ fn structure(checker: &mut Checker<'_, '_>, tape: &Tape) {
             clause: "Caliper 1.2, Event and Entity, Properties; RFC 7493 §2.3".into(),
         });
     }
-    if let Some(at) = tape.surrogate {
+    for (at, misread) in [
+        (tape.surrogate, &HALF_A_PAIR),
+        (tape.infinite, &BEYOND_DOUBLES),
+    ] {
+        let Some(at) = at else { continue };
         checker.push(Problem {
             pointer: pointer(checker.text, checker.nodes, at),
-            rule: "json.surrogate".into(),
-            expected: "whole surrogate pairs".into(),
+            rule: misread.rule.into(),
+            expected: misread.expected.into(),
             found: found(checker.text, &checker.nodes[at]),
-            message: "half a surrogate pair is no character".into(),
-            clause: "RFC 8259 §8.2; RFC 7493 §2.1".into(),
-        });
-    }
-    if let Some(at) = tape.infinite {
-        checker.push(Problem {
-            pointer: pointer(checker.text, checker.nodes, at),
-            rule: "json.number".into(),
-            expected: "a number within the range of an IEEE 754 double".into(),
-            found: found(checker.text, &checker.nodes[at]),
-            message: "the number is too large for most readers of JSON".into(),
-            clause: "RFC 7493 §2.2; RFC 8259 §6".into(),
+            message: misread.message.into(),
+            clause: misread.clause.into(),
         });
     }
     if tape.nodes[0].kind != NodeKind::Object {

@@ -50,7 +50,7 @@ mod text;
 mod time;
 mod values;
 
-pub use clock::{is_ahead, unreadable_time};
+pub use clock::{TIME_UNREADABLE, is_ahead, unreadable_time};
 pub use columns::{Columns, Kind, Score};
 pub use compact::compact;
 pub use document::{Document, Shape, read_document};

@@ -13,6 +13,7 @@ pub mod reports;
 pub mod results;
 pub mod schemas;
 pub mod sealing;
+pub mod times;
 pub mod walls;
 
 use crate::world::{Answer, Call, Member, World, eventually};
@@ -91,6 +92,12 @@ macro_rules! for_each_body {
             reports::a_learners_token_reports_on_its_learner,
             reports::bad_report_requests_are_refused,
             sealing::what_is_received_is_sealed_and_checks_offline,
+            times::an_event_dated_never_is_sealed_like_any_other,
+            times::events_of_the_future_are_found_without_a_range,
+            times::a_grade_from_the_future_is_corrected_by_the_next,
+            times::times_in_the_forms_of_sensors_are_read,
+            times::a_send_time_of_another_form_is_taken_leniently,
+            times::unreadable_times_of_registered_types_are_deviations,
             quarantine::rejected_events_are_listed_by_sensor_and_rule,
             playbacks::a_playback_to_the_stream_changes_nothing,
             playbacks::the_quarantine_is_judged_by_the_schemas_of_today,

@@ -311,3 +311,30 @@ async fn a_refused_envelope_is_logged_with_tenant_sensor_and_rules() {
     let text = log.text();
     assert!(marked(&text, &member.secret).is_empty(), "{text}");
 }
+
+/// Of events with a time that nobody can read the log says how many and whose, once for their envelope.
+#[tokio::test]
+async fn unreadable_times_are_logged_with_tenant_and_sensor() {
+    let log = Log::default();
+    let guard = log.begin();
+    let world = MemoryWorld::new(1);
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let proposal = json!({"schema": {"type": "object"}, "columns": {"eventTime": "/at"}});
+    let put = Call::put("/schemas/{type+}", &proposal).id("Door");
+    let answer = world.call(put.token(&member.secret)).await;
+    assert_eq!(answer.status, 201);
+    let door = |at: &str| json!({"type": "Door", "at": at, MARK: MARK});
+    let sent = [door(MARK), door("2026-11-20T10:15:00Z"), door("")];
+    let receipt = post(&world, &member, bytes(&sent)).await;
+    post(&world, &member, bytes(&events(1))).await;
+    drop(guard);
+    let [unreadable] = &log.with("times cannot be read")[..] else {
+        panic!("{}", log.text())
+    };
+    assert_eq!(unreadable["tenant"], member.tenant.as_str());
+    assert_eq!(unreadable["receipt"], receipt.as_str());
+    assert_eq!(unreadable["sensor"], "https://school.example/sensors/1");
+    assert_eq!(unreadable["events"], 2);
+    let text = log.text();
+    assert!(marked(&text, &member.secret).is_empty(), "{text}");
+}

@@ -1,5 +1,7 @@
 // The one place that talks to the API.
 
+import { parseExact } from './exact.ts';
+
 /** How long an answer may take: the gateway itself waits 29 seconds. */
 const TIMEOUT_MILLIS = 32_000;
 
@@ -69,7 +71,22 @@ export class Api {
     try {
       return (await answer.json()) as T;
     } catch {
-      throw new Problem(answer.status, 'The answer cannot be read', 'It is not the JSON that was asked for.');
+      throw unreadable(answer);
+    }
+  }
+
+  /** A page of events, whose numbers `printExact` shows as they were sent. */
+  async events<T extends { events: { event: unknown }[] }>(path: string, parameters: Parameters, signal?: AbortSignal): Promise<T> {
+    const answer = await this.#fetch(path, parameters, 'application/json', signal);
+    try {
+      const text = await answer.text();
+      const page = JSON.parse(text) as T;
+      const exact = parseExact(text) as T;
+      // A sealed duplicate has no text of its own.
+      page.events.forEach((view, at) => Object.assign(view, { event: exact.events[at]?.event ?? {} }));
+      return page;
+    } catch {
+      throw unreadable(answer);
     }
   }
 
@@ -115,6 +132,10 @@ export class Api {
     }
     return answer;
   }
+}
+
+function unreadable(answer: Response): Problem {
+  return new Problem(answer.status, 'The answer cannot be read', 'It is not the JSON that was asked for.');
 }
 
 /** The gateway's own refusals (throttling, time-outs) are no problem documents. */

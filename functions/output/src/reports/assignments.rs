@@ -68,11 +68,13 @@ pub(super) fn seconds(millis: i64) -> f64 {
     millis as f64 / 1_000.0
 }
 
-/// To four decimals; none without a score or a maximum over zero.
+/// To four decimals, of a score of -0 too 0; none without a score or a maximum over zero, and beyond a
+/// double's range.
 pub(super) fn percent(score: &Score) -> Option<f64> {
     let maximum = score.maximum.filter(|maximum| *maximum > 0.0)?;
     let percent = (score.given? / maximum * 1e6).round() / 1e4;
-    percent.is_finite().then_some(percent)
+    // -0 and 0 are 0.
+    percent.is_finite().then_some(percent + 0.0)
 }
 
 /// The attempt that this one is a part of.

@@ -28,7 +28,8 @@ pub struct Grade {
     pub attempts: u64,
     /// The action of the last event about the attempt.
     pub status: Option<String>,
-    /// When it ended.
+    /// When it ended. Events that name no section are left out: those of all learners and sections lie
+    /// together, so that a read which is bounded could miss any of them.
     #[serde(serialize_with = "rfc3339_if_any")]
     pub submitted_at: Option<Millis>,
 }

@@ -297,12 +297,42 @@ fn a_percentage_needs_a_maximum() {
         (0.0, Some(0.0), None),
         (1.0, Some(-2.0), None),
         (1e308, Some(1e-5), None),
+        (f64::MAX, Some(f64::MAX), Some(100.0)),
+        (-f64::MAX, Some(f64::MAX), Some(-100.0)),
+        (5e-324, Some(f64::MAX), Some(0.0)),
+        (1.0, Some(5e-324), None),
     ] {
         assert_eq!(
             percent(&score(given, maximum)),
             expected,
             "{given} {maximum:?}"
         );
+    }
+    let of_minus_zero = percent(&score(-0.0, Some(10.0)));
+    assert_eq!(of_minus_zero.map(f64::to_bits), Some(0.0_f64.to_bits()));
+}
+
+/// Scores at the ends of what doubles are come out of both reports, as JSON and as CSV, as they went in.
+#[test]
+fn extreme_scores_are_reported_as_they_are() {
+    for given in [f64::MAX, -f64::MAX, 5e-324, -0.0, 1e22, 0.1 + 0.2] {
+        let mut extreme = item("l", Some("quiz"), Some("quiz/1"));
+        let cause = Cause::new(Millis(BASE), Some("urn:x"), &Fingerprint([1; 32]));
+        let value = score(given, Some(f64::MAX));
+        extreme.registers.score = Some(Register { value, cause });
+        let list = list(vec![extreme]);
+        let grades = GradesReport::of(None, None, &list);
+        let assignments = AssignmentsReport::of(None, "l", &list);
+        let shown = serde_json::Value::from(given).to_string();
+        for text in [
+            serde_json::to_string(&grades).expect("JSON"),
+            serde_json::to_string(&assignments).expect("JSON"),
+            grades.sheet().finish(),
+            assignments.sheet().finish(),
+        ] {
+            assert!(text.contains(&shown), "{shown}: {text}");
+        }
+        assert_eq!(shown.parse::<f64>().map(f64::to_bits), Ok(given.to_bits()));
     }
 }
 

@@ -3,6 +3,7 @@
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { useShared } from '../context.ts';
+import { isText, printExact } from '../exact.ts';
 import { NONE, SECTION_PARTS, shortNames } from '../format.ts';
 import type { EventView, Finding } from '../types.ts';
 import { Go } from './go.tsx';
@@ -10,16 +11,16 @@ import { At } from './show.tsx';
 
 /** A text, or the id of an object. */
 export function idOf(value: unknown): string | null {
-  if (typeof value === 'string') return value;
+  if (isText(value)) return value;
   if (typeof value !== 'object' || value === null) return null;
   const id = (value as Record<string, unknown>)['id'] ?? (value as Record<string, unknown>)['@id'];
-  return typeof id === 'string' ? id : null;
+  return isText(id) ? id : null;
 }
 
 function textOf(event: Record<string, unknown>, ...names: string[]): string | null {
   for (const name of names) {
     const value = event[name];
-    if (typeof value === 'string') return value;
+    if (isText(value)) return value;
   }
   return null;
 }
@@ -129,9 +130,13 @@ function Details({ view, actor, group }: { view: EventView; actor: string | null
           </Go>
         )}
       </p>
-      <pre tabIndex={0} aria-label="The event as it was sent">
-        {JSON.stringify(view.event, null, 2)}
-      </pre>
+      {Object.keys(view.event).length === 0 ? (
+        <p class="note">Its text is that of the event which it repeats.</p>
+      ) : (
+        <pre tabIndex={0} aria-label="The event as it was sent">
+          {printExact(view.event)}
+        </pre>
+      )}
     </div>
   );
 }

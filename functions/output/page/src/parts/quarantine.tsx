@@ -91,7 +91,7 @@ export function QuarantinePanel(): JSX.Element {
 function Rejected({ rule }: { rule: string }): JSX.Element {
   const { api } = useShared();
   const answer = useAnswer(`quarantine ${rule}`, (signal) =>
-    api.get<Events>('quarantine', { rule, limit: 10, ...untilNow(DAY) }, signal),
+    api.events<Events>('quarantine', { rule, limit: 10, ...untilNow(DAY) }, signal),
   );
   return (
     <div>

@@ -51,7 +51,7 @@ function useCellSearch(selection: Selection, cell: Cell): [Search, () => void] {
     const run = async () => {
       let now: Search = { ...latest.current, state: 'running', problem: null };
       for (let page = 0; page < PAGES_MAX; page += 1) {
-        const answer: Events = await api.get<Events>(
+        const answer: Events = await api.events<Events>(
           'events',
           {
             from: cell.from,

@@ -42,7 +42,7 @@ function Explorer({ selection }: { selection: Selection }): JSX.Element {
   const cursor = cursors.at(-1);
   const asked = range ? parametersOf(filters, range, zone) : null;
   const answer = useAnswer<Events | null>(`events ${JSON.stringify([asked, cursor])}`, async (signal) =>
-    asked ? api.get<Events>('events', { ...asked, limit: PAGE, cursor }, signal) : null,
+    asked ? api.events<Events>('events', { ...asked, limit: PAGE, cursor }, signal) : null,
   );
   const search = (filters: Filters) => go('events', { filters, range: chosen.choice });
   return (

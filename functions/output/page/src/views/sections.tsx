@@ -104,7 +104,7 @@ function OwnSections({ learner }: { learner: string }): JSX.Element {
   const readable = may(me, 'events:read');
   const answer = useAnswer<Own | null>(`own ${range?.from} ${range?.to}`, async (signal) =>
     range && readable
-      ? ownSections((cursor) => api.get<Events>('events', { ...range, limit: PAGE, cursor }, signal))
+      ? ownSections((cursor) => api.events<Events>('events', { ...range, limit: PAGE, cursor }, signal))
       : null,
   );
   return (
