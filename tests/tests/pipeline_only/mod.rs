@@ -1,6 +1,7 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
 mod compaction;
+mod gateways;
 mod logs;
 mod metrics;
 mod outage;
