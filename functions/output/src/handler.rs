@@ -144,9 +144,8 @@ async fn route<
     };
     let route = ROUTES.iter().find(|route| route.resource == named);
     let Some(route) = route else {
-        // Another function's, which the gateway did not know it by.
-        let why = format!("{resource} is meant; ask for it without anything after it");
-        return Err(not_found(why));
+        // A report that there is not, or another function's route that the gateway did not know.
+        return Err(not_found(format!("no route {resource} here")));
     };
     let caller = request.caller(now);
     let authenticator = &context.authenticator;

@@ -131,9 +131,11 @@ impl<'r> Request<'r> {
     pub fn ids_of(self, route: &Route) -> Vec<Cow<'r, str>> {
         let of_path = route.around().and_then(|around| self.within(around));
         let of_parameter = self.0.path_parameters.get(route.parameter());
-        let pieces = of_path
-            .into_iter()
-            .flat_map(|piece| [piece, piece.trim_end_matches('/')]);
+        // An IRI may end in a slash, no other id does.
+        let pieces = of_path.into_iter().flat_map(|piece| {
+            let trimmed = piece.trim_end_matches('/');
+            [if route.holds_iri { piece } else { trimmed }, trimmed]
+        });
         let pieces = pieces.chain(of_parameter.map(String::as_str));
         let readings: Vec<_> = pieces.map(path_id::readings).collect();
         let rounds = readings.iter().map(Vec::len).max().unwrap_or_default();

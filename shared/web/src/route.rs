@@ -47,7 +47,7 @@ pub struct Route {
     /// The methods that it takes.
     pub methods: Methods,
     /// Whether what is in the braces may hold slashes, because it is an IRI.
-    holds_iri: bool,
+    pub(crate) holds_iri: bool,
 }
 
 const fn route(path: &'static str, methods: Methods) -> Route {

@@ -2,6 +2,7 @@
 
 mod analysts;
 mod compaction;
+mod gateways;
 mod logs;
 mod metrics;
 mod outage;

@@ -12,7 +12,7 @@ const SIZES = { desktop: { width: 1280, height: 800 }, phone: { width: 390, heig
 export type Size = keyof typeof SIZES;
 export type Scheme = 'light' | 'dark';
 
-export function launch(): Promise<Browser> {
+export function launch(...more: string[]): Promise<Browser> {
   const executablePath = process.env['CHROMIUM'];
   if (executablePath === undefined) throw new Error('CHROMIUM names no browser: run scripts/page.py');
   return chromium.launch({
@@ -26,6 +26,7 @@ export function launch(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }
