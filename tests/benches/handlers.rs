@@ -58,7 +58,9 @@ fn main() {
     };
     let mut all = Map::new();
     let size = |events: u64, one_in: u64| events / one_in;
-    if executable(&options.functions, "input").is_some() && executable(&options.functions, "stream").is_some() {
+    if executable(&options.functions, "input").is_some()
+        && executable(&options.functions, "stream").is_some()
+    {
         // Single events take some twenty times as long each, and say as much with fewer of them.
         for (name, per_envelope, events) in [
             ("envelope_100", 100, options.events),

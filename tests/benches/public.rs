@@ -70,16 +70,18 @@ fn main() {
     };
     let requests = option("--requests=").and_then(|n| n.parse().ok());
     let requests: usize = requests.unwrap_or(100_000);
-    let paths = (executable(&functions, "input"), executable(&functions, "output"));
+    let paths = (
+        executable(&functions, "input"),
+        executable(&functions, "output"),
+    );
     let (Some(input), Some(output)) = paths else {
         println!("left out: input or output is not built");
         return;
     };
     let files = page_files(&functions);
     let stub = Stub::start(load::items());
-    let start = |path: &Path, name: &str| {
-        Process::start(&program(path, name, &stub.url()), memory(name))
-    };
+    let start =
+        |path: &Path, name: &str| Process::start(&program(path, name, &stub.url()), memory(name));
     let (mut input, mut output) = (start(&input, "input"), start(&output, "output"));
     input.ready();
     output.ready();
@@ -99,7 +101,11 @@ fn main() {
 }
 
 fn cpu(process: &Process) -> f64 {
-    process.cpu().iter().map(std::time::Duration::as_secs_f64).sum()
+    process
+        .cpu()
+        .iter()
+        .map(std::time::Duration::as_secs_f64)
+        .sum()
 }
 
 /// The names of the page's files; none where the build has no page.
@@ -107,7 +113,9 @@ fn page_files(functions: &Path) -> Vec<String> {
     let folder = functions.join("OutputFunction/page/insights");
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let names = entries.filter_map(Result::ok).map(|e| e.file_name());
-    names.map(|name| name.to_string_lossy().into_owned()).collect()
+    names
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Makes one request, and adds its answer.
@@ -196,7 +204,9 @@ fn report(requests: usize, sums: &Sums, counts: &Counts, cpu_seconds: f64) {
         "  bytes out {} (before {}), reads {reads} (before {}), refused with 429 {}",
         sums.bytes, sums.plain_bytes, sums.unknown, sums.refused
     );
-    println!("  bytes and reads ${after:.4} (before ${before:.4}); requests ${requests_dollars:.4} either way");
+    println!(
+        "  bytes and reads ${after:.4} (before ${before:.4}); requests ${requests_dollars:.4} either way"
+    );
     figures::write(
         "public",
         &json!({

@@ -77,4 +77,3 @@ pub(crate) fn memory(function: &str) -> u32 {
     let of = MEMORY_MIB.iter().find(|(name, _)| *name == function);
     of.map_or(512, |(_, mib)| *mib)
 }
-

@@ -179,9 +179,10 @@ fn names_of(function: &str) -> (String, String) {
 }
 
 /// Bounds of AWS on names and texts that hold a stack's name, by property.
-const BOUNDS: [(&str, usize); 9] = [
+const BOUNDS: [(&str, usize); 10] = [
     ("AlarmName", 255),
     ("DashboardName", 255),
+    ("DatabaseName", 255),
     ("DisplayName", 100),
     ("FunctionName", FUNCTION_NAME_MAX),
     ("LogGroupName", 512),
@@ -228,7 +229,10 @@ fn every_stack_name_makes_names_that_fit() {
         }
     }
     let template = template();
-    assert_eq!(template["Parameters"]["FunctionNames"]["Default"], "stack-name");
+    assert_eq!(
+        template["Parameters"]["FunctionNames"]["Default"],
+        "stack-name"
+    );
     let resources = template["Resources"].as_object().expect("resources");
     let mut found = Vec::new();
     for resource in resources.values() {
@@ -237,7 +241,13 @@ fn every_stack_name_makes_names_that_fit() {
     assert!(found.len() > 40, "the rule found few names");
     for (property, text) in found {
         // Texts of any length, and what is there for short stacks only.
-        if ["DashboardBody", "Resource", "PolicyDocument", "VERNIER_METRICS"].contains(&property.as_str())
+        if [
+            "DashboardBody",
+            "Resource",
+            "PolicyDocument",
+            "VERNIER_METRICS",
+        ]
+        .contains(&property.as_str())
             || ["FunctionName", "DisplayName"].contains(&property.as_str())
             || property == "Function"
         {
@@ -281,7 +291,10 @@ fn a_stack_name_that_is_too_long_is_refused_by_make_deploy() {
             .current_dir(tree::root())
             .output()
             .expect("python3 is what every script here runs on");
-        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
     for length in 1..=54 {
         if length % 9 == 0 {
@@ -312,12 +325,22 @@ fn a_deployment_leaves_the_scalers_shards_alone() {
     let stream = &template["Resources"]["Stream"]["Properties"];
     let count = &stream["ShardCount"];
     assert_eq!(count[0], "IsProvisioned", "{count}");
-    assert_eq!((&count[1], &count[2]), (&"ShardCount".into(), &"AWS::NoValue".into()));
+    assert_eq!(
+        (&count[1], &count[2]),
+        (&"ShardCount".into(), &"AWS::NoValue".into())
+    );
     let condition = template["Conditions"]["IsProvisioned"].to_string();
     assert!(!condition.contains("Scale"), "{condition}");
     assert_eq!(template["Parameters"]["ShardCount"]["Default"], 1);
     let runbook = tree::text("docs/runbook.md");
-    for told in ["## Deploying a new version", "`ShardCount`", "update-shard-count"] {
-        assert!(runbook.contains(told), "docs/runbook.md does not say {told}");
+    for told in [
+        "## Deploying a new version",
+        "`ShardCount`",
+        "update-shard-count",
+    ] {
+        assert!(
+            runbook.contains(told),
+            "docs/runbook.md does not say {told}"
+        );
     }
 }
