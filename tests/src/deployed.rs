@@ -87,11 +87,11 @@ impl DeployedWorld {
 
 fn send(agent: &ureq::Agent, url: &str, call: &Call) -> Result<Answer, ureq::Error> {
     let mut request = ureq::http::Request::builder().method(call.method).uri(url);
-    for (name, value) in &call.headers {
+    for (name, value) in call.header_lines() {
         request = request.header(name, value);
     }
     let mut response = match call.method {
-        "GET" => agent.run(request.body(())?)?,
+        "GET" | "HEAD" | "OPTIONS" | "TRACE" => agent.run(request.body(())?)?,
         _ => agent.run(request.body(&call.body[..])?)?,
     };
     let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap_or_default().to_owned();

@@ -59,9 +59,13 @@ pub fn expected_status(name: &str) -> u16 {
         | "schema_unknown"
         | "seal_unknown"
         | "proof_unknown"
-        | "insights_file_unknown" => 404,
+        | "insights_file_unknown"
+        | "root_unknown"
+        | "path_unknown" => 404,
         "playback_start" => 202,
         name if name.starts_with("playback_") && name.ends_with("_unknown") => 404,
+        name if name.ends_with("preflight") => 204,
+        name if name.ends_with("_method_refused") => 405,
         _ => 200,
     }
 }

@@ -1,6 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-use crate::world::{self, Answer, Call, Member, World, encoded};
+use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
@@ -24,6 +24,7 @@ use vernier_reconcile::playbacks::Wires;
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_validation::{Mode, Profile};
+use vernier_web::AllowedOrigins;
 
 /// How far back first occurrences are looked for, seconds.
 const LOOKBACK_SECONDS: i64 = 24 * 3600;
@@ -86,6 +87,11 @@ fn kept(lines: &Arc<Mutex<String>>) -> Metrics {
     })
 }
 
+/// The origin that samconfig.toml allows on the local stack.
+fn origins() -> AllowedOrigins {
+    AllowedOrigins::parse(ALLOWED_ORIGIN).expect("an origin")
+}
+
 type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
 
 impl MemoryWorld {
@@ -124,6 +130,7 @@ impl MemoryWorld {
                 schemas: SchemaCache::new(table.clone(), ttl),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
+                origins: origins(),
             },
             streaming: vernier_stream::context::Context {
                 ports: vernier_stream::Ports {
@@ -140,6 +147,7 @@ impl MemoryWorld {
                 },
                 authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
+                origins: origins(),
             },
             reconcile: vernier_reconcile::context::Context {
                 ports: vernier_reconcile::Ports {
@@ -163,6 +171,7 @@ impl MemoryWorld {
                 sweeping: SWEEPING,
                 metrics: kept(&measured),
                 compacting: COMPACTING,
+                origins: origins(),
             },
             faults,
             stream,
@@ -306,12 +315,20 @@ pub fn proxy_event(call: &Call) -> Value {
         .iter()
         .map(|(n, v)| (n.as_str(), v.as_str()))
         .collect();
+    let mut lines: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, line) in call.header_lines() {
+        lines.entry(name).or_default().push(line);
+    }
+    let last: BTreeMap<&str, &&str> = lines
+        .iter()
+        .filter_map(|(name, lines)| Some((*name, lines.last()?)))
+        .collect();
     json!({
         "resource": call.route,
         "path": call.path(),
         "httpMethod": call.method,
-        "headers": call.headers,
-        "multiValueHeaders": call.headers.iter().map(|(n, v)| (n, vec![v])).collect::<BTreeMap<_, _>>(),
+        "headers": last,
+        "multiValueHeaders": lines,
         "queryStringParameters": single,
         "multiValueQueryStringParameters": several,
         "pathParameters": call.id.iter().map(|id| (call.parameter(), encoded(id))).collect::<BTreeMap<_, _>>(),

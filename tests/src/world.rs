@@ -13,7 +13,7 @@ use vernier_validation::{Mode, Profile};
 /// One HTTP request.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
-    /// `GET`, `POST` or `PUT`.
+    /// Such as `GET`.
     pub method: &'static str,
     /// The route as the API names it, such as `/events/{id}`.
     pub route: &'static str,
@@ -23,9 +23,16 @@ pub struct Call {
     pub query: Vec<(String, String)>,
     /// Headers by lower-case name.
     pub headers: BTreeMap<String, String>,
+    /// Further lines of headers, by lower-case name, in their order.
+    pub lines: Vec<(String, String)>,
+    /// The path as it is sent, where that is not the route with its id encoded once.
+    pub spelled: Option<String>,
     /// Body.
     pub body: Vec<u8>,
 }
+
+/// The origin that samconfig.toml allows on the local stack, and the fakes allow.
+pub const ALLOWED_ORIGIN: &str = "https://lms.example";
 
 /// As one segment of a path, or as a value of a query.
 #[must_use]
@@ -87,6 +94,9 @@ impl Call {
     /// The path, with the parameter's value encoded.
     #[must_use]
     pub fn path(&self) -> String {
+        if let Some(spelled) = &self.spelled {
+            return spelled.clone();
+        }
         match (&self.id, self.route.split_once('{')) {
             (Some(id), Some((before, rest))) => {
                 let after = rest.split_once('}').map_or("", |(_, after)| after);
@@ -100,6 +110,36 @@ impl Call {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With one more line of a header.
+    #[must_use]
+    pub fn line(mut self, name: &str, value: &str) -> Self {
+        self.lines.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// All lines of all headers, by name.
+    pub fn header_lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        let headers = self.headers.iter();
+        let lines = self.lines.iter().map(|(name, value)| (name, value));
+        headers
+            .chain(lines)
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// With another method.
+    #[must_use]
+    pub const fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// With the path as it is sent.
+    #[must_use]
+    pub fn spelled(mut self, path: &str) -> Self {
+        self.spelled = Some(path.to_owned());
         self
     }
 

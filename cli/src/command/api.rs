@@ -1,7 +1,7 @@
 //! The service's HTTP API: where it is, who asks, and what a refusal says.
 
-use super::document::Document;
 use super::{FINDINGS, TROUBLE, time};
+use crate::document::Document;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 use std::fmt;

@@ -5,7 +5,6 @@
 
 mod api;
 mod cost;
-mod document;
 mod generate;
 mod output;
 mod playback;

@@ -1,9 +1,9 @@
 //! `vernier query`.
 
 use super::api::{Api, ApiArgs};
-use super::document::Document;
 use super::time::{FORMS, Moment, now};
 use super::{Format, output, time};
+use crate::document::Document;
 use clap::{ArgGroup, ValueEnum};
 use serde_json::Value;
 use std::process::ExitCode;

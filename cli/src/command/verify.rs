@@ -34,6 +34,11 @@ use vernier_ledger::ids::TenantId;
 /// place and window, the Merkle roots, the counts by disposition and the digest. Files that no seal
 /// names are reported too. Without --all it stops at the first thing that is wrong.
 ///
+/// Files are written before their seal: those of what is just being sealed (the window after the chain's
+/// end, a backfill, a day) are counted as pending, and nothing is said of them. More windows than one
+/// after a chain's end show that seals are missing there. A bucket is listed in the order that this needs;
+/// copy the seals of a bucket that grows first, then its files, and give --later-files.
+///
 /// The check is worth as much as the public key. Take it from somebody to trust (aws kms get-public-key, or
 /// whoever sealed), not from where the seals lie: whoever can write seals there can write keys there, and
 /// sign anew whatever was changed. --own-keys takes keys/*.pem beside the seals all the same: what it says
@@ -44,9 +49,10 @@ use vernier_ledger::ids::TenantId;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
+  aws s3 sync s3://BUCKET copy/ --exclude '*' --include 'seals/*'
   aws s3 sync s3://BUCKET copy/ --exclude '*' \\
-      --include 'seals/*' --include 'archive/*' --include 'exceptions/*' --include 'days/*'
-  vernier verify copy/ --key seals.pub.pem
+      --include 'archive/*' --include 'exceptions/*' --include 'days/*'
+  vernier verify copy/ --key seals.pub.pem --later-files
   vernier verify s3://BUCKET --key seals.pub.pem
   vernier verify s3://BUCKET/copies/2026 --own-keys      damage alone, whoever sealed
   vernier verify copy/ --key seals.pub.pem --all --format json | jq -r '.findings[].file'
@@ -86,6 +92,9 @@ pub(super) struct Args {
     /// Time between two windows may be in none: windows that are held back are sealed later
     #[arg(long)]
     gaps: bool,
+    /// Any number of windows after the last seal may have files: a copy whose seals were copied first
+    #[arg(long)]
+    later_files: bool,
     /// Threads; as many as there are cores if not given
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
@@ -121,6 +130,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         known: args.known.clone(),
         partial: args.partial,
         gaps: args.gaps,
+        later_files: args.later_files,
     };
     quiet_reader();
     let started = Instant::now();
@@ -136,6 +146,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
             "bytes": report.bytes,
             "rows": report.rows,
             "counts": report.counts,
+            "pending": report.pending,
             "findings": report.findings,
         }))?,
         Format::Text => output::line(text(&report, args.all, started.elapsed()))?,
@@ -238,6 +249,14 @@ fn text(report: &Report, all: bool, took: Duration) -> String {
         thousands(counts.conflict),
         thousands(counts.rejected),
     ));
+    if !report.pending.is_empty() {
+        let size = report.pending.iter().map(|entry| entry.bytes).sum();
+        lines.push(format!(
+            "pending: {} files, {}, which the next seals may name; nothing is said of them",
+            thousands(report.pending.len() as u64),
+            bytes(size),
+        ));
+    }
     lines.push(match (report.findings.len(), all) {
         (0, _) => "sound".to_owned(),
         (_, false) => "NOT SOUND (the first finding; --all shows every one)".to_owned(),

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use vernier_archive::files::{Directory, Sink as _};
 use vernier_archive::keys::{Algorithm, KeyFile, Signer as _};
 use vernier_archive::previous::NoPrevious;
-use vernier_archive::seal::{Seal, SealKind};
+use vernier_archive::seal::{PartClass, Seal, SealKind, part_key};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::ReceiptId;
@@ -106,6 +106,28 @@ fn a_sound_copy_is_said_to_be_so_with_its_head() {
         (&true.into(), &6.into())
     );
     assert_eq!(report["chains"][0]["head"], head);
+}
+
+#[test]
+fn what_is_just_being_sealed_is_counted_and_nothing_is_said_of_it() {
+    let copy = Copy::new();
+    let after = copy.seals[1].end;
+    let mut plan = copy.seals[1].plan();
+    for (windows, sound) in [(1, true), (2, false)] {
+        plan.window.start = after.plus_seconds((windows - 1) * 900);
+        let key = part_key(&plan, PartClass::Archive, 0, &[7; 32]);
+        fs::create_dir_all(copy.path(&key).parent().expect("a folder")).expect("made");
+        fs::write(copy.path(&key), b"PAR1").expect("written");
+        let ran = copy.verify(&[]);
+        assert_eq!(ran.code == 0, sound, "{ran:?}");
+        let pending = format!("pending: {windows} files, ");
+        assert!(ran.stdout.contains(&pending), "{ran:?}");
+        let ran = copy.verify(&["--later-files", "--format", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let pending = report["pending"].as_array().expect("a list");
+        assert!(pending.iter().any(|file| file["key"] == key), "{report}");
+        assert_eq!((ran.code, &report["sound"]), (0, &true.into()));
+    }
 }
 
 #[test]

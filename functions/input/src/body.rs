@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 use vernier_ledger::limits::{BODY_BYTES_MAX, BODY_DECOMPRESSED_BYTES_MAX};
+use vernier_web::{HeaderElement, Request};
 
 /// Why the body is not looked at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum BadBody {
     ContentEncoding(String),
     /// Over the bound as received.
     #[error(
-        "the body has {bytes} bytes; {BODY_BYTES_MAX} are the most: send smaller envelopes or compress them"
+        "the body has {bytes} bytes; {BODY_BYTES_MAX} are the most: send less at a time or compress it"
     )]
     TooLarge {
         /// As received.
@@ -23,7 +24,7 @@ pub enum BadBody {
     },
     /// Over the bound when decompressed.
     #[error(
-        "the body has more than {BODY_DECOMPRESSED_BYTES_MAX} bytes when decompressed: send smaller envelopes"
+        "the body has more than {BODY_DECOMPRESSED_BYTES_MAX} bytes when decompressed: send less at a time"
     )]
     ExpandsTooFar,
     /// Damaged.
@@ -49,23 +50,43 @@ impl BadBody {
     }
 }
 
+/// The body of a request as it was before it was compressed.
+///
+/// # Errors
+/// When its type is not JSON in UTF-8, it is over a bound, or it is damaged.
+pub fn read(request: Request<'_>) -> Result<Cow<'_, [u8]>, BadBody> {
+    check_content_type(request.header("content-type"))?;
+    let bytes = request.body().map_err(|document| BadBody::Damaged {
+        encoding: "base64",
+        cause: document.detail,
+    })?;
+    // What is empty or says that nothing was done is as if it were not there.
+    let codings = request.header_elements("content-encoding");
+    let done = codings.filter(|coding| !coding.eq_ignore_ascii_case("identity"));
+    let mut done: Vec<&str> = done.collect();
+    match (done.pop(), &*done) {
+        (coding, []) => decompress(bytes, coding),
+        (last, before) => {
+            let all: Vec<&str> = before.iter().copied().chain(last).collect();
+            let shown = all.join(", ").chars().take(80).collect();
+            Err(BadBody::ContentEncoding(shown))
+        }
+    }
+}
+
 /// Checks the declared type: `application/json` (Caliper 1.2, HTTP requests), UTF-8.
 ///
 /// # Errors
 /// When it is missing or another.
-pub fn check_content_type(header: Option<&str>) -> Result<(), BadBody> {
+fn check_content_type(header: Option<&str>) -> Result<(), BadBody> {
     let Some(value) = header else {
         return Err(BadBody::ContentType("missing".into()));
     };
-    let mut parts = value.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let charset = parts
-        .filter_map(|p| p.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map(|(_, charset)| charset.trim().trim_matches('"'));
+    let declared = HeaderElement::new(value);
+    let charset = declared.parameter("charset");
     let utf8 =
         charset.is_none_or(|c| c.eq_ignore_ascii_case("utf-8") || c.eq_ignore_ascii_case("utf8"));
-    if essence.eq_ignore_ascii_case("application/json") && utf8 {
+    if declared.essence().eq_ignore_ascii_case("application/json") && utf8 {
         return Ok(());
     }
     let shown: String = value.chars().take(80).collect();
@@ -79,10 +100,7 @@ pub fn check_content_type(header: Option<&str>) -> Result<(), BadBody> {
 ///
 /// # Errors
 /// What is wrong with the body.
-pub fn decompress<'b>(
-    body: Cow<'b, [u8]>,
-    encoding: Option<&str>,
-) -> Result<Cow<'b, [u8]>, BadBody> {
+fn decompress<'b>(body: Cow<'b, [u8]>, encoding: Option<&str>) -> Result<Cow<'b, [u8]>, BadBody> {
     if body.len() > BODY_BYTES_MAX {
         return Err(BadBody::TooLarge { bytes: body.len() });
     }
@@ -131,7 +149,11 @@ fn read_bounded(encoding: &'static str, decoder: impl Read) -> Result<Vec<u8>, B
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use flate2::{Compression, write::GzEncoder};
+    use http::HeaderValue;
     use std::io::Write;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -226,6 +248,7 @@ mod tests {
             "application/json",
             "application/json; charset=utf-8",
             "Application/JSON;charset=\"UTF-8\"",
+            "application/json; profile=\"a; charset=latin1\"; Charset=\"utf-8\"",
         ] {
             assert_eq!(check_content_type(Some(good)), Ok(()), "{good}");
         }
@@ -237,6 +260,48 @@ mod tests {
             Some(""),
         ] {
             assert!(check_content_type(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    fn encoded(lines: &[&str], body: &[u8]) -> ApiGatewayProxyRequest {
+        let mut request = ApiGatewayProxyRequest::default();
+        let json = HeaderValue::from_static("application/json");
+        request.headers.insert("content-type", json);
+        for line in lines {
+            let value = HeaderValue::from_str(line).expect("a header's value");
+            request.headers.insert("content-encoding", value.clone());
+            request
+                .multi_value_headers
+                .append("content-encoding", value);
+        }
+        request.body = Some(STANDARD.encode(body));
+        request.is_base64_encoded = true;
+        request
+    }
+
+    #[test]
+    fn an_encoding_that_says_nothing_is_as_if_it_were_not_there() {
+        let text = br#"{"data":[]}"#;
+        for (lines, body) in [
+            (&[""][..], text.to_vec()),
+            (&[" , "], text.to_vec()),
+            (&["identity", ""], text.to_vec()),
+            (&["", "gzip"], gzip(text)),
+            (&["gzip", ""], gzip(text)),
+            (&["identity, GZip"], gzip(text)),
+        ] {
+            let request = encoded(lines, &body);
+            assert_eq!(
+                read(Request(&request)).as_deref(),
+                Ok(&text[..]),
+                "{lines:?}"
+            );
+        }
+        for lines in [&["gzip", "gzip"][..], &["gzip, zstd"], &["br", "identity"]] {
+            let request = encoded(lines, &gzip(text));
+            let refused = read(Request(&request));
+            let is_named = matches!(refused, Err(BadBody::ContentEncoding(_)));
+            assert!(is_named, "{lines:?}: {refused:?}");
         }
     }
 }

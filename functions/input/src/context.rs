@@ -4,9 +4,10 @@ use std::time::Duration;
 use vernier_intake::{Ports, Settings};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
-use vernier_ledger::environment::{number, text};
+use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
+use vernier_web::AllowedOrigins;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -21,11 +22,14 @@ pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
     pub refused: RefusedTally,
     /// Settings.
     pub settings: Settings,
+    /// Whose pages may send.
+    pub origins: AllowedOrigins,
 }
 
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`,
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE` and `VERNIER_RECEIPT_DAYS`, and the ordinary AWS environment.
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE` and `VERNIER_RECEIPT_DAYS`, `VERNIER_ALLOWED_ORIGINS` if it is
+    /// there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -55,6 +59,7 @@ impl Context {
             schemas: SchemaCache::new(table, ttl),
             refused: RefusedTally::default(),
             settings,
+            origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }
 }

@@ -45,15 +45,10 @@ pub async fn handle<
         .deadline()
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    let answer = route(
-        context,
-        Request(&event.payload),
-        now,
-        budget.saturating_sub(ANSWER_RESERVE),
-    )
-    .await;
-    let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
-    Ok(vernier_web::finished(answer, Request(&event.payload)))
+    let request = Request(&event.payload);
+    let budget = budget.saturating_sub(ANSWER_RESERVE);
+    let route = route(context, request, now, budget);
+    Ok(vernier_web::answered(&context.origins, request, route).await)
 }
 
 async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
@@ -62,8 +57,7 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelo
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument> {
-    let resource = request.0.resource.as_deref().unwrap_or_default();
-    if resource.starts_with("/schemas") {
+    if request.resource().starts_with("/schemas") {
         let route = schemas::route(&context.authenticator, &context.schemas, request, now);
         // Boxed: rare, and it would make the future of every envelope as large as its own.
         let (status, body) = Box::pin(route).await?;
@@ -73,7 +67,7 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelo
         .authenticator
         .authenticate(request.caller(now), Scope::EventsWrite)
         .await?;
-    match request.0.http_method.as_str() {
+    match request.method() {
         "POST" => post(context, request, &identity, now, budget).await,
         "GET" => Ok(configuration()),
         other => Err(ProblemDocument::new(
@@ -109,8 +103,7 @@ async fn take<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, Refused> {
-    body::check_content_type(request.header("content-type"))?;
-    let body = body::decompress(request.body()?, request.header("content-encoding"))?;
+    let body = body::read(request)?;
     let schemas = context.schemas.of(&identity.tenant.id).await;
     let schemas = schemas.map_err(ProblemDocument::from)?;
     let receipt = new_receipt(&identity.tenant, now);
@@ -134,17 +127,30 @@ async fn take<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
         rejected = accepted.tally.rejected,
         "envelope acknowledged"
     );
-    let wants_verdicts = request.header("prefer").is_some_and(prefers_representation);
-    Ok(acknowledge(&accepted, wants_verdicts))
+    Ok(acknowledge(&accepted, Wanted::of(request)))
 }
 
-/// `return=representation` among the preferences (RFC 7240, 4.2).
-fn prefers_representation(header: &str) -> bool {
-    header.split(',').any(|p| {
-        p.trim()
-            .replace('"', "")
-            .eq_ignore_ascii_case("return=representation")
-    })
+/// What the answer to an envelope holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Nothing, as the Caliper specification has it.
+    Nothing,
+    /// The receipt and the counts, for who reads every answer as JSON.
+    Counts,
+    /// Each event's verdict too (RFC 7240, 4.2).
+    Verdicts,
+}
+
+impl Wanted {
+    fn of(request: Request<'_>) -> Self {
+        if vernier_web::prefers(request, "return", "representation") {
+            return Self::Verdicts;
+        }
+        match vernier_web::accepts_json_alone(request) {
+            true => Self::Counts,
+            false => Self::Nothing,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -158,8 +164,8 @@ struct EventVerdict<'e> {
     deviations: &'e [Problem],
 }
 
-/// 200 with an empty body: real sensors accept nothing else.
-fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxyResponse {
+/// 200, with an empty body unless something else is wanted: real sensors accept nothing else.
+fn acknowledge(accepted: &Accepted<'_>, wanted: Wanted) -> ApiGatewayProxyResponse {
     let tally = &accepted.tally;
     let mut headers = vec![
         ("vernier-receipt", accepted.receipt.to_string()),
@@ -170,8 +176,18 @@ fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxy
         ),
         ("vernier-rejected", tally.rejected.to_string()),
     ];
-    if !wants_verdicts {
+    if wanted == Wanted::Nothing {
         return vernier_web::empty(200, &headers);
+    }
+    let mut body = json!({
+        "receipt": accepted.receipt,
+        "received_at": accepted.receipt.received_at().rfc3339(),
+        "received": tally.events,
+        "accepted": tally.events - tally.rejected,
+        "rejected": tally.rejected,
+    });
+    if wanted == Wanted::Counts {
+        return vernier_web::json(200, &headers, &body);
     }
     headers.push(("preference-applied", "return=representation".to_owned()));
     let items = accepted.envelope.items.iter().enumerate();
@@ -191,17 +207,10 @@ fn acknowledge(accepted: &Accepted<'_>, wants_verdicts: bool) -> ApiGatewayProxy
             deviations: &item.verdict.deviations,
         })
         .collect();
-    let body = json!({
-        "receipt": accepted.receipt,
-        "received_at": accepted.receipt.received_at().rfc3339(),
-        "received": tally.events,
-        "accepted": tally.events - tally.rejected,
-        "rejected": tally.rejected,
-        "deviations": accepted.envelope.deviations,
-        // The receipt has them all.
-        "events_cut": events.len() < accepted.envelope.items.len(),
-        "events": events,
-    });
+    body["deviations"] = json!(accepted.envelope.deviations);
+    // The receipt has them all.
+    body["events_cut"] = json!(events.len() < accepted.envelope.items.len());
+    body["events"] = json!(events);
     vernier_web::json(200, &headers, &body)
 }
 

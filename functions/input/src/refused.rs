@@ -31,13 +31,14 @@ impl From<ProblemDocument> for Refused {
 }
 
 impl From<BadBody> for ProblemDocument {
+    /// Of any route's body; an envelope's own kind is [`Refused`]'s.
     fn from(bad: BadBody) -> Self {
         let kind = match bad {
             BadBody::ContentType(_) | BadBody::ContentEncoding(_) => {
                 ProblemType::MediaTypeUnsupported
             }
             BadBody::TooLarge { .. } | BadBody::ExpandsTooFar => ProblemType::ContentTooLarge,
-            BadBody::Damaged { .. } => ProblemType::EnvelopeMalformed,
+            BadBody::Damaged { .. } => ProblemType::BodyMalformed,
         };
         Self::new(kind, bad.to_string())
     }
@@ -45,10 +46,12 @@ impl From<BadBody> for ProblemDocument {
 
 impl From<BadBody> for Refused {
     fn from(bad: BadBody) -> Self {
-        Self {
-            rules: vec![bad.rule().to_owned()],
-            document: bad.into(),
+        let rules = vec![bad.rule().to_owned()];
+        let mut document = ProblemDocument::from(bad);
+        if document.kind == ProblemType::BodyMalformed {
+            document.kind = ProblemType::EnvelopeMalformed;
         }
+        Self { document, rules }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::body;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use vernier_ledger::access::{Authenticator, Identity, Scope};
 use vernier_ledger::object;
@@ -28,7 +30,7 @@ pub async fn route<T: Directory + Schemas>(
     request: Request<'_>,
     now: Millis,
 ) -> Answer {
-    let method = request.0.http_method.as_str();
+    let method = request.method();
     let scopes: &[Scope] = match method {
         "PUT" => &[Scope::Admin],
         // Whoever sends or reads such events may know what they are.
@@ -37,10 +39,10 @@ pub async fn route<T: Directory + Schemas>(
     let identity = authenticator
         .authenticate_any(request.caller(now), scopes)
         .await?;
-    let type_name = request.path_after("/schemas/");
-    match (method, type_name.as_deref()) {
+    let type_names = request.ids_in_path();
+    match (method, type_names.first()) {
         ("PUT", Some(type_name)) => put(cache, request, &identity, type_name, now).await,
-        ("GET", Some(type_name)) => get(cache, request, &identity, type_name).await,
+        ("GET", Some(_)) => get(cache, request, &identity, &type_names).await,
         ("GET", None) => list(cache, request, &identity).await,
         (other, _) => Err(ProblemDocument::new(
             ProblemType::MethodNotAllowed,
@@ -107,11 +109,14 @@ async fn put<T: Schemas>(
             return Err(ProblemDocument::parameter("force", why));
         }
     };
-    body::check_content_type(request.header("content-type"))?;
-    let body = body::decompress(request.body()?, request.header("content-encoding"))?;
+    let body = body::read(request)?;
     let proposal: Proposal<'_> = object::from_slice(&body).map_err(|e| {
         let detail = format!("expected {{\"schema\": {{…}}, \"columns\": {{…}}}}: {e}");
-        ProblemDocument::new(ProblemType::SchemaRefused, detail)
+        let kind = match e.classify() {
+            Category::Data => ProblemType::SchemaRefused,
+            Category::Io | Category::Syntax | Category::Eof => ProblemType::BodyMalformed,
+        };
+        ProblemDocument::new(kind, detail)
     })?;
     let registration = Registration {
         type_name,
@@ -147,24 +152,26 @@ async fn get<T: Schemas>(
     cache: &SchemaCache<T>,
     request: Request<'_>,
     identity: &Identity,
-    type_name: &str,
+    type_names: &[Cow<'_, str>],
 ) -> Answer {
     request.only_query(&["version"])?;
     let store = cache.store();
     let tenant = &identity.tenant.id;
-    let found = match request.query("version")? {
-        None => {
-            let all = store.schemas(tenant).await?;
-            all.into_iter().find(|s| s.type_name == type_name)
+    let version = request.query("version")?.map(str::parse::<NonZeroU32>);
+    let version = version
+        .transpose()
+        .map_err(|_| ProblemDocument::parameter("version", "expected a whole number from 1"))?;
+    let mut all = store.schemas(tenant).await?;
+    let mut places = type_names
+        .iter()
+        .filter_map(|name| all.iter().position(|stored| stored.type_name == *name));
+    let current = places.next().map(|place| all.swap_remove(place));
+    let found = match (current, version) {
+        (Some(current), Some(version)) => {
+            let name = &current.type_name;
+            store.schema_version(tenant, name, version.get()).await?
         }
-        Some(text) => {
-            let version: NonZeroU32 = text.parse().map_err(|_| {
-                ProblemDocument::parameter("version", "expected a whole number from 1")
-            })?;
-            store
-                .schema_version(tenant, type_name, version.get())
-                .await?
-        }
+        (current, _) => current,
     };
     let stored = found.ok_or_else(|| {
         ProblemDocument::new(

@@ -5,7 +5,8 @@ use crate::insights::Insights;
 use std::time::Duration;
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text};
+use vernier_ledger::environment::{number, text, text_or};
+use vernier_web::AllowedOrigins;
 
 /// What lives as long as the process.
 #[derive(Debug)]
@@ -16,11 +17,14 @@ pub struct Context<T = Table, O = Bucket> {
     pub authenticator: Authenticator<T>,
     /// The page.
     pub insights: Insights,
+    /// Whose pages may ask.
+    pub origins: AllowedOrigins,
 }
 
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS` and
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, and the ordinary AWS environment.
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_ALLOWED_ORIGINS` if it is there, and the ordinary AWS
+    /// environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -40,6 +44,7 @@ impl Context {
             },
             authenticator: Authenticator::new(table, look_ups),
             insights: insights()?,
+            origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
-use crate::insights::POLICY;
+use crate::insights::{Asked, POLICY};
 use crate::metered::READS;
 use crate::openapi::SERVED;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
@@ -36,9 +36,8 @@ pub async fn handle<
 ) -> Result<ApiGatewayProxyResponse, Error> {
     let now = clock::now();
     let request = Request(&event.payload);
-    let answer = route(context, request, now).await;
-    let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
-    Ok(vernier_web::finished(answer, request))
+    let route = route(context, request, now);
+    Ok(vernier_web::answered(&context.origins, request, route).await)
 }
 
 type Answer = Result<ApiGatewayProxyResponse, ProblemDocument>;
@@ -121,17 +120,17 @@ async fn route<
     request: Request<'_>,
     now: Millis,
 ) -> Answer {
-    let resource = request.0.resource.as_deref().unwrap_or_default();
-    if request.0.http_method.as_str() != "GET" {
-        let why = "GET only";
-        return Err(ProblemDocument::new(ProblemType::MethodNotAllowed, why));
-    }
+    let resource = request.resource();
     if resource == "/healthz" {
         let health = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
         return Ok(vernier_web::json(200, &[], &health));
     }
-    let file = request.path("file").unwrap_or_default();
-    if let Some(asset) = context.insights.find(resource, &file) {
+    let is_inside = request.0.path.as_deref().is_some_and(|p| p.ends_with('/'));
+    let asked = Asked {
+        file: &request.id_in_path(),
+        is_inside,
+    };
+    if let Some(asset) = context.insights.find(resource, asked) {
         let asset = asset.map_err(not_found)?;
         let policy = [("content-security-policy", POLICY.to_owned())];
         return Ok(asset.answer(request, &policy));
@@ -145,7 +144,9 @@ async fn route<
     };
     let route = ROUTES.iter().find(|route| route.resource == named);
     let Some(route) = route else {
-        return Err(not_found(format!("no route {resource}")));
+        // Another function's, which the gateway did not know it by.
+        let why = format!("{resource} is meant; ask for it without anything after it");
+        return Err(not_found(why));
     };
     let caller = request.caller(now);
     let authenticator = &context.authenticator;
@@ -238,7 +239,7 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
         let index = request.query("index")?.unwrap_or("0").parse();
         let first_index = index
             .map_err(|_| ProblemDocument::parameter("index", "expected a whole number from 0"))?;
-        let text = request.path("id").unwrap_or_default();
+        let text = request.id_in_path();
         let id: ReceiptId = text
             .parse()
             .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
@@ -252,16 +253,21 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
         self.request.only_query(&["from", "to"])?;
         let (default, most) = EVENT_SECONDS;
         let range = self.request.range(self.now, default, most)?;
-        let id = self.request.path("id").unwrap_or_default();
-        let of = (&*id, self.own_learner());
-        let event = events::by_id(&self.context.ports, self.tenant(), of, range, self.now).await?;
-        let (event, reads) = event.ok_or_else(|| {
-            not_found("no event with this id was received in the range ('from', 'to'; else the last 24 hours)")
-        })?;
-        Ok(vernier_web::json(
-            200,
-            &[(READS, reads.to_string())],
-            &event,
+        self.event_of(&self.request.ids_in_path(), range).await
+    }
+
+    /// The first of these ids that is an event's.
+    async fn event_of(&self, ids: &[Cow<'_, str>], range: (Millis, Millis)) -> Answer {
+        for id in ids {
+            let of = (&**id, self.own_learner());
+            let found = events::by_id(&self.context.ports, self.tenant(), of, range, self.now);
+            if let Some((event, reads)) = found.await? {
+                let reads = [(READS, reads.to_string())];
+                return Ok(vernier_web::json(200, &reads, &event));
+            }
+        }
+        Err(not_found(
+            "no event with this id was received in the range ('from', 'to'; else the last 24 hours)",
         ))
     }
 
@@ -317,7 +323,7 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
 
     async fn seal(&self) -> Answer {
         self.request.only_query(&[])?;
-        let text = self.request.path("sequence").unwrap_or_default();
+        let text = self.request.id_in_path();
         let sequence = text.parse().map_err(|_| {
             ProblemDocument::parameter("sequence", "expected a whole number from 0")
         })?;
@@ -347,17 +353,26 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
         let range = self
             .request
             .range(self.now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
-        let id = self.request.path("id").unwrap_or_default();
-        match seals::proof(&self.context.ports, self.tenant(), &id, range).await {
-            Ok(Some(proof)) => Ok(vernier_web::json(200, &[], &proof)),
-            Ok(None) => Err(not_found(
-                "no sealed event with this id was received in the range ('from', 'to')",
-            )),
-            Err(NoProof::Port(error)) => Err(error.into()),
-            Err(large @ NoProof::TooLarge(_)) => {
-                Err(ProblemDocument::parameter("id", &large.to_string()))
+        for id in self.request.ids_in_path() {
+            match seals::proof(&self.context.ports, self.tenant(), &id, range).await {
+                Ok(Some(proof)) => return Ok(vernier_web::json(200, &[], &proof)),
+                Ok(None) => {}
+                Err(NoProof::Port(error)) => return Err(error.into()),
+                Err(large @ NoProof::TooLarge(_)) => {
+                    return Err(ProblemDocument::parameter("id", &large.to_string()));
+                }
             }
         }
+        // A gateway that decoded the path hides whether "/proof" is the end of it or of an event's id.
+        if self.request.is_caught() {
+            let ids = self.request.ids_of(vernier_web::EVENT);
+            if let Ok(event) = self.event_of(&ids, range).await {
+                return Ok(event);
+            }
+        }
+        Err(not_found(
+            "no sealed event with this id was received in the range ('from', 'to')",
+        ))
     }
 }
 

@@ -17,10 +17,21 @@ const FILE: &str = "/insights/{file}";
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// What of the page is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The file's name; empty of the page itself.
+    pub file: &'a str,
+    /// Whether the address ends in a slash, as that of a folder: the page's files lie beside it then.
+    pub is_inside: bool,
+}
+
 /// The page and its files, by name.
 #[derive(Debug, Default)]
 pub struct Insights {
     page: Option<Asset>,
+    /// The page as it is at an address that ends in a slash.
+    page_inside: Option<Asset>,
     files: BTreeMap<String, Asset>,
 }
 
@@ -41,8 +52,16 @@ impl Insights {
             let asset = file_asset(&name, fs::read_to_string(entry.path())?);
             files.insert(name, asset);
         }
-        let page = Some(page_asset(fs::read_to_string(page)?));
-        Ok(Self { page, files })
+        Ok(Self::of(fs::read_to_string(page)?, files))
+    }
+
+    fn of(page: String, files: BTreeMap<String, Asset>) -> Self {
+        let inside = page.replace("\"./insights/", "\"./");
+        Self {
+            page: Some(page_asset(page)),
+            page_inside: Some(page_asset(inside)),
+            files,
+        }
     }
 
     /// A page and its files, by name.
@@ -52,16 +71,15 @@ impl Insights {
             let asset = file_asset(name, text.to_owned());
             (name.to_owned(), asset)
         };
-        Self {
-            page: Some(page_asset(page.to_owned())),
-            files: files.into_iter().map(named).collect(),
-        }
+        Self::of(page.to_owned(), files.into_iter().map(named).collect())
     }
 
     /// The page or one of its files, or why it is not there; none for any other resource.
     #[must_use]
-    pub fn find(&self, resource: &str, file: &str) -> Option<Result<&Asset, String>> {
+    pub fn find(&self, resource: &str, asked: Asked<'_>) -> Option<Result<&Asset, String>> {
+        let file = asked.file;
         let asset = match resource {
+            PAGE if asked.is_inside => self.page_inside.as_ref(),
             PAGE => self.page.as_ref(),
             FILE => self.files.get(file),
             _ => return None,
@@ -99,7 +117,8 @@ mod tests {
     use super::*;
 
     fn ask(insights: &Insights, resource: &str, file: &str) -> Option<Result<String, String>> {
-        let found = insights.find(resource, file)?;
+        let is_inside = false;
+        let found = insights.find(resource, Asked { file, is_inside })?;
         let name = if resource == PAGE { "index.html" } else { file };
         Some(found.map(|asset| format!("{}: {}", media_type(name), asset.text())))
     }
@@ -133,6 +152,21 @@ mod tests {
                 ask(&some, FILE, other).is_some_and(|a| a.is_err()),
                 "{other}"
             );
+        }
+    }
+
+    #[test]
+    fn the_page_finds_its_files_with_a_slash_at_its_end_too() {
+        let page = "<script src=\"./insights/a-1.js\"></script>";
+        let insights = Insights::new(page, [("a-1.js", "1")]);
+        for (is_inside, source) in [(false, "./insights/a-1.js"), (true, "./a-1.js")] {
+            let asked = Asked {
+                file: "",
+                is_inside,
+            };
+            let found = insights.find(PAGE, asked).expect("its resource");
+            let text = found.expect("the page").text();
+            assert_eq!(text, format!("<script src=\"{source}\"></script>"));
         }
     }
 }

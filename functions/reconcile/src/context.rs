@@ -12,6 +12,7 @@ use vernier_ledger::aws::{self, Bucket, KinesisMetrics, KinesisStream, KmsKey, T
 use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
+use vernier_web::AllowedOrigins;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -38,6 +39,8 @@ pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStre
     pub sweeping: Sweeping,
     /// What a run found and did, counted.
     pub metrics: Metrics,
+    /// Whose pages may ask.
+    pub origins: AllowedOrigins,
 }
 
 impl<T, O, N, K, S> Context<T, O, N, K, S> {
@@ -62,8 +65,8 @@ impl Context {
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
     /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`,
-    /// `VERNIER_METRICS` (the metrics' namespace) if it is there, and the ordinary AWS environment.
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_METRICS` (the metrics' namespace) and
+    /// `VERNIER_ALLOWED_ORIGINS` if they are there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -122,6 +125,7 @@ impl Context {
             compacting,
             sweeping,
             metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
+            origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }
 }

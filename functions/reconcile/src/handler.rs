@@ -22,7 +22,7 @@ use vernier_ledger::ports::{
     Receipts, Removal, ScalingLogs, SealKey, Shards, StreamMetrics, Sweeps,
 };
 use vernier_ledger::time::Millis;
-use vernier_web::{ProblemDocument, ProblemType, Request};
+use vernier_web::{ProblemDocument, Request};
 
 /// Minutes between two looks for failed batches where no window is incomplete.
 const HEAL_MINUTES: i64 = 15;
@@ -71,9 +71,8 @@ where
     let now = clock::now();
     if is_api_request(&event) {
         let request: ApiGatewayProxyRequest = serde_json::from_value(event.payload)?;
-        let answer = route(context, Request(&request), now).await;
-        let answer = answer.unwrap_or_else(|document| vernier_web::refused(&document));
-        let answer = vernier_web::finished(answer, Request(&request));
+        let route = route(context, Request(&request), now);
+        let answer = vernier_web::answered(&context.origins, Request(&request), route).await;
         return Ok(serde_json::to_value(answer)?);
     }
     let done = scheduled_run(context, now, event.context.deadline).await?;
@@ -373,16 +372,9 @@ where
     O: Objects + Inventory,
     S: FrameStream,
 {
-    let resource = request.0.resource.as_deref().unwrap_or_default();
-    if resource.starts_with("/playbacks") {
+    if request.resource().starts_with("/playbacks") {
         let (status, body) = Box::pin(playbacks::api::route(context, request, now)).await?;
         return Ok(vernier_web::json(status, &[], &body));
-    }
-    if request.0.http_method.as_str() != "GET" {
-        return Err(ProblemDocument::new(
-            ProblemType::MethodNotAllowed,
-            "GET only",
-        ));
     }
     let identity = context
         .authenticator

@@ -11,6 +11,7 @@
 
 pub mod blocks;
 pub mod canonical;
+mod column_order;
 pub mod columns;
 pub mod day;
 pub mod files;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod limits;
 pub mod merkle;
 pub mod part;
+pub mod part_name;
 pub mod pieces;
 pub mod previous;
 pub mod proof;

@@ -5,6 +5,7 @@
 
 use crate::Fault;
 use crate::blocks::{self, ActorTable, Blocks, BlocksWriter, Entry};
+use crate::column_order::say_type_order;
 use crate::columns::{Layout, RowsBuilder, schema};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
@@ -295,7 +296,11 @@ impl<W: Write + Send> PartWriter<W> {
             actors = Some(ActorTable::of(start, &table));
             self.writer.write_all(&table)?;
         }
-        let out = self.writer.into_inner()?;
+        let columns = self.writer.schema_descr().num_columns();
+        self.writer.flush()?;
+        self.writer.inner_mut().hold();
+        let mut out = self.writer.into_inner()?;
+        out.release(|end| say_type_order(end, columns))?;
         let figures = PartFigures {
             rows: self.rows,
             bytes: out.bytes,
@@ -350,6 +355,8 @@ struct Hashing<W> {
     to: W,
     hash: Sha256,
     bytes: u64,
+    /// What was written since the part's end was asked for: indexes and footer.
+    held: Option<Vec<u8>>,
 }
 
 impl<W> Hashing<W> {
@@ -358,12 +365,31 @@ impl<W> Hashing<W> {
             to,
             hash: Sha256::new(),
             bytes: 0,
+            held: None,
         }
+    }
+
+    /// Keeps what is written from now on, until it is released.
+    fn hold(&mut self) {
+        self.held = Some(Vec::new());
+    }
+}
+
+impl<W: Write> Hashing<W> {
+    /// Lets what was held pass after a change.
+    fn release(&mut self, change: impl FnOnce(&mut [u8])) -> io::Result<()> {
+        let mut held = self.held.take().unwrap_or_default();
+        change(&mut held);
+        self.write_all(&held)
     }
 }
 
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
         let written = self.to.write(bytes)?;
         self.hash.update(&bytes[..written]);
         self.bytes += written as u64;

@@ -1,11 +1,12 @@
 //! What every lenient profile lets pass, over all types and properties of the tables.
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::{
     Mode, Policy, Profile, SUPPORTED_VERSIONS,
-    mutation::{CONTEXTS, document, rows},
+    mutation::{CONTEXTS, document, minimal, rows, rule_of, types_of},
     read_document, read_envelope,
-    rules::{TABLES, ValueKind, Version},
+    rules::{TABLES, TypeRow, ValueKind, Version},
 };
 
 const TIME: &str = "2018-11-15T10:15:00.000Z";
@@ -199,5 +200,90 @@ fn what_is_offered_is_what_is_taken() {
         let body = envelope(&json!(offered), Value::Object(document(version, "Event")));
         let read = read_envelope(body.as_bytes(), &Policy::default()).expect("an envelope");
         assert!(read.strict_accepted && read.items[0].verdict.accepted);
+    }
+}
+
+/// Choices of a generated document, used up one by one; when they are over, the first way is taken.
+struct Choices(std::vec::IntoIter<u16>);
+
+impl Choices {
+    /// A number below `bound`.
+    fn below(&mut self, bound: usize) -> usize {
+        usize::from(self.0.next().unwrap_or_default()) % bound.max(1)
+    }
+}
+
+/// The keys of a type's optional properties.
+fn optional(row: &TypeRow) -> Vec<u16> {
+    let is_required = |key: u16| row.required.iter().any(|(required, _)| *required == key);
+    let all = 1..=TABLES.keys.len() as u16;
+    all.filter(|key| row.rules[usize::from(*key)] != 0 && !is_required(*key))
+        .collect()
+}
+
+/// Puts entities into the optional properties of an object of a type, to so many levels, and null into
+/// some of those that are left; how many nulls there are then.
+fn nest(
+    version: Version,
+    object: &mut Map<String, Value>,
+    levels: usize,
+    choices: &mut Choices,
+) -> usize {
+    let name = object
+        .get("type")
+        .or_else(|| object.get("@type"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let number = TABLES.type_number(version, name.as_bytes());
+    let Some(row) = TABLES.row(version, number) else {
+        return 0;
+    };
+    let (keys, mut nulls) = (optional(row), 0);
+    for _ in 0..choices.below(4) {
+        let Some(&key) = keys.get(choices.below(keys.len())) else {
+            break;
+        };
+        let rule = rule_of(row, key);
+        let types = types_of(rule.types);
+        let child = types[choices.below(types.len())..].first().copied();
+        let value = match (rule.kind, child) {
+            (ValueKind::Entity | ValueKind::Entities | ValueKind::Selector, Some(child))
+                if levels > 0 && row.conditions.iter().all(|c| c.key != key) =>
+            {
+                let mut entity = minimal(version, child);
+                if let Value::Object(members) = &mut entity {
+                    nulls += nest(version, members, levels - 1, choices);
+                }
+                match rule.kind {
+                    ValueKind::Entities => json!([entity]),
+                    _ => entity,
+                }
+            }
+            _ => {
+                nulls += 1;
+                Value::Null
+            }
+        };
+        object.insert(TABLES.keys.name(key).to_owned(), value);
+    }
+    nulls
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+
+    /// Null in the place of any optional property, at any depth, is what every profile lets pass.
+    #[test]
+    fn every_profile_takes_nested_nulls(
+        which in any::<prop::sample::Index>(),
+        levels in 0..8usize,
+        choices in prop::collection::vec(any::<u16>(), 0..120),
+    ) {
+        let rows: Vec<(Version, &TypeRow)> = rows().collect();
+        let (version, row) = rows[which.index(rows.len())];
+        let mut document = document(version, row.name);
+        let nulls = nest(version, &mut document, levels, &mut Choices(choices.into_iter()));
+        let strict = accepted_leniently(&Value::Object(document));
+        prop_assert!(strict || nulls > 0);
     }
 }

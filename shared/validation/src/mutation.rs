@@ -36,7 +36,7 @@ fn action_value(version: Version, name: &str) -> Value {
 }
 
 /// The types of a set, by name.
-fn types_of(set: u128) -> Vec<&'static str> {
+pub(crate) fn types_of(set: u128) -> Vec<&'static str> {
     (0..128u16)
         .filter(|n| set >> n & 1 == 1)
         .map(|n| TABLES.types.name(n))
@@ -106,7 +106,7 @@ pub(crate) fn rule_of(row: &TypeRow, key: u16) -> &'static Rule {
 }
 
 /// The smallest valid object of a type, without a context.
-fn minimal(version: Version, name: &str) -> Value {
+pub(crate) fn minimal(version: Version, name: &str) -> Value {
     let row = row(version, name);
     let mut object = Map::new();
     for (key, _) in &row.required {

@@ -1,7 +1,7 @@
 //! The forms of plain values.
 use crate::{duration, rules::ValueKind, time};
 
-/// Digits of the largest double, written out: 1.8 × 10³⁰⁸.
+/// Digits of the largest double, written out: 1.8 × 10³⁰⁸. Others of as many digits are beyond it.
 const DOUBLE_DIGITS_MAX: usize = 309;
 
 /// Whether no finite double comes near a number.
@@ -13,7 +13,7 @@ pub(crate) fn is_infinite(number: &str) -> bool {
 /// Whether a number may be so vast, by its length alone.
 #[inline]
 pub(crate) const fn is_long(bytes: usize) -> bool {
-    bytes > DOUBLE_DIGITS_MAX
+    bytes >= DOUBLE_DIGITS_MAX
 }
 
 /// Whether no IRI has this byte (RFC 3987 with RFC 3986 §2): controls, space, some delimiters.
@@ -173,6 +173,14 @@ mod tests {
         );
         assert!(is_integer(b"-1") && !is_integer(b"1.0") && !is_integer(b"1e2"));
         assert!(is_natural(b"0") && !is_natural(b"-1"));
+    }
+
+    #[test]
+    fn a_number_of_as_many_digits_as_the_largest_double_may_be_beyond_it() {
+        let vast = "9".repeat(DOUBLE_DIGITS_MAX);
+        assert!(is_long(vast.len()) && is_infinite(&vast));
+        let below = &vast[1..];
+        assert!(!is_long(below.len()) && !is_infinite(below));
     }
 
     #[test]

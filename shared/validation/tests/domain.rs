@@ -175,8 +175,6 @@ fn hostile_events_are_bounded() {
     assert_eq!(schema.check(&long)[0].rule, "domain.schema");
     let wide = format!(r#"{{"list":[{}]}}"#, vec!["{}"; 5_001].join(","));
     assert_eq!(schema.check(&wide)[0].rule, "domain.size");
-    let huge = r#"{"list":[1e999]}"#;
-    assert_eq!(schema.check(huge)[0].rule, "domain.size");
     assert!(start.elapsed() < Duration::from_secs(2));
     for problem in schema.check(&long) {
         assert!(problem.found.len() < 100 && problem.message.len() < 200);
@@ -216,6 +214,16 @@ fn compatible_changes() {
         check(&old.replace("\"minimum\":1", "\"minimum\":2")),
         ["/properties/a/minimum"]
     );
+    assert_eq!(
+        check(&old.replace("\"minimum\":1", "\"minimum\":1.0")),
+        same
+    );
+    let bounded = |most: &str| {
+        let schema = format!(r#"{{"properties":{{"a":{{"maximum":{most}}}}}}}"#);
+        compile(&schema).expect("a plain schema")
+    };
+    let narrower = bounded("9007199254740992").incompatibilities(&bounded("9007199254740993"));
+    assert_eq!(narrower.len(), 1, "two bounds of one double");
     assert_eq!(
         check(&old.replace(
             r#""type":"object""#,
@@ -258,4 +266,114 @@ fn many_large_patterns_are_refused_before_they_fill_the_memory() {
     let small = compile(r#"{"type":"object","properties":{"a":{"pattern":"^[a-z]{1,8}$"}}}"#);
     let large = compile(&schema(1));
     assert!(small.expect("taken").weight_bytes() < large.expect("taken").weight_bytes());
+}
+
+/// A lenient tenant's judgement of an event of the type, and of a strict one's.
+fn judged<'t>(
+    schema: DomainSchema,
+    event: &'t str,
+    each: impl Fn(&vernier_validation::Item<'_>) + 't,
+) {
+    let schemas: DomainSchemas = [Arc::new(schema)].into_iter().collect();
+    for mode in [Mode::Strict, Mode::Lenient] {
+        let policy = Policy {
+            domain: Some(&schemas),
+            ..Policy::new(mode, Profile::Generic)
+        };
+        let body = envelope(event);
+        let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+        each(&read.items[0]);
+    }
+}
+
+#[test]
+fn a_number_beyond_doubles_is_one_problem_and_hides_no_other() {
+    for vast in ["1e400", "-1E+999", &"9".repeat(309), &"9".repeat(400)] {
+        let event = format!(r#"{{"type":"{TYPE}","who":"JANE","at":"x","n":[1,{{"v":{vast}}}]}}"#);
+        judged(badge_schema(), &event, |item| {
+            let problems = &item.verdict.problems;
+            let rules: Vec<_> = problems.iter().map(|p| &*p.rule).collect();
+            assert_eq!(rules, ["json.number", "domain.schema"], "{problems:?}");
+            assert_eq!(problems[0].pointer, "/n/1/v");
+            assert_eq!(problems[1].pointer, "/who");
+        });
+        let text = format!(r#"{{"properties":{{"a":{{"maximum":{vast}}}}}}}"#);
+        let refused = compile(&text).expect_err("beyond doubles");
+        assert_eq!(refused.pointer, "/properties/a/maximum");
+    }
+}
+
+#[test]
+fn numbers_are_quoted_as_they_were_sent() {
+    let long = format!("1{}", "0".repeat(300));
+    for number in [
+        "12345678901234567890123",
+        "-0.1234567890123456789012",
+        &long,
+    ] {
+        let event = format!(r#"{{"type":"{TYPE}","a~/b":[true,{number}]}}"#);
+        let schema = compile(r#"{"properties":{"a~/b":{"items":{"type":"boolean"}}}}"#);
+        judged(schema.expect("a plain schema"), &event, |item| {
+            let problem = &item.verdict.problems[0];
+            assert_eq!(problem.pointer, "/a~0~1b/1");
+            let shown = problem.found.trim_end_matches('…');
+            assert!(number.starts_with(shown) && shown.len() > 20, "{problem:?}");
+            assert!(problem.message.contains(shown), "{problem:?}");
+        });
+    }
+}
+
+/// Times that a column is taken from and that nobody can read are a deviation each, and reject nothing.
+#[test]
+fn unreadable_times_of_a_type_are_deviations() {
+    let pointers = || ColumnPointers {
+        actor: Some("/who".into()),
+        attempt: Some("/try".into()),
+        started_at_time: Some("/from/at~1time".into()),
+        ended_at_time: Some("/to".into()),
+        ..ColumnPointers::default()
+    };
+    let own = || ColumnPointers {
+        event_time: Some("/at".into()),
+        ..pointers()
+    };
+    let caliper = r#""eventTime":"2026-11-15T11:00:00.000Z""#;
+    let rest = r#""who":"jane","try":"t1""#;
+    let cases: [(ColumnPointers, String, &[&str]); 7] = [
+        (pointers(), format!("{caliper},{rest}"), &[]),
+        (
+            pointers(),
+            format!(r#""eventTime":"yesterday",{rest}"#),
+            &["/eventTime"],
+        ),
+        (own(), format!(r#""at":"yesterday",{rest}"#), &["/at"]),
+        // What Caliper calls the time is none of the type's columns then.
+        (
+            own(),
+            format!(r#""eventTime":"yesterday","at":1763204400000,{rest}"#),
+            &[],
+        ),
+        (own(), format!(r#""at":1763204400,{rest}"#), &["/at"]),
+        (own(), format!(r#""at":null,"to":null,{rest}"#), &[]),
+        (
+            pointers(),
+            format!(r#"{caliper},"from":{{"at/time":{{}}}},"to":["2026"],{rest}"#),
+            &["/from/at~1time", "/to"],
+        ),
+    ];
+    for (columns, members, places) in cases {
+        let schema = DomainSchema::compile(TYPE, 1, "{}", columns).expect("an empty schema");
+        let event = format!(r#"{{"type":"{TYPE}",{members}}}"#);
+        judged(schema, &event, |item| {
+            assert!(item.verdict.accepted, "{:?}", item.verdict);
+            let deviations = &item.verdict.deviations;
+            assert!(deviations.iter().all(|d| d.rule == "time.unreadable"));
+            let found: Vec<_> = deviations.iter().map(|d| d.pointer.as_str()).collect();
+            assert_eq!(found, places, "{event}");
+            if let Some(result) = &item.columns.result {
+                let none = (result.started_at, result.submitted_at);
+                assert_eq!(none, (None, None));
+            }
+        });
+    }
 }

@@ -355,7 +355,7 @@ fn whole_body_refusals() {
     let half = good.replacen("\"client\":\"browser\"", "\"client\":\"\\ud800\"", 1);
     let read = read_envelope(half.as_bytes(), &lenient).expect("an envelope");
     assert_eq!(read.items[0].verdict.problems[0].rule, "json.surrogate");
-    for vast in ["1.0e400", "-1E+999", &"9".repeat(400)] {
+    for vast in ["1.0e400", "-1E+999", &"9".repeat(309), &"9".repeat(400)] {
         let vast = good.replacen("\"client\":\"browser\"", &format!("\"client\":{vast}"), 1);
         let read = read_envelope(vast.as_bytes(), &lenient).expect("an envelope");
         assert_eq!(read.items[0].verdict.problems[0].rule, "json.number");

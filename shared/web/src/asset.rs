@@ -1,6 +1,7 @@
 //! Texts that anybody may have: they change with a deployment only, so that whoever has one may keep it.
 
-use crate::encoding::{COMPRESSED_BYTES_MIN, gzip, set_gzip, varies_by_encoding};
+use crate::encoding::{COMPRESSED_BYTES_MIN, gzip, set_gzip};
+use crate::header::vary_by;
 use crate::request::Request;
 use crate::response::empty;
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
@@ -79,16 +80,15 @@ impl Asset {
     ) -> ApiGatewayProxyResponse {
         let compressed = request.takes_gzip().then(|| self.compressed()).flatten();
         let tag = self.tag(compressed.map_or("", |_| "-gzip"));
-        let is_there = request
-            .header("if-none-match")
-            .is_some_and(|list| names(list, &tag));
+        let mut tags = request.header_elements("if-none-match");
+        let is_there = tags.any(|named| is_named(named, &tag));
         let mut answer = empty(if is_there { 304 } else { 200 }, headers);
         let kept = HeaderValue::from_static(self.cache_control);
         answer.headers.insert(CACHE_CONTROL, kept);
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             answer.headers.insert(ETAG, tag);
         }
-        varies_by_encoding(&mut answer.headers);
+        vary_by(&mut answer.headers, "Accept-Encoding");
         if is_there {
             return answer;
         }
@@ -107,10 +107,10 @@ impl Asset {
     }
 }
 
-/// Whether an If-None-Match names a tag, or any there is. Weakness does not matter to it (RFC 9110, 13.1.2).
-fn names(list: &str, tag: &str) -> bool {
-    let mut tags = list.split(',').map(str::trim);
-    tags.any(|t| t == "*" || t.strip_prefix("W/").unwrap_or(t) == tag)
+/// Whether an element of If-None-Match is a tag, or any there is. Weakness does not matter to it
+/// (RFC 9110, 13.1.2).
+fn is_named(element: &str, tag: &str) -> bool {
+    element == "*" || element.strip_prefix("W/").unwrap_or(element) == tag
 }
 
 #[cfg(test)]

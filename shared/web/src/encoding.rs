@@ -3,13 +3,13 @@
 //! The functions compress, not the gateway: one that compresses answers (`MinimumCompressionSize`) also
 //! unpacks requests, and then refuses every body in an encoding that it does not know, as zstd is.
 
+use crate::header::{HeaderElement, vary_by};
 use crate::request::Request;
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderValue, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HeaderValue};
 use std::io::Write as _;
 
 /// Bodies below this are sent as they are, bytes: what gzip would save of them, its own header and the
@@ -23,34 +23,19 @@ impl Request<'_> {
     /// function's base64 only for those who say what they accept.
     #[must_use]
     pub fn takes_gzip(&self) -> bool {
-        let accepts = |name| self.header(name).filter(|value| !value.trim().is_empty());
-        accepts("accept").is_some() && accepts("accept-encoding").is_some_and(prefers_gzip)
+        let weight_of = |name: &str| {
+            let codings = self.header_elements("accept-encoding");
+            let mut of_name = codings
+                .map(HeaderElement::new)
+                .filter(|coding| coding.essence().eq_ignore_ascii_case(name));
+            let found = of_name.next()?;
+            Some(found.weight_thousandths().unwrap_or(0))
+        };
+        let gzip = weight_of("gzip").or_else(|| weight_of("x-gzip"));
+        let gzip = gzip.or_else(|| weight_of("*")).unwrap_or(0);
+        let is_welcome = gzip > 0 && gzip >= weight_of("identity").unwrap_or(0);
+        is_welcome && self.header_elements("accept").next().is_some()
     }
-}
-
-/// Whether a list of codings has gzip, at least as welcome as no coding at all.
-fn prefers_gzip(list: &str) -> bool {
-    let weight_of = |name: &str| {
-        let mut codings = list.split(',').map(|coding| coding.split(';'));
-        codings.find_map(|mut parts| {
-            let is_it = parts.next()?.trim().eq_ignore_ascii_case(name);
-            is_it.then(|| weight(parts))
-        })
-    };
-    let gzip = weight_of("gzip").or_else(|| weight_of("x-gzip"));
-    let gzip = gzip.or_else(|| weight_of("*")).unwrap_or(0.0);
-    gzip > 0.0 && gzip >= weight_of("identity").unwrap_or(0.0)
-}
-
-/// The `q` among a coding's parameters, 1 where there is none, 0 where it is no number.
-fn weight<'p>(mut parameters: impl Iterator<Item = &'p str>) -> f32 {
-    let given = parameters.find_map(|p| {
-        let (name, value) = p.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("q")
-            .then(|| value.trim().parse().unwrap_or(0.0))
-    });
-    given.unwrap_or(1.0)
 }
 
 /// A text compressed with gzip; none when the encoder fails, which memory gives it no reason to.
@@ -58,19 +43,6 @@ pub(crate) fn gzip(text: &str, level: Compression) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), level);
     encoder.write_all(text.as_bytes()).ok()?;
     encoder.finish().ok()
-}
-
-/// Says that the answer depends on what encodings are accepted, beside what it says to depend on already.
-pub(crate) fn varies_by_encoding(headers: &mut HeaderMap) {
-    let said = headers.get(VARY).and_then(|value| value.to_str().ok());
-    let all = match said {
-        Some(said) if said.to_ascii_lowercase().contains("accept-encoding") => return,
-        Some(said) => format!("{said}, Accept-Encoding"),
-        None => "Accept-Encoding".to_owned(),
-    };
-    if let Ok(value) = HeaderValue::from_str(&all) {
-        headers.insert(VARY, value);
-    }
 }
 
 /// Makes an answer's body the given bytes, compressed with gzip.
@@ -84,7 +56,7 @@ pub(crate) fn set_gzip(answer: &mut ApiGatewayProxyResponse, bytes: Vec<u8>) {
 /// An answer as it leaves the function: not to be stored unless it says otherwise, and compressed if it
 /// is large enough and whoever asked takes that.
 #[must_use]
-pub fn finished(
+pub(crate) fn encoded(
     mut answer: ApiGatewayProxyResponse,
     request: Request<'_>,
 ) -> ApiGatewayProxyResponse {
@@ -98,7 +70,7 @@ pub fn finished(
     if text.len() < COMPRESSED_BYTES_MIN {
         return answer;
     }
-    varies_by_encoding(&mut answer.headers);
+    vary_by(&mut answer.headers, "Accept-Encoding");
     if request.takes_gzip() {
         // Level 1: learning data shrinks to a sixth with it, and to a seventh for twice the time.
         if let Some(bytes) = gzip(text, Compression::fast()) {
@@ -166,18 +138,18 @@ mod tests {
     fn large_answers_are_compressed_and_small_ones_are_not() {
         let takes = asking(&[("accept", "*/*"), ("accept-encoding", "gzip")]);
         let large = format!("[{}0]", "1234567890,".repeat(100));
-        let answer = finished(json_text(200, &[], large.clone()), Request(&takes));
+        let answer = encoded(json_text(200, &[], large.clone()), Request(&takes));
         assert_eq!(unpacked(&answer), large);
         assert_eq!(answer.headers[VARY], "Accept-Encoding");
         assert_eq!(answer.headers[CACHE_CONTROL], "no-store");
 
         let plain = asking(&[("accept", "*/*")]);
-        let answer = finished(json_text(200, &[], large), Request(&plain));
+        let answer = encoded(json_text(200, &[], large), Request(&plain));
         assert!(matches!(answer.body, Some(Body::Text(_))));
         assert_eq!(answer.headers[VARY], "Accept-Encoding");
         assert!(!answer.is_base64_encoded);
 
-        let answer = finished(json_text(200, &[], "{}".to_owned()), Request(&takes));
+        let answer = encoded(json_text(200, &[], "{}".to_owned()), Request(&takes));
         assert!(matches!(answer.body, Some(Body::Text(_))));
         assert!(!answer.headers.contains_key(CONTENT_ENCODING));
     }
@@ -188,7 +160,7 @@ mod tests {
         let mut document = ProblemDocument::new(ProblemType::EnvelopeMalformed, "no JSON");
         let finding = serde_json::json!({ "pointer": "/data/0", "rule": "envelope.json" });
         document.problems = vec![finding; 50];
-        let answer = finished(problem(&document), Request(&takes));
+        let answer = encoded(problem(&document), Request(&takes));
         assert_eq!(unpacked(&answer), document.to_json());
         assert_eq!(answer.headers[CACHE_CONTROL], "no-store");
     }
@@ -196,7 +168,7 @@ mod tests {
     #[test]
     fn every_answer_says_whether_it_may_be_stored() {
         let takes = asking(&[]);
-        let answer = finished(empty(200, &[]), Request(&takes));
+        let answer = encoded(empty(200, &[]), Request(&takes));
         assert_eq!(answer.headers[CACHE_CONTROL], "no-store");
     }
 
@@ -204,7 +176,7 @@ mod tests {
     fn what_an_answer_depends_on_already_stays() {
         let takes = asking(&[]);
         let answer = json_text(200, &[("vary", "Origin".to_owned())], " ".repeat(600));
-        let answer = finished(answer, Request(&takes));
+        let answer = encoded(answer, Request(&takes));
         assert_eq!(answer.headers[VARY], "Origin, Accept-Encoding");
     }
 }

@@ -11,6 +11,8 @@ use vernier_ledger::ports::PortError;
 pub enum ProblemType {
     /// The body is not a readable envelope.
     EnvelopeMalformed,
+    /// The body cannot be read, or is not what the route takes.
+    BodyMalformed,
     /// A query or path parameter is not what it should be.
     ParameterInvalid,
     /// No token, an unknown or a revoked one.
@@ -47,6 +49,7 @@ impl ProblemType {
     /// All of them.
     pub const ALL: [Self; 16] = [
         Self::EnvelopeMalformed,
+        Self::BodyMalformed,
         Self::ParameterInvalid,
         Self::Unauthorized,
         Self::Forbidden,
@@ -72,6 +75,7 @@ impl ProblemType {
                 "envelope-malformed",
                 "The body is not a Caliper envelope",
             ),
+            Self::BodyMalformed => (400, "body-malformed", "The body cannot be read"),
             Self::ParameterInvalid => (400, "parameter-invalid", "A parameter is not valid"),
             Self::Unauthorized => (401, "unauthorized", "The request needs a valid token"),
             Self::Forbidden => (403, "forbidden", "The token does not allow this"),

@@ -1,9 +1,12 @@
 //! A proxy request of API Gateway, read without surprises.
 
 use crate::problem::{ProblemDocument, ProblemType};
+use crate::route::{self, Route};
+use crate::{header, path_id};
 use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::Method;
 use std::borrow::Cow;
 use vernier_ledger::access::Caller;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, RANGE_SECONDS_MAX};
@@ -14,7 +17,7 @@ use vernier_ledger::time::Millis;
 pub struct Request<'r>(pub &'r ApiGatewayProxyRequest);
 
 impl<'r> Request<'r> {
-    /// A header's value, if it is text.
+    /// A header's value, if it is text; of several lines one.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'r str> {
         let value = self
@@ -33,6 +36,43 @@ impl<'r> Request<'r> {
             address: self.0.request_context.identity.source_ip.as_deref(),
             now,
         }
+    }
+
+    /// All lines of a header that are text, in their order. The gateway hands them on in one place and
+    /// the last alone in the other.
+    pub fn header_lines(&self, name: &str) -> impl Iterator<Item = &'r str> + use<'r> {
+        let all = self.0.multi_value_headers.get_all(name);
+        let is_there = all.iter().next().is_some();
+        let single = self.0.headers.get_all(name).iter();
+        let single = single.filter(move |_| !is_there);
+        all.iter().chain(single).filter_map(|v| v.to_str().ok())
+    }
+
+    /// The elements of a header that is a list, of all of its lines. Empty ones are none, so that an
+    /// empty header is as good as none.
+    pub fn header_elements(&self, name: &str) -> impl Iterator<Item = &'r str> + use<'r> {
+        self.header_lines(name).flat_map(header::elements)
+    }
+
+    /// The method; GET for HEAD, whose answer is the same without its body.
+    #[must_use]
+    pub fn method(&self) -> &'r str {
+        match &self.0.http_method {
+            method if *method == Method::HEAD => "GET",
+            method => method.as_str(),
+        }
+    }
+
+    /// The route that the request is for, if there is one.
+    #[must_use]
+    pub fn route(self) -> Option<&'static Route> {
+        route::of(self)
+    }
+
+    /// The route's path as the gateway names it; empty where there is no such route.
+    #[must_use]
+    pub fn resource(self) -> &'static str {
+        self.route().map_or("", |route| route.path)
     }
 
     /// A query parameter that may be given once.
@@ -76,23 +116,55 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// A path parameter, percent-decoded where the gateway left it encoded.
+    /// The ids that the path may name, the likeliest first: what is to be found is what is found first.
+    /// Gateways hand ids on encoded, decoded, with `//` collapsed or caught by another resource; both
+    /// the path and its parameter are read.
     #[must_use]
-    pub fn path(&self, name: &str) -> Option<Cow<'r, str>> {
-        let value = self.0.path_parameters.get(name)?;
-        percent_encoding::percent_decode_str(value)
-            .decode_utf8()
-            .ok()
+    pub fn ids_in_path(self) -> Vec<Cow<'r, str>> {
+        self.route()
+            .map_or_else(Vec::new, |route| self.ids_of(route))
     }
 
-    /// What follows `prefix` in the path, percent-decoded: for a value that may hold slashes. A
-    /// gateway that decodes before it routes would collapse `//` in the path parameter.
+    /// The same, if the path were this route's: a gateway that decodes makes `/proof` at the end of an
+    /// event's id look like the end of the path.
     #[must_use]
-    pub fn path_after(&self, prefix: &str) -> Option<Cow<'r, str>> {
-        let (_, rest) = self.0.path.as_deref()?.split_once(prefix)?;
-        percent_encoding::percent_decode_str(rest)
-            .decode_utf8()
-            .ok()
+    pub fn ids_of(self, route: &Route) -> Vec<Cow<'r, str>> {
+        let of_path = route.around().and_then(|around| self.within(around));
+        let of_parameter = self.0.path_parameters.get(route.parameter());
+        let pieces = of_path
+            .into_iter()
+            .flat_map(|piece| [piece, piece.trim_end_matches('/')]);
+        let pieces = pieces.chain(of_parameter.map(String::as_str));
+        let readings: Vec<_> = pieces.map(path_id::readings).collect();
+        let rounds = readings.iter().map(Vec::len).max().unwrap_or_default();
+        let mut found = Vec::new();
+        for id in (0..rounds).flat_map(|round| readings.iter().filter_map(move |r| r.get(round))) {
+            if !id.is_empty() && !found.contains(id) {
+                found.push(id.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether the gateway knew no resource for the path and caught it with all others.
+    #[must_use]
+    pub fn is_caught(self) -> bool {
+        self.0.resource.as_deref() != Some(self.resource())
+    }
+
+    /// The id that the path most likely names; empty where it names none.
+    #[must_use]
+    pub fn id_in_path(self) -> Cow<'r, str> {
+        self.ids_in_path().into_iter().next().unwrap_or_default()
+    }
+
+    /// What the path has between two texts.
+    fn within(self, (before, after): (&str, &str)) -> Option<&'r str> {
+        let (_, rest) = self.0.path.as_deref()?.split_once(before)?;
+        match after {
+            "" => Some(rest),
+            after => rest.trim_end_matches('/').strip_suffix(after),
+        }
     }
 
     /// The body's bytes.
@@ -106,7 +178,7 @@ impl<'r> Request<'r> {
         }
         let bytes = STANDARD.decode(text).map_err(|e| {
             ProblemDocument::new(
-                ProblemType::EnvelopeMalformed,
+                ProblemType::BodyMalformed,
                 format!("the body's base64 is damaged: {e}"),
             )
         })?;
@@ -211,17 +283,78 @@ fn parse_time(name: &str, text: &str) -> Result<Millis, ProblemDocument> {
 mod tests {
     use super::*;
 
-    /// Some gateways decode the path before they route it, some hand it on as it came.
+    fn ids(resource: &str, path: &str, parameter: Option<(&str, &str)>) -> Vec<String> {
+        let mut request = ApiGatewayProxyRequest::default();
+        request.resource = Some(resource.to_owned());
+        request.path = Some(path.to_owned());
+        let given = parameter.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        request.path_parameters = given.into_iter().collect();
+        let found = Request(&request).ids_in_path();
+        found.into_iter().map(Cow::into_owned).collect()
+    }
+
+    /// Some gateways decode the path before they route it, some hand it on as it came, and some
+    /// collapse its slashes in the parameter.
     #[test]
-    fn an_iri_after_a_prefix_is_found_encoded_or_not() {
-        for path in [
-            "/schemas/https%3A%2F%2Fschool.example%2FBadge%231",
-            "/base/schemas/https://school.example/Badge#1",
+    fn an_iri_is_found_in_the_path_encoded_or_not() {
+        let iri = "https://school.example/a%20b#1";
+        let encoded = "https%3A%2F%2Fschool.example%2Fa%2520b%231";
+        let collapsed = "https:/school.example/a%20b#1";
+        for (resource, path, parameter) in [
+            (
+                "/schemas/{type+}",
+                format!("/schemas/{encoded}"),
+                Some(("type", encoded)),
+            ),
+            (
+                "/schemas/{type+}",
+                format!("/base/schemas/{iri}"),
+                Some(("type", collapsed)),
+            ),
+            (
+                "/events/{id}",
+                format!("/events/{encoded}"),
+                Some(("id", encoded)),
+            ),
+            ("/events/{id}", format!("/events/{iri}"), Some(("id", iri))),
+            (
+                "/{proxy+}",
+                format!("/events/{iri}"),
+                Some(("proxy", "events/https:")),
+            ),
+            ("/{proxy+}", format!("/events/{iri}/"), None),
+            ("/{proxy+}", format!("/events/{iri}/proof"), None),
+            (
+                "/events/{id}/proof",
+                format!("/events/{encoded}/proof/"),
+                Some(("id", encoded)),
+            ),
+            (
+                "/events/{id}",
+                "/elsewhere".to_owned(),
+                Some(("id", encoded)),
+            ),
         ] {
-            let mut request = ApiGatewayProxyRequest::default();
-            request.path = Some(path.to_owned());
-            let found = Request(&request).path_after("/schemas/");
-            assert_eq!(found.as_deref(), Some("https://school.example/Badge#1"));
+            let found = ids(resource, &path, parameter);
+            // An id may end in a slash: as it is sent goes first.
+            let is_first = found[0] == iri || (found[0] == format!("{iri}/") && found[1] == iri);
+            assert!(is_first, "{path}: {found:?}");
         }
+        assert_eq!(ids("/events", "/events", None), [""; 0]);
+    }
+
+    #[test]
+    fn every_line_of_a_header_is_read() {
+        let mut request = ApiGatewayProxyRequest::default();
+        for line in ["a, b", "", "c"] {
+            let value = http::HeaderValue::from_static(line);
+            request.headers.insert("prefer", value.clone());
+            request.multi_value_headers.append("prefer", value);
+        }
+        let found: Vec<&str> = Request(&request).header_elements("prefer").collect();
+        assert_eq!(found, ["a", "b", "c"]);
+        request.multi_value_headers.clear();
+        let found: Vec<&str> = Request(&request).header_elements("prefer").collect();
+        assert_eq!(found, ["c"]);
     }
 }

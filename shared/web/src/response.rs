@@ -10,11 +10,14 @@ use http::header::{
 };
 use serde::Serialize;
 
-/// No body.
+/// No body. It has a type all the same, because the gateway calls what has none JSON, and clients read
+/// an empty text as JSON then, and fail.
 #[must_use]
 pub fn empty(status: u16, headers: &[(&'static str, String)]) -> ApiGatewayProxyResponse {
     let mut answer = ApiGatewayProxyResponse::default();
     answer.status_code = i64::from(status);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers.insert(CONTENT_TYPE, plain);
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(value) {
             answer.headers.insert(HeaderName::from_static(name), value);

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod accounting;
 pub mod documented;
+pub mod doors;
 pub mod grades;
 pub mod playbacks;
 pub mod quarantine;
@@ -47,6 +48,18 @@ macro_rules! for_each_body {
             walls::no_route_shows_another_tenants_data,
             walls::a_learners_token_opens_no_other_door,
             walls::a_learners_token_reads_its_own_events,
+            doors::verdicts_are_preferred_in_any_line_and_spelling,
+            doors::an_empty_encoding_is_none,
+            doors::an_id_is_found_however_its_path_is_spelled,
+            doors::a_type_is_found_however_its_path_is_spelled,
+            doors::an_id_that_ends_like_a_route_is_found,
+            doors::an_empty_answer_is_not_called_json,
+            doors::who_accepts_json_alone_gets_json,
+            doors::an_allowed_page_may_send_and_read,
+            doors::another_page_is_told_nothing,
+            doors::every_path_answers_every_method,
+            doors::a_slash_at_the_end_changes_nothing,
+            doors::a_bad_body_is_called_what_it_is,
             documented::parameters_are_as_described,
             documented::ranges_are_as_described,
             documented::injections_find_nothing_and_break_nothing,

@@ -2,9 +2,10 @@
 
 use super::sealing::sealed;
 use super::{balanced, post};
-use crate::envelopes::{assessed, bytes, graded};
+use crate::envelopes::{CONTEXT, assessed, bytes, graded};
 use crate::world::{Answer, Call, Member, World};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use vernier_ledger::access::Scope;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ports::Results;
@@ -184,7 +185,21 @@ async fn check_events<W: World>(world: &W, member: &Member, is_sealed: bool) {
         assert!(csv.starts_with(header), "{csv}");
         assert_eq!(csv.lines().count(), buckets.len() + 1);
     }
+    check_whole(world, member).await;
     check_history(world, member).await;
+}
+
+/// Of the whole tenant: what was described is in no count, and is no section.
+async fn check_whole<W: World>(world: &W, member: &Member) {
+    let whole = |name: &str| Call::get("/reports/{report}").id(name);
+    let found = asked(world, member, whole("activity")).await.json();
+    assert_eq!(found["total"], 8);
+    let found = asked(world, member, whole("usage").query("bucket", "day")).await;
+    let found = found.json();
+    let buckets = found["buckets"].as_array().expect("buckets").iter();
+    let types = buckets.filter_map(|bucket| bucket["events"].as_object());
+    let types: BTreeSet<&str> = types.flatten().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(types, BTreeSet::from(["AssessmentEvent", "GradeEvent"]));
 }
 
 /// The grade that came late changed nothing.
@@ -221,14 +236,16 @@ async fn check_history<W: World>(world: &W, member: &Member) {
     assert_eq!(one["changes"], json!([changes[5]]));
 }
 
-/// The same numbers before the window is sealed and after.
+/// The same numbers before the window is sealed and after, whatever is described beside the events.
 pub async fn events_are_reported_live_and_sealed<W: World>(world: &W) {
     let member = semester(world).await;
     let late = graded("jane", "quiz", 1.0, "2026-11-20T11:30:00.000Z");
-    post(world, &member, bytes(&[late])).await;
-    assert_eq!(balanced(world, &member, 8).await, [8, 8, 0, 0, 0]);
+    let [section, person] = [(SECTION, "CourseSection"), (&learner("jane"), "Person")]
+        .map(|(id, name)| json!({"@context": CONTEXT, "id": id, "type": name}));
+    post(world, &member, bytes(&[late, section, person])).await;
+    assert_eq!(balanced(world, &member, 10).await, [10, 10, 0, 0, 0]);
     check_events(world, &member, false).await;
-    let verified = sealed(world, &member, 8).await;
+    let verified = sealed(world, &member, 10).await;
     assert_eq!(verified.findings, []);
     check_events(world, &member, true).await;
 }

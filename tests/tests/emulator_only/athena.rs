@@ -124,3 +124,49 @@ async fn athena_reads_days_beside_windows() {
         (vec![vec!["3".to_owned()]], vec![vec!["3".to_owned()]])
     );
 }
+
+/// The queries of docs/analysts.md for Athena, in their order.
+fn queries_of_the_page() -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/analysts.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, section) = page.split_once("\n### Athena\n").expect("a heading");
+    let (_, sql) = section.split_once("```sql\n").expect("queries");
+    let (sql, _) = sql.split_once("```").expect("an end");
+    let queries = sql.split(';').map(|query| query.trim().to_owned());
+    queries.filter(|query| !query.is_empty()).collect()
+}
+
+/// The golden archive's three stored events are of one section and of none; times come on whatever clock the
+/// emulator's machine has.
+#[tokio::test]
+async fn athena_runs_the_pages_queries() {
+    for version in ["v1", "v2"] {
+        put_golden_archive(version, "", &["parquet"]).await;
+    }
+    let queried = tokio::task::spawn_blocking(|| {
+        let found = queries_of_the_page()
+            .iter()
+            .map(|query| rows(query))
+            .collect::<Vec<_>>();
+        let which = "tenant = 'school' AND dt = '2026-09-01' AND hour BETWEEN '08' AND '09'";
+        let times = rows(&format!(
+            "SELECT hour, min(received_at) FROM archive WHERE {which} GROUP BY hour"
+        ));
+        (found, times)
+    });
+    let (found, times) = queried.await.expect("the thread ends");
+    let [by_type, sections] = found.as_slice() else {
+        panic!("the page has {} queries", found.len());
+    };
+    let sum = |rows: &[Vec<String>], at: usize| -> u64 {
+        rows.iter()
+            .map(|row| row[at].parse::<u64>().expect("a number"))
+            .sum()
+    };
+    assert!(sum(by_type, 2) > 1, "{by_type:?}");
+    assert_eq!(sum(sections, 1), 3, "{sections:?}");
+    assert!(sections[0][3].starts_with("2026-"), "{sections:?}");
+    assert_eq!(times.len(), 1, "{times:?}");
+    assert_eq!(times[0][0], "09");
+    assert!(times[0][1].starts_with("2026-09-0"), "{times:?}");
+}

@@ -119,6 +119,7 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
         refused: vernier_ledger::refused::RefusedTally::default(),
         settings: vernier_intake::Settings { receipt_days: 30 },
+        origins: vernier_web::AllowedOrigins::default(),
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
     let mut cold = warm.clone();
@@ -273,6 +274,7 @@ async fn a_learners_assignments_are_two_queries_and_a_sections_grades_one_a_slot
             LookUps::trusting(Duration::from_secs(600)),
         ),
         insights: vernier_output::insights::Insights::new("", []),
+        origins: vernier_web::AllowedOrigins::default(),
     };
     let slots = u64::from(vernier_ledger::limits::RESULT_SLOTS);
     let report = |name| {

@@ -1,5 +1,6 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
+mod analysts;
 mod compaction;
 mod logs;
 mod metrics;
@@ -12,6 +13,7 @@ mod scaling;
 mod sealing;
 mod sweeping;
 mod tokens;
+mod whole_events;
 
 use serde_json::Value;
 use std::time::Duration;

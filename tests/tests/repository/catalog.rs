@@ -25,3 +25,32 @@ fn the_catalog_lists_the_columns_of_days() {
         assert_eq!(listed, columns::day_names().collect::<Vec<_>>(), "{name}");
     }
 }
+
+/// Folders are named by text (docs/analysts.md): a tenant of digits stays a name, and an hour has two of them.
+#[test]
+fn the_catalogs_partitions_are_text() {
+    let template = template();
+    let names: [(&str, &[&str]); 4] = [
+        ("ArchiveTable", &["tenant", "dt", "hour"]),
+        ("ExceptionsTable", &["tenant", "dt", "hour"]),
+        ("DaysTable", &["tenant", "dt"]),
+        ("DaysExceptionsTable", &["tenant", "dt"]),
+    ];
+    for (name, wanted) in names {
+        let table = &template["Resources"][name]["Properties"]["TableInput"];
+        let keys = table["PartitionKeys"].as_array().expect("keys").iter();
+        let keys: Vec<_> = keys
+            .map(|key| (key["Name"].as_str(), key["Type"].as_str()))
+            .collect();
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|name| (Some(*name), Some("string")))
+            .collect();
+        assert_eq!(keys, wanted, "{name}");
+        if wanted.len() == 3 {
+            let hours: Vec<String> = (0..24).map(|hour| format!("{hour:02}")).collect();
+            let projected = &table["Parameters"]["projection.hour.values"];
+            assert_eq!(projected.as_str(), Some(hours.join(",").as_str()), "{name}");
+        }
+    }
+}

@@ -6,8 +6,9 @@ use aws_lambda_events::eventbridge::EventBridgeEvent;
 use aws_lambda_events::kinesis::KinesisEvent;
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_tests::bodies::walls::DOORS;
+use vernier_web::{ROUTES, Route};
 
 /// A template as JSON. Tags (`!Ref`, `!Sub`) are dropped: the rules ask for plain values only.
 fn plain(yaml: &Yaml<'_>) -> Value {
@@ -49,6 +50,71 @@ enum Trigger {
     Kinesis,
     /// The clock.
     Schedule,
+}
+
+/// The template's word for every method that a path does not name.
+const ANY: &str = "ANY";
+
+impl Trigger {
+    /// Whether what a file holds is a start by this trigger.
+    fn starts_on(&self, file: &Self) -> bool {
+        match (self, file) {
+            (Self::Api { method, path }, Self::Api { path: other, .. }) if method == ANY => {
+                path == other
+            }
+            _ => self == file,
+        }
+    }
+}
+
+/// The paths of the template's triggers for every method, and those for one.
+fn paths_of(is_any: bool) -> BTreeSet<String> {
+    let triggers = functions().into_iter().flat_map(|f| f.triggers);
+    let path = |(_, trigger)| match trigger {
+        Trigger::Api { method, path } if (method == ANY) == is_any => Some(path),
+        _ => None,
+    };
+    triggers.filter_map(path).collect()
+}
+
+/// `ROUTES` is what methods are answered by, and where a path leads that the gateway did not know.
+#[test]
+fn the_routes_are_the_templates() {
+    let triggers = functions().into_iter().flat_map(|f| f.triggers);
+    let mut deployed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (_, trigger) in triggers {
+        if let Trigger::Api { method, path } = trigger
+            && method != ANY
+        {
+            deployed.entry(path).or_default().insert(method);
+        }
+    }
+    let own = |route: &Route| {
+        let named = route.methods.allow().split(", ");
+        let named = named.filter(|method| !["HEAD", "OPTIONS"].contains(method));
+        (route.path.to_owned(), named.map(str::to_owned).collect())
+    };
+    let coded: BTreeMap<String, BTreeSet<String>> = ROUTES.iter().map(own).collect();
+    assert_eq!(deployed, coded);
+}
+
+/// HEAD of a route is answered by the function that answers its GET: output by what it catches, the others
+/// by a trigger of their own.
+#[test]
+fn every_method_of_a_path_starts_a_function() {
+    let any = paths_of(true);
+    for everything in ["/", "/{proxy+}"] {
+        assert!(any.contains(everything), "{everything}");
+    }
+    for function in functions().iter().filter(|f| f.name() != "output") {
+        for (name, trigger) in &function.triggers {
+            if let Trigger::Api { method, path } = trigger
+                && method == "GET"
+            {
+                assert!(any.contains(path), "{name}: {path} has no trigger for ANY");
+            }
+        }
+    }
 }
 
 /// A function of the template.
@@ -207,7 +273,8 @@ fn every_trigger_has_an_event() {
                 "has no event",
             ));
         }
-        for (name, trigger) in function.triggers.iter().filter(|(_, t)| !have.contains(t)) {
+        let lacks = |trigger: &Trigger| !have.iter().any(|file| trigger.starts_on(file));
+        for (name, trigger) in function.triggers.iter().filter(|(_, t)| lacks(t)) {
             let what = format!(
                 "{} has no event for {name}, {trigger:?}",
                 function.logical_id
@@ -231,8 +298,8 @@ fn every_route_is_tried_with_the_wrong_token() {
     let triggers = functions().into_iter().flat_map(|f| f.triggers);
     let deployed: BTreeSet<(String, String)> = triggers
         .filter_map(|(_, trigger)| match trigger {
-            Trigger::Api { method, path } => Some((method, path)),
-            Trigger::Kinesis | Trigger::Schedule => None,
+            Trigger::Api { method, path } if method != ANY => Some((method, path)),
+            Trigger::Api { .. } | Trigger::Kinesis | Trigger::Schedule => None,
         })
         .collect();
     let tried = DOORS
@@ -261,7 +328,7 @@ fn every_event_is_of_its_function() {
         for (path, text) in event_files(&folder) {
             match read_event(&text) {
                 Err(why) => found.push(Violation::new(path, 1, why)),
-                Ok(trigger) if function.triggers.iter().all(|(_, t)| *t != trigger) => {
+                Ok(trigger) if !function.triggers.iter().any(|(_, t)| t.starts_on(&trigger)) => {
                     found.push(Violation::new(
                         path,
                         1,

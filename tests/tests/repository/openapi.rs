@@ -26,7 +26,8 @@ fn deployed() -> BTreeSet<(String, String)> {
         .values()
         .filter_map(|r| r["Properties"]["Events"].as_object())
         .flatten();
-    let routes = events.filter(|(_, event)| event["Type"] == "Api");
+    let is_route = |event: &Value| event["Type"] == "Api" && event["Properties"]["Method"] != "ANY";
+    let routes = events.filter(|(_, event)| is_route(event));
     routes
         .map(|(_, event)| {
             let text = |name: &str| event["Properties"][name].as_str().unwrap_or_default();

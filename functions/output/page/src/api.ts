@@ -3,9 +3,10 @@
 /** How long an answer may take: the gateway itself waits 29 seconds. */
 const TIMEOUT_MILLIS = 32_000;
 
-/** `{stage}/`, wherever the page lies: the page is `{stage}/insights`. */
-export function apiBase(): URL {
-  return new URL('.', document.baseURI);
+/** `{stage}/`, wherever the page lies: the page is `{stage}/insights`, or that with a slash at its end. */
+export function apiBase(page = document.baseURI): URL {
+  const { pathname } = new URL(page);
+  return new URL(pathname.endsWith('/') ? '..' : '.', page);
 }
 
 /** A problem document (RFC 9457), or what stands for one when no answer came. */

@@ -45,32 +45,19 @@ pub struct Asking<'r> {
 
 /// The report that a path names, without its ending.
 pub(crate) fn name_in(request: Request<'_>) -> String {
-    let name = request.path("report").unwrap_or_default();
+    let name = request.id_in_path();
     name.strip_suffix(CSV_ENDING).unwrap_or(&name).to_owned()
 }
 
-/// The weight of a media type in an `Accept` header, in thousandths; none where it is not named.
-fn weight(accept: &str, media_type: &str) -> Option<u32> {
-    accept.split(',').find_map(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        if !parts.next()?.eq_ignore_ascii_case(media_type) {
-            return None;
-        }
-        let quality = parts.find_map(|p| p.strip_prefix("q="));
-        let quality: f32 = quality.map_or(Some(1.0), |q| q.parse().ok())?;
-        Some((quality.clamp(0.0, 1.0) * 1_000.0) as u32)
-    })
-}
-
-fn prefers_csv(accept: &str) -> bool {
-    let csv = weight(accept, "text/csv").unwrap_or(0);
-    csv > 0 && csv >= weight(accept, "application/json").unwrap_or(0)
+fn prefers_csv(request: Request<'_>) -> bool {
+    let weight = |media_type| vernier_web::weight_thousandths(request, media_type).unwrap_or(0);
+    let csv = weight("text/csv");
+    csv > 0 && csv >= weight("application/json")
 }
 
 impl<'r> Asking<'r> {
     fn wants_csv(&self) -> bool {
-        let name = self.request.path("report").unwrap_or_default();
-        name.ends_with(CSV_ENDING) || self.request.header("accept").is_some_and(prefers_csv)
+        self.request.id_in_path().ends_with(CSV_ENDING) || prefers_csv(self.request)
     }
 
     /// An id in the parameters, none where it is not given.
@@ -253,27 +240,40 @@ async fn reach<T: Chains>(table: &T, tenant: &TenantId) -> Result<Reach, PortErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+
+    fn asked(accept: &[&str]) -> ApiGatewayProxyRequest {
+        let mut request = ApiGatewayProxyRequest::default();
+        for line in accept {
+            let value = line.parse().expect("a header's value");
+            request.multi_value_headers.append("accept", value);
+        }
+        request
+    }
 
     #[test]
     fn csv_is_for_those_who_ask_for_it() {
         for accept in [
-            "text/csv",
-            "Text/CSV; charset=utf-8",
-            "application/json;q=0.5, text/csv",
-            "text/csv, */*;q=0.1",
+            &["text/csv"][..],
+            &["Text/CSV; charset=utf-8"],
+            &["application/json;q=0.5, text/csv"],
+            &["application/json ; Q=0.5", "text/csv;q=\"0.9\""],
+            &["text/csv, */*;q=0.1"],
         ] {
-            assert!(prefers_csv(accept), "{accept}");
+            assert!(prefers_csv(Request(&asked(accept))), "{accept:?}");
         }
         for accept in [
-            "",
-            "*/*",
-            "text/*",
-            "application/json, text/csv;q=0.9",
-            "text/csv;q=0",
-            "text/csv;q=x",
-            "text/csvx",
+            &[""][..],
+            &["*/*"],
+            &["text/*"],
+            &["application/json, text/csv;q=0.9"],
+            &["application/json", "text/csv;q=0.9"],
+            &["text/csv;q=0"],
+            &["text/csv;q=x"],
+            &["text/csvx"],
+            &["application/json;profile=\", text/csv,\""],
         ] {
-            assert!(!prefers_csv(accept), "{accept}");
+            assert!(!prefers_csv(Request(&asked(accept))), "{accept:?}");
         }
     }
 }

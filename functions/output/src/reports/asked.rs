@@ -116,16 +116,17 @@ impl<'r> Asked<'r> {
     pub(crate) const fn columns(&self) -> &'static [Column] {
         use Column::{Action, Actor, Fingerprint, Group, Id, Kind, Result, Type};
         match self.fold {
-            Fold::Sections(_) | Fold::Activity(_) => &[Group, Actor],
-            Fold::Usage(_) => &[Group, Actor, Type],
+            Fold::Sections(_) | Fold::Activity(_) => &[Group, Actor, Kind],
+            Fold::Usage(_) => &[Group, Actor, Type, Kind],
             Fold::History(_) => &[Group, Actor, Type, Action, Id, Kind, Result, Fingerprint],
         }
     }
 
-    /// Takes an event, whether it is meant or not; each one once, in any order.
+    /// Takes an event, whether it is meant or not; each one once, in any order. A describe is something that
+    /// was said of an entity and nothing that happened: no report counts it.
     pub fn add(&mut self, seen: &Seen<'_>) {
         let (from, to) = self.range;
-        let is_meant = from <= seen.received_at && seen.received_at < to;
+        let is_meant = from <= seen.received_at && seen.received_at < to && !seen.is_describe();
         if !is_meant || !self.filter.passes(seen) {
             return;
         }

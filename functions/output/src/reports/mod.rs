@@ -66,6 +66,11 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
+    /// Whether it describes an entity: nothing happened then, nobody acted.
+    fn is_describe(&self) -> bool {
+        self.kind == "entity"
+    }
+
     /// When it happened, else when it was received.
     fn at(&self) -> Millis {
         self.event_time.unwrap_or(self.received_at)

@@ -14,8 +14,8 @@ const CELLS_MAX: usize = 50_000;
 /// What events without a type are counted as.
 const UNTYPED: &str = "untyped";
 
-/// Counts stored events by when they were received, so that the buckets' sums are those of the
-/// windows' accounts.
+/// Counts stored events by when they were received: with the describes, which no report counts, the buckets'
+/// sums are those of the windows' accounts.
 #[derive(Debug)]
 pub struct Usage {
     bucket: Bucket,

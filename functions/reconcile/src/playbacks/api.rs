@@ -43,7 +43,7 @@ where
         .authenticate(request.caller(now), Scope::Playback);
     let identity = authenticated.await?;
     request.only_query(&[])?;
-    let resource = request.0.resource.as_deref().unwrap_or_default();
+    let resource = request.resource();
     let action = match resource {
         "/playbacks/{id}/pause" => Some(PlaybackAction::Pause),
         "/playbacks/{id}/resume" => Some(PlaybackAction::Resume),
@@ -51,7 +51,7 @@ where
         _ => None,
     };
     let (table, tenant) = (&context.ports.table, &identity.tenant.id);
-    match (request.0.http_method.as_str(), resource, action) {
+    match (request.method(), resource, action) {
         ("POST", "/playbacks", _) => start(context, request, &identity, now).await,
         ("POST", _, Some(action)) => {
             let job = act(table, tenant, id_of(request)?, action, now).await?;
@@ -75,7 +75,7 @@ where
 }
 
 fn id_of(request: Request<'_>) -> Result<PlaybackId, ProblemDocument> {
-    let id = request.path("id").unwrap_or_default();
+    let id = request.id_in_path();
     id.parse()
         .map_err(|_| ProblemDocument::parameter("id", "expected a playback's id, a UUID"))
 }
@@ -96,8 +96,12 @@ where
         let why = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
         return Err(ProblemDocument::new(ProblemType::ContentTooLarge, why));
     }
-    let asked: PlaybackRequest = object::from_slice(&body)
-        .map_err(|e| ProblemDocument::parameter("body", &format!("no playback: {e}")))?;
+    let asked: PlaybackRequest = object::from_slice(&body).map_err(|e| {
+        ProblemDocument::new(
+            ProblemType::BodyMalformed,
+            format!("body: no playback: {e}"),
+        )
+    })?;
     if let Some((pointer, why)) = asked.problem() {
         return Err(ProblemDocument::parameter(pointer, &why));
     }

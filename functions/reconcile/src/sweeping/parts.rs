@@ -2,6 +2,7 @@
 
 use super::{SweepSummary, remove_where};
 use std::collections::BTreeSet;
+use vernier_archive::part_name::{PartName, PartOf};
 use vernier_archive::stored::read_seal;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
@@ -97,25 +98,6 @@ fn hour_start(at: Millis) -> Millis {
     Millis(at.0 - at.0.rem_euclid(3_600_000))
 }
 
-/// What a part's name says of its seal.
-enum PartOf {
-    /// The window that begins here.
-    Window(Millis),
-    /// The backfill with this sequence.
-    Backfill(u64),
-}
-
-fn part_of(key: &str) -> Option<PartOf> {
-    let (_, name) = key.rsplit_once('/')?;
-    let mut words = name.split('-');
-    let start = words.next()?.parse().ok()?;
-    let next = words.next()?;
-    Some(match next.strip_prefix('b') {
-        Some(sequence) => PartOf::Backfill(sequence.parse().ok()?),
-        None => PartOf::Window(Millis(start)),
-    })
-}
-
 /// Removes what no seal names of the windows that begin in an hour.
 async fn sweep_hour<T, O>(
     table: &T,
@@ -141,11 +123,11 @@ where
     }
     let goes = |key: &str, _: Millis| {
         !named.contains(key)
-            && match part_of(key) {
+            && match PartName::read(key).map(|name| name.of) {
                 Some(PartOf::Window(start)) => sealed.contains(&start),
                 // A seal that this list does not have may have been made since.
-                Some(PartOf::Backfill(sequence)) => sequence < next_sequence,
-                None => false,
+                Some(PartOf::Backfill { sequence, .. }) => sequence < next_sequence,
+                Some(PartOf::Day { .. }) | None => false,
             }
     };
     let (date, hour) = hour.date_and_hour();

@@ -4,8 +4,9 @@ use super::Options;
 use super::day;
 use super::parallel::in_parallel;
 use super::report::{Chain, Check, Finding};
+use super::unnamed::extra;
 use crate::Fault;
-use crate::files::{Entry, Source};
+use crate::files::Source;
 use crate::keys::PublicKey;
 use crate::limits;
 use crate::merkle::Hash;
@@ -88,10 +89,6 @@ pub(super) fn read(
         }
     }
     Ok(chains)
-}
-
-pub(super) fn extra(entry: &Entry) -> Finding {
-    Finding::new(Check::FileExtra, "no seal names this file").in_file(&entry.key)
 }
 
 /// Tenant and sequence of a seal's key.

@@ -2,7 +2,7 @@
 //!
 //! First the seals: form, signature, chain, time covered. Then each file that a signed seal names:
 //! size and SHA-256, every row (its fingerprint, its place, its window), its Merkle root. Then each
-//! window: counts, digest, root, dispositions. Last, what no seal names. Files are checked by all
+//! window: counts, digest, root, dispositions. Last, what no seal names, and none to come can name. Files are checked by all
 //! threads at once; the answer does not depend on how many there are. A day's files are read one
 //! after the other, and their rows also make up the windows that the day covers again: a window whose
 //! own files are gone is checked by them.
@@ -13,10 +13,11 @@ mod day;
 mod parallel;
 mod report;
 mod rows;
+mod unnamed;
 mod window;
 
 use crate::Fault;
-use crate::files::{Entry, Source};
+use crate::files::Source;
 use crate::keys::PublicKey;
 use crate::seal::{Hex32, SealKind};
 use chain::Trusted;
@@ -46,6 +47,9 @@ pub struct Options {
     pub partial: bool,
     /// Time between two windows may be in none (a window that is held back is sealed later).
     pub gaps: bool,
+    /// Any number of windows after the chain's end may have files: those of a copy whose seals were
+    /// copied before its files.
+    pub later_files: bool,
 }
 
 /// Checks an archive.
@@ -58,10 +62,16 @@ pub fn verify(
     options: &Options,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, Fault> {
+    // Where windows are sealed while the check runs: what was there before the seals were read has a seal
+    // by then, or is pending; what the seals name is there after they were read.
+    let before = listed(source, options)?;
     let chains = chain::read(source, keys, options)?;
+    let unnamed = unnamed::judge(&before, &chains, options);
+    drop(before);
     let mut report = Report {
         chains: chains.chains,
         findings: chains.findings,
+        pending: unnamed.pending,
         ..Report::default()
     };
     if !options.all && !report.is_sound() {
@@ -72,15 +82,7 @@ pub fn verify(
     let mut check = FileCheck::new(source, &chains.trusted, &listed, options, progress);
     check.run()?;
     check.into_report(&mut report);
-    let unnamed = listed
-        .iter()
-        .filter(|(key, _)| !chains.named.contains(*key));
-    report.findings.extend(unnamed.map(|(key, bytes)| {
-        chain::extra(&Entry {
-            key: key.clone(),
-            bytes: *bytes,
-        })
-    }));
+    report.findings.extend(unnamed.findings);
     if !options.all {
         report.findings.truncate(1);
     }

@@ -1,5 +1,6 @@
 //! What a check found.
 
+use crate::files::Entry;
 use crate::seal::Hex32;
 use serde::Serialize;
 use std::fmt;
@@ -27,7 +28,7 @@ pub enum Check {
     FileChanged,
     /// A file lies under a key that it must not have.
     FileKey,
-    /// A file that no seal names.
+    /// A file that no seal names, and none to come can name.
     FileExtra,
     /// A file cannot be read as rows.
     FileForm,
@@ -166,6 +167,8 @@ pub struct Report {
     pub rows: u64,
     /// By disposition.
     pub counts: DispositionCounts,
+    /// Files that the chain's next seals may name: of what is being sealed. Nothing is said of them.
+    pub pending: Vec<Entry>,
     /// What is wrong, in the order of seals and files; without `all`, the first alone.
     pub findings: Vec<Finding>,
 }

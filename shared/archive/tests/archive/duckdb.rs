@@ -1,4 +1,4 @@
-//! The files as an analyst reads them: with DuckDB, as they lie, and the README's queries.
+//! The files as an analyst reads them: with DuckDB, as they lie, by the README's query and the page's.
 
 use crate::common;
 use std::fs;
@@ -54,6 +54,9 @@ fn run(python: &Path, folder: &Path, script: &str, args: &[String]) -> String {
 const QUERY: &str = "
 import duckdb, json, sys
 for query in sys.argv[1:]:
+    if query.startswith('CREATE'):
+        duckdb.execute(query)
+        continue
     found = duckdb.sql(query)
     types = [str(t) for t in found.types]
     column = lambda name, kind: f'CAST(\"{name}\" AS VARCHAR)' if 'TIME ZONE' in kind else f'\"{name}\"'
@@ -91,12 +94,12 @@ fn duckdb_reads_every_column_and_partition() {
             "{types}"
         );
     }
-    // As the README reads windows and days together.
-    let counts = "WITH days AS (SELECT disposition, receipt, \"index\" FROM read_parquet('copy/days/*/**/*.parquet')),
-        windows AS (SELECT disposition, receipt, \"index\" FROM read_parquet(['copy/archive/**/*.parquet', 'copy/exceptions/**/*.parquet'])),
-        everything AS (FROM days UNION ALL SELECT windows.* FROM windows ANTI JOIN days USING (receipt, \"index\"))
-        SELECT disposition, count(*) FROM everything GROUP BY 1 ORDER BY 1";
-    let found = query(&python, folder.path(), counts);
+    let mut statements = statements_of("Windows and days");
+    statements.extend(statements_of("Dispositions"));
+    let printed = run(&python, folder.path(), QUERY, &statements);
+    let found: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    let mut rows = found["rows"].as_array().expect("rows").clone();
+    rows.sort_by_key(serde_json::Value::to_string);
     let sum = |of: fn(&Seal) -> u64| seals.iter().map(of).sum::<u64>();
     let wanted = serde_json::json!([
         ["conflict", sum(|s| s.counts.conflict)],
@@ -104,7 +107,7 @@ fn duckdb_reads_every_column_and_partition() {
         ["rejected", sum(|s| s.counts.rejected)],
         ["stored", sum(|s| s.counts.stored)],
     ]);
-    assert_eq!(found["rows"], wanted);
+    assert_eq!(serde_json::Value::from(rows), wanted);
     let other = "SELECT count(*) FROM read_parquet('copy/archive/**/*.parquet')
         WHERE sha256(event) <> lower(hex(fingerprint))
             OR received_at < TIMESTAMPTZ '2026-09-01 09:15:00Z' OR received_at >= TIMESTAMPTZ '2026-09-01 10:00:00Z'
@@ -141,25 +144,46 @@ print('equal')
     assert_eq!(run(&python, folder.path(), DIGEST, &[]), "equal\n");
 }
 
+fn text_of(page: &str) -> String {
+    fs::read_to_string(root().join(page)).expect("there")
+}
+
+/// The statements of the blocks of SQL in a text.
+fn statements_in(text: &str) -> Vec<String> {
+    let blocks = text.split("```sql\n").skip(1);
+    let blocks = blocks.filter_map(|rest| rest.split("\n```").next());
+    let statements = blocks.flat_map(|block| block.split(';'));
+    let statements = statements.map(|statement| statement.trim().to_owned());
+    statements
+        .filter(|statement| !statement.is_empty())
+        .collect()
+}
+
+/// The statements below a heading of docs/analysts.md.
+fn statements_of(heading: &str) -> Vec<String> {
+    let page = text_of("docs/analysts.md");
+    let begin = format!("\n### {heading}\n");
+    let (_, rest) = page.split_once(&begin).expect("a heading");
+    let found = statements_in(rest.split("\n### ").next().unwrap_or_default());
+    assert!(!found.is_empty(), "{heading} has no SQL");
+    found
+}
+
+/// What they find is held against the API by the pipeline tier.
 #[test]
-fn the_queries_of_the_readme_run() {
+fn the_queries_of_readme_and_page_find_something() {
     let Some(python) = python() else { return };
     let (folder, _) = copy();
-    let readme = fs::read_to_string(root().join("README.md")).expect("there");
-    let blocks = readme.split("```sql\n").skip(1);
-    let blocks = blocks.filter_map(|rest| rest.split("\n```").next());
-    let queries: Vec<String> = blocks
-        .flat_map(|block| block.split(';'))
-        .map(|query| query.trim().to_owned())
-        // The others are for tables of a catalogue.
-        .filter(|query| query.contains("read_parquet"))
-        .collect();
-    assert!(
-        queries.len() >= 5,
-        "the rule found few queries: {queries:?}"
-    );
+    let mut queries = statements_of("Windows and days");
+    let views = queries.len();
+    queries.extend(statements_in(&text_of("README.md")));
+    for heading in ["Sections", "Usage", "Activity", "Rejections"] {
+        queries.extend(statements_of(heading));
+    }
     let printed = run(&python, folder.path(), QUERY, &queries);
-    for (query, line) in queries.iter().zip(printed.lines()) {
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), queries.len() - views);
+    for (query, line) in queries[views..].iter().zip(lines) {
         let found: serde_json::Value = serde_json::from_str(line).expect("JSON");
         let rows = found["rows"].as_array().expect("rows");
         assert!(!rows.is_empty(), "no row: {query}");

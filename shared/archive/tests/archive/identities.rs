@@ -9,10 +9,9 @@ use vernier_archive::reader::{Filter, Part, PreviousParts};
 use vernier_archive::seal::Written;
 use vernier_archive::search::{Column, Search};
 use vernier_archive::verify::{Options, verify};
-use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::line::{self, LineHead, Verdict, write_line};
+use vernier_ledger::line::{self, LineHead};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -24,31 +23,11 @@ fn event_line(id: &str, window: u64, second: usize) -> Vec<u8> {
     let receipt = ReceiptId::from_parts(at, 0, [7; 8]);
     let event = serde_json::json!({ "id": id }).to_string();
     let head = LineHead {
-        receipt,
-        index: 0,
-        received_at: at.rfc3339().into(),
-        sensor: "lms".into(),
-        verdict: Verdict::Accepted,
-        strict: Verdict::Accepted,
-        kind: "event".into(),
         id: Some(id.into()),
         type_name: Some("ViewEvent".into()),
-        action: None,
-        actor: None,
-        object: None,
-        group: None,
-        time: None,
-        result: None,
-        problems: None,
-        deviations: None,
-        first: None,
-        event_ref: None,
-        fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
+        ..common::bare_head(receipt, 0, "event", &event)
     };
-    let mut line = Vec::new();
-    write_line(&head, &event, &mut line).expect("a line");
-    line.pop();
-    line
+    common::line(&head, &event)
 }
 
 fn lines(ids: &[&str], window: u64) -> Vec<Vec<u8>> {

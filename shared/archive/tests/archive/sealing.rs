@@ -1,6 +1,6 @@
 //! What goes into a window comes out of its files, with the right disposition.
 
-use crate::common::{self, Mix};
+use crate::common::{self, Mix, line};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use vernier_archive::Fault;
@@ -12,7 +12,7 @@ use vernier_archive::window::{NoOversize, Oversize, Plan, Settings, WindowBuilde
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts, Dispositions};
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::line::{self, EventRef, LineHead, Verdict, write_line};
+use vernier_ledger::line::{self, EventRef, LineHead, Verdict};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -179,37 +179,11 @@ fn finish(builder: WindowBuilder, oversize: &dyn Oversize) -> Result<Written, Fa
     builder.finish(&NoPrevious, oversize, &Memory::default())
 }
 
-/// A line of any shape.
-fn line(head: &LineHead<'_>, event: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_line(head, event, &mut out).expect("a line");
-    out.pop();
-    out
-}
-
 fn head<'a>(at: i64, index: u32, kind: &'a str, id: Option<&'a str>, event: &str) -> LineHead<'a> {
     let receipt = ReceiptId::from_parts(Millis(common::START.0 + at), 0, [7; 8]);
     LineHead {
-        receipt,
-        index,
-        received_at: receipt.received_at().rfc3339().into(),
-        sensor: "lms".into(),
-        verdict: Verdict::Accepted,
-        strict: Verdict::Accepted,
-        kind: kind.into(),
         id: id.map(Into::into),
-        type_name: None,
-        action: None,
-        actor: None,
-        object: None,
-        group: None,
-        time: None,
-        problems: None,
-        deviations: None,
-        first: None,
-        event_ref: None,
-        result: None,
-        fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
+        ..common::bare_head(receipt, index, kind, event)
     }
 }
 

@@ -2,13 +2,14 @@
 
 use crate::common::{self, Mix};
 use base64::Engine as _;
-use vernier_archive::files::Memory;
+use vernier_archive::files::{Memory, Source};
 use vernier_archive::keys::{Algorithm, KeyFile, Signer};
 use vernier_archive::previous::NoPrevious;
 use vernier_archive::row::Row;
 use vernier_archive::seal::{Hex32, PartClass, Seal, SealKind, part_key};
 use vernier_archive::verify::{Check, Finding, Options, Report, verify};
 use vernier_archive::window::Plan;
+use vernier_ledger::time::Millis;
 
 fn options(all: bool) -> Options {
     Options {
@@ -351,16 +352,138 @@ fn a_chain_that_was_cut_short_shows_against_a_hash_that_was_noted() {
         ..options(true)
     };
     assert_eq!(report(&memory, &key, &noted).findings, []);
+    // One window without its seal is as one that is being sealed …
     memory.remove(&seals[2].key());
-    // The files that are left over show it by themselves …
-    assert_eq!(first(&memory, &key).check, Check::FileExtra);
-    for file in &seals[2].files {
+    let cut = report(&memory, &key, &options(true));
+    assert_eq!(cut.findings, []);
+    let left: Vec<&String> = cut.pending.iter().map(|entry| &entry.key).collect();
+    assert_eq!(
+        left,
+        seals[2].files.iter().map(|f| &f.key).collect::<Vec<_>>()
+    );
+    // … two are none.
+    memory.remove(&seals[1].key());
+    let found = first(&memory, &key);
+    assert_eq!(
+        (found.check, found.file.as_ref()),
+        (Check::Chain, Some(&seals[1].files[0].key))
+    );
+    let copied = Options {
+        later_files: true,
+        ..options(true)
+    };
+    assert_eq!(report(&memory, &key, &copied).findings, []);
+    for file in seals[1..].iter().flat_map(|seal| &seal.files) {
         memory.remove(&file.key);
     }
-    // … and without them the hash does.
+    // Without their files the hash shows it.
     assert!(report(&memory, &key, &options(true)).is_sound());
     let findings = report(&memory, &key, &noted).findings;
     assert_eq!(findings[0].check, Check::Chain);
+}
+
+/// Parts that the chain's next seals may name are pending; parts of what is closed are wrong.
+#[test]
+fn what_a_seal_to_come_may_name_is_pending() {
+    let (memory, seals, key) = archive();
+    let part = |plan: &Plan, class| part_key(plan, class, 0, &[7; 32]);
+    let with = |n, kind, sequence| Plan {
+        kind,
+        sequence,
+        ..common::plan(n)
+    };
+    let day = |first| Plan {
+        window: vernier_ledger::chain::day_of(seals[0].start),
+        ..with(0, SealKind::Day, first)
+    };
+    let (window, backfill) = (SealKind::Window, SealKind::Backfill);
+    let may = [
+        part(&with(3, window, 0), PartClass::Archive),
+        part(&with(3, window, 0), PartClass::Exceptions),
+        part(&with(0, backfill, 3), PartClass::Archive),
+        part(&day(0), PartClass::Archive),
+    ];
+    for name in &may {
+        memory.put(name.clone(), "x");
+    }
+    let found = report(&memory, &key, &options(true));
+    assert_eq!(found.findings, []);
+    let pending: Vec<String> = found.pending.into_iter().map(|entry| entry.key).collect();
+    let mut wanted = may.to_vec();
+    wanted.sort();
+    assert_eq!(pending, wanted);
+    let within = Plan {
+        window: vernier_ledger::time::Window {
+            start: Millis(seals[2].start.0 + 60_000),
+            end: seals[2].end,
+        },
+        ..with(2, window, 0)
+    };
+    for plan in [with(1, window, 0), within, with(0, backfill, 2)] {
+        let (memory, _, key) = archive();
+        let name = part(&plan, PartClass::Archive);
+        memory.put(name.clone(), "x");
+        let found = report(&memory, &key, &options(true));
+        let checks: Vec<_> = found
+            .findings
+            .into_iter()
+            .map(|f| (f.check, f.file))
+            .collect();
+        assert_eq!(checks, [(Check::FileExtra, Some(name))]);
+        assert_eq!(found.pending, []);
+    }
+}
+
+/// Files whose parts and seal appear when the seals are first listed: what sealing does while a check
+/// runs.
+struct Sealing {
+    files: Memory,
+    next: std::sync::Mutex<Vec<(String, Vec<u8>)>>,
+}
+
+impl Source for Sealing {
+    fn list(&self, prefix: &str) -> std::io::Result<Vec<vernier_archive::files::Entry>> {
+        if prefix == "seals/" {
+            for (name, bytes) in self.next.lock().expect("one thread").drain(..) {
+                self.files.put(name, bytes);
+            }
+        }
+        self.files.list(prefix)
+    }
+
+    fn open(
+        &self,
+        key: &str,
+    ) -> std::io::Result<std::sync::Arc<dyn vernier_archive::files::Ranges>> {
+        self.files.open(key)
+    }
+}
+
+#[test]
+fn windows_that_are_sealed_while_the_check_runs_are_sound() {
+    for parts_before in [false, true] {
+        let (files, seals, key) = archive();
+        let mut next = Vec::new();
+        for seal in &seals[1..] {
+            let parts = seal.files.iter().map(|file| file.key.clone());
+            for name in parts.chain([seal.key()]) {
+                let bytes = files.remove(&name).expect("there");
+                if parts_before && !name.starts_with("seals/") {
+                    files.put(name, bytes);
+                } else {
+                    next.push((name, bytes.to_vec()));
+                }
+            }
+        }
+        let source = Sealing {
+            files,
+            next: next.into(),
+        };
+        let keys = [key.public_key().clone()];
+        let report = verify(&source, &keys, &options(true), &|_| {}).expect("memory reads");
+        assert_eq!((report.findings, report.pending), (vec![], vec![]));
+        assert_eq!(report.chains[0].seals, 3);
+    }
 }
 
 #[test]

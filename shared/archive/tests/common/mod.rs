@@ -108,16 +108,29 @@ pub(crate) fn for_each_line(mix: Mix, window: Window, mut each: impl FnMut(&[u8]
             let at = Millis(window.start.0 + sent * span / envelopes);
             sent += 1;
             let receipt = ReceiptId::from_parts(at, 0, random.next().to_be_bytes());
-            let policy = Policy::default();
-            let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
-            for (index, item) in (0..).zip(&read.items) {
-                line.clear();
-                write(item, receipt, index, &mut line);
-                line.pop();
-                each(&line);
-            }
+            for_each_item(&body, receipt, &mut line, &mut each);
         }
     }
+}
+
+/// Calls `each` with the line of every item of an envelope; `line` is overwritten.
+fn for_each_item(body: &str, receipt: ReceiptId, line: &mut Vec<u8>, mut each: impl FnMut(&[u8])) {
+    let policy = Policy::default();
+    let read = read_envelope(body.as_bytes(), &policy).expect("an envelope");
+    for (index, item) in (0..).zip(&read.items) {
+        line.clear();
+        write(item, receipt, index, line);
+        line.pop();
+        each(line);
+    }
+}
+
+/// The lines of an envelope that was received at the beginning of a window.
+pub(crate) fn lines_of_envelope(body: &str, window: Window) -> Vec<Vec<u8>> {
+    let receipt = ReceiptId::from_parts(window.start, 0, [7; 8]);
+    let (mut lines, mut line) = (Vec::new(), Vec::new());
+    for_each_item(body, receipt, &mut line, |line| lines.push(line.to_vec()));
+    lines
 }
 
 pub(crate) fn lines(mix: Mix, window: Window) -> Vec<Vec<u8>> {
@@ -177,6 +190,45 @@ fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
     };
     let event = std::str::from_utf8(&event).expect("JSON");
     write_line(&head, event, out).expect("a line");
+}
+
+/// The head of an accepted event's line that has the least that a line has.
+pub(crate) fn bare_head<'a>(
+    receipt: ReceiptId,
+    index: u32,
+    kind: &'a str,
+    event: &str,
+) -> LineHead<'a> {
+    LineHead {
+        receipt,
+        index,
+        received_at: receipt.received_at().rfc3339().into(),
+        sensor: "lms".into(),
+        verdict: Verdict::Accepted,
+        strict: Verdict::Accepted,
+        kind: kind.into(),
+        id: None,
+        type_name: None,
+        action: None,
+        actor: None,
+        object: None,
+        group: None,
+        time: None,
+        problems: None,
+        deviations: None,
+        first: None,
+        event_ref: None,
+        result: None,
+        fingerprint: Fingerprint::of(event.as_bytes()).hex().into(),
+    }
+}
+
+/// A line of any shape, without its line feed.
+pub(crate) fn line(head: &LineHead<'_>, event: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_line(head, event, &mut out).expect("a line");
+    out.pop();
+    out
 }
 
 pub(crate) fn plan(n: u64) -> Plan {

@@ -74,6 +74,14 @@ fn schemas(old: &Value, new: &Value, pointer: &str, found: &mut Vec<SchemaRefusa
     }
 }
 
+/// What orders numbers: the double, and among integers of one double the integer.
+fn order_of(number: &Value) -> Option<(f64, i128)> {
+    let double = number.as_f64()?;
+    let whole = number.as_i64().map(i128::from);
+    let whole = whole.or_else(|| number.as_u64().map(i128::from));
+    Some((double, whole.unwrap_or(double as i128)))
+}
+
 fn keyword_change(
     keyword: &str,
     old: Option<&Value>,
@@ -82,7 +90,7 @@ fn keyword_change(
     found: &mut Vec<SchemaRefusal>,
 ) {
     if let Some((_, may_grow)) = BOUNDS.iter().find(|(name, _)| *name == keyword) {
-        let wider = match (old.and_then(Value::as_f64), new.and_then(Value::as_f64)) {
+        let wider = match (old.and_then(order_of), new.and_then(order_of)) {
             (Some(old), Some(new)) => (new >= old) == *may_grow || new == old,
             (_, None) => true,
             (None, Some(_)) => false,

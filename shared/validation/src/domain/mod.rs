@@ -8,6 +8,7 @@
 mod bounds;
 mod columns;
 mod compatible;
+mod numbers;
 mod patterns;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -163,7 +164,8 @@ impl DomainSchema {
         self.check_tape(raw, &tape)
     }
 
-    fn check_tape(&self, raw: &str, tape: &Tape) -> Vec<Problem> {
+    /// The problems of the event on a tape, whose places are of `text`.
+    fn check_tape(&self, text: &str, tape: &Tape) -> Vec<Problem> {
         if tape.nodes.len() > DOMAIN_VALUES_MAX {
             let expected = format!("at most {DOMAIN_VALUES_MAX} values");
             let found = format!("{} values", tape.nodes.len());
@@ -175,15 +177,15 @@ impl DomainSchema {
                 format!("a domain event of {found} is too large to be checked"),
             )];
         }
-        let event: Value = match serde_json::from_str(raw) {
+        let event: Value = match serde_json::from_str(&numbers::within_doubles(text, tape)) {
             Ok(event) => event,
             Err(error) => {
                 let message = format!("cannot be read: {error}");
                 return vec![self.problem(
                     "",
-                    "domain.size",
-                    "numbers within bounds".into(),
-                    "others".into(),
+                    "domain.schema",
+                    "JSON".into(),
+                    "no JSON".into(),
                     message,
                 )];
             }
@@ -191,18 +193,29 @@ impl DomainSchema {
         self.validator
             .iter_errors(&event)
             .take(PROBLEMS_MAX)
-            .map(|error| {
-                let found = error.instance().to_string();
-                let expected = format!("{} of the schema", error.schema_path().as_str());
-                self.problem(
-                    error.instance_path().as_str(),
-                    "domain.schema",
-                    expected,
-                    text::shorten(&found),
-                    text::shorten(&error.to_string()),
-                )
-            })
+            .map(|error| self.schema_problem(&error, (text, tape)))
             .collect()
+    }
+
+    /// What the schema finds; a number is quoted as it was sent.
+    fn schema_problem(
+        &self,
+        error: &jsonschema::ValidationError<'_>,
+        (text, tape): (&str, &Tape),
+    ) -> Problem {
+        let place = error.instance_path().as_str();
+        let instance = error.instance();
+        let number = instance
+            .is_number()
+            .then(|| numbers::sent_at(text, tape, place))
+            .flatten();
+        let (found, message) = match number.map(text::shorten) {
+            Some(number) => (number.clone(), error.masked_with(number).to_string()),
+            None => (text::shorten(&instance.to_string()), error.to_string()),
+        };
+        let expected = format!("{} of the schema", error.schema_path().as_str());
+        let message = text::shorten(&message);
+        self.problem(place, "domain.schema", expected, found, message)
     }
 
     fn problem(
@@ -240,19 +253,19 @@ fn check_name(name: &str) -> Result<(), SchemaRefusal> {
     Ok(())
 }
 
-/// Depth and double keys, which the reader of JSON below does not look at.
+/// Depth and double keys, which the reader of JSON below does not look at, and numbers, of which it says
+/// less.
 fn check_json(schema: &str) -> Result<(), SchemaRefusal> {
     let mut tape = Tape::default();
     let mut scanner = Scanner::new(schema);
     scanner
         .value(&mut tape, Key::default(), 1)
         .map_err(|e| refuse("", format!("not JSON: {}", e.what())))?;
-    match tape.duplicate {
-        Some(at) => Err(refuse(
-            crate::report::pointer(schema, &tape.nodes, at),
-            "the key is there twice",
-        )),
-        None => Ok(()),
+    let refused = |at, why| Err(refuse(crate::report::pointer(schema, &tape.nodes, at), why));
+    match (tape.duplicate, tape.infinite) {
+        (Some(at), _) => refused(at, "the key is there twice"),
+        (None, Some(at)) => refused(at, "the number is beyond the range of a double"),
+        (None, None) => Ok(()),
     }
 }
 
@@ -298,10 +311,7 @@ impl DomainSchemas {
         let Some(schema) = self.by_type.get(type_name) else {
             return;
         };
-        let node = &tape.nodes[0];
-        for problem in
-            schema.check_tape(&checker.text[node.start as usize..node.end as usize], tape)
-        {
+        for problem in schema.check_tape(checker.text, tape) {
             checker.push(problem);
         }
     }

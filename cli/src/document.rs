@@ -1,14 +1,14 @@
 //! JSON answers that are handed on as they came: an event's numbers may have more digits, and a wider range,
-//! than any number type here.
+//! than any number type here. Tests read answers of the service in the same way.
 
 use serde_json::Value;
 
 /// An answer as it came, and what can be looked at in it.
 #[derive(Debug)]
-pub(super) struct Document {
+pub struct Document {
     text: String,
     /// The answer, in which numbers are rounded and those beyond a double's range are absent.
-    pub(super) value: Value,
+    pub value: Value,
 }
 
 impl Document {
@@ -16,8 +16,8 @@ impl Document {
     ///
     /// # Errors
     /// When it is no JSON.
-    pub(super) fn read(body: Vec<u8>) -> anyhow::Result<Self> {
-        let text = String::from_utf8(body)?;
+    pub fn read(body: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let text = String::from_utf8(body).map_err(serde::de::Error::custom)?;
         let value = match serde_json::from_str(&text) {
             Ok(value) => value,
             Err(_) => serde_json::from_str(&without_vast_numbers(&text))?,
@@ -26,7 +26,8 @@ impl Document {
     }
 
     /// The answer on one line, each value as it was sent.
-    pub(super) fn on_one_line(&self) -> String {
+    #[must_use]
+    pub fn on_one_line(&self) -> String {
         let mut out = String::with_capacity(self.text.len());
         for (token, kind) in tokens(&self.text) {
             if kind != Kind::Space {
@@ -37,7 +38,8 @@ impl Document {
     }
 
     /// The answer with each member on a line of its own, each value as it was sent.
-    pub(super) fn indented(&self) -> String {
+    #[must_use]
+    pub fn indented(&self) -> String {
         let mut out = String::with_capacity(self.text.len() * 2);
         let mut depth = 0_usize;
         let mut opened = false;

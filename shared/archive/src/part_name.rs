@@ -1,0 +1,153 @@
+//! What a part's key says of the seal that names it: parts are written before their seal, so that
+//! some lie there that no seal names yet, and some that none can name any more.
+
+use crate::seal::{PartClass, SealKind, part_key};
+use crate::window::Plan;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::time::{Millis, Window};
+
+/// A part's key, taken apart: what [`part_key`] puts together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartName {
+    /// Whose part it is.
+    pub tenant: TenantId,
+    /// The seal that it is of.
+    pub of: PartOf,
+}
+
+/// The seal that a part is of, as far as its key tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartOf {
+    /// The window that begins here.
+    Window(Millis),
+    /// The backfill that is the chain's seal of this sequence, of a window that begins here.
+    Backfill {
+        /// The window's first instant.
+        start: Millis,
+        /// The seal's place in the chain.
+        sequence: u64,
+    },
+    /// A day.
+    Day {
+        /// Its first instant.
+        start: Millis,
+        /// Sequence of the first seal that it covers.
+        first: u64,
+    },
+}
+
+impl PartName {
+    /// Takes a key apart; none for what is no part's key, down to the spelling of its numbers.
+    #[must_use]
+    pub fn read(key: &str) -> Option<Self> {
+        let (day, rest) = match key.strip_prefix("days/") {
+            Some(rest) => (true, rest),
+            None => (false, key),
+        };
+        let mut steps = rest.split('/');
+        let class = match steps.next()? {
+            "archive" => PartClass::Archive,
+            "exceptions" => PartClass::Exceptions,
+            _ => return None,
+        };
+        let tenant: TenantId = steps.next()?.strip_prefix("tenant=")?.parse().ok()?;
+        let date = steps.next()?.strip_prefix("dt=")?;
+        if !day {
+            steps.next()?;
+        }
+        let mut words = steps.next()?.strip_suffix(".parquet")?.split('-');
+        let first = words.next()?;
+        let (start, kind, sequence, part) = match (day, words.next()?) {
+            (true, part) => {
+                let start = Millis::parse_rfc3339(&format!("{date}T00:00:00.000Z")).ok()?;
+                (start, SealKind::Day, first.parse().ok()?, part)
+            }
+            (false, word) => {
+                let start = Millis(first.parse().ok()?);
+                match word.strip_prefix('b') {
+                    Some(sequence) => {
+                        let sequence = sequence.parse().ok()?;
+                        (start, SealKind::Backfill, sequence, words.next()?)
+                    }
+                    None => (start, SealKind::Window, 0, word),
+                }
+            }
+        };
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(words.next()?, &mut sha256[..16]).ok()?;
+        let plan = Plan {
+            tenant,
+            window: Window { start, end: start },
+            kind,
+            sequence,
+        };
+        let same = part_key(&plan, class, part.parse().ok()?, &sha256) == key;
+        let of = match kind {
+            SealKind::Window => PartOf::Window(start),
+            SealKind::Backfill => PartOf::Backfill { start, sequence },
+            SealKind::Day => PartOf::Day {
+                start,
+                first: sequence,
+            },
+        };
+        let tenant = plan.tenant;
+        same.then_some(Self { tenant, of })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plan() -> impl Strategy<Value = Plan> {
+        let kind = prop_oneof![
+            Just(SealKind::Window),
+            Just(SealKind::Backfill),
+            Just(SealKind::Day)
+        ];
+        let start = 0..4_102_444_800_000_i64;
+        ("[a-z][a-z0-9-]{0,20}[a-z0-9]", start, kind, 0..1_u64 << 40).prop_map(
+            |(tenant, start, kind, sequence)| {
+                let start = match kind {
+                    SealKind::Day => Millis(start - start % 86_400_000),
+                    _ => Millis(start - start % 60_000),
+                };
+                Plan {
+                    tenant: tenant.parse().expect("a tenant's name"),
+                    window: Window { start, end: start },
+                    kind,
+                    sequence,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_parts_key_says_whose_it_is(
+            plan in plan(),
+            part in 0..20_000_usize,
+            sha256: [u8; 32],
+            exceptions: bool,
+        ) {
+            let class = if exceptions { PartClass::Exceptions } else { PartClass::Archive };
+            let key = part_key(&plan, class, part, &sha256);
+            let (start, sequence) = (plan.window.start, plan.sequence);
+            let of = match plan.kind {
+                SealKind::Window => PartOf::Window(start),
+                SealKind::Backfill => PartOf::Backfill { start, sequence },
+                SealKind::Day => PartOf::Day { start, first: sequence },
+            };
+            let tenant = plan.tenant;
+            prop_assert_eq!(PartName::read(&key), Some(PartName { tenant, of }));
+            prop_assert_eq!(PartName::read(&format!("x{key}")), None);
+            prop_assert_eq!(PartName::read(&key.replace("dt=", "dt=1")), None);
+        }
+
+        #[test]
+        fn no_text_makes_it_fail(key in ".*") {
+            prop_assert_eq!(PartName::read(&key), None);
+        }
+    }
+}
