@@ -13,7 +13,7 @@ from pathlib import Path
 QUERY = """
 SELECT type, disposition, count(*) AS events, count(DISTINCT actor) AS actors,
     round(avg(score) FILTER (WHERE (result ->> '$.part_of') IS NULL), 1) AS mean_score
-FROM read_parquet(['{folder}/archive/**/*.parquet', '{folder}/exceptions/**/*.parquet'], hive_partitioning = true,
+FROM read_parquet('{folder}/*/tenant=*/**/*.parquet', hive_partitioning = true,
     hive_types = {{'tenant': VARCHAR, 'dt': VARCHAR, 'hour': VARCHAR}})
 WHERE kind <> 'entity' GROUP BY ALL ORDER BY events DESC, type LIMIT 8
 """

@@ -11,7 +11,7 @@ use http::header::{ALLOW, HeaderValue};
 /// The answer to OPTIONS, to a method that the path does not take, and to a path that is none; none where
 /// a route has to answer. None of them says anything about a tenant, so none asks for a token.
 #[must_use]
-pub fn answered_at_the_door(request: Request<'_>) -> Option<ApiGatewayProxyResponse> {
+pub(crate) fn answered_at_the_door(request: Request<'_>) -> Option<ApiGatewayProxyResponse> {
     let Some(route) = request.route() else {
         let why = "there is no such path; GET /openapi.json lists those that there are";
         let document = ProblemDocument::new(ProblemType::NotFound, why);
@@ -37,7 +37,7 @@ fn allowing(methods: Methods, mut answer: ApiGatewayProxyResponse) -> ApiGateway
 
 /// The answer to HEAD: that to GET without its body (RFC 9110, 9.3.2).
 #[must_use]
-pub fn without_body_for_head(
+pub(crate) fn without_body_for_head(
     request: Request<'_>,
     mut answer: ApiGatewayProxyResponse,
 ) -> ApiGatewayProxyResponse {

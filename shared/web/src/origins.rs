@@ -6,7 +6,7 @@ use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderName,
-    HeaderValue, VARY,
+    HeaderValue,
 };
 use http::{Method, Uri};
 
@@ -124,6 +124,7 @@ mod tests {
     use super::*;
     use crate::response;
     use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+    use http::header::VARY;
 
     fn asked(method: Method, headers: &[(&'static str, &str)]) -> ApiGatewayProxyRequest {
         let mut request = ApiGatewayProxyRequest::default();

@@ -47,7 +47,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::EnvelopeMalformed,
         Self::BodyMalformed,
         Self::ParameterInvalid,
