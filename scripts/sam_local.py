@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from common import BUILT, FUNCTIONS, ROOT, RUN, TOOLS, VERNIER, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 
-EVENTS_TOKEN = "vrn_fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+EVENTS_TOKEN = "vrn_test_events_token"
 SCOPES = "events:write,events:read,audit:read"
 
 

@@ -239,3 +239,30 @@ fn what_is_wrong_in_a_bucket_is_found() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("names no bucket"), "{ran:?}");
 }
+
+/// A bundle of certificates that is not there ends the command, with words and not with a panic.
+#[test]
+fn a_bundle_that_cannot_be_read_is_an_ordinary_error() {
+    let file = std::env::temp_dir().join(format!("no-such-bundle-{}", std::process::id()));
+    let file = file.to_str().expect("a path in UTF-8");
+    let key = golden().join("key.pem");
+    let key = key.to_str().expect("a path in UTF-8");
+    for args in [
+        &["verify", "s3://ledger/prefix", "--key", key][..],
+        &["tenant", "list", "--table", "ledger"][..],
+    ] {
+        let mut command = vernier(args);
+        command
+            .env("AWS_CA_BUNDLE", file)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        let ran = Ran::of(command.output().expect("ran"));
+        let named = format!("AWS_CA_BUNDLE: {file}: cannot be read: ");
+        assert!(ran.stderr.contains(&named), "{ran:?}");
+        assert!(!ran.stderr.contains("panicked"), "{ran:?}");
+        // 101 is a panic's.
+        assert!((1..=3).contains(&ran.code), "{ran:?}");
+    }
+}

@@ -18,7 +18,7 @@ use vernier_ledger::ports::{Administration, Directory};
 use vernier_tests::World;
 use vernier_tests::bodies::balanced;
 use vernier_tests::deployed::{DeployedWorld, variable};
-use vernier_tests::files::{FILES_TOKEN, expected_status, files_of, name_of};
+use vernier_tests::files::{expected_status, files_of, files_secret, name_of, text_of};
 use vernier_validation::{Mode, Profile};
 
 /// The token of the trigger files, once per stack.
@@ -27,7 +27,7 @@ async fn ensure_files_token(world: &DeployedWorld) {
         &aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_TABLE"),
     );
-    let sha256 = hash_token(FILES_TOKEN);
+    let sha256 = hash_token(&files_secret());
     if table
         .token(&sha256)
         .await
@@ -70,7 +70,7 @@ async fn every_trigger_file_is_taken_by_the_deployed_function() {
     for function in ["input", "output", "reconcile", "stream"] {
         let deployed = variable(&format!("VERNIER_{}_FUNCTION", function.to_uppercase()));
         for file in files_of(function) {
-            let event = std::fs::read(&file).expect("readable");
+            let event = text_of(&file).into_bytes();
             let deployed = deployed.clone();
             let (status, error, answer) =
                 tokio::task::spawn_blocking(move || invoke(&deployed, &event))

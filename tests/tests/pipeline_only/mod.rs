@@ -25,7 +25,7 @@ use vernier_ledger::ports::{Administration, NewRecord};
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::{balanced, post, settled};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::files::{FILES_TOKEN, expected_status, files_of, name_of};
+use vernier_tests::files::{expected_status, files_of, files_secret, name_of, text_of};
 use vernier_tests::memory::{MemoryWorld, trigger_event};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
@@ -52,7 +52,7 @@ async fn world_of_the_files() -> MemoryWorld {
     };
     world
         .table
-        .put_token(&hash_token(FILES_TOKEN), &info)
+        .put_token(&hash_token(&files_secret()), &info)
         .await
         .expect("a new token");
     world
@@ -65,7 +65,7 @@ async fn every_trigger_file_is_taken_as_its_name_says() {
         assert!(!files.is_empty(), "{function} has no trigger files");
         for file in files {
             let world = world_of_the_files().await;
-            let text = std::fs::read_to_string(&file).expect("readable");
+            let text = text_of(&file);
             let event: Value = serde_json::from_str(&text).expect("JSON");
             let answer = world.invoke(function, event).await;
             let name = name_of(&file);
@@ -91,7 +91,7 @@ async fn the_frame_file_is_stored_and_the_undecodable_one_is_quarantined() {
         // Its own world: the cursor would drop the file with the lower sequence number.
         let world = world_of_the_files().await;
         let file = files_of("stream").into_iter().find(|f| name_of(f) == name);
-        let text = std::fs::read_to_string(file.expect("the file is there")).expect("readable");
+        let text = text_of(&file.expect("the file is there"));
         world
             .invoke("stream", serde_json::from_str(&text).expect("JSON"))
             .await
@@ -317,8 +317,7 @@ async fn the_frame_file_holds_a_frame_of_this_version() {
         .into_iter()
         .find(|f| f.ends_with("one_frame.json"))
         .expect("the file is there");
-    let event: Value =
-        serde_json::from_str(&std::fs::read_to_string(file).expect("readable")).expect("JSON");
+    let event: Value = serde_json::from_str(&text_of(&file)).expect("JSON");
     let record = &event["Records"][0]["kinesis"];
     let data = record["data"].as_str().expect("base64");
     let bytes =
