@@ -5,6 +5,7 @@ use vernier_intake::{Ports, Settings};
 use vernier_ledger::access::Authenticator;
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::environment::{number, text};
+use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
 
@@ -17,6 +18,8 @@ pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
     pub authenticator: Authenticator<T>,
     /// Tenants' own event types.
     pub schemas: SchemaCache<T>,
+    /// What this process has taken of tenants' rates.
+    pub rates: RateKeeper,
     /// What this process refused and has not written yet.
     pub refused: RefusedTally,
     /// Settings.
@@ -49,6 +52,7 @@ impl Context {
             },
             authenticator: Authenticator::new(table.clone(), ttl),
             schemas: SchemaCache::new(table, ttl),
+            rates: RateKeeper::default(),
             refused: RefusedTally::default(),
             settings,
         })

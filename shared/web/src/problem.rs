@@ -35,6 +35,8 @@ pub enum ProblemType {
     QuotaExceeded,
     /// The thing is not in a state in which this can be done.
     StateConflict,
+    /// The tenant sends more than its rate allows.
+    RateExceeded,
     /// A dependency does not answer now; nothing was acknowledged.
     Unavailable,
     /// A fault of ours.
@@ -43,7 +45,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::EnvelopeMalformed,
         Self::ParameterInvalid,
         Self::Unauthorized,
@@ -57,6 +59,7 @@ impl ProblemType {
         Self::SchemaIncompatible,
         Self::QuotaExceeded,
         Self::StateConflict,
+        Self::RateExceeded,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -101,6 +104,11 @@ impl ProblemType {
                 "The tenant has as many as it may have",
             ),
             Self::StateConflict => (409, "state-conflict", "This cannot be done in its state"),
+            Self::RateExceeded => (
+                429,
+                "rate-exceeded",
+                "The tenant sends more than its rate allows",
+            ),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now"),
             Self::Internal => (500, "internal", "The service failed"),
         }
@@ -187,7 +195,7 @@ impl From<Denied> for ProblemDocument {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Port(error) => error.into(),
-            Denied::Scope(_) | Denied::Learner => {
+            Denied::Scope(_) | Denied::Learner | Denied::Closed(_) => {
                 Self::new(ProblemType::Forbidden, denied.to_string())
             }
             Denied::Missing | Denied::Unknown | Denied::Revoked(_) => {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use vernier_cli::generate::{CONTEXT, Params, SENSOR, Semester};
 use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
 use vernier_ledger::ids::Shard;
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
 
@@ -42,6 +43,15 @@ const LANES: u16 = 4;
 
 const TENANT: &str = "school";
 const CREATED_AT: Millis = Millis(1_790_000_000_000);
+
+/// A tenant and its one token.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'t> {
+    /// The tenant's name.
+    pub tenant: &'t str,
+    /// The token.
+    pub secret: &'t str,
+}
 
 /// The token that every request carries: as long as a real one.
 fn token() -> String {
@@ -80,20 +90,34 @@ pub fn bodies(events: &[String], per_envelope: usize) -> Vec<String> {
 /// The event that API Gateway makes of a POST to `/caliper`.
 #[must_use]
 pub fn api_event(body: &str) -> Vec<u8> {
-    api_request("POST", "/caliper", &json!(STANDARD.encode(body)))
+    api_request(
+        &token(),
+        ["POST", "/caliper"],
+        &json!(STANDARD.encode(body)),
+    )
+}
+
+/// The same with another tenant's token.
+#[must_use]
+pub fn api_event_of(holder: Holder<'_>, body: &str) -> Vec<u8> {
+    api_request(
+        holder.secret,
+        ["POST", "/caliper"],
+        &json!(STANDARD.encode(body)),
+    )
 }
 
 /// The event that API Gateway makes of a GET.
 #[must_use]
 pub fn api_get(path: &str) -> Vec<u8> {
-    api_request("GET", path, &Value::Null)
+    api_request(&token(), ["GET", path], &Value::Null)
 }
 
-fn api_request(method: &str, path: &str, body: &Value) -> Vec<u8> {
+fn api_request(secret: &str, [method, path]: [&str; 2], body: &Value) -> Vec<u8> {
     let headers = json!({
         "Accept": "*/*",
         "Accept-Encoding": "gzip, deflate",
-        "Authorization": format!("Bearer {}", token()),
+        "Authorization": format!("Bearer {secret}"),
         "Content-Type": "application/json",
         "Host": "a1b2c3d4e5.execute-api.us-east-1.amazonaws.com",
         "User-Agent": "sensor/1.0",
@@ -170,12 +194,29 @@ pub fn schedule_event() -> Vec<u8> {
 /// What the table holds before: the tenant and its token.
 #[must_use]
 pub fn items() -> Vec<Value> {
+    let secret = token();
+    let holder = Holder {
+        tenant: TENANT,
+        secret: &secret,
+    };
+    items_of(holder, Rates::default())
+}
+
+/// What the table holds of a tenant with these rates and of its token.
+///
+/// # Panics
+/// When the tenant's name is none.
+#[must_use]
+pub fn items_of(holder: Holder<'_>, rates: Rates) -> Vec<Value> {
     let tenant = Tenant {
-        id: TENANT.parse().expect("a name"),
+        id: holder.tenant.parse().expect("a name"),
         mode: Mode::Strict,
         profile: Profile::Generic,
         lanes: LANES,
         created_at: CREATED_AT,
+        rates,
+        closed_at: None,
+        removed_at: None,
     };
     let info = TokenInfo {
         token_id: "0123456789ab".to_owned(),
@@ -187,11 +228,11 @@ pub fn items() -> Vec<Value> {
         created_at: CREATED_AT,
         revoked_at: None,
     };
-    let hash = hex::encode(hash_token(&token()));
+    let hash = hex::encode(hash_token(holder.secret));
     let text = |value: Result<String, serde_json::Error>| value.expect("plain data");
     vec![
         json!({
-            "pk": { "S": format!("tenant#{TENANT}") }, "sk": { "S": "tenant" },
+            "pk": { "S": format!("tenant#{}", holder.tenant) }, "sk": { "S": "tenant" },
             "tenant": { "S": text(serde_json::to_string(&tenant)) },
         }),
         json!({

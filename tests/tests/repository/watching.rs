@@ -257,11 +257,21 @@ fn metric_filters_read_lines_that_are_written() {
         let field = value
             .strip_prefix("$.fields.")
             .expect("a field of the line");
-        let input = tree::text("functions/input/src/handler.rs");
-        let call = input.split("tracing::info!(").find(|c| c.contains(message));
-        let call = call.expect("input writes it");
+        let input =
+            ["handler", "rates"].map(|m| tree::text(&format!("functions/input/src/{m}.rs")));
+        let calls = input
+            .iter()
+            .flat_map(|text| text.split("tracing::").skip(1));
+        let ends = |call: &&str| call.split(';').next().is_some_and(|c| c.contains(message));
+        let calls: Vec<&str> = calls.filter(ends).collect();
         assert!(
-            call.contains(&format!("{field} = ")),
+            !calls.is_empty(),
+            "{name}: input does not write {message:?}"
+        );
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.contains(&format!("{field} = "))),
             "{name}: the line has no {field}"
         );
     }
