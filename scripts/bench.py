@@ -3,7 +3,7 @@
 
   bench.py                  all parts
   bench.py --quick          the same with less of everything, under 3 minutes once all is built
-  bench.py --parts a,b      some of: validate frames handlers public seal sealing schedule queries e2e
+  bench.py --parts a,b      some of: validate frames handlers public neighbours seal sealing schedule queries e2e
   bench.py --keys FIGURES   the keys of the report that these figures would make, one a line
 
 Ratios are of two measurements of one run; absolute values are this machine's. docs/report.md explains
@@ -40,6 +40,7 @@ BENCHES = {
     "frames": ([], []),
     "handlers": (["--events=200000", "--starts=20"], ["--events=100000", "--starts=7"]),
     "public": (["--requests=100000"], ["--requests=20000"]),
+    "neighbours": (["--processes=50", "--seconds=10"], ["--processes=50", "--seconds=4"]),
     "seal": ([], ["--events=50000"]),
     "sealing": ([], []),
     "schedule": (["--hours=8"], ["--hours=5"]),
@@ -103,6 +104,8 @@ def run_bench(name: str, executable: Path, quick: bool) -> None:
     started = time.monotonic()
     say(f"\n── {name}")
     given, env = list(BENCHES[name][quick]), bench_env()
+    if name == "neighbours":
+        given += [f"--functions={BUILT}"]
     if name == "handlers":
         given += [f"--functions={BUILT}", f"--bare={BARE}"]
     if name == "public":
@@ -186,7 +189,7 @@ def table(report: dict) -> None:
     for what, ratio in ratios(report):
         say(f"  {what:56} {ratio:10.2f}")
     say(f"\n── Figures of this machine ({report['machine']['processor']}, {report['machine']['processors']} processors)")
-    parts = ("validation", "input", "stream", "seal", "verify", "bytes", "cold_start", "public", "e2e", "cost")
+    parts = ("validation", "input", "stream", "neighbours", "seal", "verify", "bytes", "cold_start", "public", "e2e", "cost")
     for path, value in flat({part: report[part] for part in parts if part in report}).items():
         if isinstance(value, int | float) and ".calls." not in path:
             say(f"  {path:56} {shown(value):>14}")

@@ -196,6 +196,8 @@ def gates(report: dict) -> list[dict]:
         gate("stream.us_per_event", at("stream", "us_per_event"), 8, "µs of processor time"),
         gate("e2e.freshness_p99_s", at("e2e", "freshness_p99_s"), 5, "s"),
         gate("e2e.lost", at("e2e", "lost"), 0, "events"),
+        gate("neighbours.rate_ratio", at("neighbours", "rate_ratio"), 2, "times the rate"),
+        gate("neighbours.latency_ratio", at("neighbours", "latency_ratio"), 2, "times the idle run's"),
     ]
     baseline = at("cold_start", "baseline_init_ms")
     for name in ("input", "stream", "output", "reconcile"):
@@ -242,6 +244,8 @@ def compose(figures: dict) -> dict:
         report["frames"] = figures["frames"]
     if "queries" in figures:
         report["queries"] = figures["queries"]
+    if "neighbours" in figures:
+        report["neighbours"] = figures["neighbours"]
     if "schedule" in figures:
         report["schedule"] = figures["schedule"]
     if "limits" in report and "sealing" in report:

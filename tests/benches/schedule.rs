@@ -22,6 +22,7 @@ use vernier_ledger::aws::{Bucket, KinesisStream, Table};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::heal;
 use vernier_reconcile::sealing::{Workshop, seal_due};
@@ -86,6 +87,9 @@ impl School {
                 profile: Profile::Generic,
                 lanes: LANES,
                 created_at: BEGINNING,
+                rates: Rates::default(),
+                closed_at: None,
+                removed_at: None,
             },
             shard: Shard::new("bench", "shardId-000000000000").expect("a shard's name"),
             stub,

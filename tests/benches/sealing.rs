@@ -24,6 +24,7 @@ use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome, Remo
 use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
 use vernier_reconcile::sealing::{Workshop, seal_due};
@@ -103,6 +104,9 @@ impl World {
                 profile: Profile::Generic,
                 lanes: 1,
                 created_at: BEGINNING,
+                rates: Rates::default(),
+                closed_at: None,
+                removed_at: None,
             },
             faults,
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use vernier_ledger::access::Scope;
 use vernier_ledger::aws::{self, KinesisStream, Table};
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
+use vernier_ledger::rates::Rates;
 use vernier_validation::{Mode, Profile};
 
 /// A stack that somebody else started.
@@ -130,6 +131,18 @@ impl World for DeployedWorld {
 
     async fn learner_token(&self, tenant: &str, learner: &str, scopes: &[Scope]) -> Member {
         world::issue_token(&self.table, tenant, Some(learner), scopes).await
+    }
+
+    async fn set_rates(&self, member: &Member, rates: Rates) {
+        world::set_rates(&self.table, member, rates).await;
+    }
+
+    async fn close(&self, member: &Member) {
+        world::close(&self.table, member).await;
+    }
+
+    async fn survey(&self) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
 
     async fn revoke(&self, member: &Member) {

@@ -16,6 +16,7 @@ use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
+use vernier_ledger::rates::{RateKeeper, Rates};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::Settings;
@@ -128,6 +129,7 @@ impl MemoryWorld {
                 },
                 authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
                 schemas: SchemaCache::new(table.clone(), ttl),
+                rates: RateKeeper::default(),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 origins: origins(),
@@ -381,6 +383,22 @@ impl World for MemoryWorld {
 
     async fn learner_token(&self, tenant: &str, learner: &str, scopes: &[Scope]) -> Member {
         world::issue_token(&self.table, tenant, Some(learner), scopes).await
+    }
+
+    async fn set_rates(&self, member: &Member, rates: Rates) {
+        world::set_rates(&self.table, member, rates).await;
+    }
+
+    async fn close(&self, member: &Member) {
+        world::close(&self.table, member).await;
+    }
+
+    async fn survey(&self) {
+        // As if the window had ended two minutes ago.
+        let now = vernier_ledger::clock::now().plus_seconds(120);
+        let (ports, settings) = (&self.reconcile.ports, self.reconcile.settings);
+        let surveyed = vernier_reconcile::survey(ports, settings, now).await;
+        assert_eq!(surveyed.expect("tenants are listed").summary.failed, 0);
     }
 
     async fn revoke(&self, member: &Member) {

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::clock;
-use vernier_ledger::ports::{Administration, Results};
+use vernier_ledger::offboarding;
+use vernier_ledger::ports::{Administration, Directory, Results, TenantSettings};
+use vernier_ledger::rates::{RateCounters, Rates};
 use vernier_validation::{Mode, Profile};
 
 /// One HTTP request.
@@ -228,6 +230,16 @@ pub trait World {
     /// A token that reads one learner's data.
     async fn learner_token(&self, tenant: &str, learner: &str, scopes: &[Scope]) -> Member;
 
+    /// Sets a tenant's rates; what it spent of others is forgotten.
+    async fn set_rates(&self, member: &Member, rates: Rates);
+
+    /// Closes a tenant.
+    async fn close(&self, member: &Member);
+
+    /// Lets the reconcile function draw up the accounts of what was received until now; on a deployed stack, waits a
+    /// moment.
+    async fn survey(&self);
+
     /// Revokes a token.
     async fn revoke(&self, member: &Member);
 
@@ -273,6 +285,9 @@ pub async fn create_tenant(table: &impl Administration, mode: Mode, profile: Pro
         profile,
         lanes: 2,
         created_at: clock::now(),
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     };
     assert_eq!(table.create_tenant(&tenant).await, Ok(true));
     id
@@ -308,6 +323,38 @@ pub async fn issue_token(
         token_id: token.token_id,
         secret: token.secret,
     }
+}
+
+/// Sets a tenant's rates in a table.
+///
+/// # Panics
+/// When the table refuses or has no such tenant.
+pub async fn set_rates<T>(table: &T, member: &Member, rates: Rates)
+where
+    T: Directory + TenantSettings + RateCounters,
+{
+    let id = member.tenant.parse().expect("a tenant's name");
+    let before = table.tenant(&id).await.expect("the table answers");
+    let before = before.expect("the tenant is there");
+    let after = Tenant {
+        rates,
+        ..before.clone()
+    };
+    assert_eq!(table.change_tenant(&before, &after).await, Ok(true));
+    assert_eq!(table.forget_spent(&id).await, Ok(()));
+}
+
+/// Closes a tenant in a table.
+///
+/// # Panics
+/// When the table refuses or has no such tenant.
+pub async fn close<T>(table: &T, member: &Member)
+where
+    T: Directory + Administration + TenantSettings,
+{
+    let id = member.tenant.parse().expect("a tenant's name");
+    let closed = offboarding::close(table, &id, clock::now()).await;
+    assert!(!closed.expect("closed").revoked.is_empty());
 }
 
 /// Revokes a token in a table.

@@ -187,6 +187,9 @@ mod tests {
     fn lines_as_people_type_them_are_read() {
         for line in [
             "vernier tenant create school --mode lenient --profile moodle-1.0 --lanes 4",
+            "vernier tenant create school --requests-per-second 5 --events-per-second 10 --bytes-per-second none",
+            "vernier tenant set school --mode lenient --profile canvas --lanes 4 --events-per-second none",
+            "vernier tenant use school --from 2026-09-01 --to 2026-10-01 --csv",
             "vernier tenant list --table ledger --format json",
             "vernier --format json token issue --tenant school --sensor lms --scope events:write,events:read --scope playback",
             "vernier token issue --tenant school --sensor portal --learner https://school.example/users/7",
@@ -226,6 +229,11 @@ mod tests {
     fn wrong_lines_are_refused_for_what_is_wrong_with_them() {
         for (line, why) in [
             ("vernier tenant create School", "1 to 63 of a-z"),
+            ("vernier tenant create 2026-01-01", "reads as a number"),
+            (
+                "vernier tenant set school --events-per-second 0",
+                "whole number from 1",
+            ),
             (
                 "vernier tenant create school --mode loose",
                 "strict, lenient",

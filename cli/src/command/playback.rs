@@ -35,7 +35,8 @@ Examples:
 To the results (the default) it merges stored events once more. Merging keeps the latest event, so
 that it is safe at any time, and results that were lost come back as they were.
 To the stream it sends stored events again, in new envelopes: each ends as a duplicate of the event
-that is sealed, and nothing changes. From the quarantine it judges rejected events by the mode and the
+that is sealed, and nothing changes. It takes 500 events a second unless --rate says otherwise, so that sensors
+do not wait for it; a minute's events may come at once. From the quarantine it judges rejected events by the mode and the
 schemas of today and sends those that pass; the others stay where they are. From failures it brings
 back batches that the trigger gave up, as the service does by itself every few minutes.
 
@@ -128,7 +129,7 @@ struct Start {
     /// Change nothing: count results that would be created, changed or stay, and the cost
     #[arg(long)]
     dry_run: bool,
-    /// At most so many events a second, on the average of a minute
+    /// At most so many events a second, on the average of a minute; to the stream 500 unless said otherwise
     #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Look until it has ended, with a progress bar on a terminal

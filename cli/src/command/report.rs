@@ -21,6 +21,8 @@ enum Name {
     Usage,
     /// Which sections events are of
     Sections,
+    /// What the tenant sent each day: requests, events, bytes (audit:read or admin)
+    Traffic,
 }
 
 impl Name {
@@ -38,6 +40,8 @@ impl Name {
             (Self::Usage, true) => "/reports/usage.csv",
             (Self::Sections, false) => "/reports/sections",
             (Self::Sections, true) => "/reports/sections.csv",
+            (Self::Traffic, false) => "/reports/traffic",
+            (Self::Traffic, true) => "/reports/traffic.csv",
         }
     }
 }
@@ -47,6 +51,7 @@ impl Name {
 #[command(after_help = "\
 Examples:
   vernier report sections --from -7d
+  vernier report traffic --from 2026-09-01 --to 2026-10-01
   vernier report grades --section https://school.example/sections/3 > grades.csv
   vernier report assignments --section https://school.example/sections/3 --learner https://school.example/users/7
   vernier report activity --from -30d --learner https://school.example/users/7 --zone Europe/Berlin

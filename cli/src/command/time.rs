@@ -17,12 +17,17 @@ pub(super) enum Moment {
 }
 
 impl Moment {
+    /// The instant that it means.
+    pub(super) fn millis(self, now: Timestamp) -> Millis {
+        match self {
+            Self::At(at) => at,
+            Self::FromNow(seconds) => Millis(now.as_millisecond()).plus_seconds(seconds),
+        }
+    }
+
     /// RFC 3339 in UTC with milliseconds.
     pub(super) fn rfc3339(self, now: Timestamp) -> String {
-        match self {
-            Self::At(at) => at.rfc3339(),
-            Self::FromNow(seconds) => Millis(now.as_millisecond()).plus_seconds(seconds).rfc3339(),
-        }
+        self.millis(now).rfc3339()
     }
 }
 

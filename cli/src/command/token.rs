@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use vernier_ledger::access::{NewToken, Scope, TokenInfo};
+use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::RESULT_ID_BYTES_MAX;
 use vernier_ledger::ports::Administration as _;
@@ -143,7 +143,8 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
                 );
             }
             on_table(&table, async |table| {
-                existing(&table, &info.tenant).await?;
+                let tenant = existing(&table, &info.tenant).await?;
+                still_readable(&tenant, &info)?;
                 Ok(table.put_token(&new.sha256, &info).await?)
             })?;
             issued(&new, &info, format)?;
@@ -174,6 +175,26 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses what a closed tenant's token could not do.
+fn still_readable(tenant: &Tenant, info: &TokenInfo) -> anyhow::Result<()> {
+    if let Some(at) = tenant.removed_at {
+        bail!(
+            "tenant {} was removed at {at}: there is nothing to read",
+            tenant.id
+        );
+    }
+    if let Some(at) = tenant.closed_at
+        && let Some(scope) = info.scopes.iter().find(|scope| !scope.is_reading())
+    {
+        bail!(
+            "tenant {} was closed at {at}: a token of it reads, and cannot have the scope {scope}; \
+             give --scope events:read,reports:read,audit:read",
+            tenant.id
+        );
+    }
+    Ok(())
 }
 
 /// The scopes as they are kept: each once, in order; the usual ones where none are asked for.

@@ -5,6 +5,7 @@ use vernier_intake::{Ports, Settings};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::environment::{number, text, text_or};
+use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
 use vernier_web::AllowedOrigins;
@@ -18,6 +19,8 @@ pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
     pub authenticator: Authenticator<T>,
     /// Tenants' own event types.
     pub schemas: SchemaCache<T>,
+    /// What this process has taken of tenants' rates.
+    pub rates: RateKeeper,
     /// What this process refused and has not written yet.
     pub refused: RefusedTally,
     /// Settings.
@@ -57,6 +60,7 @@ impl Context {
             },
             authenticator: Authenticator::new(table.clone(), look_ups),
             schemas: SchemaCache::new(table, ttl),
+            rates: RateKeeper::default(),
             refused: RefusedTally::default(),
             settings,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,

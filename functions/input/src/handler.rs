@@ -3,6 +3,7 @@
 
 use crate::body;
 use crate::context::Context;
+use crate::rates;
 use crate::refused::{self, Refused};
 use crate::schemas;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -10,12 +11,13 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use vernier_intake::{Accepted, accept, new_receipt};
+use vernier_intake::{Accepted, NotAccepted, ReadEnvelope, new_receipt};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, RefusedEnvelopes, Schemas};
+use vernier_ledger::rates::{Demand, RateCounters};
 use vernier_ledger::time::Millis;
 use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS, TIME_UNREADABLE};
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -33,7 +35,7 @@ const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Never; the type is the runtime's.
 pub async fn handle<
     S: FrameStream,
-    T: Receipts + Directory + Schemas + RefusedEnvelopes,
+    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
     O: Objects,
 >(
     context: &Context<S, T, O>,
@@ -51,7 +53,11 @@ pub async fn handle<
     Ok(vernier_web::answered(&context.origins, request, route).await)
 }
 
-async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
+async fn route<
+    S: FrameStream,
+    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
+    O: Objects,
+>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     now: Millis,
@@ -77,7 +83,11 @@ async fn route<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelo
     }
 }
 
-async fn post<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelopes, O: Objects>(
+async fn post<
+    S: FrameStream,
+    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
+    O: Objects,
+>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     identity: &Identity,
@@ -96,30 +106,33 @@ async fn post<S: FrameStream, T: Receipts + Directory + Schemas + RefusedEnvelop
     Err(refused.document)
 }
 
-async fn take<S: FrameStream, T: Receipts + Directory + Schemas, O: Objects>(
+async fn take<S: FrameStream, T: Receipts + Directory + Schemas + RateCounters, O: Objects>(
     context: &Context<S, T, O>,
     request: Request<'_>,
     identity: &Identity,
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, Refused> {
+    rates::check(context, identity, now)?;
     let body = body::read(request)?;
     let schemas = context.schemas.of(&identity.tenant.id).await;
     let schemas = schemas.map_err(ProblemDocument::from)?;
     let receipt = new_receipt(&identity.tenant, now);
-    let accepted = accept(
-        &context.ports,
-        context.settings,
-        (identity, schemas.as_deref()),
-        &body,
-        receipt,
-        budget,
-    )
-    .await
-    .inspect_err(|_| {
-        // Nobody is told this receipt, but frames of it may be on the stream.
-        tracing::info!(%receipt, tenant = %identity.tenant.id, "envelope not acknowledged");
-    })?;
+    let read = ReadEnvelope::read(identity, schemas.as_deref(), &body, receipt);
+    let demand = Demand {
+        requests: 1,
+        events: read.as_ref().map_or(0, ReadEnvelope::events),
+        bytes: body.len() as u64,
+    };
+    rates::take(context, identity, demand, (now, budget)).await?;
+    let read = read.map_err(NotAccepted::Refused)?;
+    let accepted = read
+        .accept(&context.ports, context.settings, identity, budget)
+        .await
+        .inspect_err(|_| {
+            // Nobody is told this receipt, but frames of it may be on the stream.
+            tracing::info!(%receipt, tenant = %identity.tenant.id, "envelope not acknowledged");
+        })?;
     tracing::info!(
         receipt = %accepted.receipt,
         tenant = %identity.tenant.id,

@@ -4,5 +4,6 @@
 pub mod body;
 pub mod context;
 pub mod handler;
+mod rates;
 mod refused;
 pub mod schemas;

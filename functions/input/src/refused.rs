@@ -2,6 +2,7 @@
 
 use crate::body::BadBody;
 use crate::context::Context;
+use crate::rates;
 use std::time::Duration;
 use vernier_intake::NotAccepted;
 use vernier_ledger::access::Identity;
@@ -97,8 +98,10 @@ pub(crate) async fn count<S, T: RefusedEnvelopes, O>(
     (now, budget): (Millis, Duration),
 ) {
     let (tenant, sensor) = (&identity.tenant.id, identity.token.sensor.as_str());
-    let names = rules.join(" ");
-    tracing::info!(%tenant, sensor, rules = names, "envelope refused");
+    if rules != [rates::RULE] {
+        let names = rules.join(" ");
+        tracing::info!(%tenant, sensor, rules = names, "envelope refused");
+    }
     let envelope = RefusedEnvelope {
         tenant,
         sensor,

@@ -7,7 +7,7 @@ use crate::insights::{Asked, POLICY};
 use crate::metered::READS;
 use crate::openapi::SERVED;
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
-use crate::reports::{self, Asking, Body};
+use crate::reports::{self, Asking, Body, Rendered};
 use crate::seals::{self, NoProof};
 use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -18,7 +18,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{
-    Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
+    Accounts, Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -28,7 +28,7 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 /// # Errors
 /// Never; the type is the runtime's.
 pub async fn handle<
-    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes,
+    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts,
     O: Objects,
 >(
     context: &Context<T, O>,
@@ -55,6 +55,7 @@ enum Page {
     SealList,
     Seal,
     Report(&'static str),
+    Traffic,
 }
 
 /// A route behind a token.
@@ -91,7 +92,9 @@ const AUDIT: &[Scope] = &[Scope::AuditRead];
 
 const REPORTS: &[Scope] = &[Scope::ReportsRead];
 
-const ROUTES: [Route; 15] = [
+const USE: &[Scope] = &[Scope::AuditRead, Scope::Admin];
+
+const ROUTES: [Route; 16] = [
     learners("/me", &Scope::ALL, Page::Me),
     staff("/receipts/{id}", EVENTS, Page::Receipt),
     learners("/events", EVENTS, Page::EventList),
@@ -107,13 +110,14 @@ const ROUTES: [Route; 15] = [
     learners("/reports/activity", REPORTS, Page::Report("activity")),
     staff("/reports/usage", REPORTS, Page::Report("usage")),
     learners("/reports/history", REPORTS, Page::Report("history")),
+    staff("/reports/traffic", USE, Page::Traffic),
 ];
 
 /// The gateway's resource of all reports.
 const ANY_REPORT: &str = "/reports/{report}";
 
 async fn route<
-    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes,
+    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts,
     O: Objects,
 >(
     context: &Context<T, O>,
@@ -173,6 +177,7 @@ async fn route<
         Page::SealList => call.seal_list().await,
         Page::Seal => call.seal().await,
         Page::Report(name) => call.report(name).await,
+        Page::Traffic => call.traffic().await,
     }
 }
 
@@ -229,7 +234,7 @@ impl<T, O> Call<'_, T, O> {
     }
 }
 
-impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O: Objects>
+impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts, O: Objects>
     Call<'_, T, O>
 {
     async fn receipt(&self) -> Answer {
@@ -331,20 +336,25 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
         Ok(vernier_web::json(200, &[], &seal))
     }
 
-    async fn report(&self, name: &str) -> Answer {
-        let asking = Asking {
+    fn asking(&self) -> Asking<'_> {
+        Asking {
             request: self.request,
-            own_learner: self.own_learner(),
+            own_learner: self.identity.token.learner.as_deref(),
             now: self.now,
-        };
+        }
+    }
+
+    async fn report(&self, name: &str) -> Answer {
         let ports = &self.context.ports;
-        let rendered = reports::answer(name, ports, self.tenant(), asking).await?;
+        let rendered = reports::answer(name, ports, self.tenant(), self.asking()).await?;
         let rendered = rendered.ok_or_else(|| not_found(format!("no report {name}")))?;
-        let headers = &rendered.headers;
-        Ok(match rendered.body {
-            Body::Json(text) => vernier_web::json_text(200, headers, text),
-            Body::Csv(file, text) => vernier_web::csv(file, headers, text),
-        })
+        Ok(shown(rendered))
+    }
+
+    async fn traffic(&self) -> Answer {
+        let (table, tenant) = (&self.context.ports.table, &self.identity.tenant);
+        let rendered = reports::traffic::answer(table, tenant, self.asking()).await?;
+        Ok(shown(rendered))
     }
 
     async fn proof(&self) -> Answer {
@@ -372,6 +382,14 @@ impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes, O:
         Err(not_found(
             "no sealed event with this id was received in the range ('from', 'to')",
         ))
+    }
+}
+
+fn shown(rendered: Rendered) -> ApiGatewayProxyResponse {
+    let headers = &rendered.headers;
+    match rendered.body {
+        Body::Json(text) => vernier_web::json_text(200, headers, text),
+        Body::Csv(file, text) => vernier_web::csv(file, headers, text),
     }
 }
 

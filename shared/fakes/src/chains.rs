@@ -16,6 +16,23 @@ pub(crate) struct ChainsState {
     days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
 }
 
+impl ChainsState {
+    /// Removes a tenant's chain and seals, or only counts them.
+    pub(crate) fn take(&mut self, tenant: &TenantId, removes: bool) -> u64 {
+        let (seals, days) = (&mut self.seals, &mut self.days);
+        let own = |key: &(TenantId, Millis, u64)| key.0 == *tenant;
+        let heads = usize::from(self.heads.contains_key(tenant));
+        let listed = seals.keys().chain(days.keys()).filter(|key| own(key));
+        let count = listed.count() + heads;
+        if removes {
+            self.heads.remove(tenant);
+            seals.retain(|key, _| !own(key));
+            days.retain(|key, _| !own(key));
+        }
+        count as u64
+    }
+}
+
 impl MemoryTable {
     /// A tenant's chain, no fault in between.
     #[must_use]

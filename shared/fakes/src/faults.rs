@@ -25,12 +25,16 @@ pub enum Operation {
     PutObject,
     /// `Removal::remove`.
     RemoveObject,
+    /// `TenantItems::remove_items`.
+    RemoveItems,
     /// `Sweeps::save_sweep_mark`.
     SaveSweep,
     /// `ScalingLogs::save_scaling_log`.
     SaveScaling,
     /// `RefusedEnvelopes::add_refused`.
     CountRefused,
+    /// `RateCounters`.
+    ChargeRates,
     /// Any read.
     Read,
     /// `Accounts::save_account`.

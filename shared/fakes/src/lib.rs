@@ -9,11 +9,13 @@ mod faults;
 mod key;
 mod objects;
 mod playbacks;
+mod rates;
 mod refused;
 mod scalings;
 mod stream;
 mod sweeps;
 mod table;
+mod tenancy;
 mod topic;
 
 pub use faults::{Fault, FaultPlan, Faults, Operation};

@@ -4,17 +4,18 @@ use crate::chains::ChainsState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use crate::playbacks::PlaybacksState;
+use crate::rates::RatesState;
 use crate::refused::RefusedState;
 use crate::sweeps::SweepsState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::limits::RESULTS_READ_MAX;
 use vernier_ledger::ports::{
-    Accounts, Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts,
-    Results, Schemas,
+    Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts, Results,
+    Schemas,
 };
 use vernier_ledger::receipt::{
     Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
@@ -23,26 +24,29 @@ use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Minute, Window};
+use vernier_ledger::time::{Millis, Minute};
 
 #[derive(Debug, Default)]
-struct State {
-    receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
-    cursors: BTreeMap<Shard, Cursor>,
-    records: Vec<SegmentRecord>,
-    tenants: BTreeMap<TenantId, Tenant>,
-    tokens: BTreeMap<[u8; 32], TokenInfo>,
-    accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
-    results: BTreeMap<(TenantId, ResultKey), Registers>,
-    schemas: BTreeMap<(TenantId, String, u32), StoredSchema>,
+pub(crate) struct State {
+    pub(crate) receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
+    pub(crate) cursors: BTreeMap<Shard, Cursor>,
+    pub(crate) records: Vec<SegmentRecord>,
+    pub(crate) tenants: BTreeMap<TenantId, Tenant>,
+    pub(crate) tokens: BTreeMap<[u8; 32], TokenInfo>,
+    pub(crate) accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
+    pub(crate) results: BTreeMap<(TenantId, ResultKey), Registers>,
+    pub(crate) schemas: BTreeMap<(TenantId, String, u32), StoredSchema>,
+    /// Tenants that no list has any more.
+    pub(crate) unlisted: BTreeSet<TenantId>,
 }
 
 /// A table; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryTable {
-    state: Arc<Mutex<State>>,
+    pub(crate) state: Arc<Mutex<State>>,
     pub(crate) chains: Arc<Mutex<ChainsState>>,
     pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
+    pub(crate) rates: Arc<Mutex<RatesState>>,
     pub(crate) refused: Arc<Mutex<RefusedState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
@@ -57,6 +61,7 @@ impl MemoryTable {
             state: Arc::default(),
             chains: Arc::default(),
             playbacks: Arc::default(),
+            rates: Arc::default(),
             refused: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
@@ -198,6 +203,7 @@ fn blank(id: ReceiptId, sensor: &str) -> Receipt {
         sensor: sensor.to_owned(),
         acknowledged: None,
         body_sha256: None,
+        body_bytes: None,
         placed: Vec::new(),
         claims: BTreeMap::new(),
     }
@@ -217,6 +223,7 @@ impl Receipts for MemoryTable {
                 receipt.acknowledged = Some((ack.tally, slices));
                 let place = |o: &Origin| (o.shard.id.clone(), o.sequence.clone());
                 receipt.placed = ack.placed.iter().map(place).collect();
+                receipt.body_bytes = Some(ack.body_bytes);
                 receipt.body_sha256 =
                     Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
             })
@@ -353,7 +360,9 @@ impl Directory for MemoryTable {
     async fn tenants(&self) -> Result<Vec<TenantId>, PortError> {
         self.faults
             .around(Operation::Read, || {
-                lock(&self.state).tenants.keys().cloned().collect()
+                let state = lock(&self.state);
+                let listed = |id: &&TenantId| !state.unlisted.contains(*id);
+                state.tenants.keys().filter(listed).cloned().collect()
             })
             .await
     }
@@ -450,33 +459,5 @@ impl Schemas for MemoryTable {
         }
         state.schemas.insert(key(schema.version), schema.clone());
         Ok(true)
-    }
-}
-
-impl Accounts for MemoryTable {
-    async fn save_account(
-        &self,
-        tenant: &TenantId,
-        account: &WindowAccount,
-    ) -> Result<(), PortError> {
-        self.faults
-            .around(Operation::SaveAccount, || {
-                let key = (tenant.clone(), account.start.0, account.end.0);
-                lock(&self.state).accounts.insert(key, account.clone());
-            })
-            .await
-    }
-
-    async fn account(
-        &self,
-        tenant: &TenantId,
-        window: Window,
-    ) -> Result<Option<WindowAccount>, PortError> {
-        self.faults
-            .around(Operation::Read, || {
-                let key = (tenant.clone(), window.start.0, window.end.0);
-                lock(&self.state).accounts.get(&key).cloned()
-            })
-            .await
     }
 }

@@ -67,6 +67,88 @@ pub fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
     ReceiptId::generate(now, lane)
 }
 
+/// An envelope that was read and judged, and is on the stream only when [`Self::accept`] says so.
+#[derive(Debug)]
+pub struct ReadEnvelope<'b> {
+    body: &'b [u8],
+    receipt: ReceiptId,
+    envelope: Envelope<'b>,
+}
+
+impl<'b> ReadEnvelope<'b> {
+    /// Reads and judges an envelope of a sensor, whose tenant may have event types of its own, under a receipt that
+    /// nothing else has.
+    ///
+    /// # Errors
+    /// Why the body is no envelope.
+    pub fn read(
+        identity: &Identity,
+        schemas: Option<&DomainSchemas>,
+        body: &'b [u8],
+        receipt: ReceiptId,
+    ) -> Result<Self, Refusal> {
+        let policy = Policy {
+            domain: schemas,
+            received_at: Some(receipt.received_at().0),
+            ..Policy::new(identity.tenant.mode, identity.tenant.profile)
+        };
+        Ok(Self {
+            body,
+            receipt,
+            envelope: read_envelope(body, &policy)?,
+        })
+    }
+
+    /// How many events it has.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.envelope.items.len() as u64
+    }
+
+    /// Puts it on the stream and writes its receipt, as [`accept`] does.
+    ///
+    /// # Errors
+    /// Why it is not acknowledged.
+    pub async fn accept<S: FrameStream, R: Receipts, O: Objects>(
+        self,
+        ports: &Ports<S, R, O>,
+        settings: Settings,
+        identity: &Identity,
+        budget: Duration,
+    ) -> Result<Accepted<'b>, NotAccepted> {
+        let started = tokio::time::Instant::now();
+        let Self {
+            body,
+            receipt,
+            envelope,
+        } = self;
+        let tenant = &identity.tenant.id;
+        let sensor = &identity.token.sensor;
+        let (lines, oversize) = lines::write(&envelope, receipt, tenant, sensor)?;
+        let outgoing = Outgoing {
+            tenant,
+            sensor,
+            receipt,
+            body_sha256: Sha256::digest(body).into(),
+            body_bytes: body.len() as u64,
+            lines,
+            oversize,
+        };
+        let left = budget.saturating_sub(started.elapsed());
+        let Ports {
+            stream,
+            receipts,
+            objects,
+        } = ports;
+        let tally = send((stream, receipts, objects), settings, outgoing, left).await?;
+        Ok(Accepted {
+            receipt,
+            tally,
+            envelope,
+        })
+    }
+}
+
 /// Accepts one envelope of a sensor, whose tenant may have event types of its own, under a receipt
 /// that nothing else has. On `Ok` every event is on the stream and the receipt is written
 /// (invariant 1). On `Err` nothing is acknowledged: what did reach the stream is accounted for as
@@ -83,35 +165,10 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
     budget: Duration,
 ) -> Result<Accepted<'b>, NotAccepted> {
     let started = tokio::time::Instant::now();
-    let policy = Policy {
-        domain: schemas,
-        received_at: Some(receipt.received_at().0),
-        ..Policy::new(identity.tenant.mode, identity.tenant.profile)
-    };
-    let envelope = read_envelope(body, &policy).map_err(NotAccepted::Refused)?;
-    let tenant = &identity.tenant.id;
-    let sensor = &identity.token.sensor;
-    let (lines, oversize) = lines::write(&envelope, receipt, tenant, sensor)?;
-    let outgoing = Outgoing {
-        tenant,
-        sensor,
-        receipt,
-        body_sha256: Sha256::digest(body).into(),
-        lines,
-        oversize,
-    };
+    let read = ReadEnvelope::read(identity, schemas, body, receipt);
+    let read = read.map_err(NotAccepted::Refused)?;
     let left = budget.saturating_sub(started.elapsed());
-    let Ports {
-        stream,
-        receipts,
-        objects,
-    } = ports;
-    let tally = send((stream, receipts, objects), settings, outgoing, left).await?;
-    Ok(Accepted {
-        receipt,
-        tally,
-        envelope,
-    })
+    read.accept(ports, settings, identity, left).await
 }
 
 /// An envelope's lines on their way.
@@ -125,6 +182,8 @@ pub struct Outgoing<'a> {
     pub receipt: ReceiptId,
     /// SHA-256 of what was received.
     pub body_sha256: [u8; 32],
+    /// Its length.
+    pub body_bytes: u64,
     /// Its events.
     pub lines: EnvelopeLines,
     /// Those that are too large for a frame.
@@ -149,6 +208,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
         sensor,
         receipt,
         body_sha256,
+        body_bytes,
         lines,
         oversize,
     } = outgoing;
@@ -174,6 +234,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
         tenant: tenant.clone(),
         sensor: sensor.to_owned(),
         body_sha256,
+        body_bytes,
         tally,
         placed,
         expires: receipt

@@ -2,6 +2,7 @@
 
 use crate::ids::TenantId;
 use crate::ports::{Directory, PortError};
+use crate::rates::Rates;
 use crate::time::Millis;
 use attempts::Attempts;
 use moka::sync::Cache;
@@ -62,6 +63,15 @@ impl Scope {
         Self::Admin,
     ];
 
+    /// Whether it reads only: such a scope outlives the closing of its tenant.
+    #[must_use]
+    pub const fn is_reading(self) -> bool {
+        match self {
+            Self::EventsRead | Self::ReportsRead | Self::AuditRead => true,
+            Self::EventsWrite | Self::Playback | Self::Admin => false,
+        }
+    }
+
     /// Its name in tokens and documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -110,6 +120,15 @@ pub struct Tenant {
     pub lanes: u16,
     /// When it was created.
     pub created_at: Millis,
+    /// The most that it may send in a second.
+    #[serde(default, skip_serializing_if = "Rates::is_unlimited")]
+    pub rates: Rates,
+    /// When it was closed: since then nothing of it may be written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Millis>,
+    /// When its data was removed; its settings stay, so that nobody else gets its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Millis>,
 }
 
 /// What is known of a token; never the token itself.
@@ -170,6 +189,9 @@ pub enum Denied {
     /// It was revoked.
     #[error("the token was revoked at {0}")]
     Revoked(Millis),
+    /// Its tenant was closed, and what the token asks for is no reading.
+    #[error("the tenant was closed at {0}: nothing of it is written any more")]
+    Closed(Millis),
     /// It may do none of these, and needs one.
     #[error("the token lacks the scope {}", names(.0))]
     Scope(Vec<Scope>),
@@ -298,10 +320,17 @@ impl<D: Directory> Authenticator<D> {
         if let Some(at) = identity.token.revoked_at {
             return Err(Denied::Revoked(at));
         }
-        if !scopes.iter().any(|s| identity.token.scopes.contains(s)) {
+        let mut usable = scopes
+            .iter()
+            .filter(|s| identity.token.scopes.contains(s))
+            .peekable();
+        if usable.peek().is_none() {
             return Err(Denied::Scope(scopes.to_vec()));
         }
-        Ok(identity)
+        match identity.tenant.closed_at {
+            Some(at) if !usable.any(|scope| scope.is_reading()) => Err(Denied::Closed(at)),
+            _ => Ok(identity),
+        }
     }
 
     /// Looks a token up that is not trusted at the moment, if that is worth a read.

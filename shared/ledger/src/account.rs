@@ -53,6 +53,10 @@ pub struct ReceivedSide {
     pub envelopes: u64,
     /// Envelopes that reached the stream though their sender got no answer.
     pub unacknowledged: u64,
+    /// Bytes of the bodies of those that were acknowledged, after decompression; none of receipts from before bytes
+    /// were counted.
+    #[serde(default)]
+    pub bytes: u64,
     /// Their events.
     #[serde(flatten)]
     pub tally: Tally,
@@ -149,6 +153,7 @@ pub fn draw_up(
     for receipt in receipts {
         received.envelopes += 1;
         received.unacknowledged += u64::from(receipt.acknowledged.is_none());
+        received.bytes += receipt.body_bytes.unwrap_or(0);
         received.tally.merge(&receipt.received());
     }
     let stored_side = stored_in(tenant, window, records);
@@ -252,6 +257,7 @@ mod tests {
             sensor: "s".into(),
             acknowledged,
             body_sha256: None,
+            body_bytes: acknowledged.map(|_| 1_000),
             placed: Vec::new(),
             claims: claims
                 .iter()

@@ -39,6 +39,73 @@ impl TenantId {
     }
 }
 
+impl TenantId {
+    /// Whether a new tenant may have this name. It is a partition of the archive in Hive style, and readers of such
+    /// partitions guess types from names: one that reads as a number, a date or nothing would not stay a text. Tenants
+    /// that have such a name already keep it.
+    ///
+    /// # Errors
+    /// When the name reads as something else than a text.
+    pub fn check_new(&self) -> Result<(), BadId> {
+        match reads_as_text(&self.0) {
+            true => Ok(()),
+            false => Err(BadId::new(
+                "tenant",
+                format!(
+                    "{0:?} reads as a number, a date or a constant where folders name the tenant: choose a name like \"school-{0}\"",
+                    self.0
+                ),
+            )),
+        }
+    }
+}
+
+/// Names that readers take for true, false, nothing, a number or a date.
+const CONSTANTS: [&str; 14] = [
+    "true",
+    "false",
+    "null",
+    "none",
+    "nil",
+    "na",
+    "nan",
+    "inf",
+    "infinity",
+    "epoch",
+    "now",
+    "today",
+    "tomorrow",
+    "yesterday",
+];
+
+/// Whether readers of partitions leave a name of `a-z 0-9 -` a text.
+fn reads_as_text(name: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let has_only = |text: &str, allowed: fn(char) -> bool| {
+        text.contains(is_digit) && text.chars().all(|c| is_digit(c) || allowed(c))
+    };
+    // 2026, 2026-01-01, 2026-01.
+    let is_digits = name.chars().all(|c| is_digit(c) || c == '-');
+    // 20260101t120000z.
+    let is_instant = name.starts_with(is_digit) && has_only(name, |c| matches!(c, '-' | 't' | 'z'));
+    // 1e5, 1e-5, 1e5f: digits, an exponent, and the suffixes of Java's numbers.
+    let number = name.trim_end_matches(['d', 'f', 'l']);
+    let (mantissa, exponent) = number.split_once('e').unwrap_or((number, "0"));
+    let exponent = exponent.strip_prefix('-').unwrap_or(exponent);
+    let are_digits = |text: &str| !text.is_empty() && text.chars().all(is_digit);
+    let is_number = are_digits(mantissa) && are_digits(exponent);
+    // 0x1f, 0x1p-3, 0b101, 0o17.
+    let is_prefixed = [("0x", 16), ("0b", 2), ("0o", 8)]
+        .iter()
+        .any(|(prefix, radix)| {
+            let rest = name.strip_prefix(prefix).unwrap_or_default();
+            let allowed = |c: char| c.is_digit(*radix) || (*radix == 16 && matches!(c, 'p' | '-'));
+            rest.contains(|c: char| c.is_digit(*radix)) && rest.chars().all(allowed)
+        });
+    let is_other = is_digits || is_instant || is_number || is_prefixed || CONSTANTS.contains(&name);
+    !is_other
+}
+
 impl FromStr for TenantId {
     type Err = BadId;
 
@@ -318,6 +385,66 @@ mod tests {
             prop_assert_eq!(left.cmp(&right), a.cmp(&b));
             prop_assert_eq!(left.padded().cmp(&right.padded()), a.cmp(&b));
         }
+    }
+
+    #[test]
+    fn names_that_read_as_something_else_are_not_given_to_new_tenants() {
+        for bad in [
+            "7",
+            "2026",
+            "007",
+            "2026-01-01",
+            "2026-1",
+            "12-34",
+            "1-",
+            "1e5",
+            "1e-5",
+            "12e10f",
+            "3d",
+            "7l",
+            "0x1f",
+            "0x1p-3",
+            "0b101",
+            "0o17",
+            "20260101t120000z",
+            "2026-01-01t00",
+            "true",
+            "false",
+            "null",
+            "nan",
+            "inf",
+            "infinity",
+            "epoch",
+        ] {
+            let id: TenantId = bad.parse().expect("the name of a tenant that is there");
+            let error = id.check_new().expect_err(bad).to_string();
+            assert!(error.contains("reads as a number"), "{error}");
+        }
+        for good in [
+            "school",
+            "a2026",
+            "2026a",
+            "1st-school",
+            "7-seas",
+            "e5",
+            "1e",
+            "1e5x",
+            "0x",
+            "x0",
+            "deadbeef",
+            "t",
+            "tz",
+            "nullable",
+            "truex",
+            "u-2026-01-01",
+            "k12",
+            "2026-spring",
+            "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+        ] {
+            let id: TenantId = good.parse().expect("a name");
+            assert_eq!(id.check_new(), Ok(()), "{good}");
+        }
+        assert!("__HIVE_DEFAULT_PARTITION__".parse::<TenantId>().is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! that a crash repeats one step at most; what a step does must bear that.
 
 use crate::ids::{ReceiptId, TenantId};
-use crate::limits::{PLAYBACK_COLUMN_BYTES_MAX, PLAYBACK_RECEIPTS_MAX};
+use crate::limits::{PLAYBACK_COLUMN_BYTES_MAX, PLAYBACK_RECEIPTS_MAX, PLAYBACK_STREAM_RATE};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -141,7 +141,8 @@ pub struct PlaybackRequest {
     /// Change nothing, and say what would be changed.
     #[serde(default)]
     pub dry_run: bool,
-    /// Events a second, on the average of a minute; none: as fast as it goes.
+    /// Events a second, on the average of a minute. Without one a playback of sealed events onto the stream gets
+    /// [`PLAYBACK_STREAM_RATE`] when it begins, and everything else goes as fast as it can.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rate: Option<u32>,
 }
@@ -238,6 +239,15 @@ impl PlaybackRequest {
             }
             _ => None,
         }
+    }
+
+    /// Whether it gets a rate where none is asked for: it would compete with sensors for the stream.
+    #[must_use]
+    const fn needs_rate(&self) -> bool {
+        self.rate.is_none()
+            && !self.dry_run
+            && matches!(self.target, PlaybackTarget::Stream)
+            && !matches!(self.source, PlaybackSource::Failures)
     }
 
     /// Whether a dry run's findings are kept in memory, so that a run that ends before it is over
@@ -376,15 +386,21 @@ pub struct PlaybackJob {
 const BURST_MILLIS: i64 = 60_000;
 
 impl PlaybackJob {
-    /// A new one, that goes through seals before a sequence.
+    /// A new one, that goes through seals before a sequence. One that gets the default rate may begin with a minute's
+    /// events, so that small ones are done at once.
     #[must_use]
     pub fn new(
-        request: PlaybackRequest,
+        mut request: PlaybackRequest,
         token_id: &str,
         before_sequence: u64,
         progress: PlaybackProgress,
         now: Millis,
     ) -> Self {
+        let mut paced_until = now;
+        if request.needs_rate() {
+            request.rate = Some(PLAYBACK_STREAM_RATE);
+            paced_until = Millis(now.0 - BURST_MILLIS);
+        }
         Self {
             id: ReceiptId::generate(now, 0).into(),
             revision: 1,
@@ -397,7 +413,7 @@ impl PlaybackJob {
             before_sequence,
             position: PlaybackPosition::default(),
             progress,
-            paced_until: now,
+            paced_until,
             tries: 0,
             diff: None,
         }
@@ -583,6 +599,53 @@ mod tests {
                 .failed("gone", now)
                 .after(PlaybackAction::Cancel, now),
             None
+        );
+    }
+
+    #[test]
+    fn onto_the_stream_nothing_goes_without_a_rate() {
+        let asked = |target: &str, source: &str, more: Value| {
+            let mut body = json!({"target": target, "source": source});
+            if source != "failures" {
+                body["from"] = json!("2026-09-01T00:00:00Z");
+                body["to"] = json!("2026-09-02T00:00:00Z");
+            }
+            for (name, value) in more.as_object().into_iter().flatten() {
+                body[name.as_str()] = value.clone();
+            }
+            let asked = request(body);
+            assert_eq!(asked.problem(), None);
+            PlaybackJob::new(
+                asked,
+                "t",
+                7,
+                PlaybackProgress::default(),
+                Millis(1_000_000),
+            )
+        };
+        let usual = Some(PLAYBACK_STREAM_RATE);
+        for (job, rate) in [
+            (asked("stream", "archive", json!({})), usual),
+            (asked("stream", "quarantine", json!({})), usual),
+            (asked("stream", "archive", json!({"rate": null})), usual),
+            (
+                asked("stream", "archive", json!({"rate": 9_000})),
+                Some(9_000),
+            ),
+            (asked("stream", "archive", json!({"dry_run": true})), None),
+            (asked("stream", "failures", json!({})), None),
+            (asked("results", "archive", json!({})), None),
+        ] {
+            assert_eq!(job.request.rate, rate, "{job:?}");
+        }
+        let mut job = asked("stream", "archive", json!({}));
+        let minute = u64::from(PLAYBACK_STREAM_RATE) * 60;
+        assert_eq!(job.allowance(job.created_at), minute);
+        job.take(minute, job.created_at);
+        assert_eq!(job.allowance(job.created_at), 0);
+        assert_eq!(
+            job.allowance(job.created_at.plus_seconds(10)),
+            u64::from(PLAYBACK_STREAM_RATE) * 10
         );
     }
 

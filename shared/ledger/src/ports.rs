@@ -307,6 +307,14 @@ pub trait Administration {
     ) -> Result<Option<Millis>, PortError>;
 }
 
+/// Tenants' settings as the operator changes them.
+#[allow(async_fn_in_trait)]
+pub trait TenantSettings {
+    /// Puts a tenant's settings in the place of those that the caller saw; false when they are not those any more
+    /// (nothing is changed).
+    async fn change_tenant(&self, seen: &Tenant, next: &Tenant) -> Result<bool, PortError>;
+}
+
 /// Tenants' own event types.
 #[allow(async_fn_in_trait)]
 pub trait Schemas {
@@ -336,6 +344,14 @@ pub trait Accounts {
         tenant: &TenantId,
         account: &WindowAccount,
     ) -> Result<(), PortError>;
+
+    /// The last stored accounts of windows that begin in `[from, to)`, by their beginning, read consistently.
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<WindowAccount>, PortError>;
 
     /// The last stored account.
     async fn account(

@@ -30,6 +30,8 @@ pub struct Acknowledgement {
     pub sensor: String,
     /// SHA-256 of the body after decompression.
     pub body_sha256: [u8; 32],
+    /// Length of the body after decompression.
+    pub body_bytes: u64,
     /// The envelope's events.
     pub tally: Tally,
     /// Where each slice went, in order.
@@ -81,6 +83,8 @@ pub struct Receipt {
     pub acknowledged: Option<(Tally, u32)>,
     /// SHA-256 of the body after decompression, hexadecimal.
     pub body_sha256: Option<String>,
+    /// Length of the body after decompression; none where nothing was acknowledged, or before it was kept.
+    pub body_bytes: Option<u64>,
     /// Where each slice of an acknowledged envelope was put, in order: shard and sequence number.
     pub placed: Vec<(String, Sequence)>,
     /// Claims by slice.

@@ -22,7 +22,7 @@ pub struct RuleText {
 }
 
 /// Rules that are no lines of the tables.
-const GENERAL: [(&str, &str); 31] = [
+const GENERAL: [(&str, &str); 32] = [
     (
         "request.content-type",
         "a request says that its body is application/json in UTF-8",
@@ -35,6 +35,10 @@ const GENERAL: [(&str, &str); 31] = [
     (
         "limit.body",
         "a body has at most 4 MiB as it is sent, and 16 MiB decompressed",
+    ),
+    (
+        "limit.rate",
+        "a tenant sends no more requests, events and bytes a second than its rates allow",
     ),
     ("json.utf8", "the body is UTF-8"),
     ("json.syntax", "the body is one JSON value"),

@@ -39,6 +39,8 @@ pub enum ProblemType {
     StateConflict,
     /// The address has sent too many unknown tokens.
     TooManyUnknownTokens,
+    /// The tenant sends more than its rate allows.
+    RateExceeded,
     /// A dependency does not answer now; nothing was acknowledged.
     Unavailable,
     /// A fault of ours.
@@ -47,7 +49,7 @@ pub enum ProblemType {
 
 impl ProblemType {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::EnvelopeMalformed,
         Self::BodyMalformed,
         Self::ParameterInvalid,
@@ -63,6 +65,7 @@ impl ProblemType {
         Self::QuotaExceeded,
         Self::StateConflict,
         Self::TooManyUnknownTokens,
+        Self::RateExceeded,
         Self::Unavailable,
         Self::Internal,
     ];
@@ -112,6 +115,11 @@ impl ProblemType {
                 429,
                 "too-many-unknown-tokens",
                 "Too many unknown tokens came from this address",
+            ),
+            Self::RateExceeded => (
+                429,
+                "rate-exceeded",
+                "The tenant sends more than its rate allows",
             ),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now"),
             Self::Internal => (500, "internal", "The service failed"),
@@ -205,7 +213,7 @@ impl From<Denied> for ProblemDocument {
                 retry_after_seconds: Some(retry_after_seconds),
                 ..Self::new(ProblemType::TooManyUnknownTokens, denied.to_string())
             },
-            Denied::Scope(_) | Denied::Learner => {
+            Denied::Scope(_) | Denied::Learner | Denied::Closed(_) => {
                 Self::new(ProblemType::Forbidden, denied.to_string())
             }
             Denied::Missing | Denied::Unknown | Denied::Revoked(_) => {

@@ -25,6 +25,7 @@ pub(crate) async fn send<S: FrameStream, R: Receipts, O: Objects>(
         sensor: "lms",
         receipt,
         body_sha256: [0; 32],
+        body_bytes: body.len() as u64,
         lines,
         oversize,
     };

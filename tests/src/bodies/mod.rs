@@ -5,8 +5,10 @@ pub mod accounting;
 pub mod documented;
 pub mod doors;
 pub mod grades;
+pub mod offboarding;
 pub mod playbacks;
 pub mod quarantine;
+pub mod rates;
 pub mod reading;
 pub mod refusals;
 pub mod reports;
@@ -41,6 +43,10 @@ macro_rules! for_each_body {
             refusals::refused_envelopes_are_counted_by_sensor_and_rule,
             refusals::what_get_offers_post_takes,
             refusals::an_event_with_an_endless_key_is_rejected_and_kept,
+            rates::a_tenant_over_its_rate_waits_and_its_neighbour_does_not,
+            rates::requests_and_bytes_have_rates_of_their_own,
+            offboarding::a_closed_tenant_is_read_and_not_written,
+            offboarding::a_tenants_use_is_told_by_day,
             access::tenants_are_walls,
             access::a_revoked_token_stops_working,
             access::a_token_does_only_what_its_scopes_say,

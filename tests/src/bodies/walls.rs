@@ -99,6 +99,7 @@ const READ: &[Scope] = &[Scope::EventsRead];
 const REPORTS: &[Scope] = &[Scope::ReportsRead];
 const REPORT: &str = "/reports/{report}";
 const AUDIT: &[Scope] = &[Scope::AuditRead];
+const USE: &[Scope] = &[Scope::AuditRead, Scope::Admin];
 const PLAY: &[Scope] = &[Scope::Playback];
 const ADMIN: &[Scope] = &[Scope::Admin];
 const TYPES: &[Scope] = &[Scope::EventsWrite, Scope::EventsRead, Scope::Admin];
@@ -131,6 +132,8 @@ pub const DOORS: &[Door] = &[
     door("GET", REPORT, Names::Report("usage.csv"), REPORTS),
     open(REPORT, Names::Report("history"), REPORTS),
     open(REPORT, Names::Report("history.csv"), REPORTS),
+    door("GET", REPORT, Names::Report("traffic"), USE),
+    door("GET", REPORT, Names::Report("traffic.csv"), USE),
     door("GET", "/healthz", Names::Nothing, &[]),
     door("GET", "/openapi.json", Names::Nothing, &[]),
     door("GET", "/insights", Names::Nothing, &[]),
@@ -209,7 +212,7 @@ impl Property {
             Names::Report(name) => {
                 let report = name.trim_end_matches(".csv");
                 let parameters: &[(&str, &str)] = match report {
-                    "sections" => &[],
+                    "sections" | "traffic" => &[],
                     "grades" => &[("section", SECTION)],
                     "usage" => &[("section", SECTION), ("bucket", "day")],
                     _ => &[("section", SECTION), ("learner", &self.learner)],

@@ -20,6 +20,7 @@ fn account(window: Window, events: u64) -> WindowAccount {
         received: ReceivedSide {
             envelopes: 3,
             unacknowledged: 1,
+            bytes: events * 1_000,
             tally: tally(events),
         },
         stored_side: tally(events),
@@ -53,6 +54,30 @@ pub async fn an_account_is_kept_under_its_window(table: &impl Accounts) {
         Ok(None),
         "another tenant"
     );
+}
+
+pub async fn accounts_are_listed_by_their_beginning(table: &impl Accounts) {
+    let tenant = tenant_id();
+    let minute = |from: i64| Window {
+        start: START.plus_seconds(60 * from),
+        end: START.plus_seconds(60 * (from + 1)),
+    };
+    let all: Vec<WindowAccount> = (0..5)
+        .map(|m| account(minute(m), m.unsigned_abs()))
+        .collect();
+    for account in all.iter().rev() {
+        assert_eq!(table.save_account(&tenant, account).await, Ok(()));
+    }
+    let listed = async |from: i64, to: i64| {
+        let (from, to) = (minute(from).start, minute(to).start);
+        table.accounts(&tenant, from, to).await.expect("accounts")
+    };
+    assert_eq!(listed(0, 5).await, all);
+    assert_eq!(listed(1, 3).await, all[1..3]);
+    assert_eq!(listed(2, 2).await, []);
+    assert_eq!(listed(-9, 1).await, all[..1]);
+    let other = table.accounts(&tenant_id(), START, minute(5).start).await;
+    assert_eq!(other, Ok(vec![]));
 }
 
 pub async fn the_last_account_counts(table: &impl Accounts) {

@@ -4,7 +4,8 @@ use super::{long_text, tenant_id, unique};
 use std::sync::LazyLock;
 use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{Administration, Directory, PortError};
+use vernier_ledger::ports::{Administration, Directory, PortError, TenantSettings};
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
 
@@ -18,6 +19,9 @@ fn tenant(id: &TenantId, lanes: u16) -> Tenant {
         profile: Profile::Generic,
         lanes,
         created_at: *CREATED_AT,
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     }
 }
 
@@ -62,6 +66,29 @@ pub async fn a_tenant_is_created_once<T: Directory + Administration>(table: &T) 
         Ok(vec![]),
         "settings are no token"
     );
+}
+
+pub async fn a_tenants_settings_change_on_condition<T>(table: &T)
+where
+    T: Directory + Administration + TenantSettings,
+{
+    let id = tenant_id();
+    let first = tenant(&id, 1);
+    let second = Tenant {
+        mode: Mode::Strict,
+        rates: Rates {
+            events_per_second: std::num::NonZeroU32::new(5),
+            ..Rates::default()
+        },
+        closed_at: Some(Millis(7)),
+        ..tenant(&id, 2)
+    };
+    assert_eq!(table.change_tenant(&first, &second).await, Ok(false));
+    assert_eq!(table.tenant(&id).await, Ok(None), "nothing is created");
+    assert_eq!(table.create_tenant(&first).await, Ok(true));
+    assert_eq!(table.change_tenant(&first, &second).await, Ok(true));
+    assert_eq!(table.change_tenant(&first, &first).await, Ok(false));
+    assert_eq!(table.tenant(&id).await, Ok(Some(second)));
 }
 
 pub async fn tenants_are_listed_in_order<T: Directory + Administration>(table: &T) {

@@ -13,7 +13,9 @@ pub mod directory;
 pub mod frame_stream;
 pub mod notices;
 pub mod objects;
+pub mod offboarding;
 pub mod playbacks;
+pub mod rates;
 pub mod receipts;
 pub mod refused;
 pub mod scalings;
@@ -59,13 +61,16 @@ macro_rules! for_each_contract {
             table commits::more_records_than_one_page_holds,
             table directory::unknown_names_are_not_there,
             table directory::a_tenant_is_created_once,
+            table directory::a_tenants_settings_change_on_condition,
             table directory::tenants_are_listed_in_order,
             table directory::a_token_is_found_by_its_hash_and_in_its_tenants_list,
             table directory::a_tokens_hash_and_id_are_its_own,
             table directory::the_first_revocation_counts,
             table directory::a_token_is_revoked_by_its_own_tenant,
             table directory::more_tokens_than_one_page_holds,
+            table offboarding::a_tenants_items_are_counted_and_removed,
             table accounts::an_account_is_kept_under_its_window,
+            table accounts::accounts_are_listed_by_their_beginning,
             table accounts::the_last_account_counts,
             table accounts::an_account_names_as_many_receipts_as_it_may,
             table chains::a_chain_begins_and_moves_with_its_seals,
@@ -77,6 +82,8 @@ macro_rules! for_each_contract {
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
             table sweeps::the_last_mark_of_a_sweep_counts,
             table scalings::the_last_scaling_log_of_a_stream_counts,
+            table rates::rates_are_charged_on_condition_and_together,
+            table rates::of_concurrent_charges_each_counts,
             table refused::counts_of_refused_envelopes_add_up,
             table refused::counts_of_refused_envelopes_are_read_by_whole_hours,
             key seal_key::what_it_signs_its_public_half_verifies,

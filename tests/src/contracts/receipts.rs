@@ -40,6 +40,7 @@ fn acknowledgement(tenant: &TenantId, receipt: ReceiptId, placed: Vec<Origin>) -
         tenant: tenant.clone(),
         sensor: long_text(200),
         body_sha256: [7; 32],
+        body_bytes: 16_777_216,
         tally: tally(30),
         placed,
         expires: EXPIRES,
@@ -89,6 +90,7 @@ pub async fn the_halves_come_in_either_order(table: &impl Receipts) {
         assert_eq!(whole.sensor, ack.sensor);
         assert_eq!(whole.acknowledged, Some((ack.tally, 2)));
         assert_eq!(whole.body_sha256, Some("07".repeat(32)));
+        assert_eq!(whole.body_bytes, Some(16_777_216));
         let place = |o: &Origin| (o.shard.id.clone(), o.sequence.clone());
         assert_eq!(
             whole.placed,

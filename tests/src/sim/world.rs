@@ -18,6 +18,7 @@ use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ports::Administration;
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
 
@@ -140,6 +141,9 @@ fn identity(name: &str, lanes: u16) -> Identity {
         profile: Profile::Generic,
         lanes,
         created_at: BEGINNING,
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     };
     Identity {
         token: TokenInfo {

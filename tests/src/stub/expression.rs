@@ -209,8 +209,8 @@ pub(super) fn holds(
     }
 }
 
-/// Sets what an update sets: `SET name = :value, other = if_not_exists(other, :value), …`, and nothing
-/// else.
+/// Sets what an update sets: `SET name = :value, sum = sum + :value, other = if_not_exists(other, :value), …`,
+/// and nothing else.
 ///
 /// # Errors
 /// What of the expression is not understood.
@@ -241,6 +241,10 @@ pub(super) fn update(
                 }
                 rest
             }
+            [name, "=", of, "+", value, rest @ ..] => {
+                add(placeholders, item, [name, of, value])?;
+                rest
+            }
             [name, "=", value, rest @ ..] => {
                 set(placeholders, item, name, value)?;
                 rest
@@ -263,6 +267,21 @@ fn set(
 ) -> Result<(), String> {
     let value = placeholders.value(value)?.clone();
     item.insert(placeholders.name(name)?.to_owned(), value);
+    Ok(())
+}
+
+/// Sets an attribute, the first, to the sum of another and a value.
+fn add(
+    placeholders: Placeholders<'_>,
+    item: &mut Item,
+    [name, of, value]: [&str; 3],
+) -> Result<(), String> {
+    let number = |value: Option<&Value>| value.and_then(|v| v["N"].as_str()?.parse::<i64>().ok());
+    let of = number(item.get(placeholders.name(of)?));
+    let value = number(Some(placeholders.value(value)?));
+    let sum = of.zip(value).ok_or("no whole numbers to add")?;
+    let sum = serde_json::json!({ "N": (sum.0 + sum.1).to_string() });
+    item.insert(placeholders.name(name)?.to_owned(), sum);
     Ok(())
 }
 
@@ -328,7 +347,12 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["REMOVE n", "SET n = n + :two", "SET n = :none"] {
+        for text in [
+            "REMOVE n",
+            "SET n = n - :two",
+            "SET n = n + :x",
+            "SET n = :none",
+        ] {
             assert!(
                 update(text, Placeholders::of(&request), &mut item()).is_err(),
                 "{text}"
@@ -349,5 +373,11 @@ mod tests {
         );
         let done = update("SET n = :ten", Placeholders::of(&request), &mut item);
         assert_eq!((done, &item["n"]), (Ok(()), &json!({"N": "10"})));
+        let done = update(
+            "SET n = n + :two, m = :x",
+            Placeholders::of(&request),
+            &mut item,
+        );
+        assert_eq!((done, &item["n"]), (Ok(()), &json!({"N": "12"})));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use vernier_cli::generate::{CONTEXT, Params, SENSOR, Semester};
 use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
 use vernier_ledger::ids::Shard;
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Profile};
 
@@ -42,6 +43,15 @@ const LANES: u16 = 4;
 
 const TENANT: &str = "school";
 const CREATED_AT: Millis = Millis(1_790_000_000_000);
+
+/// A tenant and its one token.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'t> {
+    /// The tenant's name.
+    pub tenant: &'t str,
+    /// The token.
+    pub secret: &'t str,
+}
 
 /// The token that every request carries: as long as a real one.
 fn token() -> String {
@@ -80,10 +90,21 @@ pub fn bodies(events: &[String], per_envelope: usize) -> Vec<String> {
 /// The event that API Gateway makes of a POST to `/caliper`.
 #[must_use]
 pub fn api_event(body: &str) -> Vec<u8> {
+    posted(body, None)
+}
+
+/// The same with another tenant's token.
+#[must_use]
+pub fn api_event_of(holder: Holder<'_>, body: &str) -> Vec<u8> {
+    posted(body, Some(holder.secret))
+}
+
+fn posted(body: &str, token: Option<&str>) -> Vec<u8> {
     Asking {
         method: "POST",
         resource: "/caliper",
         body: Some(body),
+        token,
         ..Asking::default()
     }
     .event()
@@ -235,12 +256,29 @@ pub fn schedule_event() -> Vec<u8> {
 /// What the table holds before: the tenant and its token.
 #[must_use]
 pub fn items() -> Vec<Value> {
+    let secret = token();
+    let holder = Holder {
+        tenant: TENANT,
+        secret: &secret,
+    };
+    items_of(holder, Rates::default())
+}
+
+/// What the table holds of a tenant with these rates and of its token.
+///
+/// # Panics
+/// When the tenant's name is none.
+#[must_use]
+pub fn items_of(holder: Holder<'_>, rates: Rates) -> Vec<Value> {
     let tenant = Tenant {
-        id: TENANT.parse().expect("a name"),
+        id: holder.tenant.parse().expect("a name"),
         mode: Mode::Strict,
         profile: Profile::Generic,
         lanes: LANES,
         created_at: CREATED_AT,
+        rates,
+        closed_at: None,
+        removed_at: None,
     };
     let info = TokenInfo {
         token_id: "0123456789ab".to_owned(),
@@ -252,11 +290,11 @@ pub fn items() -> Vec<Value> {
         created_at: CREATED_AT,
         revoked_at: None,
     };
-    let hash = hex::encode(hash_token(&token()));
+    let hash = hex::encode(hash_token(holder.secret));
     let text = |value: Result<String, serde_json::Error>| value.expect("plain data");
     vec![
         json!({
-            "pk": { "S": format!("tenant#{TENANT}") }, "sk": { "S": "tenant" },
+            "pk": { "S": format!("tenant#{}", holder.tenant) }, "sk": { "S": "tenant" },
             "tenant": { "S": text(serde_json::to_string(&tenant)) },
         }),
         json!({

@@ -167,9 +167,12 @@ impl Table {
         let new = || request["Key"].as_object().cloned().unwrap_or_default();
         let mut after = before.clone().unwrap_or_else(new);
         let text = request["UpdateExpression"].as_str().unwrap_or_default();
-        update(text, Placeholders::of(request), &mut after).map_err(Failure::unknown)?;
+        let holds = Self::condition(request, before.as_ref())?;
+        if holds {
+            update(text, Placeholders::of(request), &mut after).map_err(Failure::unknown)?;
+        }
         Ok(Write {
-            holds: Self::condition(request, before.as_ref())?,
+            holds,
             after,
             before,
             key,

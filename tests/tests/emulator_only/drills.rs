@@ -91,6 +91,7 @@ impl Drill {
             tenant: self.tenant.id.clone(),
             sensor: SENSOR.to_owned(),
             body_sha256: Sha256::digest(&body).into(),
+            body_bytes: body.len() as u64,
             tally: header.envelope_tally,
             placed: vec![Origin {
                 shard: self.shard.clone(),

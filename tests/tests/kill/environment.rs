@@ -9,6 +9,7 @@ use std::time::Duration;
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::aws::{self, Bucket, Table};
 use vernier_ledger::clock;
+use vernier_ledger::rates::Rates;
 use vernier_tests::deployed::{config_at, variable};
 use vernier_tests::proxy::{Proxy, Throttle};
 use vernier_tests::trigger::SimStream;
@@ -58,6 +59,9 @@ fn identity(name: &str) -> Identity {
         profile: Profile::Generic,
         lanes: 16,
         created_at: clock::now(),
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     };
     let token = TokenInfo {
         token_id: "kill".to_owned(),

@@ -104,6 +104,8 @@ async fn every_metric_is_measured() {
         Metric::EventsReceived,
         Metric::TimesUnreadable,
         Metric::UnknownTokensRefused,
+        Metric::EnvelopesOverRate,
+        Metric::EnvelopesUnchecked,
     ];
     measured.extend(filtered.map(Metric::name));
     assert_eq!(measured, Metric::ALL.iter().map(|m| m.name()).collect());

@@ -5,9 +5,11 @@ mod compaction;
 mod gateways;
 mod logs;
 mod metrics;
+mod offboarding;
 mod outage;
 mod playbacks;
 mod queries;
+mod rates;
 mod relays;
 mod results;
 mod scaling;
@@ -22,6 +24,7 @@ use vernier_fakes::{Fault, Operation};
 use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
 use vernier_ledger::ids::Sequence;
 use vernier_ledger::ports::{Administration, NewRecord};
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::{balanced, post, settled};
 use vernier_tests::envelopes::{bytes, events};
@@ -38,6 +41,9 @@ async fn world_of_the_files() -> MemoryWorld {
         profile: Profile::Generic,
         lanes: 1,
         created_at: vernier_ledger::clock::now(),
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     };
     assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
     let info = TokenInfo {

@@ -14,6 +14,7 @@ use vernier_fakes::{
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
 use vernier_reconcile::sealing::{SealSummary, Workshop, seal_due};
@@ -213,6 +214,9 @@ fn tenant(name: &str) -> Tenant {
         profile: Profile::Generic,
         lanes: 1,
         created_at: BEGINNING,
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     }
 }
 

@@ -12,6 +12,7 @@ use vernier_ledger::account::WindowState;
 use vernier_ledger::frame;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
 use vernier_tests::readback::{Stored, straight_pass};
@@ -37,6 +38,9 @@ pub(crate) fn identity() -> Identity {
         profile: Profile::Generic,
         lanes: 8,
         created_at: START,
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
     };
     let token = TokenInfo {
         token_id: "t".to_owned(),

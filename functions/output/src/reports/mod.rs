@@ -14,6 +14,7 @@ mod history;
 mod sections;
 #[cfg(test)]
 mod tests;
+pub(crate) mod traffic;
 mod usage;
 mod zone;
 

@@ -108,6 +108,7 @@ where
                 sensor,
                 receipt,
                 body_sha256: Sha256::digest(&lines.text).into(),
+                body_bytes: lines.text.len() as u64,
                 lines,
                 oversize,
             };

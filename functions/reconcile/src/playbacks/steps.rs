@@ -240,6 +240,9 @@ where
     ) -> Result<(), PortError> {
         let tenant = self.wires.table.tenant(&self.tenant).await?;
         let tenant = tenant.ok_or_else(|| PortError::Fatal("the tenant is gone".to_owned()))?;
+        if tenant.closed_at.is_some() {
+            return Err(PortError::Fatal("the tenant was closed".to_owned()));
+        }
         let way = Way {
             source: next.request.source,
             dry_run: next.request.dry_run,

@@ -6,7 +6,7 @@ use super::error::port_error;
 use crate::account::WindowAccount;
 use crate::ids::TenantId;
 use crate::ports::{Accounts, PortError};
-use crate::time::Window;
+use crate::time::{Millis, Window};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 fn key_of(tenant: &TenantId, window: Window) -> (AttributeValue, AttributeValue) {
@@ -31,6 +31,32 @@ impl Accounts for Table {
             .await
             .map_err(|e| port_error("save account", e))?;
         Ok(())
+    }
+
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<WindowAccount>, PortError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        // Ends at the last window that begins before `to`: the character after the separator.
+        let range = (
+            format!("{:015}-", from.0.max(0)),
+            format!("{:015}.", (to.0 - 1).max(0)),
+        );
+        let pk = s(format!("windows#{tenant}"));
+        let items = self.query(pk, Some(range), "read accounts").await?;
+        let read = |item| {
+            Reader {
+                what: "account",
+                item,
+            }
+            .json("account")
+        };
+        items.iter().map(read).collect()
     }
 
     async fn account(

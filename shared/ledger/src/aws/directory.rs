@@ -5,7 +5,7 @@ use super::attributes::{Item, Reader, json, s};
 use super::error::{misshapen, port_error};
 use crate::access::{Tenant, TokenInfo};
 use crate::ids::TenantId;
-use crate::ports::{Administration, Directory, PortError};
+use crate::ports::{Administration, Directory, PortError, TenantSettings};
 use crate::time::Millis;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 
@@ -109,6 +109,41 @@ impl Directory for Table {
             .iter()
             .map(|item| read(item)?.parse().map_err(|_| misshapen("tenants", "sk")))
             .collect()
+    }
+}
+
+impl TenantSettings for Table {
+    async fn change_tenant(&self, seen: &Tenant, next: &Tenant) -> Result<bool, PortError> {
+        let what = "change tenant";
+        let (pk, sk) = (tenant_key(&seen.id), s("tenant"));
+        let Some(item) = self.get(pk.clone(), sk.clone(), what).await? else {
+            return Ok(false);
+        };
+        let reader = Reader {
+            what: "tenant",
+            item: &item,
+        };
+        if reader.json::<Tenant>("tenant")? != *seen || seen.id != next.id {
+            return Ok(false);
+        }
+        let put = self.client.put_item().table_name(&self.name);
+        let put = put.item("pk", pk).item("sk", sk).item("tenant", json(next));
+        // The text as it is stored: an older version may have written the same settings otherwise.
+        let answer = put
+            .condition_expression("tenant = :seen")
+            .expression_attribute_values(":seen", s(reader.text("tenant")?))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(port_error(what, e)),
+        }
     }
 }
 

@@ -102,6 +102,10 @@ fn read_receipt(item: &Item) -> Result<Receipt, PortError> {
         Some(_) => Some(hex::encode(reader.bytes32("body")?)),
         None => None,
     };
+    let body_bytes = match item.get("bytes") {
+        Some(_) => Some(reader.number("bytes")?),
+        None => None,
+    };
     let placed = match item.get("placed") {
         Some(AttributeValue::L(places)) => {
             places.iter().map(read_place).collect::<Result<_, _>>()?
@@ -113,6 +117,7 @@ fn read_receipt(item: &Item) -> Result<Receipt, PortError> {
         sensor: reader.text("sensor")?.to_owned(),
         acknowledged,
         body_sha256,
+        body_bytes,
         placed,
         claims,
     })
@@ -130,7 +135,7 @@ impl Receipts for Table {
             .key("sk", sk)
             .update_expression(
                 "SET sensor = :sensor, #body = :body, #events = :events, #rejected = :rejected, \
-                 #digest = :digest, #slices = :slices, #placed = :placed, #ttl = :ttl",
+                 #digest = :digest, #slices = :slices, #placed = :placed, #ttl = :ttl, #bytes = :bytes",
             )
             .expression_attribute_names("#body", "body")
             .expression_attribute_names("#events", "events")
@@ -139,6 +144,8 @@ impl Receipts for Table {
             .expression_attribute_names("#slices", "slices")
             .expression_attribute_names("#placed", "placed")
             .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_names("#bytes", "bytes")
+            .expression_attribute_values(":bytes", n(ack.body_bytes))
             .expression_attribute_values(":sensor", s(&ack.sensor))
             .expression_attribute_values(":body", b(&ack.body_sha256))
             .expression_attribute_values(":events", n(ack.tally.events))

@@ -188,6 +188,15 @@ impl Accounts for Table {
         self.inner.save_account(tenant, account).await
     }
 
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<WindowAccount>, PortError> {
+        self.inner.accounts(tenant, from, to).await
+    }
+
     async fn account(
         &self,
         tenant: &TenantId,

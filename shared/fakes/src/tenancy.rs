@@ -1,0 +1,154 @@
+//! Tenants' settings, accounts and ends, in memory.
+
+use crate::faults::Operation;
+use crate::lock;
+use crate::table::MemoryTable;
+use std::collections::BTreeMap;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::WindowAccount;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::offboarding::{ItemCounts, TenantItems};
+use vernier_ledger::ports::{Accounts, PortError, TenantSettings};
+use vernier_ledger::time::{Millis, Window};
+
+impl TenantSettings for MemoryTable {
+    async fn change_tenant(&self, seen: &Tenant, next: &Tenant) -> Result<bool, PortError> {
+        let mut state = lock(&self.state);
+        let stored = state.tenants.get_mut(&next.id).filter(|t| *t == seen);
+        Ok(stored.map(|stored| *stored = next.clone()).is_some())
+    }
+}
+
+impl Accounts for MemoryTable {
+    async fn save_account(
+        &self,
+        tenant: &TenantId,
+        account: &WindowAccount,
+    ) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::SaveAccount, || {
+                let key = (tenant.clone(), account.start.0, account.end.0);
+                lock(&self.state).accounts.insert(key, account.clone());
+            })
+            .await
+    }
+
+    async fn accounts(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<WindowAccount>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let begins = |a: &WindowAccount| from <= a.start && a.start < to;
+                let all = self.all_accounts(tenant);
+                all.into_iter().filter(begins).collect()
+            })
+            .await
+    }
+
+    async fn account(
+        &self,
+        tenant: &TenantId,
+        window: Window,
+    ) -> Result<Option<WindowAccount>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let key = (tenant.clone(), window.start.0, window.end.0);
+                lock(&self.state).accounts.get(&key).cloned()
+            })
+            .await
+    }
+}
+
+/// Removes what has a key of the tenant's, or only counts it.
+fn take<K: Ord, V>(
+    map: &mut BTreeMap<K, V>,
+    is_own: impl Fn(&K, &V) -> bool,
+    removes: bool,
+) -> u64 {
+    let before = map.len();
+    let own = map.iter().filter(|(key, value)| is_own(key, value)).count();
+    if removes {
+        map.retain(|key, value| !is_own(key, value));
+        assert_eq!(before - map.len(), own, "all of them");
+    }
+    own as u64
+}
+
+impl MemoryTable {
+    fn take_items(&self, tenant: &TenantId, removes: bool) -> ItemCounts {
+        let mut state = lock(&self.state);
+        let state = &mut *state;
+        let mut counts = ItemCounts::new();
+        let mut add = |family: &str, count: u64| {
+            if count > 0 {
+                *counts.entry(family.to_owned()).or_default() += count;
+            }
+        };
+        add(
+            "receipts",
+            take(&mut state.receipts, |(t, _), _| t == tenant, removes),
+        );
+        let tokens = take(
+            &mut state.tokens,
+            |_, token| token.tenant == *tenant,
+            removes,
+        );
+        // In the table each lies in its tenant's list and under its hash.
+        add("token", tokens);
+        add("tenant", tokens);
+        add(
+            "windows",
+            take(&mut state.accounts, |(t, ..), _| t == tenant, removes),
+        );
+        add(
+            "results",
+            take(&mut state.results, |(t, _), _| t == tenant, removes),
+        );
+        add(
+            "schemas",
+            take(&mut state.schemas, |(t, ..), _| t == tenant, removes),
+        );
+        if state.tenants.contains_key(tenant) && !state.unlisted.contains(tenant) {
+            add("tenants", 1);
+            if removes {
+                state.unlisted.insert(tenant.clone());
+            }
+        }
+        add("seals", lock(&self.chains).take(tenant, removes));
+        let mut playbacks = lock(&self.playbacks);
+        add(
+            "playbacks",
+            take(&mut playbacks, |(t, _), _| t == tenant, removes),
+        );
+        let mut refused = lock(&self.refused);
+        add(
+            "refused",
+            take(&mut refused, |(t, ..), _| t == tenant, removes),
+        );
+        add(
+            "rates",
+            take(&mut lock(&self.rates), |t, _| t == tenant, removes),
+        );
+        let own = Some(tenant.clone());
+        add(
+            "sweeps",
+            take(&mut lock(&self.sweeps), |t, _| *t == own, removes),
+        );
+        counts
+    }
+}
+
+impl TenantItems for MemoryTable {
+    async fn count_items(&self, tenant: &TenantId) -> Result<ItemCounts, PortError> {
+        let count = || self.take_items(tenant, false);
+        self.faults.around(Operation::Read, count).await
+    }
+
+    async fn remove_items(&self, tenant: &TenantId) -> Result<ItemCounts, PortError> {
+        let remove = || self.take_items(tenant, true);
+        self.faults.around(Operation::RemoveItems, remove).await
+    }
+}

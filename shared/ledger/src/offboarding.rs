@@ -1,0 +1,350 @@
+//! A tenant's end: it is closed, read for as long as anybody wants, and then removed.
+//!
+//! Closing takes its tokens away and lets nothing be written any more; sealing, compaction and reading by a new token go
+//! on. Removal waits until no segment holds its events: segments hold those of several tenants and go by sweeping alone,
+//! which needs the tenant's seals. Then its own objects and items go, one by one and the settings last, so that a removal
+//! that was cut off is finished by the next one. The settings stay and say when it was: a name is not given again.
+
+use crate::access::Tenant;
+use crate::ids::TenantId;
+use crate::ports::{
+    Administration, Commits, Directory, Inventory, PortError, Removal, Sweeps, TenantSettings,
+};
+use crate::sweep::Sweep;
+use crate::time::Millis;
+use std::collections::BTreeMap;
+
+/// How long after the closing a segment with the tenant's events may still be committed, seconds: input trusts a token
+/// for 15 minutes at most, and the trigger gives a frame up after a week at most.
+pub const LAST_COMMIT_SECONDS: i64 = 8 * 86_400;
+
+/// Tries to change settings that somebody else changes at the same time.
+const TRIES_MAX: usize = 3;
+
+/// Prefixes of the bucket under which a tenant's objects lie, by the tenant; those of oversize events go with the
+/// segments.
+const PREFIXES: [&str; 5] = [
+    "archive/tenant=",
+    "exceptions/tenant=",
+    "days/archive/tenant=",
+    "days/exceptions/tenant=",
+    "seals/tenant=",
+];
+
+/// Why a tenant cannot be closed or removed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOffboarded {
+    /// There is no tenant of this name.
+    #[error("there is no tenant {0}")]
+    Unknown(TenantId),
+    /// It takes events still.
+    #[error("tenant {0} is not closed: close it first")]
+    Open(TenantId),
+    /// Segments that hold its events, with those of others, are not all swept.
+    #[error(
+        "segments with events of tenant {tenant} lie beside those of others and are swept first: \
+         they are swept through {swept_through}, and have to be through {needed}{left}"
+    )]
+    NotSwept {
+        /// Whose.
+        tenant: TenantId,
+        /// Commits before this are swept.
+        swept_through: Millis,
+        /// Commits before this have to be.
+        needed: Millis,
+        /// What the sweep left of the tenant's, in words; empty where nothing.
+        left: String,
+    },
+    /// A store's.
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+/// What closing did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// The tenant as it is now.
+    pub tenant: Tenant,
+    /// Public ids of the tokens that were revoked by it.
+    pub revoked: Vec<String>,
+}
+
+/// Closes a tenant: first its settings say so, then its tokens are revoked. Closing it again revokes what was issued
+/// since.
+///
+/// # Errors
+/// When there is no such tenant, and the table's.
+pub async fn close<T>(table: &T, id: &TenantId, now: Millis) -> Result<Closed, NotOffboarded>
+where
+    T: Directory + Administration + TenantSettings,
+{
+    let tenant = mark(table, id, |tenant| Tenant {
+        closed_at: tenant.closed_at.or(Some(now)),
+        ..tenant.clone()
+    })
+    .await?;
+    let mut revoked = Vec::new();
+    for token in table.list_tokens(id).await? {
+        if token.revoked_at.is_none() {
+            table.revoke_token(id, &token.token_id, now).await?;
+            revoked.push(token.token_id);
+        }
+    }
+    Ok(Closed { tenant, revoked })
+}
+
+async fn mark<T: Directory + TenantSettings>(
+    table: &T,
+    id: &TenantId,
+    change: impl Fn(&Tenant) -> Tenant,
+) -> Result<Tenant, NotOffboarded> {
+    for _ in 0..TRIES_MAX {
+        let before = table.tenant(id).await?;
+        let before = before.ok_or_else(|| NotOffboarded::Unknown(id.clone()))?;
+        let after = change(&before);
+        if before == after || table.change_tenant(&before, &after).await? {
+            return Ok(after);
+        }
+    }
+    let error = PortError::Retryable(format!("change tenant {id}: somebody else does, each time"));
+    Err(error.into())
+}
+
+/// A tenant's items by what their keys begin with.
+pub type ItemCounts = BTreeMap<String, u64>;
+
+/// A tenant's items, wherever in the table they lie.
+#[allow(async_fn_in_trait)] // callers are generic and single-threaded; no Send bound is wanted
+pub trait TenantItems {
+    /// Counts a tenant's items, its settings left out. Reads the whole table.
+    async fn count_items(&self, tenant: &TenantId) -> Result<ItemCounts, PortError>;
+
+    /// Removes a tenant's items but for its settings; how many there were. Reads the whole table. One that fails has
+    /// removed some.
+    async fn remove_items(&self, tenant: &TenantId) -> Result<ItemCounts, PortError>;
+}
+
+/// Objects under one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Where they lie.
+    pub prefix: String,
+    /// How many there are.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What a removal removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estate {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its objects.
+    pub objects: Vec<Holding>,
+    /// Its items.
+    pub items: ItemCounts,
+}
+
+impl Estate {
+    /// How many objects there are in all, and their bytes.
+    #[must_use]
+    pub fn sum(&self) -> Holding {
+        let all = self.objects.iter();
+        Holding {
+            prefix: String::new(),
+            objects: all.clone().map(|of| of.objects).sum(),
+            bytes: all.map(|of| of.bytes).sum(),
+        }
+    }
+}
+
+/// Lists what removing a closed tenant removes, and removes nothing.
+///
+/// # Errors
+/// Why it cannot be removed now, and the stores'.
+pub async fn survey<T, O>(table: &T, objects: &O, id: &TenantId) -> Result<Estate, NotOffboarded>
+where
+    T: Directory + Commits + Sweeps + TenantItems,
+    O: Inventory,
+{
+    let tenant = removable(table, id).await?;
+    let mut holdings = Vec::new();
+    for prefix in PREFIXES.map(|prefix| format!("{prefix}{id}/")) {
+        let listed = objects.all_listed(&prefix).await?;
+        holdings.push(Holding {
+            prefix,
+            objects: listed.len() as u64,
+            bytes: listed.iter().map(|object| object.bytes).sum(),
+        });
+    }
+    Ok(Estate {
+        tenant,
+        objects: holdings,
+        items: table.count_items(id).await?,
+    })
+}
+
+/// The tenant, if it is closed and no segment holds its events.
+async fn removable<T>(table: &T, id: &TenantId) -> Result<Tenant, NotOffboarded>
+where
+    T: Directory + Commits + Sweeps,
+{
+    let tenant = table.tenant(id).await?;
+    let tenant = tenant.ok_or_else(|| NotOffboarded::Unknown(id.clone()))?;
+    let Some(closed_at) = tenant.closed_at else {
+        return Err(NotOffboarded::Open(id.clone()));
+    };
+    let mark = table.sweep_mark(Sweep::Segments).await?.unwrap_or_default();
+    let needed = closed_at.plus_seconds(LAST_COMMIT_SECONDS);
+    let mut left = Vec::new();
+    for segment in &mark.left {
+        let at = segment.committed_at;
+        let records = table.records(at, at).await?;
+        let is_own = |r: &crate::segment::SegmentRecord| {
+            r.object.as_deref() == Some(segment.object.as_str()) && r.block(id).is_some()
+        };
+        if records.iter().any(is_own) {
+            left.push(segment.object.clone());
+        }
+    }
+    let days = mark.left_days.iter().filter(|day| day.tenant == *id);
+    left.extend(days.map(|day| format!("oversize events of {}", day.start)));
+    if mark.through < needed || !left.is_empty() {
+        let left = match left.is_empty() {
+            true => String::new(),
+            false => format!(
+                "; not wholly sealed, and left by the sweep: {}",
+                left.join(", ")
+            ),
+        };
+        return Err(NotOffboarded::NotSwept {
+            tenant: id.clone(),
+            swept_through: mark.through,
+            needed,
+            left,
+        });
+    }
+    Ok(tenant)
+}
+
+/// Removes a closed tenant's objects and items; what was there. One that was cut off is finished by the next, and so is
+/// what a scheduled run that was under way wrote meanwhile: removing a removed tenant again finds nothing, or that.
+///
+/// # Errors
+/// Why it cannot be removed now, and the stores'.
+pub async fn remove<T, O>(
+    table: &T,
+    objects: &O,
+    id: &TenantId,
+    now: Millis,
+) -> Result<Estate, NotOffboarded>
+where
+    T: Directory + Commits + Sweeps + TenantItems + TenantSettings,
+    O: Inventory + Removal,
+{
+    removable(table, id).await?;
+    let mut holdings = Vec::new();
+    for prefix in PREFIXES.map(|prefix| format!("{prefix}{id}/")) {
+        let mut holding = Holding {
+            prefix,
+            objects: 0,
+            bytes: 0,
+        };
+        loop {
+            let page = objects.listed(&holding.prefix, None).await?;
+            if page.is_empty() {
+                break;
+            }
+            for object in page {
+                objects.remove(&object.key).await?;
+                holding.objects += 1;
+                holding.bytes += object.bytes;
+            }
+        }
+        holdings.push(holding);
+    }
+    let items = table.remove_items(id).await?;
+    // Last: until then the tenant is there and can be removed again.
+    let tenant = mark(table, id, |tenant| Tenant {
+        removed_at: tenant.removed_at.or(Some(now)),
+        ..tenant.clone()
+    })
+    .await?;
+    Ok(Estate {
+        tenant,
+        objects: holdings,
+        items,
+    })
+}
+
+/// Keys of the table under which a tenant's name stands second.
+const FAMILIES: [&str; 9] = [
+    "tenant",
+    "schemas",
+    "receipts",
+    "rates",
+    "refused",
+    "windows",
+    "seals",
+    "playbacks",
+    "results",
+];
+
+/// What an item's keys begin with, if it is one tenant's, its settings left out. The item that a token is looked up by
+/// does not have the tenant in its key: whoever reads it says whose it is.
+#[must_use]
+pub fn family_of<'k>(tenant: &TenantId, pk: &'k str, sk: &str) -> Option<&'k str> {
+    let id = tenant.as_str();
+    let (family, rest) = pk.split_once('#').unwrap_or((pk, ""));
+    let is_own = match family {
+        "tenants" => rest.is_empty() && sk == id,
+        "playbacks" if rest.is_empty() => sk.split('/').next() == Some(id),
+        "sweeps" => sk.strip_prefix("parts#") == Some(id),
+        "tenant" => rest == id && sk != "tenant",
+        _ => FAMILIES.contains(&family) && rest.split('#').next() == Some(id),
+    };
+    is_own.then_some(family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Invariant 7: a name that begins or ends like the tenant's is another's.
+    #[test]
+    fn a_tenants_items_are_known_by_their_keys() {
+        let id: TenantId = "school".parse().expect("a tenant's name");
+        for (pk, sk, family) in [
+            ("tenants", "school", Some("tenants")),
+            ("tenants", "school-2", None),
+            ("tenant#school", "tenant", None),
+            ("tenant#school", "token#0a1b", Some("tenant")),
+            ("tenant#school-2", "token#0a1b", None),
+            ("receipts#school#29000000#0", "x", Some("receipts")),
+            ("receipts#my-school#29000000#0", "x", None),
+            ("receipts#schoo#school", "x", None),
+            ("schemas#school", "urn:x", Some("schemas")),
+            ("schemas#school#00ff", "0000000001", Some("schemas")),
+            ("results#school#00ff#3", "x", Some("results")),
+            ("rates#school", "spent", Some("rates")),
+            (
+                "refused#school",
+                "0000000001#limit.rate#lms",
+                Some("refused"),
+            ),
+            ("windows#school", "1-2", Some("windows")),
+            ("seals#school", "head", Some("seals")),
+            ("playbacks#school", "id", Some("playbacks")),
+            ("playbacks", "school/id", Some("playbacks")),
+            ("playbacks", "school-2/id", None),
+            ("sweeps", "parts#school", Some("sweeps")),
+            ("sweeps", "segments", None),
+            ("segments#500000#3", "school", None),
+            ("cursor#school#shard", "cursor", None),
+            ("scaling", "school", None),
+        ] {
+            assert_eq!(family_of(&id, pk, sk), family, "{pk} {sk}");
+        }
+    }
+}

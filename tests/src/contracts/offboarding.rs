@@ -1,0 +1,89 @@
+//! `TenantItems`.
+
+use super::{tenant_id, unique};
+use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::offboarding::{ItemCounts, TenantItems};
+use vernier_ledger::ports::{Administration, Directory, RefusedEnvelopes};
+use vernier_ledger::rates::{Charge, Move, RateCounters, RateUnit, Rates, SpendOutcome, Spending};
+use vernier_ledger::refused::RefusedCount;
+use vernier_ledger::time::Millis;
+use vernier_validation::{Mode, Profile};
+
+async fn furnish<T>(table: &T, id: &TenantId) -> [u8; 32]
+where
+    T: Administration + RefusedEnvelopes + RateCounters,
+{
+    let tenant = Tenant {
+        id: id.clone(),
+        mode: Mode::Strict,
+        profile: Profile::Generic,
+        lanes: 1,
+        created_at: vernier_ledger::clock::now(),
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
+    };
+    assert_eq!(table.create_tenant(&tenant).await, Ok(true));
+    let new = NewToken::generate();
+    let info = TokenInfo {
+        token_id: new.token_id.clone(),
+        tenant: id.clone(),
+        sensor: "lms".to_owned(),
+        scopes: vec![Scope::EventsRead],
+        learner: None,
+        label: Some("\"tenant\":\"another\"".to_owned()),
+        created_at: Millis(1),
+        revoked_at: None,
+    };
+    table.put_token(&new.sha256, &info).await.expect("stored");
+    let refused = RefusedCount {
+        hour: 700_000,
+        rule: "limit.rate".to_owned(),
+        sensor: "lms".to_owned(),
+        envelopes: 1,
+    };
+    assert_eq!(table.add_refused(id, &refused).await, Ok(()));
+    let spending = Spending {
+        now_micros: 2,
+        floor_micros: 1,
+        charges: vec![Charge {
+            unit: RateUnit::Events,
+            by: Move::To(2),
+        }],
+        expires: Millis(4_000_000_000_000),
+    };
+    assert_eq!(table.spend(id, &spending).await, Ok(SpendOutcome::Spent));
+    new.sha256
+}
+
+/// Invariant 7: of two tenants of like names each keeps its own.
+pub async fn a_tenants_items_are_counted_and_removed<T>(table: &T)
+where
+    T: Administration + Directory + RefusedEnvelopes + RateCounters + TenantItems,
+{
+    let id = tenant_id();
+    let like: TenantId = format!("{id}-2").parse().expect("a tenant's name");
+    let token = furnish(table, &id).await;
+    let others = furnish(table, &like).await;
+    let families = ["rates", "refused", "tenant", "tenants", "token"];
+    let counts: ItemCounts = families.map(|f| (f.to_owned(), 1)).into();
+    assert_eq!(table.count_items(&id).await, Ok(counts.clone()));
+    assert_eq!(table.remove_items(&id).await, Ok(counts.clone()));
+    assert_eq!(table.remove_items(&id).await, Ok(ItemCounts::new()));
+    assert_eq!(table.token(&token).await, Ok(None));
+    assert_eq!(table.list_tokens(&id).await, Ok(vec![]));
+    let settings = table.tenant(&id).await.expect("read");
+    assert!(settings.is_some(), "its settings stay");
+    let listed = table.tenants().await.expect("read");
+    assert!(!listed.contains(&id) && listed.contains(&like));
+    assert!(
+        table
+            .token(&others)
+            .await
+            .is_ok_and(|token| token.is_some())
+    );
+    assert_eq!(table.count_items(&like).await, Ok(counts));
+    let nobody: TenantId = unique("nobody").parse().expect("a tenant's name");
+    assert_eq!(table.count_items(&nobody).await, Ok(ItemCounts::new()));
+}
