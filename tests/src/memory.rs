@@ -69,6 +69,11 @@ impl Default for MemoryWorld {
     }
 }
 
+const SETTINGS: Settings = Settings {
+    window_minutes: 1,
+    grace_seconds: 0,
+};
+
 const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 30 * 86_400,
     trigger_seconds: 2 * 86_400,
@@ -166,10 +171,7 @@ impl MemoryWorld {
                     std::env::temp_dir(),
                     (LOOKBACK_SECONDS, HOLD_SECONDS),
                 ),
-                settings: vernier_reconcile::Settings {
-                    window_minutes: 1,
-                    grace_seconds: 0,
-                },
+                settings: SETTINGS,
                 sweeping: SWEEPING,
                 metrics: kept(&measured),
                 compacting: COMPACTING,

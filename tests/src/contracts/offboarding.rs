@@ -45,7 +45,7 @@ where
     };
     assert_eq!(table.add_refused(id, &refused).await, Ok(()));
     let spending = Spending {
-        now_micros: 2,
+        ceiling_micros: 2,
         floor_micros: 1,
         charges: vec![Charge {
             unit: RateUnit::Events,

@@ -10,7 +10,7 @@ const NOW: i64 = 1_780_000_000_000_000;
 
 fn spending(now_micros: i64, charges: &[Charge]) -> Spending {
     Spending {
-        now_micros,
+        ceiling_micros: now_micros,
         floor_micros: now_micros - 1_000_000,
         charges: charges.to_vec(),
         // Far in the future, so that no store has forgotten it.

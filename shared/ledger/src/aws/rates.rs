@@ -50,7 +50,7 @@ impl RateCounters for Table {
             .expression_attribute_values(":ttl", ttl(spending.expires))
             .expression_attribute_values(":floor", n(spending.floor_micros));
         if spending.charges.iter().any(|c| matches!(c.by, Move::By(_))) {
-            request = request.expression_attribute_values(":now", n(spending.now_micros));
+            request = request.expression_attribute_values(":ceiling", n(spending.ceiling_micros));
         }
         for charge in &spending.charges {
             let unit = charge.unit;
@@ -62,7 +62,7 @@ impl RateCounters for Table {
                 ),
                 Move::By(micros) => (
                     format!("#{unit} = #{unit} + :{unit}"),
-                    format!("(#{unit} BETWEEN :floor AND :now)"),
+                    format!("(#{unit} BETWEEN :floor AND :ceiling)"),
                     micros,
                 ),
             };

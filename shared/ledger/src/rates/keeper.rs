@@ -1,8 +1,8 @@
 //! What one process has taken of tenants' rates and not spent yet, and what it knows of those that are spent.
 
 use super::{
-    BURST_MICROS, Charge, Demand, Move, RateCounters, RateUnit, Rates, SpendOutcome, Spending,
-    SpentUntil, cost_micros,
+    BURST_MICROS, Charge, Demand, Move, PATIENCE_MICROS_MAX, RateCounters, RateUnit, Rates,
+    SpendOutcome, Spending, SpentUntil, cost_micros,
 };
 use crate::access::Tenant;
 use crate::ids::TenantId;
@@ -19,6 +19,13 @@ pub const LEASE_MILLIS: u64 = 1_000;
 /// A process that asks again within so many milliseconds takes twice as much as before. So one that sends little takes
 /// no more than it sends, however many there are of its kind, and a busy one soon asks seldom.
 const GROWTH_MILLIS: u64 = 250;
+
+/// A process that asks again within so many milliseconds, and spent most of what it took, takes as much as before.
+const REPEAT_MILLIS: u64 = 2_000;
+
+/// How much further into the future a process may charge for each time that it was refused since it last got something,
+/// microseconds: whoever always comes last gets its turn.
+const PATIENCE_MICROS: i64 = 100_000;
 
 /// The part of a second's rate that a process takes at most beyond its need: with fifty busy processes each gets its
 /// turn in every second.
@@ -77,9 +84,11 @@ impl Lease {
 
     /// How much is taken next by whom so much is lacking.
     fn next_size(&self, lacking: u64, rate: NonZeroU32, now: Millis) -> u64 {
-        let is_busy = self.size > 0 && self.age_millis(now) <= GROWTH_MILLIS;
-        let grown = if is_busy {
+        let age_millis = self.age_millis(now);
+        let grown = if age_millis <= GROWTH_MILLIS {
             self.size.saturating_mul(2)
+        } else if age_millis <= REPEAT_MILLIS && self.left < self.size.div_ceil(2) {
+            self.size
         } else {
             0
         };
@@ -114,6 +123,8 @@ struct Held {
     /// The stored instants as they were last seen, with what this process charged since.
     known: SpentUntil,
     refusal: Option<Refusal>,
+    /// How often the counters refused since they last granted something.
+    refused: u32,
     unchecked_until: Millis,
 }
 
@@ -157,7 +168,8 @@ impl Held {
             self.subtract(demand, now);
             return None;
         }
-        let spending = Spending::new(now, charges);
+        let patience = PATIENCE_MICROS.saturating_mul(i64::from(self.refused));
+        let spending = Spending::new(now, patience.min(PATIENCE_MICROS_MAX), charges);
         Some(Asked { spending, sizes })
     }
 
@@ -177,6 +189,7 @@ impl Held {
                 taken_at: now,
             };
         }
+        self.refused = 0;
         self.known.charge(&asked.spending);
         self.subtract(demand, now);
     }
@@ -187,7 +200,7 @@ impl Held {
         let units = asked.spending.charges.iter().map(|charge| charge.unit);
         let spent = units.filter_map(|unit| Some((stored.of(unit)?, unit)));
         let (until_micros, unit) = spent
-            .filter(|(until, _)| *until > asked.spending.now_micros)
+            .filter(|(until, _)| *until > asked.spending.ceiling_micros)
             .max()?;
         let until = Millis(until_micros.saturating_add(999) / 1_000);
         let refusal = Refusal {
@@ -197,6 +210,7 @@ impl Held {
             rate: self.rates.of(unit)?,
         };
         self.refusal = Some(refusal);
+        self.refused = self.refused.saturating_add(1);
         refusal.at(now)
     }
 }

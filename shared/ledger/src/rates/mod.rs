@@ -24,6 +24,9 @@ pub const RATE_MAX: u32 = 1_000_000_000;
 /// How much of a rate can be saved up by rest, microseconds: what a second allows.
 pub const BURST_MICROS: i64 = 1_000_000;
 
+/// How far into the future a process that was refused again and again may charge, microseconds.
+pub const PATIENCE_MICROS_MAX: i64 = 1_000_000;
+
 /// Seconds for which the table keeps a tenant's instants beyond the last of them.
 const KEPT_SECONDS: i64 = 86_400;
 
@@ -131,7 +134,7 @@ fn cost_micros(amount: u64, rate: NonZeroU32) -> i64 {
 pub enum Move {
     /// To this instant, microseconds since the epoch, where there is none or it lies before the floor.
     To(i64),
-    /// By so many microseconds, where it lies between the floor and now.
+    /// By so many microseconds, where it lies between the floor and the ceiling.
     By(i64),
 }
 
@@ -147,8 +150,9 @@ pub struct Charge {
 /// Charges that are made together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spending {
-    /// Now, microseconds since the epoch: an instant after it is spent.
-    pub now_micros: i64,
+    /// Microseconds since the epoch: an instant after it is spent. Now, or up to [`PATIENCE_MICROS_MAX`] later for a
+    /// process that was refused for a while.
+    pub ceiling_micros: i64,
     /// [`BURST_MICROS`] before now: an instant before it is behind.
     pub floor_micros: i64,
     /// One for each unit that is asked for.
@@ -158,7 +162,7 @@ pub struct Spending {
 }
 
 impl Spending {
-    fn new(now: Millis, charges: Vec<Charge>) -> Self {
+    fn new(now: Millis, patience_micros: i64, charges: Vec<Charge>) -> Self {
         let now_micros = now.0.saturating_mul(1_000);
         let longest = charges.iter().map(|charge| match charge.by {
             Move::To(micros) => micros.saturating_sub(now_micros),
@@ -166,7 +170,7 @@ impl Spending {
         });
         let longest_seconds = longest.max().unwrap_or(0) / 1_000_000;
         Self {
-            now_micros,
+            ceiling_micros: now_micros.saturating_add(patience_micros),
             floor_micros: now_micros.saturating_sub(BURST_MICROS),
             charges,
             expires: now.plus_seconds(longest_seconds.saturating_add(KEPT_SECONDS)),
@@ -194,7 +198,7 @@ impl SpentUntil {
     #[must_use]
     pub fn allows(&self, spending: &Spending) -> bool {
         let Spending {
-            now_micros,
+            ceiling_micros,
             floor_micros,
             ..
         } = spending;
@@ -202,7 +206,9 @@ impl SpentUntil {
             let until = self.of(charge.unit);
             match charge.by {
                 Move::To(_) => until.is_none_or(|until| until < *floor_micros),
-                Move::By(_) => until.is_some_and(|u| (*floor_micros..=*now_micros).contains(&u)),
+                Move::By(_) => {
+                    until.is_some_and(|u| (*floor_micros..=*ceiling_micros).contains(&u))
+                }
             }
         })
     }
@@ -278,6 +284,7 @@ mod tests {
         let charges = |by| {
             Spending::new(
                 now,
+                0,
                 vec![Charge {
                     unit: RateUnit::Events,
                     by,
