@@ -266,10 +266,7 @@ fn metric_filters_read_lines_that_are_written() {
         let calls = sources.iter().flat_map(|s| s.split("tracing::").skip(1));
         let ends = |call: &&str| call.split(';').next().is_some_and(|c| c.contains(message));
         let calls: Vec<&str> = calls.filter(ends).collect();
-        assert!(
-            !calls.is_empty(),
-            "{name}: none of them writes {message:?}"
-        );
+        assert!(!calls.is_empty(), "{name}: none of them writes {message:?}");
         assert!(
             calls
                 .iter()
