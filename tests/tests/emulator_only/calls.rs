@@ -120,6 +120,7 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         refused: vernier_ledger::refused::RefusedTally::default(),
         settings: vernier_intake::Settings { receipt_days: 30 },
         origins: vernier_web::AllowedOrigins::default(),
+        rates: vernier_ledger::rates::RateKeeper::default(),
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
     let mut cold = warm.clone();

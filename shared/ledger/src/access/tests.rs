@@ -54,6 +54,9 @@ impl Directory for &Tokens {
             profile: Profile::Generic,
             lanes: 1,
             created_at: NOW,
+            rates: Rates::default(),
+            closed_at: None,
+            removed_at: None,
         }))
     }
 

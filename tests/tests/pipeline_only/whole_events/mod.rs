@@ -17,6 +17,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::event_key;
 use vernier_ledger::ports::Administration;
+use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
 use vernier_tests::memory::MemoryWorld;
@@ -65,6 +66,9 @@ impl History {
             profile: Profile::Generic,
             lanes: 1,
             created_at: clock::now().plus_seconds(-240),
+            rates: Rates::default(),
+            closed_at: None,
+            removed_at: None,
         };
         assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
         let member = world.token("school", &Scope::ALL).await;
