@@ -424,8 +424,8 @@ pub async fn a_bad_body_is_called_what_it_is<W: World>(world: &W) {
         (damaged(&envelope), 400, "envelope-malformed"),
         (with(&envelope, "{"), 400, "envelope-malformed"),
         (damaged(&schema), 400, "body-malformed"),
-        (with(&schema, "{\"schema\":"), 400, "body-malformed"),
-        (with(&schema, ""), 400, "body-malformed"),
+        (with(&schema, "{\"schema\":"), 422, "schema-refused"),
+        (with(&schema, ""), 422, "schema-refused"),
         (
             with(&schema, "{\"schema\": 1, \"more\": 2}"),
             422,
