@@ -72,6 +72,11 @@ const SWEEPING: Sweeping = Sweeping {
     trigger_seconds: 2 * 86_400,
 };
 
+const ACCOUNTING: Settings = Settings {
+    window_minutes: 1,
+    grace_seconds: 0,
+};
+
 const COMPACTING: Compacting = Compacting {
     compact_after_seconds: 48 * 3600,
     remove_after_seconds: 168 * 3600,
@@ -163,10 +168,7 @@ impl MemoryWorld {
                     std::env::temp_dir(),
                     (LOOKBACK_SECONDS, HOLD_SECONDS),
                 ),
-                settings: vernier_reconcile::Settings {
-                    window_minutes: 1,
-                    grace_seconds: 0,
-                },
+                settings: ACCOUNTING,
                 sweeping: SWEEPING,
                 metrics: kept(&measured),
                 compacting: COMPACTING,
