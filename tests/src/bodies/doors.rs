@@ -337,6 +337,7 @@ pub async fn another_page_is_told_nothing<W: World>(world: &W) {
 /// HEAD is GET without its body, OPTIONS lists what there is, all else is refused by name.
 pub async fn every_path_answers_every_method<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut number = 0;
     for route in &ROUTES {
         let id = match route.path {
             "/reports/{report}" => "sections",
@@ -349,6 +350,10 @@ pub async fn every_path_answers_every_method<W: World>(world: &W) {
         };
         // A gateway knows a path by its methods, and catches those that it does not have.
         for method in ["OPTIONS", "HEAD", "DELETE", "PATCH", "TRACE"] {
+            number += 1;
+            if number % W::STRIDE != 0 {
+                continue;
+            }
             let call = Call::get(route.path)
                 .method(method)
                 .id(id)
