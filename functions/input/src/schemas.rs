@@ -2,7 +2,6 @@
 
 use crate::body;
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -112,11 +111,7 @@ async fn put<T: Schemas>(
     let body = body::read(request)?;
     let proposal: Proposal<'_> = object::from_slice(&body).map_err(|e| {
         let detail = format!("expected {{\"schema\": {{…}}, \"columns\": {{…}}}}: {e}");
-        let kind = match e.classify() {
-            Category::Data => ProblemType::SchemaRefused,
-            Category::Io | Category::Syntax | Category::Eof => ProblemType::BodyMalformed,
-        };
-        ProblemDocument::new(kind, detail)
+        ProblemDocument::new(ProblemType::SchemaRefused, detail)
     })?;
     let registration = Registration {
         type_name,

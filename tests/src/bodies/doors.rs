@@ -227,9 +227,8 @@ fn for_browsers(answer: &Answer) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// A page of an allowed origin is answered its preflight, and reads every answer, errors too.
-pub async fn an_allowed_page_may_send_and_read<W: World>(world: &W) {
-    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+/// A page of an allowed origin is answered its preflight, which covers what it sends.
+pub async fn an_allowed_page_is_answered_its_preflight<W: World>(world: &W) {
     for (route, method) in [
         ("/caliper", "POST"),
         ("/events", "GET"),
@@ -260,6 +259,11 @@ pub async fn an_allowed_page_may_send_and_read<W: World>(world: &W) {
         }
         assert_eq!(answer.header("access-control-max-age"), "7200", "{told}");
     }
+}
+
+/// A page of an allowed origin reads every answer to what it sent, errors too.
+pub async fn an_allowed_page_may_send_and_read<W: World>(world: &W) {
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
     let calls = [
         (of_page(sent(&member), ALLOWED_ORIGIN), 200),
         (
@@ -333,15 +337,23 @@ pub async fn another_page_is_told_nothing<W: World>(world: &W) {
 /// HEAD is GET without its body, OPTIONS lists what there is, all else is refused by name.
 pub async fn every_path_answers_every_method<W: World>(world: &W) {
     let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut number = 0;
     for route in &ROUTES {
         let id = match route.path {
             "/reports/{report}" => "sections",
             "/seals/{sequence}" => "0",
             "/insights/{file}" => "none.js",
-            _ => "https://school.example/1",
+            path if path.starts_with("/events/") || path.starts_with("/schemas/") => {
+                "https://school.example/1"
+            }
+            _ => "1",
         };
         // A gateway knows a path by its methods, and catches those that it does not have.
         for method in ["OPTIONS", "HEAD", "DELETE", "PATCH", "TRACE"] {
+            number += 1;
+            if number % W::STRIDE != 0 {
+                continue;
+            }
             let call = Call::get(route.path)
                 .method(method)
                 .id(id)
@@ -424,8 +436,8 @@ pub async fn a_bad_body_is_called_what_it_is<W: World>(world: &W) {
         (damaged(&envelope), 400, "envelope-malformed"),
         (with(&envelope, "{"), 400, "envelope-malformed"),
         (damaged(&schema), 400, "body-malformed"),
-        (with(&schema, "{\"schema\":"), 400, "body-malformed"),
-        (with(&schema, ""), 400, "body-malformed"),
+        (with(&schema, "{\"schema\":"), 422, "schema-refused"),
+        (with(&schema, ""), 422, "schema-refused"),
         (
             with(&schema, "{\"schema\": 1, \"more\": 2}"),
             422,

@@ -62,6 +62,7 @@ macro_rules! for_each_body {
             doors::an_id_that_ends_like_a_route_is_found,
             doors::an_empty_answer_is_not_called_json,
             doors::who_accepts_json_alone_gets_json,
+            doors::an_allowed_page_is_answered_its_preflight,
             doors::an_allowed_page_may_send_and_read,
             doors::another_page_is_told_nothing,
             doors::every_path_answers_every_method,
