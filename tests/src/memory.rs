@@ -98,6 +98,22 @@ fn origins() -> AllowedOrigins {
     AllowedOrigins::parse(ALLOWED_ORIGIN).expect("an origin")
 }
 
+/// The stream function's context over the stores of all.
+fn streaming(
+    table: &MemoryTable,
+    bucket: &MemoryBucket,
+    measured: &Arc<Mutex<String>>,
+) -> vernier_stream::context::Context<MemoryTable, MemoryBucket> {
+    vernier_stream::context::Context {
+        ports: vernier_stream::Ports {
+            table: table.clone(),
+            objects: bucket.clone(),
+        },
+        settings: vernier_stream::Settings { receipt_days: 90 },
+        metrics: kept(measured),
+    }
+}
+
 type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
 
 impl MemoryWorld {
@@ -139,14 +155,7 @@ impl MemoryWorld {
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 origins: origins(),
             },
-            streaming: vernier_stream::context::Context {
-                ports: vernier_stream::Ports {
-                    table: table.clone(),
-                    objects: bucket.clone(),
-                },
-                settings: vernier_stream::Settings { receipt_days: 90 },
-                metrics: kept(&measured),
-            },
+            streaming: streaming(&table, &bucket, &measured),
             output: vernier_output::context::Context {
                 ports: vernier_output::Ports {
                     table: table.clone(),

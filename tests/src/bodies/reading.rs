@@ -201,7 +201,7 @@ pub async fn what_needs_no_token_is_compressed_and_sent_once<W: World>(world: &W
     ] {
         let first = world.call(asking(route, encoding)).await;
         assert_eq!(first.status, 200, "{route}");
-        assert_eq!(first.header("vary"), "Accept-Encoding");
+        assert!(first.header("vary").contains("Accept-Encoding"), "{route}");
         assert_eq!(first.header("cache-control"), "public, max-age=60");
         let tag = first.header("etag");
         let call = asking(route, encoding).header("if-none-match", tag);

@@ -267,7 +267,7 @@ fn every_stack_name_makes_names_that_fit() {
         let long = text.replace("AWS::StackName", &"s".repeat(STACK_NAME_MAX));
         assert!(long.len() <= *bound, "{property}: {long}");
     }
-    let display = &resource("AuditTopic")["DisplayName"]["Fn::If"];
+    let display = &resource("AuditTopic")["DisplayName"];
     assert_eq!(display[0], "NamesByStackId", "SNS takes 100 characters");
 }
 
