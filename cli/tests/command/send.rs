@@ -147,6 +147,21 @@ fn busy_services_are_tried_again_when_they_ask_to() {
     assert_eq!(lines(&report)[0]["attempts"], json!(3));
 }
 
+/// A tenant's rate is waited for, however often, and without using up tries.
+#[test]
+fn a_rate_is_waited_for() {
+    let (_dir, folder, report) = envelopes(1);
+    let problem = r#"{"type":"urn:vernier:problem:rate-exceeded","title":"x","status":429}"#;
+    let service = Service::start(move |number, _| match number {
+        0..3 => Reply::new(429, problem).with("Retry-After", "0"),
+        _ => Reply::accepted(2),
+    });
+    let options = ["--retries", "0", "--report", name(&report)];
+    let ran = service.run(&[&["send", &folder][..], &options].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(lines(&report)[0]["attempts"], json!(4));
+}
+
 #[test]
 fn unreachable_services_end_the_send_and_the_next_run_sends_the_rest() {
     let (_dir, folder, report) = envelopes(20);

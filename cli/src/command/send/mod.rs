@@ -61,7 +61,7 @@ pub(super) struct Args {
     /// Ask for every event's verdict also without a report
     #[arg(long)]
     verdicts: bool,
-    /// Tries of one envelope after the first
+    /// Tries of one envelope after the first; waits for the tenant's rate are none
     #[arg(long, value_name = "TRIES", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=100))]
     retries: u32,
 }

@@ -9,6 +9,9 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// What an envelope beyond its tenant's rate is answered with.
+const RATE_EXCEEDED: &str = "urn:vernier:problem:rate-exceeded";
+
 /// How bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Compress {
@@ -83,8 +86,10 @@ impl Poster<'_> {
             attempts: 0,
             bytes_sent: body.len() as u64,
         };
+        let mut tries = 0;
         loop {
             row.attempts += 1;
+            tries += 1;
             let asked = match self
                 .api
                 .post(&body, self.compress.encoding(), self.verdicts)
@@ -93,6 +98,10 @@ impl Poster<'_> {
                     Next::Done => return Ok(Posted::Row(Box::new(row))),
                     Next::Barred => return Ok(Posted::Barred(answer.problem().to_string())),
                     Next::Again => answer.retry_after(),
+                    Next::Paced => {
+                        tries -= 1;
+                        answer.retry_after()
+                    }
                 },
                 Err(error) => {
                     row.status = None;
@@ -101,7 +110,7 @@ impl Poster<'_> {
                     None
                 }
             };
-            if row.attempts > self.retries {
+            if tries > self.retries {
                 return Ok(Posted::Row(Box::new(row)));
             }
             if !self.sleep(pause(row.attempts, asked)) {
@@ -127,6 +136,8 @@ impl Poster<'_> {
 enum Next {
     Done,
     Again,
+    /// The tenant's rate is spent: the service said for how long, and it is no failure of a try.
+    Paced,
     Barred,
 }
 
@@ -143,8 +154,10 @@ fn judge(answer: &Answer, row: &mut Row) -> Next {
             Next::Done
         }
         _ if answer.is_transient() => {
-            row.problem = Some(answer.problem().document);
-            Next::Again
+            let problem = answer.problem().document;
+            let is_paced = problem["type"] == RATE_EXCEEDED && answer.retry_after().is_some();
+            row.problem = Some(problem);
+            if is_paced { Next::Paced } else { Next::Again }
         }
         400 | 413 | 415 | 422 => {
             row.outcome = Outcome::Refused;
