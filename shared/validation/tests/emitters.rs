@@ -434,3 +434,38 @@ fn a_byte_order_mark_is_no_part_of_the_json() {
         assert!(read_envelope(nothing.as_bytes(), &Policy::default()).is_err());
     }
 }
+
+/// WeBWorK: ids in capitals, sub-roles, an unknown user agent as null, a session with its client.
+#[test]
+fn webwork_answers() {
+    let person = json!({"id": "https://example.edu/webwork2/users/7", "type": "Person"});
+    let course = json!({"id": "https://example.edu/webwork2/math101", "type": "CourseOffering", "name": "Math 101"});
+    let mut answered = event(
+        "AssessmentItemEvent",
+        "Completed",
+        json!({"id": "https://example.edu/webwork2/math101/set1/3", "type": "AssessmentItem", "name": "Problem 3",
+            "isPartOf": {"id": "https://example.edu/webwork2/math101/set1", "type": "Assessment", "isPartOf": course,
+                "dateToStartOn": "2018-11-01T00:00:00.000Z", "items": [{"id": "https://example.edu/webwork2/math101/set1/3", "type": "AssessmentItem"}]}}),
+    );
+    answered["@context"] = json!(V1P2);
+    answered["id"] = json!("urn:uuid:3A648E68-F00D-4C08-AA59-8738E1884F2C");
+    answered["actor"] = person.clone();
+    answered["group"] = course.clone();
+    answered["membership"] = json!({"id": "https://example.edu/webwork2/math101/users/7", "type": "Membership", "member": person,
+        "organization": course["id"], "roles": ["Instructor", "Instructor#TeachingAssistant"], "status": "Active"});
+    answered["session"] = json!({"id": "https://example.edu/webwork2/sessions/x", "type": "Session", "user": person,
+        "client": {"id": "https://example.edu/webwork2/clients/x", "type": "SoftwareApplication", "userAgent": null, "ipAddress": "192.0.2.1"}});
+    answered["generated"] = json!({"id": "https://example.edu/webwork2/math101/set1/3/users/7/answer", "type": "FillinBlankResponse", "values": ["x^2"],
+        "attempt": {"id": "https://example.edu/webwork2/math101/set1/3/users/7/attempts/1", "type": "Attempt", "assignee": person,
+            "assignable": "https://example.edu/webwork2/math101/set1/3/users/7", "count": 1, "extensions": {"attempt_score": 0.5},
+            "startedAtTime": "2018-11-15T10:05:00.000Z", "endedAtTime": "2018-11-15T10:15:00.000Z", "duration": "PT10M0S"}});
+    let (strict, verdict, columns) = judge(Some(V1P2), &answered, Profile::Generic);
+    assert_eq!(strict, [""; 0]);
+    assert_eq!(lenient_rules(&verdict), [""; 0]);
+    assert_eq!(columns.group.as_deref(), course["id"].as_str());
+    // Releases before the events' own context was 1.2's.
+    answered["@context"] = json!(V1P1);
+    let (strict, verdict, _) = judge(Some(V1P2), &answered, Profile::Generic);
+    assert_eq!(strict, ["context.data-version"]);
+    assert_eq!(lenient_rules(&verdict), ["context.data-version"]);
+}
