@@ -32,7 +32,7 @@ impl From<ProblemDocument> for Refused {
 }
 
 impl From<BadBody> for ProblemDocument {
-    /// Of any route's body; an envelope's own kind is [`Refused`]'s.
+    /// Of any route's body; an envelope's own kind is `Refused`'s.
     fn from(bad: BadBody) -> Self {
         let kind = match bad {
             BadBody::ContentType(_) | BadBody::ContentEncoding(_) => {

@@ -83,8 +83,8 @@ impl Millis {
     }
 
     /// Reads a time of a request that may have been kept by an earlier version, which printed years below 0 as
-    /// [`Self::of_line`] says, and digits alone for instants from [`FIRST_IN_DIGITS`] on. Other digits are no time:
-    /// whoever asks from `2026` on means a year.
+    /// [`Self::of_line`] says, and digits alone for instants from 9999-12-30T22:00:00Z on. Other digits are no
+    /// time: whoever asks from `2026` on means a year.
     ///
     /// # Errors
     /// The text, when it is none of these.
