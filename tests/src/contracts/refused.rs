@@ -38,6 +38,10 @@ pub async fn counts_of_refused_envelopes_add_up(table: &impl RefusedEnvelopes) {
 
 pub async fn counts_of_refused_envelopes_are_read_by_whole_hours(table: &impl RefusedEnvelopes) {
     let tenant = tenant_id();
+    // The year 422: nothing was received then, and to ask is no error.
+    let (long_ago, a_day_later) = (Millis(-48_840_000_000_000), Millis(-48_839_913_600_000));
+    let read = table.refused(&tenant, long_ago, a_day_later).await;
+    assert_eq!(read, Ok(Vec::new()));
     for hour in FIRST..FIRST + 3 {
         let one = count(hour, "lms", 1);
         assert_eq!(table.add_refused(&tenant, &one).await, Ok(()));
