@@ -189,11 +189,11 @@ pub async fn what_needs_no_token_is_compressed_and_sent_once<W: World>(world: &W
         call.header("accept-encoding", encoding)
     };
     let gzip = world.call(asking("/openapi.json", "gzip, br")).await;
-    assert_eq!(gzip.header("content-encoding"), "gzip");
     let plain = world.call(asking("/openapi.json", "identity")).await;
-    assert_eq!(plain.header("content-encoding"), "");
+    // A client that unpacks the body takes `Content-Encoding` away with it; the tag tells the form.
+    assert!(gzip.header("etag").ends_with("-gzip\""), "{gzip:?}");
+    assert!(!plain.header("etag").ends_with("-gzip\""), "{plain:?}");
     assert_eq!(plain.body, gzip.body);
-    assert_ne!(plain.header("etag"), gzip.header("etag"));
     for (route, encoding) in [
         ("/openapi.json", "gzip"),
         ("/openapi.json", "identity"),
