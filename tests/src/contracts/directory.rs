@@ -93,7 +93,9 @@ where
 
 pub async fn tenants_are_listed_in_order<T: Directory + Administration>(table: &T) {
     let prefix = unique("order");
-    let mut names: Vec<TenantId> = (0..105)
+    // Few, but in another order than that of their numbers: every tenant of the deployed stack costs each
+    // scheduled run its part, which other tests wait for.
+    let mut names: Vec<TenantId> = (0..12)
         .map(|n| format!("{prefix}-{n}").parse().expect("a tenant's name"))
         .collect();
     for name in &names {
