@@ -97,7 +97,10 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
         .tempdir_in(&workshop.temporary)
         .map_err(Fault::Io)?;
     let since = job.window.start.plus_seconds(-workshop.lookback_seconds);
-    let seals = table.seals(&job.tenant.id, since, now).await?;
+    let mut seals = table.seals(&job.tenant.id, since, now).await?;
+    // Another run may have sealed this very window meanwhile: only what stands before it in the chain decides,
+    // so that both write the same files.
+    seals.retain(|seal| seal.sequence < job.sequence);
     let earlier = filters_of((table, objects), &workshop.kept, &job.tenant.id, &seals).await?;
     let plan = Plan {
         tenant: job.tenant.id.clone(),
