@@ -15,7 +15,7 @@ use vernier_validation::{Mode, Profile};
 /// One HTTP request.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
-    /// Such as `GET`.
+    /// The method of the call, such as `GET`.
     pub method: &'static str,
     /// The route as the API names it, such as `/events/{id}`.
     pub route: &'static str,
@@ -131,7 +131,7 @@ impl Call {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// With another method.
+    /// The same call with another method.
     #[must_use]
     pub const fn method(mut self, method: &'static str) -> Self {
         self.method = method;
@@ -233,7 +233,7 @@ pub trait World {
     /// Sets a tenant's rates; what it spent of others is forgotten.
     async fn set_rates(&self, member: &Member, rates: Rates);
 
-    /// Closes a tenant.
+    /// Closes a tenant and revokes its tokens.
     async fn close(&self, member: &Member);
 
     /// Lets the reconcile function draw up the accounts of what was received until now; on a deployed stack, waits a

@@ -27,9 +27,9 @@ pub enum PartOf {
         /// The seal's place in the chain.
         sequence: u64,
     },
-    /// A day.
+    /// The day that begins here, as far as one seal covers it.
     Day {
-        /// Its first instant.
+        /// The day's first instant, UTC.
         start: Millis,
         /// Sequence of the first seal that it covers.
         first: u64,

@@ -182,7 +182,7 @@ pub struct Outgoing<'a> {
     pub receipt: ReceiptId,
     /// SHA-256 of what was received.
     pub body_sha256: [u8; 32],
-    /// Its length.
+    /// The body's length after decompression, bytes.
     pub body_bytes: u64,
     /// Its events.
     pub lines: EnvelopeLines,

@@ -219,7 +219,7 @@ fn names(scopes: &[Scope]) -> String {
 /// What a request says of its sender.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'r> {
-    /// The Authorization header.
+    /// The value of the Authorization header, if there is one.
     pub authorization: Option<&'r str>,
     /// The address that the gateway saw; all requests without one count as one address's.
     pub address: Option<&'r str>,

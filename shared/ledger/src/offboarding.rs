@@ -46,7 +46,7 @@ pub enum NotOffboarded {
          they are swept through {swept_through}, and have to be through {needed}{left}"
     )]
     NotSwept {
-        /// Whose.
+        /// The tenant that it is about.
         tenant: TenantId,
         /// Commits before this are swept.
         swept_through: Millis,
@@ -55,12 +55,12 @@ pub enum NotOffboarded {
         /// What the sweep left of the tenant's, in words; empty where nothing.
         left: String,
     },
-    /// A store's.
+    /// A store failed, for this reason.
     #[error(transparent)]
     Port(#[from] PortError),
 }
 
-/// What closing did.
+/// What closing a tenant did to it and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     /// The tenant as it is now.
@@ -127,22 +127,22 @@ pub trait TenantItems {
 /// Objects under one prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holding {
-    /// Where they lie.
+    /// The prefix that their keys begin with.
     pub prefix: String,
     /// How many there are.
     pub objects: u64,
-    /// Their bytes.
+    /// The bytes that they have together.
     pub bytes: u64,
 }
 
 /// What a removal removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estate {
-    /// The tenant.
+    /// The tenant with its settings.
     pub tenant: Tenant,
-    /// Its objects.
+    /// The tenant's objects by prefix.
     pub objects: Vec<Holding>,
-    /// Its items.
+    /// The tenant's items by family of keys.
     pub items: ItemCounts,
 }
 

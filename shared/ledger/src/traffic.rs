@@ -7,13 +7,13 @@ use crate::account::{WindowAccount, WindowState};
 use crate::time::Millis;
 use std::cmp::Reverse;
 
-/// A day, milliseconds.
+/// The length of a day, milliseconds.
 pub const DAY_MILLIS: i64 = 86_400_000;
 
 /// What was received in a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayTraffic {
-    /// Its first instant.
+    /// The day's first instant, UTC.
     pub start: Millis,
     /// Envelopes, with those whose sender got no answer.
     pub requests: u64,

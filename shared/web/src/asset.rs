@@ -48,7 +48,7 @@ impl Asset {
         }
     }
 
-    /// The text itself.
+    /// The text as it is, not compressed.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text

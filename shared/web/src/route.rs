@@ -10,7 +10,7 @@ use http::Method;
 /// The methods that a route takes, HEAD and OPTIONS aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Methods {
-    /// It is read.
+    /// The path is read with GET.
     Get,
     /// It is sent something.
     Post,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use vernier_tests::stub::load;
 use vernier_tests::trigger::runtime::Program;
 
-/// The stream's name.
+/// The name of the stub's stream.
 pub(crate) const STREAM: &str = "bench";
 
 /// Sizes that the functions have in the template, MiB.

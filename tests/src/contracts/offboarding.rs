@@ -1,4 +1,4 @@
-//! `TenantItems`.
+//! What every `TenantItems` does.
 
 use super::{tenant_id, unique};
 use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};

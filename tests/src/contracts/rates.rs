@@ -1,4 +1,4 @@
-//! `RateCounters`.
+//! What every `RateCounters` does.
 
 use super::tenant_id;
 use vernier_ledger::ids::TenantId;

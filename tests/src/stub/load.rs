@@ -47,9 +47,9 @@ const CREATED_AT: Millis = Millis(1_790_000_000_000);
 /// A tenant and its one token.
 #[derive(Debug, Clone, Copy)]
 pub struct Holder<'t> {
-    /// The tenant's name.
+    /// The name of the tenant that the token is of.
     pub tenant: &'t str,
-    /// The token.
+    /// The token that its requests carry.
     pub secret: &'t str,
 }
 
@@ -124,7 +124,7 @@ pub fn api_get(path: &str) -> Vec<u8> {
 /// A request to the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
-    /// Its method.
+    /// The method of the request.
     pub method: &'a str,
     /// The gateway's resource, such as `/insights/{file}`.
     pub resource: &'a str,
@@ -134,7 +134,7 @@ pub struct Asking<'a> {
     pub token: Option<&'a str>,
     /// The address that it comes from.
     pub address: &'a str,
-    /// Its body.
+    /// The body of the request, if it has one.
     pub body: Option<&'a str>,
 }
 

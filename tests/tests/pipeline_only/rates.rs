@@ -179,7 +179,7 @@ fn clients() -> impl Strategy<Value = Vec<Client>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Invariant 7.
+    /// Invariant 7: the count stays within its bound.
     #[test]
     fn however_many_processes_take_it_a_rate_is_kept(
         clients in clients(),

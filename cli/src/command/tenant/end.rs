@@ -12,7 +12,7 @@ use vernier_ledger::time::Millis;
 /// The options of `vernier tenant close`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Close {
-    /// Its name
+    /// The name of the tenant that is closed
     #[arg(value_name = "TENANT")]
     id: TenantId,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(super) fn close(args: &Close, format: Format) -> anyhow::Result<ExitCode> {
 /// The options of `vernier tenant remove`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
-    /// Its name
+    /// The name of the closed tenant whose data is removed
     #[arg(value_name = "TENANT")]
     id: TenantId,
     /// Its name once more: removes without asking

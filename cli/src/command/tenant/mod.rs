@@ -51,7 +51,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum TenantCommand {
-    /// Create a tenant
+    /// Create a tenant with its mode, profile and lanes
     #[command(after_help = "\
 Examples:
   vernier tenant create school
@@ -107,16 +107,16 @@ waits until the last of them is swept, SegmentDays (30) and eight days after the
 
 Exit codes: 0 removed, 1 the name was not typed, 2 wrong usage, too early or out of reach.")]
     Remove(end::Remove),
-    /// List all tenants
+    /// List all tenants with their settings
     #[command(after_help = "Examples:\n  vernier tenant list\n  vernier tenant list --format json")]
     List {
         #[command(flatten)]
         table: TableArgs,
     },
-    /// Show one tenant
+    /// Show one tenant with its settings and rates
     #[command(after_help = "Examples:\n  vernier tenant show school")]
     Show {
-        /// Its name
+        /// The name of the tenant that is shown
         #[arg(value_name = "TENANT")]
         id: TenantId,
         #[command(flatten)]

@@ -102,7 +102,7 @@ pub(super) struct Create {
     table: TableArgs,
 }
 
-/// Creates a tenant.
+/// Creates a tenant unless one of its name is there.
 ///
 /// # Errors
 /// The table cannot be reached, or has a tenant of this name.
@@ -134,7 +134,7 @@ pub(super) fn create(args: Create, format: Format) -> anyhow::Result<ExitCode> {
 /// The options of `vernier tenant set`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Set {
-    /// Its name
+    /// The name of the tenant whose settings change
     #[arg(value_name = "TENANT")]
     id: TenantId,
     /// strict or lenient, for envelopes from now on: what was judged before stays as it was judged

@@ -39,7 +39,7 @@ pub(super) struct Use {
     table: TableArgs,
 }
 
-/// A tenant's day.
+/// One day of one tenant, as a row of the table.
 struct Row {
     tenant: TenantId,
     day: DayTraffic,

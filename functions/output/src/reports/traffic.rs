@@ -17,11 +17,11 @@ const SECONDS_MAX: i64 = 31 * 86_400;
 /// A day in the report.
 #[derive(Debug, Serialize)]
 struct DayView {
-    /// The day, UTC.
+    /// The day that the figures are of, UTC.
     date: String,
     /// Envelopes that were taken.
     requests: u64,
-    /// Their events.
+    /// The events of these envelopes.
     events: u64,
     /// Those of them that failed validation.
     rejected: u64,
@@ -44,7 +44,7 @@ impl DayView {
     }
 }
 
-/// The report.
+/// The report of a tenant's use by day.
 #[derive(Debug, Serialize)]
 struct TrafficReport {
     /// The days, oldest first.

@@ -38,7 +38,7 @@ pub enum BadBundle {
     Unreadable {
         /// What the variable names.
         path: String,
-        /// Why not.
+        /// The reason that the system or the parser gives.
         cause: std::io::Error,
     },
     /// The file has no certificates, or not in this form.
@@ -142,7 +142,7 @@ fn read_bundle(path: String) -> Result<Vec<u8>, BadBundle> {
     Ok(bytes)
 }
 
-/// TLS on ring.
+/// The cryptography that TLS is done with, ring.
 fn http_client(trusted: TrustStore) -> SharedHttpClient {
     let context = TlsContext::builder().with_trust_store(trusted).build();
     aws_smithy_http_client::Builder::new()

@@ -319,7 +319,7 @@ impl RateKeeper {
 /// When an envelope asks, and how long it may wait for the counters.
 #[derive(Debug, Clone, Copy)]
 pub struct TakeTimes {
-    /// Now.
+    /// The instant at which the envelope asks.
     pub now: Millis,
     /// The longest wait for one call.
     pub wait: Duration,

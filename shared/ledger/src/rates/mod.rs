@@ -42,7 +42,7 @@ pub enum RateUnit {
 }
 
 impl RateUnit {
-    /// All of them.
+    /// All units, in the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Requests, Self::Events, Self::Bytes];
 
     /// Its name in items, options and answers.
@@ -65,10 +65,10 @@ impl fmt::Display for RateUnit {
 /// The most that a tenant may send in a second; a unit without a number is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rates {
-    /// Envelopes.
+    /// The most envelopes in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<NonZeroU32>,
-    /// Their events.
+    /// The most events of envelopes in a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_per_second: Option<NonZeroU32>,
     /// Bytes of their bodies after decompression.
@@ -103,9 +103,9 @@ impl Rates {
 /// What one envelope takes of each unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Demand {
-    /// Envelopes.
+    /// Envelopes that it counts as.
     pub requests: u64,
-    /// Their events.
+    /// Events that the envelope has.
     pub events: u64,
     /// Bytes of their bodies after decompression.
     pub bytes: u64,
@@ -228,7 +228,7 @@ impl SpentUntil {
 /// What became of a spending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpendOutcome {
-    /// Every instant moved.
+    /// Every instant moved as it was asked.
     Spent,
     /// A condition did not hold and nothing moved; this is what is stored.
     Kept(SpentUntil),

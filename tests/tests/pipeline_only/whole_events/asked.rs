@@ -9,7 +9,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_tests::memory::MemoryWorld;
 use vernier_tests::{Call, World};
 
-/// Who asks.
+/// The world and the tenant that are asked.
 pub(super) struct Asking<'w> {
     pub(super) world: &'w MemoryWorld,
     pub(super) secret: &'w str,

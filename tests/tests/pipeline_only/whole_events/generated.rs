@@ -262,7 +262,7 @@ pub(super) struct AnyEvent {
     pub(super) space: String,
 }
 
-/// Any event.
+/// Any event that validation accepts.
 pub(super) fn any_event() -> impl Strategy<Value = AnyEvent> {
     let grade = prop_oneof![Just(None), any_grade().prop_map(Some)];
     let name = ("\\PC{0,9}|[\u{1}-\u{1f}\"\\\\/]{1,4}", any::<u64>());
