@@ -25,6 +25,7 @@ use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::heal;
+use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
 use vernier_reconcile::{Ports, Settings, survey};
@@ -139,6 +140,8 @@ impl School {
         now: Millis,
     ) -> u32 {
         let clock = || now;
+        let listed = list_commits(&ports.table, clock, FOREVER).await;
+        listed.expect("listed");
         let found = survey(ports, SETTINGS, now).await.expect("listed");
         assert_eq!((found.summary.failed, found.summary.incomplete), (0, 0));
         let seldom = now.minute().0 % SELDOM_MINUTES == 0;

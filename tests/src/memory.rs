@@ -21,6 +21,7 @@ use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::Wires;
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_reconcile::sweeping::Sweeping;
@@ -408,6 +409,8 @@ impl World for MemoryWorld {
         // As if the window had ended two minutes ago.
         let now = vernier_ledger::clock::now().plus_seconds(120);
         let (ports, settings) = (&self.reconcile.ports, self.reconcile.settings);
+        let listed = list_commits(&ports.table, || now, Millis(i64::MAX)).await;
+        assert_eq!(listed.map(|listed| listed.complete), Ok(true));
         let surveyed = vernier_reconcile::survey(ports, settings, now).await;
         assert_eq!(surveyed.expect("tenants are listed").summary.failed, 0);
     }

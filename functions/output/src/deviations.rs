@@ -15,7 +15,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{Verdict, rules_of};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError, RefusedEnvelopes};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, RefusedEnvelopes};
 use vernier_ledger::time::Millis;
 
 /// Sealed events whose columns one report reads: at 10 to 20 bytes each 100 MB at most, and 10 s.
@@ -160,7 +160,7 @@ impl From<PortError> for NoReport {
 ///
 /// # Errors
 /// When that is too much, and the stores'.
-pub async fn report<T: Commits + Chains + RefusedEnvelopes, O: Objects>(
+pub async fn report<T: Commits + Blocks + Chains + RefusedEnvelopes, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
@@ -178,7 +178,7 @@ pub async fn report<T: Commits + Chains + RefusedEnvelopes, O: Objects>(
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
     let mut unsealed = Figures::default();
-    let live = extent.live(&ports.objects, tenant, false).await?;
+    let live = extent.live(&ports.objects, false).await?;
     live.for_each(|head, _, _| {
         let deviations = head.findings();
         unsealed.add(&Verdicts {

@@ -13,7 +13,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::line::{EventRef, LineHead};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
 use vernier_ledger::time::Millis;
 
 /// One event of an answer.
@@ -147,7 +147,7 @@ pub struct EventsPage {
 ///
 /// # Errors
 /// When the range holds more than one request may read, and the stores'.
-pub async fn page<T: Commits + Chains, O: Objects>(
+pub async fn page<T: Commits + Blocks + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     query: &EventQuery,
@@ -159,7 +159,7 @@ pub async fn page<T: Commits + Chains, O: Objects>(
     let mut gathering = Gathering::new(query, after, limit);
     // What is rejected is known without the others.
     let decided = query.disposition != Some(Disposition::Rejected);
-    let live = extent.live(&objects, tenant, decided).await?;
+    let live = extent.live(&objects, decided).await?;
     live.for_each(|head, event, disposition| {
         if let Some(key) = query.matches(head)
             && query.disposition.is_none_or(|d| d == disposition)
@@ -177,7 +177,7 @@ pub async fn page<T: Commits + Chains, O: Objects>(
         events,
         next_cursor,
         complete_through: extent.complete_through.map(Millis::rfc3339),
-        live_through: extent.newest(tenant).map(Millis::rfc3339),
+        live_through: extent.newest().map(Millis::rfc3339),
     };
     Ok((page, objects.reads()))
 }
@@ -211,7 +211,7 @@ pub struct Occurrence {
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
-pub async fn by_id<T: Commits + Chains, O: Objects>(
+pub async fn by_id<T: Commits + Blocks + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (id, actor): (&str, Option<&str>),

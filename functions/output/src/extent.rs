@@ -1,19 +1,18 @@
 //! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
 
 use std::collections::BTreeMap;
-use vernier_ledger::account::stored_in;
+use vernier_ledger::block_item::{BlockItem, stored_in};
 use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_MAX};
 use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
-use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
 use vernier_ledger::time::{Millis, Window};
 
-/// What comes late to a sealed window is sealed after it within this time, or its window is held:
-/// commits are looked at so far back, seconds (6 hours, 48 partitions).
+/// What comes late to a sealed window is sealed after it within minutes; until then it is seen in windows that
+/// began this long ago at most, seconds (6 hours, 48 partitions).
 const LATE_SECONDS: i64 = 6 * 3_600;
 
 /// Where sealed rows lie.
@@ -48,8 +47,8 @@ pub(crate) struct Extent {
     /// Before this instant all is sealed that the live store holds.
     live_from: Millis,
     to: Millis,
-    /// What the live store holds.
-    records: Vec<SegmentRecord>,
+    /// What the live store holds of the tenant.
+    items: Vec<BlockItem>,
 }
 
 impl Extent {
@@ -57,7 +56,7 @@ impl Extent {
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn of<T: Chains + Commits>(
+    pub(crate) async fn of<T: Chains + Commits + Blocks>(
         table: &T,
         tenant: &TenantId,
         (from, to): (Millis, Millis),
@@ -83,9 +82,9 @@ impl Extent {
             complete_through: head.map(|head| head.through),
             live_from,
             to,
-            records: Vec::new(),
+            items: Vec::new(),
         };
-        extent.read_records(table, tenant, horizon, now).await?;
+        extent.read_items(table, tenant, horizon, now).await?;
         extent
             .windows
             .retain(|_, seals| seals.iter().any(|s| s.tally.events > 0));
@@ -93,7 +92,7 @@ impl Extent {
     }
 
     /// Reads what was committed of what is not sealed, and what may come first before it.
-    async fn read_records<T: Commits>(
+    async fn read_items<T: Commits + Blocks>(
         &mut self,
         table: &T,
         tenant: &TenantId,
@@ -104,17 +103,12 @@ impl Extent {
             .live_from
             .min(now.plus_seconds(-LATE_SECONDS))
             .max(horizon);
-        let since = |at: Millis| at.plus_seconds(-LOOKBACK_SECONDS);
-        self.records = live::records_since(table, since(recent), now).await?;
-        let late = self.windows_with_later_commits(tenant, horizon);
-        if let Some(first) = late.iter().map(|w| w.start).min()
-            && first < recent
-        {
-            self.records = live::records_since(table, since(first), now).await?;
-        }
-        for window in late {
+        let since = recent.plus_seconds(-LOOKBACK_SECONDS);
+        let until = now.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
+        self.items = live::items_between(table, tenant, since, until, now).await?;
+        for window in self.windows_with_later_commits(recent) {
             let sealed = sealed_in(window, self.windows.values().flatten());
-            if stored_in(tenant, window, &self.records) != sealed {
+            if stored_in(window, &self.items) != sealed {
                 self.windows.remove(&window.start);
                 self.live_from = self.live_from.min(window.start);
             }
@@ -123,14 +117,13 @@ impl Extent {
     }
 
     /// Sealed windows of which something was committed after, or about when, they were sealed.
-    fn windows_with_later_commits(&self, tenant: &TenantId, horizon: Millis) -> Vec<Window> {
+    fn windows_with_later_commits(&self, since: Millis) -> Vec<Window> {
         let late = |window: &Window, sealed_at: Millis| {
             let after = sealed_at.plus_seconds(-2 * CLOCK_SKEW_SECONDS_MAX);
-            let later = self.records.iter().filter(|r| r.committed_at >= after);
-            let mut blocks = later.filter_map(|r| r.block(tenant));
-            blocks.any(|b| b.touches(window.start, window.end))
+            let mut later = self.items.iter().filter(|i| i.committed_at >= after);
+            later.any(|i| i.block.touches(window.start, window.end))
         };
-        let sealed = self.windows.range(horizon..).filter_map(|(_, seals)| {
+        let sealed = self.windows.range(since..).filter_map(|(_, seals)| {
             let sealed_at = seals.iter().map(|s| s.sealed_at).max()?;
             Some((seals.first()?.window, sealed_at))
         });
@@ -139,9 +132,8 @@ impl Extent {
     }
 
     /// Latest received-at of all that is stored.
-    pub(crate) fn newest(&self, tenant: &TenantId) -> Option<Millis> {
-        let blocks = self.records.iter().filter_map(|r| r.block(tenant));
-        let live = blocks.map(|b| b.received_through).max();
+    pub(crate) fn newest(&self) -> Option<Millis> {
+        let live = self.items.iter().map(|i| i.block.received_through).max();
         let sealed = self.windows.values().next_back();
         // Sealed rows do not say it by themselves: the window's last instant is not before it.
         let sealed = sealed
@@ -204,10 +196,9 @@ impl Extent {
     pub(crate) async fn live<O: Objects>(
         &self,
         objects: &O,
-        tenant: &TenantId,
         decided: bool,
     ) -> Result<Live<'_>, ReadError> {
-        let mut blocks = live::blocks_of(&self.records, tenant, self.live_from, self.to);
+        let mut blocks = live::blocks_of(&self.items, self.live_from, self.to);
         blocks.retain(|live| {
             let mut minutes = live.block.minutes.iter().map(|m| m.minute.start());
             minutes.any(|at| self.live_from.minute() <= at.minute() && !self.is_sealed(at))
@@ -219,7 +210,7 @@ impl Extent {
             return Ok(Live::of(self, live::fetch(objects, blocks).await?, None));
         }
         let since = self.live_from.plus_seconds(-LOOKBACK_SECONDS);
-        let widest = live::blocks_of(&self.records, tenant, since, self.to);
+        let widest = live::blocks_of(&self.items, since, self.to);
         let fetched = live::fetch_widest(objects, [widest, blocks]).await?;
         let known = live::dispositions(&fetched)?;
         Ok(Live::of(self, fetched, Some(known)))

@@ -18,7 +18,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{
-    Accounts, Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
+    Accounts, Blocks, Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -28,7 +28,7 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 /// # Errors
 /// Never; the type is the runtime's.
 pub async fn handle<
-    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts,
+    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
     O: Objects,
 >(
     context: &Context<T, O>,
@@ -117,7 +117,7 @@ const ROUTES: [Route; 16] = [
 const ANY_REPORT: &str = "/reports/{report}";
 
 async fn route<
-    T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts,
+    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
     O: Objects,
 >(
     context: &Context<T, O>,
@@ -234,8 +234,10 @@ impl<T, O> Call<'_, T, O> {
     }
 }
 
-impl<T: Receipts + Commits + Directory + Chains + Results + RefusedEnvelopes + Accounts, O: Objects>
-    Call<'_, T, O>
+impl<
+    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
+    O: Objects,
+> Call<'_, T, O>
 {
     async fn receipt(&self) -> Answer {
         let request = self.request;

@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use vernier_archive::row::disposition_from;
 use vernier_archive::search::{Column, Scanned};
 use vernier_ledger::account::Coverage;
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
-use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute};
 
 /// Where an envelope is on its way.
@@ -106,7 +106,7 @@ pub struct ReceiptView {
 ///
 /// # Errors
 /// When its surroundings are more than one request may read, and the stores'.
-pub async fn view<T: Receipts + Commits + Chains, O: Objects>(
+pub async fn view<T: Receipts + Commits + Blocks + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (id, first_index): (ReceiptId, u32),
@@ -127,24 +127,24 @@ pub async fn view<T: Receipts + Commits + Chains, O: Objects>(
     let received_at = id.received_at();
     let since = received_at.plus_seconds(-LOOKBACK_SECONDS);
     let through = now.min(received_at.plus_seconds(LIVE_SECONDS_MAX));
-    let records = live::records_since(&ports.table, since, through).await?;
-    let coverage = Coverage::of(&records);
+    // First occurrences come at or before this receipt's own minute.
+    let minute_end = Minute(id.minute().0 + 1).start();
+    let items = live::items_between(&ports.table, tenant, since, minute_end, through).await?;
+    let coverage = Coverage::of_items(&items);
     let committed = |slice: &u32| {
         let claim = receipt.claims.get(slice);
         claim.is_some_and(|c| coverage.contains(&c.origin.shard, &c.origin.sequence))
     };
     let complete = receipt.expected_slices().all(|slice| committed(&slice));
-    // First occurrences come at or before this receipt's own minute.
-    let minute_end = Minute(id.minute().0 + 1).start();
-    let own = |record: &&SegmentRecord| {
+    let own = |item: &&BlockItem| {
         let mut claims = receipt.claims.values();
-        claims.any(|c| record.covers(&c.origin.shard, &c.origin.sequence))
+        claims.any(|c| item.covers(&c.origin.shard, &c.origin.sequence))
     };
-    let own: Vec<SegmentRecord> = records.iter().filter(own).cloned().collect();
+    let minute = id.minute().start();
     let choices = [
-        live::blocks_of(&records, tenant, since, minute_end),
-        live::blocks_of(&records, tenant, id.minute().start(), minute_end),
-        live::blocks_of(&own, tenant, id.minute().start(), minute_end),
+        live::blocks_of(&items, since, minute_end),
+        live::blocks_of(&items, minute, minute_end),
+        live::blocks_of(items.iter().filter(own), minute, minute_end),
     ];
     let blocks = live::fetch_widest(&ports.objects, choices).await?;
     let events = events_of(id, &blocks)?;
@@ -164,7 +164,7 @@ struct Known {
 }
 
 /// The receipt's events as far as they are sealed.
-async fn sealed_events<T: Commits + Chains, O: Objects>(
+async fn sealed_events<T: Commits + Blocks + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     id: ReceiptId,

@@ -15,7 +15,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::line::{LineHead, LineResult};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
 use vernier_ledger::time::Millis;
 
 /// Compressed bytes of sealed files that one report reads, bytes: a section of 1,000 events a day is 10 KB
@@ -29,7 +29,7 @@ const SEALS_IN_FLIGHT_MAX: usize = 8;
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
-pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
+pub(crate) async fn scan<T: Commits + Blocks + Chains, O: Objects>(
     ports: &Ports<T, O>,
     tenant: &TenantId,
     (query, columns): (&EventQuery, &[Column]),
@@ -40,7 +40,7 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
     let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
     let mut provisional = false;
     extent
-        .live(&objects, tenant, true)
+        .live(&objects, true)
         .await?
         .for_each(|head, _, disposition| {
             if query.matches(head).is_some() && query.disposition.is_none_or(|d| d == disposition) {
@@ -87,7 +87,7 @@ pub(crate) async fn scan<T: Commits + Chains, O: Objects>(
     drop(ready);
     let reach = Reach {
         complete_through: extent.complete_through,
-        live_through: extent.newest(tenant),
+        live_through: extent.newest(),
         provisional,
     };
     Ok((reach, objects.reads()))

@@ -3,6 +3,7 @@
 use crate::compaction::{CompactSummary, compact_due};
 use crate::context::Context;
 use crate::healing::{HealSummary, MissingSummary, heal, heal_missing};
+use crate::listing::list_commits;
 use crate::measured::Done;
 use crate::playbacks::{self, PlaybackSummary, PlaybackTable, play_due};
 use crate::scaling::Scaler;
@@ -18,8 +19,8 @@ use vernier_ledger::account::{MissingReceipt, WindowAccount, WindowState};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{
-    Accounts, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices, Objects,
-    Receipts, Removal, ScalingLogs, SealKey, Shards, StreamMetrics, Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Listing,
+    Notices, Objects, Receipts, Removal, ScalingLogs, SealKey, Shards, StreamMetrics, Sweeps,
 };
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
@@ -62,7 +63,7 @@ pub async fn handle<T, O, N, K, S>(
     event: LambdaEvent<Value>,
 ) -> Result<Value, Error>
 where
-    T: PlaybackTable + Accounts + Sweeps,
+    T: PlaybackTable + Blocks + Listing + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
@@ -102,12 +103,14 @@ async fn scheduled_run<T, O, N, K, S>(
     deadline_millis: u64,
 ) -> Result<Done, Error>
 where
-    T: PlaybackTable + Accounts + Sweeps,
+    T: PlaybackTable + Blocks + Listing + Accounts + Sweeps,
     O: Objects + Inventory + Removal,
     N: Notices,
     K: SealKey,
     S: FrameStream + FrameRecords,
 {
+    let deadline = seal_until(now, deadline_millis);
+    list(context, deadline).await;
     let found = survey(&context.ports, context.settings, now).await?;
     let surveyed = found.summary;
     tracing::info!(
@@ -117,7 +120,6 @@ where
         failed = surveyed.failed,
         "scheduled run"
     );
-    let deadline = seal_until(now, deadline_millis);
     let (healed, missing) = bring_back(context, &found, now, deadline).await;
     let sealed = seal_due(
         &context.ports,
@@ -147,13 +149,29 @@ where
     })
 }
 
+/// Lists commits of earlier versions by tenant; what could not be is the next run's.
+async fn list<T, O, N, K, S>(context: &Context<T, O, N, K, S>, deadline: Millis)
+where
+    T: Commits + Listing + Directory + Chains,
+{
+    match list_commits(&context.ports.table, clock::now, deadline).await {
+        Ok(listed) => tracing::info!(
+            commits = listed.commits,
+            items = listed.items,
+            complete = listed.complete,
+            "blocks listed"
+        ),
+        Err(error) => tracing::error!(%error, "blocks not listed"),
+    }
+}
+
 /// Compacts days in half of what the invocation has left.
 async fn compact<T, O, N, K, S>(
     context: &Context<T, O, N, K, S>,
     deadline_millis: u64,
 ) -> CompactSummary
 where
-    T: Receipts + Commits + Directory + Chains,
+    T: Receipts + Commits + Blocks + Directory + Chains,
     O: Objects + Removal,
     N: Notices,
     K: SealKey,
@@ -368,7 +386,7 @@ async fn route<T, O, N, K, S>(
     now: Millis,
 ) -> Result<ApiGatewayProxyResponse, ProblemDocument>
 where
-    T: PlaybackTable,
+    T: PlaybackTable + Blocks,
     O: Objects + Inventory,
     S: FrameStream,
 {

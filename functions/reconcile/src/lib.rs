@@ -10,6 +10,7 @@ pub mod compaction;
 pub mod context;
 pub mod handler;
 pub mod healing;
+pub mod listing;
 pub mod measured;
 pub mod playbacks;
 pub mod scaling;
@@ -23,13 +24,13 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{Coverage, WindowAccount, draw_up};
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::disposition::DispositionCounts;
-use vernier_ledger::ids::{Lane, TenantId};
+use vernier_ledger::ids::Lane;
 use vernier_ledger::limits::{LOOKBACK_SECONDS, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::{self, ReadError};
-use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Blocks, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
-use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
 
 /// Puts another one first each minute: where a run's time is short, all have their turn.
@@ -68,7 +69,7 @@ pub struct Ports<T, O, N> {
 ///
 /// # Errors
 /// The stores'.
-pub async fn accounts<T: Receipts + Commits>(
+pub async fn accounts<T: Receipts + Commits + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
@@ -84,14 +85,14 @@ pub async fn accounts<T: Receipts + Commits>(
 ///
 /// # Errors
 /// The stores'.
-pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
+pub async fn counted_accounts<T: Receipts + Commits + Blocks, O: Objects, N>(
     ports: &Ports<T, O, N>,
     settings: Settings,
     tenant: &Tenant,
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
-    let (mut accounts, records) = draw_up_range(
+    let (mut accounts, items) = draw_up_range(
         &ports.table,
         settings,
         tenant,
@@ -100,7 +101,7 @@ pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
         now,
     )
     .await?;
-    match count_dispositions(&ports.objects, &tenant.id, &records, &mut accounts).await {
+    match count_dispositions(&ports.objects, &items, &mut accounts).await {
         Ok(()) => {}
         Err(ReadError::Port(error)) => return Err(error),
         Err(error @ ReadError::TooMuch { .. }) => {
@@ -110,43 +111,42 @@ pub async fn counted_accounts<T: Receipts + Commits, O: Objects, N>(
     Ok(accounts)
 }
 
-/// The accounts of a range, and the segment records since `lookback_seconds` before it.
-async fn draw_up_range<T: Receipts + Commits>(
+/// The accounts of a range, and the tenant's block items since `lookback_seconds` before it.
+async fn draw_up_range<T: Receipts + Commits + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
     (from, to): (Millis, Millis),
     lookback_seconds: i64,
     now: Millis,
-) -> Result<(Vec<WindowAccount>, Vec<SegmentRecord>), PortError> {
+) -> Result<(Vec<WindowAccount>, Vec<BlockItem>), PortError> {
     let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
-    let Some(first) = windows.first() else {
+    let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
         return Ok((Vec::new(), Vec::new()));
     };
     // Receipts first: what is committed between the two reads is then seen as stored.
     let receipts = receipts_of(table, tenant, &windows).await?;
     let since = first.start.plus_seconds(-lookback_seconds);
-    let records = live::records_since(table, since, now).await?;
-    let accounts = balance(settings, tenant, &windows, receipts, &records, now);
-    Ok((accounts, records))
+    let items = live::items_between(table, &tenant.id, since, last.end, now).await?;
+    let accounts = balance(settings, &windows, receipts, &items, now);
+    Ok((accounts, items))
 }
 
 fn balance(
     settings: Settings,
-    tenant: &Tenant,
     windows: &[Window],
     mut receipts: BTreeMap<Minute, Vec<Receipt>>,
-    records: &[SegmentRecord],
+    items: &[BlockItem],
     now: Millis,
 ) -> Vec<WindowAccount> {
-    let coverage = Coverage::of(records);
+    let coverage = Coverage::of_items(items);
     let clock = (now, settings.grace_seconds);
     let account = |window: &Window| {
         let minutes = window.minutes();
         let of_window: Vec<Receipt> = minutes
             .flat_map(|m| receipts.remove(&m).unwrap_or_default())
             .collect();
-        draw_up(&tenant.id, *window, &of_window, records, &coverage, clock)
+        draw_up(*window, &of_window, items, &coverage, clock)
     };
     windows.iter().map(account).collect()
 }
@@ -182,8 +182,7 @@ async fn receipts_of<T: Receipts>(
 /// Counts how the stored side's events ended, by window.
 async fn count_dispositions<O: Objects>(
     objects: &O,
-    tenant: &TenantId,
-    records: &[SegmentRecord],
+    items: &[BlockItem],
     accounts: &mut [WindowAccount],
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (accounts.first(), accounts.last()) else {
@@ -197,7 +196,7 @@ async fn count_dispositions<O: Objects>(
         }
         return Ok(());
     }
-    let choices = [since, start].map(|from| live::blocks_of(records, tenant, from, end));
+    let choices = [since, start].map(|from| live::blocks_of(items, from, end));
     let blocks = live::fetch_widest(objects, choices).await?;
     let known = live::dispositions(&blocks)?;
     let mut counts = vec![DispositionCounts::default(); accounts.len()];

@@ -3,15 +3,15 @@
 use crate::{Ports, Settings, accounts};
 use serde_json::json;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::account::{WindowAccount, WindowState, stored_in};
+use vernier_ledger::account::{WindowAccount, WindowState};
+use vernier_ledger::block_item::{BlockItem, items_of, stored_in};
 use vernier_ledger::chain::{ChainHead, first_window, window_after};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::live;
 use vernier_ledger::ports::{
-    Accounts, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
+    Accounts, Blocks, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
 };
-use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Window};
 
 /// Windows back from the newest that is over which a run looks at for every tenant.
@@ -58,7 +58,7 @@ pub async fn survey<T, O, N>(
     now: Millis,
 ) -> Result<Survey, PortError>
 where
-    T: Receipts + Commits + Directory + Accounts + Chains,
+    T: Receipts + Commits + Blocks + Directory + Accounts + Chains,
     O: Objects,
     N: Notices,
 {
@@ -71,11 +71,12 @@ where
             continue;
         };
         survey.summary.tenants += 1;
+        let items = items_of(&id, &records);
         let newest = run_tenant(
             ports,
             settings,
             &tenant,
-            (&due, Look::Unless(Some(&records))),
+            (&due, Look::Unless(Some(&items))),
             now,
             &mut survey,
         );
@@ -99,7 +100,7 @@ async fn run_older<T, O, N>(
     survey: &mut Survey,
 ) -> Result<(), PortError>
 where
-    T: Receipts + Commits + Accounts + Chains,
+    T: Receipts + Commits + Blocks + Accounts + Chains,
     O: Objects,
     N: Notices,
 {
@@ -136,8 +137,8 @@ where
 /// Which windows are looked at, by their kept accounts.
 #[derive(Debug, Clone, Copy)]
 enum Look<'r> {
-    /// All but those that stand: complete, also by these records.
-    Unless(Option<&'r [SegmentRecord]>),
+    /// All but those that stand: complete, also by these items.
+    Unless(Option<&'r [BlockItem]>),
     /// Those that were complete, and could have been sealed since: an envelope without an answer may
     /// have shown.
     Doubted,
@@ -146,11 +147,10 @@ enum Look<'r> {
 }
 
 impl Look<'_> {
-    fn leaves(self, settings: Settings, tenant: &TenantId, account: &WindowAccount) -> bool {
+    fn leaves(self, settings: Settings, account: &WindowAccount) -> bool {
         match self {
-            Self::Unless(records) => {
-                let window = account.window();
-                let stored = records.map(|records| stored_in(tenant, window, records));
+            Self::Unless(items) => {
+                let stored = items.map(|items| stored_in(account.window(), items));
                 stands(settings, account, stored.as_ref())
             }
             Self::Doubted => account.state != WindowState::Complete,
@@ -169,14 +169,14 @@ async fn run_tenant<T, O, N>(
     survey: &mut Survey,
 ) -> Result<(), PortError>
 where
-    T: Receipts + Commits + Accounts,
+    T: Receipts + Commits + Blocks + Accounts,
     O: Objects,
     N: Notices,
 {
     let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
     for window in due.iter().filter(|w| w.end > tenant.created_at) {
         let before = ports.table.account(&tenant.id, *window).await?;
-        let is_left = |a: &WindowAccount| look.leaves(settings, &tenant.id, a);
+        let is_left = |a: &WindowAccount| look.leaves(settings, a);
         if !before.as_ref().is_some_and(is_left) {
             open.push((*window, before));
         }

@@ -194,8 +194,9 @@ async fn advance<T: Receipts + Commits + Results, O: Objects, C: Fn() -> Millis>
     let written = step::write(&ports.objects, shard, &step, &claimed).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
     let merged = step::merge_results(&ports.table, &claimed, left).await?;
-    let record = step::record(shard, &cursor, &step, written, claimed.len(), clock());
-    match ports.table.commit(&cursor, &record).await? {
+    let step::StepCommit { record, items } =
+        step::record(shard, &cursor, &step, written, claimed.len(), clock());
+    match ports.table.commit(&cursor, &record, &items).await? {
         CommitOutcome::Stale => Ok(Progress::Stale),
         CommitOutcome::Committed => {
             records.drain(..step.taken);

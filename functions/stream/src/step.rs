@@ -4,6 +4,7 @@ use crate::{Record, Undecodable};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::frame::{self, Frame};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::limits;
@@ -12,7 +13,7 @@ use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
 use vernier_ledger::results::Changes;
 use vernier_ledger::retry::retry;
 use vernier_ledger::segment::{self, Block, SEGMENT_VERSION, SegmentRecord};
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, Slice};
 
 /// A prefix of the batch, decoded.
 pub(crate) struct Step {
@@ -24,8 +25,8 @@ pub(crate) struct Step {
     pub(crate) undecodable: Vec<Undecodable>,
 }
 
-/// Decodes the longest prefix that stays within a step's memory and its segment record's size
-/// (invariant 8); at least one record. `records` is not empty.
+/// Decodes the longest prefix that stays within a step's memory, its segment record's size and the items of its
+/// transaction (invariant 8); at least one record. `records` is not empty.
 pub(crate) fn take(records: &[Record]) -> Step {
     let mut step = Step {
         taken: 0,
@@ -35,14 +36,17 @@ pub(crate) fn take(records: &[Record]) -> Step {
         undecodable: Vec::new(),
     };
     let mut bytes = 0;
-    let mut pairs = BTreeSet::new();
+    let (mut minutes, mut slices) = (BTreeSet::new(), BTreeSet::new());
     for record in records {
         match frame::decode(&record.data) {
             Ok(frame) => {
                 bytes += frame.lines.len();
-                pairs.insert((frame.header.tenant.clone(), frame.header.receipt.minute()));
-                let over =
-                    bytes > limits::STEP_LINES_BYTES_MAX || !segment::record_fits(pairs.len());
+                let (tenant, minute) = (&frame.header.tenant, frame.header.receipt.minute());
+                minutes.insert((tenant.clone(), minute));
+                slices.insert((tenant.clone(), Slice::containing(minute)));
+                let over = bytes > limits::STEP_LINES_BYTES_MAX
+                    || slices.len() > limits::COMMIT_BLOCKS_MAX
+                    || !segment::record_fits(minutes.len());
                 if over && step.taken > 0 {
                     break;
                 }
@@ -148,21 +152,36 @@ pub(crate) fn oldest(claimed: &[&Frame]) -> Option<Millis> {
     received.min()
 }
 
-/// Writes the segment object; gives back its key and blocks, none when nothing was claimed.
+/// What lies in the bucket of a step: nothing when nothing was claimed.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The object's key.
+    pub(crate) object: Option<String>,
+    /// Its blocks, one for each tenant.
+    pub(crate) blocks: Vec<Block>,
+    /// The same by slices of received-at.
+    pub(crate) slices: Vec<Block>,
+}
+
+/// Writes the segment object.
 pub(crate) async fn write<O: Objects>(
     objects: &O,
     shard: &Shard,
     step: &Step,
     claimed: &[&Frame],
-) -> Result<(Option<String>, Vec<Block>), PortError> {
+) -> Result<Written, PortError> {
     let built = segment::build(shard, &step.first, &step.last, claimed)
         .map_err(|e| PortError::Fatal(format!("segment: {e}")))?;
     let Some(built) = built else {
-        return Ok((None, Vec::new()));
+        return Ok(Written::default());
     };
     // The key ends in the content's hash: an object in its place is the same object.
     objects.put_new(&built.key, built.bytes, None).await?;
-    Ok((Some(built.key), built.blocks))
+    Ok(Written {
+        object: Some(built.key),
+        blocks: built.blocks,
+        slices: built.slices,
+    })
 }
 
 /// What a step's events changed.
@@ -202,17 +221,24 @@ pub(crate) async fn merge_results<R: Results>(
     Ok(merged)
 }
 
-/// The record that will commit the step.
+/// What will commit a step.
+pub(crate) struct StepCommit {
+    pub(crate) record: SegmentRecord,
+    /// The items of the record's blocks.
+    pub(crate) items: Vec<BlockItem>,
+}
+
+/// The record that will commit the step, with the items of its blocks.
 pub(crate) fn record(
     shard: &Shard,
     cursor: &Cursor,
     step: &Step,
-    (object, blocks): (Option<String>, Vec<Block>),
+    written: Written,
     claimed: usize,
     committed_at: Millis,
-) -> SegmentRecord {
+) -> StepCommit {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    SegmentRecord {
+    let record = SegmentRecord {
         vernier_segment: SEGMENT_VERSION,
         shard: shard.clone(),
         first: step.first.clone(),
@@ -220,9 +246,12 @@ pub(crate) fn record(
         committed_at,
         position: cursor.next_position,
         previous: cursor.last_hash.clone(),
-        object,
-        blocks,
+        object: written.object,
+        blocks: written.blocks,
         copies: count(step.frames.len() - claimed),
         quarantined: count(step.undecodable.len()),
-    }
+        listed: true,
+    };
+    let items = BlockItem::of(&record, written.slices);
+    StepCommit { record, items }
 }

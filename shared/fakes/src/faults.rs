@@ -19,6 +19,8 @@ pub enum Operation {
     Claim,
     /// `Commits::commit`.
     Commit,
+    /// `Listing::list_blocks` and `Listing::save_listing_mark`.
+    ListBlocks,
     /// `Results::merge`.
     MergeResult,
     /// `Objects::put_new`.
@@ -51,11 +53,12 @@ pub enum Operation {
 
 impl Operation {
     /// All that an accepted envelope can meet on its way.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
         Self::Commit,
+        Self::ListBlocks,
         Self::MergeResult,
         Self::PutObject,
         Self::Read,

@@ -11,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
+use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
-use vernier_ledger::limits::RESULTS_READ_MAX;
+use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, RESULTS_READ_MAX};
 use vernier_ledger::ports::{
-    Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts, Results,
-    Schemas,
+    Administration, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, PortError,
+    Receipts, Results, Schemas,
 };
 use vernier_ledger::receipt::{
     Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
@@ -31,6 +32,9 @@ pub(crate) struct State {
     pub(crate) receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
     pub(crate) cursors: BTreeMap<Shard, Cursor>,
     pub(crate) records: Vec<SegmentRecord>,
+    /// Block items by their commit.
+    pub(crate) blocks: BTreeMap<(Shard, u64), Vec<BlockItem>>,
+    pub(crate) listing: Option<ListingMark>,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) tokens: BTreeMap<[u8; 32], TokenInfo>,
     pub(crate) accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
@@ -92,6 +96,26 @@ impl MemoryTable {
     pub fn records_after(&self, count: usize) -> Vec<SegmentRecord> {
         let state = lock(&self.state);
         state.records.get(count..).unwrap_or_default().to_vec()
+    }
+
+    /// The block items of a commit, by its record's shard and position.
+    #[must_use]
+    pub fn items_of_commit(&self, record: &SegmentRecord) -> Vec<BlockItem> {
+        let commit = (record.shard.clone(), record.position);
+        let state = lock(&self.state);
+        state.blocks.get(&commit).cloned().unwrap_or_default()
+    }
+
+    /// Makes the commits after the first `count` those of an earlier version, which wrote no block items.
+    pub fn unlist_commits(&self, count: usize) {
+        let mut state = lock(&self.state);
+        let State {
+            records, blocks, ..
+        } = &mut *state;
+        for record in records.iter_mut().skip(count) {
+            record.listed = false;
+            blocks.remove(&(record.shard.clone(), record.position));
+        }
     }
 
     /// A receipt as it lies there, no fault in between.
@@ -310,7 +334,12 @@ impl Commits for MemoryTable {
         &self,
         seen: &Cursor,
         record: &SegmentRecord,
+        items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError> {
+        if items.len() > COMMIT_BLOCKS_MAX {
+            let what = format!("a commit of {} block items", items.len());
+            return Err(PortError::Fatal(what));
+        }
         self.faults
             .around(Operation::Commit, || {
                 let mut state = lock(&self.state);
@@ -324,6 +353,7 @@ impl Commits for MemoryTable {
                     last_hash: Some(record.hash()),
                 };
                 state.records.push(record.clone());
+                state.list(items);
                 CommitOutcome::Committed
             })
             .await
@@ -335,6 +365,65 @@ impl Commits for MemoryTable {
                 let state = lock(&self.state);
                 let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
                 state.records.iter().filter(within).cloned().collect()
+            })
+            .await
+    }
+}
+
+impl State {
+    fn list(&mut self, items: &[BlockItem]) {
+        for item in items {
+            let commit = (item.shard.clone(), item.position);
+            let of_commit = self.blocks.entry(commit).or_default();
+            let is_same =
+                |i: &BlockItem| (&i.block.tenant, i.slice()) == (&item.block.tenant, item.slice());
+            of_commit.retain(|i| !is_same(i));
+            of_commit.push(item.clone());
+        }
+    }
+}
+
+impl Blocks for MemoryTable {
+    async fn block_items(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<BlockItem>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let state = lock(&self.state);
+                let items = state.blocks.values().flatten();
+                let of_tenant = items.filter(|i| i.block.tenant == *tenant);
+                let within = of_tenant.filter(|i| from < to && i.block.touches(from, to));
+                within.cloned().collect()
+            })
+            .await
+    }
+
+    async fn are_blocks_listed(&self) -> Result<bool, PortError> {
+        let mark = self.listing_mark().await?;
+        Ok(mark.is_some_and(|mark| mark.complete))
+    }
+}
+
+impl Listing for MemoryTable {
+    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::ListBlocks, || lock(&self.state).list(items))
+            .await
+    }
+
+    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError> {
+        self.faults
+            .around(Operation::Read, || lock(&self.state).listing)
+            .await
+    }
+
+    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::ListBlocks, || {
+                lock(&self.state).listing = Some(*mark);
             })
             .await
     }

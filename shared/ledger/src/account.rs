@@ -1,8 +1,9 @@
 //! A window's account: received against stored, and what is missing by receipt (invariant 3).
 
+use crate::block_item::{BlockItem, stored_in};
 use crate::disposition::DispositionCounts;
 use crate::frame::Tally;
-use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
+use crate::ids::{ReceiptId, Sequence, Shard};
 use crate::limits;
 use crate::receipt::Receipt;
 use crate::segment::SegmentRecord;
@@ -73,7 +74,7 @@ pub struct WindowAccount {
     pub state: WindowState,
     /// From the receipts.
     pub received: ReceivedSide,
-    /// From the segment records.
+    /// From the tenant's block items.
     pub stored_side: Tally,
     /// How the stored side's events ended; none until somebody counted.
     pub dispositions: Option<DispositionCounts>,
@@ -112,18 +113,35 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Of these records. One without blocks holds no frame, so that what it took is stored nowhere: a
+    /// The coverage of these records. One without blocks holds no frame, so that what it took is stored nowhere: a
     /// batch of copies, or the fence around one that the trigger gave up.
     pub fn of<'r>(records: impl IntoIterator<Item = &'r SegmentRecord>) -> Self {
-        let mut shards: BTreeMap<Shard, Vec<(Sequence, Sequence)>> = BTreeMap::new();
+        let mut coverage = Self::default();
         for record in records.into_iter().filter(|r| !r.blocks.is_empty()) {
-            let ranges = shards.entry(record.shard.clone()).or_default();
-            ranges.push((record.first.clone(), record.last.clone()));
+            coverage.add(&record.shard, &record.first, &record.last);
         }
-        for ranges in shards.values_mut() {
+        coverage.sorted()
+    }
+
+    /// The coverage of a tenant's items: of the frames of their minutes.
+    pub fn of_items<'i>(items: impl IntoIterator<Item = &'i BlockItem>) -> Self {
+        let mut coverage = Self::default();
+        for item in items {
+            coverage.add(&item.shard, &item.first, &item.last);
+        }
+        coverage.sorted()
+    }
+
+    fn add(&mut self, shard: &Shard, first: &Sequence, last: &Sequence) {
+        let ranges = self.shards.entry(shard.clone()).or_default();
+        ranges.push((first.clone(), last.clone()));
+    }
+
+    fn sorted(mut self) -> Self {
+        for ranges in self.shards.values_mut() {
             ranges.sort();
         }
-        Self { shards }
+        self
     }
 
     /// Whether a committed batch took the record that has a claim.
@@ -137,14 +155,14 @@ impl Coverage {
     }
 }
 
-/// Draws up the account of one window. `receipts` are the tenant's of that window; `records` all
-/// that may hold its events; `grace_seconds` is how long after its end the stream may take.
+/// Draws up the account of one window of a tenant. `receipts` are those of the window; `items` all
+/// that may hold its events, and `coverage` theirs; `clock` is the time, and for how many seconds after the window's
+/// end the stream may take.
 #[must_use]
 pub fn draw_up(
-    tenant: &TenantId,
     window: Window,
     receipts: &[Receipt],
-    records: &[SegmentRecord],
+    items: &[BlockItem],
     coverage: &Coverage,
     clock: (Millis, i64),
 ) -> WindowAccount {
@@ -156,7 +174,7 @@ pub fn draw_up(
         received.bytes += receipt.body_bytes.unwrap_or(0);
         received.tally.merge(&receipt.received());
     }
-    let stored_side = stored_in(tenant, window, records);
+    let stored_side = stored_in(window, items);
     let missing: Vec<MissingReceipt> = if received.tally == stored_side {
         Vec::new()
     } else {
@@ -190,16 +208,6 @@ pub fn draw_up(
     }
 }
 
-/// The stored side of a window, by what the records say of their blocks.
-#[must_use]
-pub fn stored_in(tenant: &TenantId, window: Window, records: &[SegmentRecord]) -> Tally {
-    let mut stored = Tally::default();
-    for block in records.iter().filter_map(|r| r.block(tenant)) {
-        stored.merge(&block.tally_in(window));
-    }
-    stored
-}
-
 fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> {
     let stored = |slice: &u32| {
         receipt
@@ -224,6 +232,8 @@ fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block_item::items_of;
+    use crate::ids::TenantId;
     use crate::receipt::{Claim, Origin};
     use crate::segment::Block;
     use std::collections::BTreeMap;
@@ -287,6 +297,7 @@ mod tests {
             }],
             copies: 0,
             quarantined: 0,
+            listed: false,
         }
     }
 
@@ -307,20 +318,14 @@ mod tests {
         };
         let tenant: TenantId = "t".parse().expect("a tenant");
         let records = [record(1, 10), record(11, 12)];
+        let items = items_of(&tenant, &records);
         let coverage = Coverage::of(&records);
         let receipts = [
             receipt(Some((tally(10), 2)), &[(0, 5)]),
             receipt(Some((tally(5), 1)), &[(0, 99)]),
             receipt(None, &[(1, 12)]),
         ];
-        let account = draw_up(
-            &tenant,
-            window,
-            &receipts,
-            &records,
-            &coverage,
-            (Millis(400_000), 60),
-        );
+        let account = draw_up(window, &receipts, &items, &coverage, (Millis(400_000), 60));
         assert_eq!(account.state, WindowState::Incomplete);
         assert_eq!(account.missing_count, 2);
         assert_eq!(
@@ -331,14 +336,7 @@ mod tests {
             (&[1][..], MissingCause::Unclaimed)
         );
         assert_eq!(account.missing[1].cause, MissingCause::Uncommitted);
-        let early = draw_up(
-            &tenant,
-            window,
-            &receipts,
-            &records,
-            &coverage,
-            (Millis(121_000), 60),
-        );
+        let early = draw_up(window, &receipts, &items, &coverage, (Millis(121_000), 60));
         assert_eq!(early.state, WindowState::Settling);
     }
 

@@ -8,6 +8,7 @@
 pub mod access;
 pub mod account;
 pub mod aws;
+pub mod block_item;
 pub mod canonical;
 pub mod chain;
 pub mod clock;

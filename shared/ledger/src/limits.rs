@@ -36,6 +36,15 @@ pub const STEP_LINES_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// A segment record, bytes. A DynamoDB item is 400 KB at most; the rest is keys and room.
 pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
 
+/// Block items that one commit writes: a transaction takes 100 items (service limit), and the cursor and the
+/// segment record are two of them. 98 items of 1.5 KB (five minutes' tallies, the longest name) are 147 KB of the
+/// transaction's 4 MB.
+pub const COMMIT_BLOCKS_MAX: usize = 98;
+
+/// How long a block item is kept, days: long after its window must have been sealed, which alarms
+/// within hours when it is not.
+pub const BLOCK_ITEM_DAYS: u32 = 400;
+
 /// Claims under way at once in one stream function: a batch of 10,000 frames at 5 ms a claim
 /// takes 1.6 s.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;

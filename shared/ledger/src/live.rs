@@ -1,13 +1,16 @@
 //! Reading the live store: which committed blocks hold a tenant's events of a time range.
 
+use crate::block_item::{BlockItem, items_of};
 use crate::disposition::Dispositions;
 use crate::ids::TenantId;
 use crate::limits;
 use crate::line::LineHead;
-use crate::ports::{Commits, Objects, PortError};
+use crate::ports::{Blocks, Commits, Objects, PortError};
 use crate::segment::{self, Block, BlockError, SegmentRecord};
 use crate::time::Millis;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Clocks of the functions may differ by this much, seconds: a commit can bear an earlier time
 /// than the receipt of what it holds.
@@ -37,24 +40,54 @@ pub async fn records_since<C: Commits>(
         .await
 }
 
-/// The tenant's blocks among the records that touch `[from, to)` of received-at, newest last.
-#[must_use]
-pub fn blocks_of(
-    records: &[SegmentRecord],
+/// A tenant's items of what is committed and was received in `[from, to)`, to the minute.
+///
+/// They are the tenant's own, so that what is read depends on that tenant alone; until all commits of earlier
+/// versions are listed they are taken from the records of everybody.
+///
+/// # Errors
+/// The store's.
+pub async fn items_between<T: Commits + Blocks>(
+    table: &T,
     tenant: &TenantId,
     from: Millis,
     to: Millis,
+    now: Millis,
+) -> Result<Vec<BlockItem>, PortError> {
+    if table.are_blocks_listed().await? {
+        return table.block_items(tenant, from, to).await;
+    }
+    let records = records_since(table, from, now).await?;
+    let mut items = items_of(tenant, &records);
+    items.retain(|item| item.block.touches(from, to));
+    Ok(items)
+}
+
+/// The blocks of a tenant's items that touch `[from, to)` of received-at, newest last, each once.
+#[must_use]
+pub fn blocks_of<'i>(
+    items: impl IntoIterator<Item = &'i BlockItem>,
+    from: Millis,
+    to: Millis,
 ) -> Vec<LiveBlock> {
-    let mut found: Vec<LiveBlock> = records
-        .iter()
-        .filter_map(|record| {
-            let block = record.block(tenant).filter(|b| b.touches(from, to))?;
-            Some(LiveBlock {
-                object: record.object.clone()?,
-                block: block.clone(),
-            })
-        })
-        .collect();
+    let mut found: BTreeMap<(&str, u64), LiveBlock> = BTreeMap::new();
+    for item in items.into_iter().filter(|i| i.block.touches(from, to)) {
+        let place = (item.object.as_str(), item.block.offset);
+        match found.entry(place) {
+            Entry::Vacant(entry) => {
+                entry.insert(LiveBlock {
+                    object: item.object.clone(),
+                    block: item.block.clone(),
+                });
+            }
+            // Another slice of a block that was listed afterwards.
+            Entry::Occupied(mut entry) => {
+                let minutes = &mut entry.get_mut().block.minutes;
+                minutes.extend_from_slice(&item.block.minutes);
+            }
+        }
+    }
+    let mut found: Vec<LiveBlock> = found.into_values().collect();
     found.sort_by(|a, b| {
         (a.block.received_through, &a.object).cmp(&(b.block.received_through, &b.object))
     });

@@ -101,8 +101,9 @@ pub async fn fence<C: Commits>(
             blocks: Vec::new(),
             copies: 0,
             quarantined: 0,
+            listed: true,
         };
-        if commits.commit(&cursor, &record).await? == CommitOutcome::Committed {
+        if commits.commit(&cursor, &record, &[]).await? == CommitOutcome::Committed {
             return Ok(());
         }
     }

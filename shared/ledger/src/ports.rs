@@ -6,6 +6,7 @@
 
 use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
+use crate::block_item::{BlockItem, ListingMark};
 use crate::chain::{ChainHead, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
@@ -116,17 +117,48 @@ pub trait Commits {
     /// The shard's cursor, read consistently.
     async fn cursor(&self, shard: &Shard) -> Result<Cursor, PortError>;
 
-    /// Moves the cursor from `seen` to the record's last sequence number and writes the record,
-    /// both or neither. A retryable error may have committed: read the cursor to know.
+    /// Moves the cursor from `seen` to the record's last sequence number and writes the record with the items of
+    /// its blocks (at most [`crate::limits::COMMIT_BLOCKS_MAX`]), all or nothing. A retryable error may have
+    /// committed: read the cursor to know.
     async fn commit(
         &self,
         seen: &Cursor,
         record: &SegmentRecord,
+        items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError>;
 
     /// All segment records committed in `[from, to]`, any order, read consistently; none when the
     /// range ends before it begins.
     async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError>;
+}
+
+/// What is committed of a tenant, by five minutes of received-at.
+#[allow(async_fn_in_trait)]
+pub trait Blocks {
+    /// A tenant's items that hold something received in `[from, to)`, any order, read consistently; none when the
+    /// range ends before it begins. Without [`ListingMark::complete`] those of earlier versions' commits may lack.
+    async fn block_items(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<BlockItem>, PortError>;
+
+    /// Whether every commit has its items: [`ListingMark::complete`]. Once it is so, it stays so.
+    async fn are_blocks_listed(&self) -> Result<bool, PortError>;
+}
+
+/// Items of commits by earlier versions, which wrote none.
+#[allow(async_fn_in_trait)]
+pub trait Listing {
+    /// Lists items of such commits. Durable on return; listing again changes nothing.
+    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError>;
+
+    /// How far the listing is; none before it was first saved.
+    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError>;
+
+    /// Saves a mark over the one before.
+    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError>;
 }
 
 /// Results: where learners stand.

@@ -1,7 +1,7 @@
 //! Segments: the live store. One object per committed batch, one zstd block per tenant in it.
 //!
-//! `zstd -dc` of a whole object gives all its lines; a block alone gives one tenant's. The
-//! segment record, written in the transaction that moves the cursor, is what makes an object
+//! `zstd -dc` of a whole object gives all its lines; a block alone gives one tenant's, and the frames that it
+//! consists of those of five minutes of received-at each. The segment record, written in the transaction that moves the cursor, is what makes an object
 //! part of the ledger; an object that no record names is garbage.
 
 use crate::digest::Fingerprint;
@@ -9,7 +9,7 @@ use crate::frame::{Frame, Tally};
 use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
 use crate::limits;
 use crate::line::{self, BadLine, LineHead};
-use crate::time::{Millis, Minute, Window};
+use crate::time::{Millis, Minute, Slice, Window};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -101,6 +101,9 @@ pub struct SegmentRecord {
     pub copies: u32,
     /// Records of the batch that went to quarantine.
     pub quarantined: u32,
+    /// Whether the commit wrote the blocks' items as well ([`crate::block_item`]): those of earlier versions did not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listed: bool,
 }
 
 impl SegmentRecord {
@@ -119,12 +122,6 @@ impl SegmentRecord {
         Fingerprint::of(self.to_json().as_bytes()).hex()
     }
 
-    /// Whether the batch took this sequence number.
-    #[must_use]
-    pub fn covers(&self, shard: &Shard, sequence: &Sequence) -> bool {
-        &self.shard == shard && &self.first <= sequence && sequence <= &self.last
-    }
-
     /// The tenant's block, if it has one.
     #[must_use]
     pub fn block(&self, tenant: &TenantId) -> Option<&Block> {
@@ -139,8 +136,11 @@ pub struct SegmentObject {
     pub key: String,
     /// The object.
     pub bytes: Vec<u8>,
-    /// Its blocks.
+    /// Its blocks, one for each tenant.
     pub blocks: Vec<Block>,
+    /// The same cut by slices of received-at, one for each tenant and [`Slice`]: each is a zstd frame, and a
+    /// tenant's follow each other.
+    pub slices: Vec<Block>,
 }
 
 /// Builds the object of a batch from its claimed frames; none when there are none.
@@ -156,22 +156,34 @@ pub fn build(
     last: &Sequence,
     frames: &[&Frame],
 ) -> std::io::Result<Option<SegmentObject>> {
-    let mut tenants: BTreeMap<&TenantId, Vec<&Frame>> = BTreeMap::new();
+    let mut tenants: BTreeMap<&TenantId, BTreeMap<Slice, Vec<&Frame>>> = BTreeMap::new();
     for frame in frames {
-        tenants.entry(&frame.header.tenant).or_default().push(frame);
+        let slices = tenants.entry(&frame.header.tenant).or_default();
+        let slice = Slice::containing(frame.header.receipt.minute());
+        slices.entry(slice).or_default().push(frame);
     }
     let Some(oldest) = frames.iter().map(|f| f.header.receipt.received_at()).min() else {
         return Ok(None);
     };
-    let (mut bytes, mut blocks) = (Vec::new(), Vec::with_capacity(tenants.len()));
-    for (tenant, frames) in tenants {
-        let (block, compressed) = build_block(tenant, &frames, bytes.len() as u64)?;
-        blocks.push(block);
-        bytes.extend_from_slice(&compressed);
+    let mut object = SegmentObject {
+        key: String::new(),
+        bytes: Vec::new(),
+        blocks: Vec::with_capacity(tenants.len()),
+        slices: Vec::with_capacity(tenants.len()),
+    };
+    for (tenant, slices) in tenants {
+        let (start, first) = (object.bytes.len(), object.slices.len());
+        for frames in slices.values() {
+            let (block, compressed) = build_block(tenant, frames, object.bytes.len() as u64)?;
+            object.slices.push(block);
+            object.bytes.extend_from_slice(&compressed);
+        }
+        let whole = joined(&object.slices[first..], &object.bytes[start..]);
+        object.blocks.extend(whole);
     }
     let (date, hour) = oldest.date_and_hour();
-    let hash = Fingerprint::of(&bytes).hex();
-    let key = format!(
+    let hash = Fingerprint::of(&object.bytes).hex();
+    object.key = format!(
         "segments/dt={date}/hour={hour}/{}/{}/{}-{}-{}.jsonl.zst",
         shard.stream,
         shard.id,
@@ -179,7 +191,23 @@ pub fn build(
         last.padded(),
         &hash[..16],
     );
-    Ok(Some(SegmentObject { key, bytes, blocks }))
+    Ok(Some(object))
+}
+
+/// A tenant's whole block of its slices, which follow each other in `bytes`; none of no slices.
+fn joined(slices: &[Block], bytes: &[u8]) -> Option<Block> {
+    let (first, rest) = slices.split_first()?;
+    let mut whole = first.clone();
+    for slice in rest {
+        whole.bytes += slice.bytes;
+        whole.lines_bytes += slice.lines_bytes;
+        whole.received_through = whole.received_through.max(slice.received_through);
+        whole.minutes.extend_from_slice(&slice.minutes);
+    }
+    if !rest.is_empty() {
+        whole.sha256 = Fingerprint::of(bytes).hex();
+    }
+    Some(whole)
 }
 
 fn build_block(

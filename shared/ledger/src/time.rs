@@ -134,7 +134,28 @@ impl Minute {
     }
 }
 
-/// A time slice of received-at, `[start, end)`, of whole minutes.
+/// Minutes of a [`Slice`]. An hour, which names partitions, is a whole number of them.
+pub const SLICE_MINUTES: i64 = 5;
+
+/// Five minutes of received-at, by their first minute: the grain of a tenant's block items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slice(Minute);
+
+impl Slice {
+    /// The slice that a minute lies in.
+    #[must_use]
+    pub const fn containing(minute: Minute) -> Self {
+        Self(Minute(minute.0.div_euclid(SLICE_MINUTES) * SLICE_MINUTES))
+    }
+
+    /// Its first minute.
+    #[must_use]
+    pub const fn first_minute(self) -> Minute {
+        self.0
+    }
+}
+
+/// A time range of received-at, `[start, end)`, of whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// First instant.

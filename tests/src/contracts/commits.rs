@@ -12,7 +12,7 @@ use vernier_ledger::time::{Millis, Minute};
 const AT: i64 = 1_000_000_000_000;
 
 /// The record that follows a cursor.
-fn record_after(shard: &Shard, cursor: &Cursor, last: u64, at: i64) -> SegmentRecord {
+pub(super) fn record_after(shard: &Shard, cursor: &Cursor, last: u64, at: i64) -> SegmentRecord {
     SegmentRecord {
         vernier_segment: SEGMENT_VERSION,
         shard: shard.clone(),
@@ -25,6 +25,7 @@ fn record_after(shard: &Shard, cursor: &Cursor, last: u64, at: i64) -> SegmentRe
         blocks: vec![block(1)],
         copies: 2,
         quarantined: 3,
+        listed: true,
     }
 }
 
@@ -46,7 +47,7 @@ fn block(minutes: i64) -> Block {
 }
 
 /// What the cursor is after a record.
-fn cursor_after(record: &SegmentRecord) -> Cursor {
+pub(super) fn cursor_after(record: &SegmentRecord) -> Cursor {
     Cursor {
         sequence: Some(record.last.clone()),
         next_position: record.position + 1,
@@ -73,7 +74,7 @@ pub async fn a_commit_moves_the_cursor_and_keeps_the_record(table: &impl Commits
     for n in 1..=5 {
         let record = record_after(&shard, &cursor, 10 * n, AT + i64::try_from(n).unwrap_or(0));
         assert_eq!(
-            table.commit(&cursor, &record).await,
+            table.commit(&cursor, &record, &[]).await,
             Ok(CommitOutcome::Committed)
         );
         cursor = table.cursor(&shard).await.expect("read");
@@ -98,7 +99,7 @@ pub async fn a_stale_commit_writes_nothing(table: &impl Commits) {
     };
     let record = record_after(&shard, &never, 20, AT);
     assert_eq!(
-        table.commit(&never, &record).await,
+        table.commit(&never, &record, &[]).await,
         Ok(CommitOutcome::Stale),
         "no cursor yet"
     );
@@ -107,7 +108,7 @@ pub async fn a_stale_commit_writes_nothing(table: &impl Commits) {
     let empty = Cursor::default();
     let first = record_after(&shard, &empty, 20, AT);
     assert_eq!(
-        table.commit(&empty, &first).await,
+        table.commit(&empty, &first, &[]).await,
         Ok(CommitOutcome::Committed)
     );
     let cursor = cursor_after(&first);
@@ -131,7 +132,7 @@ pub async fn a_stale_commit_writes_nothing(table: &impl Commits) {
     for (what, seen) in elsewhere {
         let record = record_after(&shard, &seen, 30, AT + 1);
         assert_eq!(
-            table.commit(&seen, &record).await,
+            table.commit(&seen, &record, &[]).await,
             Ok(CommitOutcome::Stale),
             "{what}"
         );
@@ -146,7 +147,7 @@ pub async fn concurrent_commits_have_one_winner(table: &impl Commits) {
     let records: Vec<_> = (1..=8)
         .map(|n| record_after(&shard, &empty, 10 * n, AT))
         .collect();
-    let outcomes = join_all(records.iter().map(|r| table.commit(&empty, r))).await;
+    let outcomes = join_all(records.iter().map(|r| table.commit(&empty, r, &[]))).await;
     let committed = |o: &&Result<CommitOutcome, _>| **o == Ok(CommitOutcome::Committed);
     assert_eq!(outcomes.iter().filter(committed).count(), 1, "{outcomes:?}");
     assert_eq!(of_shard(table, &shard, AT, AT).await.len(), 1);
@@ -165,7 +166,7 @@ pub async fn records_are_listed_by_instant_of_commit(table: &impl Commits) {
         for (n, at) in (1..).zip(&instants) {
             let record = record_after(shard, &cursor, 10 * n, *at);
             assert_eq!(
-                table.commit(&cursor, &record).await,
+                table.commit(&cursor, &record, &[]).await,
                 Ok(CommitOutcome::Committed)
             );
             cursor = cursor_after(&record);
@@ -183,7 +184,7 @@ pub async fn an_empty_range_has_no_records(table: &impl Commits) {
     let empty = Cursor::default();
     let record = record_after(&shard, &empty, 10, AT);
     assert_eq!(
-        table.commit(&empty, &record).await,
+        table.commit(&empty, &record, &[]).await,
         Ok(CommitOutcome::Committed)
     );
     for (from, to) in [(AT + 1, AT - 1), (AT + 7_200_000, AT), (AT + 1, AT + 1)] {
@@ -204,7 +205,7 @@ pub async fn more_records_than_one_page_holds(table: &impl Commits) {
         record.blocks = (0..10).map(|_| block(200)).collect();
         assert!((200_000..300_000).contains(&record.to_json().len()));
         assert_eq!(
-            table.commit(&cursor, &record).await,
+            table.commit(&cursor, &record, &[]).await,
             Ok(CommitOutcome::Committed)
         );
         cursor = cursor_after(&record);

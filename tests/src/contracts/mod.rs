@@ -7,6 +7,7 @@
 #![allow(missing_docs)] // a body is named by what it shows
 
 pub mod accounts;
+pub mod blocks;
 pub mod chains;
 pub mod commits;
 pub mod directory;
@@ -59,6 +60,11 @@ macro_rules! for_each_contract {
             table commits::records_are_listed_by_instant_of_commit,
             table commits::an_empty_range_has_no_records,
             table commits::more_records_than_one_page_holds,
+            table blocks::a_commits_items_are_listed_for_their_tenants,
+            table blocks::a_stale_commit_lists_nothing,
+            table blocks::a_commit_has_as_many_items_as_it_may,
+            table blocks::listing_again_changes_nothing,
+            table blocks::how_far_the_listing_is_is_kept,
             table directory::unknown_names_are_not_there,
             table directory::a_tenant_is_created_once,
             table directory::a_tenants_settings_change_on_condition,

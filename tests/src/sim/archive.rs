@@ -25,6 +25,7 @@ use vernier_ledger::playback_job::{
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{heal, heal_missing};
+use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::{Wires, begin, play_due};
 use vernier_reconcile::sealing::{Workshop, seal_due};
 use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
@@ -145,6 +146,8 @@ async fn scheduled(
     clock: impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<Ran, PortError> {
+    // What could not be listed is the next run's.
+    let _ = list_commits(&functions.reconcile.table, &clock, deadline).await;
     let found = survey(&functions.reconcile, RECONCILE, clock()).await?;
     let (table, stream) = (&functions.healing.table, &functions.healing.stream);
     let objects = &functions.healing.bucket;

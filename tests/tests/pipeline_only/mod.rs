@@ -3,6 +3,7 @@
 mod analysts;
 mod compaction;
 mod gateways;
+mod listing;
 mod logs;
 mod metrics;
 mod offboarding;

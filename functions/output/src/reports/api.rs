@@ -9,7 +9,7 @@ use futures::future::try_join;
 use serde::Serialize;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::PAGE_BYTES_MAX;
-use vernier_ledger::ports::{Chains, Commits, Objects, PortError, Results};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, Results};
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
 
@@ -169,7 +169,7 @@ impl From<NoAnswer> for ProblemDocument {
 ///
 /// # Errors
 /// What is wrong with the parameters, that there is too much to read, and the stores'.
-pub(crate) async fn answer<T: Results + Chains + Commits, O: Objects>(
+pub(crate) async fn answer<T: Results + Chains + Commits + Blocks, O: Objects>(
     name: &str,
     ports: &Ports<T, O>,
     tenant: &TenantId,

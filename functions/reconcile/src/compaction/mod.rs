@@ -24,8 +24,8 @@ use vernier_ledger::chain::{ChainHead, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts, Removal,
-    SealKey,
+    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
+    Removal, SealKey,
 };
 use vernier_ledger::time::{Millis, Window};
 
@@ -77,7 +77,7 @@ pub async fn compact_due<T, O, N, K>(
     deadline: Millis,
 ) -> Result<CompactSummary, PortError>
 where
-    T: Receipts + Commits + Directory + Chains,
+    T: Receipts + Commits + Blocks + Directory + Chains,
     O: Objects + Removal,
     N: Notices,
     K: SealKey,
@@ -116,7 +116,7 @@ fn first_day(tenant: &Tenant, mark: Option<Millis>) -> Window {
 
 impl<T, O, N, K, C> Compactor<'_, T, O, N, K, C>
 where
-    T: Receipts + Commits + Directory + Chains,
+    T: Receipts + Commits + Blocks + Directory + Chains,
     O: Objects + Removal,
     N: Notices,
     K: SealKey,

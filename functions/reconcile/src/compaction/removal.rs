@@ -10,14 +10,14 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{ChainHead, SealEntry};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts, Removal,
-    SealKey,
+    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
+    Removal, SealKey,
 };
 use vernier_ledger::time::Millis;
 
 impl<T, O, N, K, C> Compactor<'_, T, O, N, K, C>
 where
-    T: Receipts + Commits + Directory + Chains,
+    T: Receipts + Commits + Blocks + Directory + Chains,
     O: Objects + Removal,
     N: Notices,
     K: SealKey,

@@ -1,22 +1,25 @@
 //! What was stored after its window was sealed: a sensor's envelope whose frame came late, a batch
 //! that was brought back.
 
-use super::{LATE_WINDOWS, Run, Step};
+use super::window::Job;
+use super::{DrawnUp, LATE_WINDOWS, Run, Step};
 use std::collections::{BTreeSet, HashSet};
 use vernier_archive::reader::{Part, Reading};
 use vernier_archive::seal::SealKind;
 use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_seal};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::account::{WindowState, stored_in};
+use vernier_ledger::account::WindowState;
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Commits, Notices, Objects, PortError, Receipts, SealKey};
+use vernier_ledger::ports::{
+    Blocks, Chains, Commits, Notices, Objects, PortError, Receipts, SealKey,
+};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::{Millis, Window};
 
 impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
 where
-    T: Receipts + Commits + Chains,
+    T: Receipts + Commits + Blocks + Chains,
     O: Objects,
     N: Notices,
     K: SealKey,
@@ -70,12 +73,8 @@ where
         window: Window,
         seals: &[SealEntry],
     ) -> Result<bool, PortError> {
-        self.reach(window.start).await?;
         let sealed = sealed_in(window, seals);
-        if stored_in(&tenant.id, window, &self.records.list) == sealed {
-            return Ok(false);
-        }
-        let account = self.account(tenant, window).await?;
+        let DrawnUp { account, items } = self.account(tenant, window).await?;
         let stored = account.stored_side;
         if account.state != WindowState::Complete || stored == sealed {
             return Ok(false);
@@ -89,8 +88,16 @@ where
             self.announce(tenant, window, why).await?;
             return Ok(false);
         };
-        self.seal(tenant, head, (window, SealKind::Backfill), late, except)
-            .await
+        self.seal(Job {
+            tenant,
+            window,
+            kind: SealKind::Backfill,
+            head,
+            items: &items,
+            expected: late,
+            except,
+        })
+        .await
     }
 
     /// Every event of the window that is sealed, from its own files or from its day's.

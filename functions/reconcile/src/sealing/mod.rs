@@ -25,14 +25,15 @@ use vernier_archive::seal::{Seal, SealKind, Written, seal_key};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::chain::{ChainHead, SealEntry, first_window, window_after};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::live;
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, PutOutcome, Receipts,
-    SealKey,
+    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, PutOutcome,
+    Receipts, SealKey,
 };
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Window};
@@ -103,6 +104,12 @@ struct Stand {
     passed_over: usize,
 }
 
+/// A window's account, and the items that its stored side is the sum of.
+struct DrawnUp {
+    account: WindowAccount,
+    items: Vec<BlockItem>,
+}
+
 /// Segment records since an instant, shared by the tenants of a run.
 struct Records {
     since: Millis,
@@ -150,7 +157,7 @@ pub async fn seal_due<T, O, N, K>(
     deadline: Millis,
 ) -> Result<SealSummary, PortError>
 where
-    T: Receipts + Commits + Directory + Chains,
+    T: Receipts + Commits + Blocks + Directory + Chains,
     O: Objects,
     N: Notices,
     K: SealKey,
@@ -215,7 +222,7 @@ impl<'a, T, O, N, K, C> Run<'a, T, O, N, K, C> {
 
 impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
 where
-    T: Receipts + Commits + Chains,
+    T: Receipts + Commits + Blocks + Chains,
     O: Objects,
     N: Notices,
     K: SealKey,
@@ -288,50 +295,35 @@ where
         head: &ChainHead,
         window: Window,
     ) -> Result<bool, PortError> {
-        let account = self.account(tenant, window).await?;
-        if account.state != WindowState::Complete {
+        let drawn_up = self.account(tenant, window).await?;
+        if drawn_up.account.state != WindowState::Complete {
             return Ok(false);
         }
-        let expected = account.stored_side;
-        self.seal(
+        self.seal(Job {
             tenant,
+            window,
+            kind: SealKind::Window,
             head,
-            (window, SealKind::Window),
-            expected,
-            HashSet::new(),
-        )
+            items: &drawn_up.items,
+            expected: drawn_up.account.stored_side,
+            except: HashSet::new(),
+        })
         .await
     }
 
     /// Seals what the window's lines, without some, come to.
-    async fn seal(
-        &mut self,
-        tenant: &Tenant,
-        head: &ChainHead,
-        (window, kind): (Window, SealKind),
-        expected: Tally,
-        except: HashSet<vernier_ledger::segment::Place>,
-    ) -> Result<bool, PortError> {
-        let job = Job {
-            tenant,
-            window,
-            kind,
-            sequence: head.sequence,
-            records: &self.records.list,
-            expected,
-            except,
-        };
+    async fn seal(&mut self, job: Job<'_>) -> Result<bool, PortError> {
         let (table, objects) = (&self.ports.table, &self.ports.objects);
         let now = (self.clock)();
         let written = match window::write(table, objects, self.workshop, &job, now).await {
             Ok(written) => written,
             Err(Trouble::Port(error)) => return Err(error),
             Err(Trouble::Held(why)) => {
-                self.announce(tenant, window, &why).await?;
+                self.announce(job.tenant, job.window, &why).await?;
                 return Ok(false);
             }
         };
-        self.sign(tenant, head, written).await
+        self.sign(job.tenant, job.head, written).await
     }
 
     /// Signs a seal, writes it unless there is one, and moves the chain over the one that is there.
@@ -429,23 +421,17 @@ where
         Ok(true)
     }
 
-    /// The account of a window as it stands now; the run's records reach back to it afterwards.
-    async fn account(
-        &mut self,
-        tenant: &Tenant,
-        window: Window,
-    ) -> Result<WindowAccount, PortError> {
+    /// The account of a window as it stands now.
+    async fn account(&self, tenant: &Tenant, window: Window) -> Result<DrawnUp, PortError> {
         let now = (self.clock)();
         let table = &self.ports.table;
+        // Receipts first: what is committed between the two reads is then seen as stored.
         let receipts = receipts_of(table, tenant, &[window]).await?;
-        let length = i64::from(self.settings.window_minutes) * 60;
-        self.reach(window.start.plus_seconds(-length * LATE_WINDOWS))
-            .await?;
-        let records = &self.records.list;
-        let mut accounts = balance(self.settings, tenant, &[window], receipts, records, now);
-        accounts
-            .pop()
-            .ok_or_else(|| PortError::Fatal("no account".to_owned()))
+        let items = live::items_between(table, &tenant.id, window.start, window.end, now).await?;
+        let mut accounts = balance(self.settings, &[window], receipts, &items, now);
+        let account = accounts.pop();
+        let account = account.ok_or_else(|| PortError::Fatal("no account".to_owned()))?;
+        Ok(DrawnUp { account, items })
     }
 
     /// Reads segment records since an instant, unless the run has them.

@@ -11,11 +11,13 @@ use vernier_archive::files::Directory;
 use vernier_archive::seal::{SealKind, Written};
 use vernier_archive::window::{Oversize, Plan, Settings, WindowBuilder};
 use vernier_ledger::access::Tenant;
+use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::chain::ChainHead;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::line::{self, EventRef, LineHead};
 use vernier_ledger::live::{self, LiveBlock};
 use vernier_ledger::ports::{Chains, Objects, PortError};
-use vernier_ledger::segment::{self, Place, SegmentRecord};
+use vernier_ledger::segment::{self, Place};
 use vernier_ledger::time::{Millis, Window};
 
 /// Rows of a part: 34 MB at the reference mix, which one request uploads within its time-out.
@@ -32,9 +34,10 @@ pub(super) struct Job<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) window: Window,
     pub(super) kind: SealKind,
-    pub(super) sequence: u64,
+    /// The chain that the seal will be the next of.
+    pub(super) head: &'a ChainHead,
     /// All that may hold its events.
-    pub(super) records: &'a [SegmentRecord],
+    pub(super) items: &'a [BlockItem],
     /// What the lines must come to.
     pub(super) expected: Tally,
     /// Events that are sealed already.
@@ -100,13 +103,13 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
     let mut seals = table.seals(&job.tenant.id, since, now).await?;
     // Another run may have sealed this very window meanwhile: only what stands before it in the chain decides,
     // so that both write the same files.
-    seals.retain(|seal| seal.sequence < job.sequence);
+    seals.retain(|seal| seal.sequence < job.head.sequence);
     let earlier = filters_of((table, objects), &workshop.kept, &job.tenant.id, &seals).await?;
     let plan = Plan {
         tenant: job.tenant.id.clone(),
         window: job.window,
         kind: job.kind,
-        sequence: job.sequence,
+        sequence: job.head.sequence,
     };
     let settings = Settings {
         run_bytes: RUN_BYTES,
@@ -121,7 +124,7 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
         head: Vec::new(),
     };
     let (start, end) = (job.window.start, job.window.end);
-    for block in live::blocks_of(job.records, &job.tenant.id, start, end) {
+    for block in live::blocks_of(job.items, start, end) {
         collect((table, objects), &mut collector, job, &block, folder.path()).await?;
     }
     collector.suspects.look_up((table, objects)).await?;

@@ -5,7 +5,7 @@ use crate::Ports;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use vernier_ledger::Invariant;
-use vernier_ledger::account::stored_in;
+use vernier_ledger::block_item::{items_of, stored_in};
 use vernier_ledger::chain::{SealEntry, sealed_in};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
@@ -277,7 +277,7 @@ where
         seals: &[SealEntry],
     ) -> Result<Millis, PortError> {
         let sealed = sealed_in(window, seals);
-        if stored_in(tenant, window, &self.near) == sealed {
+        if stored_in(window, &items_of(tenant, &self.near)) == sealed {
             return Ok(Millis(i64::MAX));
         }
         let of_window = seals.iter().filter(|s| s.window == window);
@@ -288,7 +288,7 @@ where
         while from < end {
             let to = from.plus_seconds(HOUR_SECONDS).min(end);
             let records = self.table.records(from, Millis(to.0 - 1)).await?;
-            stored.merge(&stored_in(tenant, window, &records));
+            stored.merge(&stored_in(window, &items_of(tenant, &records)));
             from = to;
         }
         Ok(if stored == sealed {

@@ -1,8 +1,9 @@
 //! [`Commits`] on DynamoDB: a cursor per shard, segment records by hour of commit.
 
-use super::Table;
 use super::attributes::{Reader, json, n, s};
 use super::error::{misshapen, port_error};
+use super::{Table, blocks};
+use crate::block_item::BlockItem;
 use crate::ids::Shard;
 use crate::limits::SEGMENT_SLOTS;
 use crate::ports::{CommitOutcome, Commits, Cursor, PortError};
@@ -52,6 +53,7 @@ impl Commits for Table {
         &self,
         seen: &Cursor,
         record: &SegmentRecord,
+        items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError> {
         let built = |e| PortError::Fatal(format!("commit: {e}"));
         let mut cursor = Update::builder()
@@ -88,15 +90,24 @@ impl Commits for Table {
             .condition_expression("attribute_not_exists(pk)")
             .build()
             .map_err(built)?;
+        let mut writes = vec![
+            TransactWriteItem::builder()
+                .update(cursor.build().map_err(built)?)
+                .build(),
+            TransactWriteItem::builder().put(put).build(),
+        ];
+        for item in items {
+            let put = Put::builder()
+                .table_name(&self.name)
+                .set_item(Some(blocks::attributes_of(item)?))
+                .build()
+                .map_err(built)?;
+            writes.push(TransactWriteItem::builder().put(put).build());
+        }
         let answer = self
             .client
             .transact_write_items()
-            .transact_items(
-                TransactWriteItem::builder()
-                    .update(cursor.build().map_err(built)?)
-                    .build(),
-            )
-            .transact_items(TransactWriteItem::builder().put(put).build())
+            .set_transact_items(Some(writes))
             .send()
             .await;
         match answer {

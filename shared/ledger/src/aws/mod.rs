@@ -2,6 +2,7 @@
 
 mod accounts;
 mod attributes;
+mod blocks;
 mod chains;
 mod commits;
 mod config;
@@ -33,12 +34,16 @@ use attributes::Item;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
 use error::port_error;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The ledger's one DynamoDB table. docs/tables.md lists every item shape.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: aws_sdk_dynamodb::Client,
     name: String,
+    /// What a process was told once of the listing; clones share it.
+    are_blocks_listed: Arc<AtomicBool>,
 }
 
 impl Table {
@@ -48,6 +53,7 @@ impl Table {
         Self {
             client: aws_sdk_dynamodb::Client::new(config),
             name: name.into(),
+            are_blocks_listed: Arc::default(),
         }
     }
 }

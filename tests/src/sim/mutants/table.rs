@@ -4,9 +4,11 @@ use super::{Bug, Table};
 use std::sync::PoisonError;
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
+use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::{
-    Accounts, CommitOutcome, Commits, Cursor, Directory, Objects, PortError, Receipts, Results,
+    Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, Objects, PortError,
+    Receipts, Results,
 };
 use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
@@ -92,6 +94,7 @@ impl Commits for Table {
         &self,
         seen: &Cursor,
         record: &SegmentRecord,
+        items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError> {
         let is_fence = record.blocks.is_empty() && record.copies + record.quarantined == 0;
         match self.bug {
@@ -101,16 +104,16 @@ impl Commits for Table {
             Some(Bug::CommitUnconditionally) => {
                 let cursors = self.inner.cursors();
                 let there = cursors.get(&record.shard).cloned().unwrap_or_default();
-                self.inner.commit(&there, record).await
+                self.inner.commit(&there, record, items).await
             }
             Some(Bug::CursorBeforeSegment) => {
-                let answer = self.inner.commit(seen, record).await?;
+                let answer = self.inner.commit(seen, record, items).await?;
                 if let Some(key) = &record.object {
                     self.write_late(key).await?;
                 }
                 Ok(answer)
             }
-            _ => self.inner.commit(seen, record).await,
+            _ => self.inner.commit(seen, record, items).await,
         }
     }
 
@@ -120,6 +123,35 @@ impl Commits for Table {
             records.iter_mut().for_each(|record| record.blocks.clear());
         }
         Ok(records)
+    }
+}
+
+impl Blocks for Table {
+    async fn block_items(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<BlockItem>, PortError> {
+        self.inner.block_items(tenant, from, to).await
+    }
+
+    async fn are_blocks_listed(&self) -> Result<bool, PortError> {
+        self.inner.are_blocks_listed().await
+    }
+}
+
+impl Listing for Table {
+    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
+        self.inner.list_blocks(items).await
+    }
+
+    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError> {
+        self.inner.listing_mark().await
+    }
+
+    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError> {
+        self.inner.save_listing_mark(mark).await
     }
 }
 

@@ -4,12 +4,14 @@ use super::Violation;
 use crate::sim::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits;
 use vernier_ledger::line::{EventRef, LineHead, Verdict};
-use vernier_ledger::segment::{self, Block, BlockError, Place, SegmentRecord};
+use vernier_ledger::segment::{self, Block, BlockError, MinuteTally, Place, SegmentRecord};
+use vernier_ledger::time::Slice;
 
 /// One stored line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,58 @@ pub(super) struct Segments {
     pub(super) objects: BTreeMap<String, Vec<Place>>,
 }
 
+/// Invariants 3 and 7: the items of a commit say for each tenant what its record's block says, and each can be read by
+/// itself.
+fn check_items(
+    record: &SegmentRecord,
+    items: &[BlockItem],
+    object: &[u8],
+) -> Result<(), Violation> {
+    let wrong = |what: &str| {
+        let what = format!("items of the commit at {}: {what}", record.first);
+        Violation::new(Invariant::Complete, what)
+    };
+    let mut minutes: BTreeMap<&TenantId, Vec<MinuteTally>> = BTreeMap::new();
+    for item in items {
+        let bytes = bytes_of(&item.block, object).ok_or_else(|| wrong("outside the object"))?;
+        let lines = segment::open_block(&item.block, bytes).map_err(|e| wrong(&e.to_string()))?;
+        let mut events = 0;
+        segment::for_each_line::<BlockError>(&lines, |_, _| {
+            events += 1;
+            Ok(())
+        })
+        .map_err(|e| wrong(&e.to_string()))?;
+        let named: u64 = item.block.minutes.iter().map(|m| m.tally.events).sum();
+        let slices: BTreeSet<Slice> = item
+            .block
+            .minutes
+            .iter()
+            .map(|m| Slice::containing(m.minute))
+            .collect();
+        if named != events || slices.len() != 1 {
+            return Err(wrong("their lines are not those of one slice"));
+        }
+        let of_tenant = minutes.entry(&item.block.tenant).or_default();
+        of_tenant.extend_from_slice(&item.block.minutes);
+    }
+    for of_tenant in minutes.values_mut() {
+        of_tenant.sort_by_key(|m| m.minute);
+    }
+    let blocks = record.blocks.iter();
+    let expected: BTreeMap<&TenantId, Vec<MinuteTally>> =
+        blocks.map(|b| (&b.tenant, b.minutes.clone())).collect();
+    Violation::unless(
+        record.listed && minutes == expected,
+        Invariant::Complete,
+        || {
+            format!(
+                "the commit at {} is not listed as its record says",
+                record.first
+            )
+        },
+    )
+}
+
 impl Segments {
     pub(super) fn events(&self) -> u64 {
         self.lines.len() as u64
@@ -64,6 +118,7 @@ impl Segments {
             for block in &record.blocks {
                 self.read_block(key, &object, block)?;
             }
+            check_items(&record, &world.table.items_of_commit(&record), &object)?;
         }
         Ok(())
     }

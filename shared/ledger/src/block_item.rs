@@ -1,0 +1,188 @@
+//! Block items: what a commit wrote of one tenant and five minutes of received-at, listed for the tenant.
+//!
+//! Whoever reads a tenant's live store reads the tenant's own items, so that what it costs depends on that tenant
+//! alone (invariant 7). A commit's transaction writes them beside its segment record; the record has the same
+//! blocks for the shard's chain. Commits of earlier versions wrote none: theirs are listed afterwards
+//! ([`BlockItem::listing`]), and until all are, readers take them from the records.
+
+use crate::frame::Tally;
+use crate::ids::{Sequence, Shard, TenantId};
+use crate::segment::{Block, MinuteTally, SegmentRecord};
+use crate::time::{Millis, Slice, Window};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One tenant's events of one [`Slice`] in a committed batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockItem {
+    /// The shard of the batch.
+    pub shard: Shard,
+    /// Place of the batch's record in the shard's chain.
+    pub position: u64,
+    /// First sequence number that the batch took.
+    pub first: Sequence,
+    /// Last sequence number that the batch took.
+    pub last: Sequence,
+    /// When the batch was committed, by the committing function's clock.
+    pub committed_at: Millis,
+    /// The object's key.
+    pub object: String,
+    /// Where the events lie in the object, and what they come to. An item of a commit by an earlier version names
+    /// the tenant's whole block with the slice's minutes.
+    pub block: Block,
+}
+
+impl BlockItem {
+    /// The items of a commit: one for each block.
+    #[must_use]
+    pub fn of(record: &SegmentRecord, blocks: Vec<Block>) -> Vec<Self> {
+        let Some(object) = &record.object else {
+            return Vec::new();
+        };
+        let item = |block| Self {
+            shard: record.shard.clone(),
+            position: record.position,
+            first: record.first.clone(),
+            last: record.last.clone(),
+            committed_at: record.committed_at,
+            object: object.clone(),
+            block,
+        };
+        blocks.into_iter().map(item).collect()
+    }
+
+    /// The items of a record that was committed without them: each block once for every slice that it touches, with
+    /// that slice's minutes.
+    #[must_use]
+    pub fn listing(record: &SegmentRecord) -> Vec<Self> {
+        let cut = record.blocks.iter().flat_map(|block| {
+            let mut slices: BTreeMap<Slice, Vec<MinuteTally>> = BTreeMap::new();
+            for minute in &block.minutes {
+                let slice = Slice::containing(minute.minute);
+                slices.entry(slice).or_default().push(minute.clone());
+            }
+            slices.into_values().map(|minutes| Block {
+                minutes,
+                ..block.clone()
+            })
+        });
+        Self::of(record, cut.collect())
+    }
+
+    /// The slice that it is listed under; none of a block without a minute, which no batch makes.
+    #[must_use]
+    pub fn slice(&self) -> Option<Slice> {
+        let first = self.block.minutes.first()?;
+        Some(Slice::containing(first.minute))
+    }
+
+    /// Whether its batch took this sequence number.
+    #[must_use]
+    pub fn covers(&self, shard: &Shard, sequence: &Sequence) -> bool {
+        &self.shard == shard && &self.first <= sequence && sequence <= &self.last
+    }
+}
+
+/// A tenant's items from records, where not all records have theirs: one for each block.
+#[must_use]
+pub fn items_of(tenant: &TenantId, records: &[SegmentRecord]) -> Vec<BlockItem> {
+    let own = records.iter().filter_map(|record| {
+        let block = record.block(tenant)?;
+        Some(BlockItem::of(record, vec![block.clone()]))
+    });
+    own.flatten().collect()
+}
+
+/// The stored side of a window, by what a tenant's items say of their blocks.
+#[must_use]
+pub fn stored_in(window: Window, items: &[BlockItem]) -> Tally {
+    let mut stored = Tally::default();
+    for item in items {
+        stored.merge(&item.block.tally_in(window));
+    }
+    stored
+}
+
+/// How far the listing is of commits that wrote no items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingMark {
+    /// Commits before this instant were looked at, back to `back_to`.
+    pub through: Millis,
+    /// Commits since this instant were looked at.
+    pub back_to: Millis,
+    /// Whether all that can be asked for was looked at: from then on readers take items alone.
+    pub complete: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::SEGMENT_VERSION;
+    use crate::time::Minute;
+
+    fn record(minutes: &[i64]) -> SegmentRecord {
+        let of_minute = |minute: &i64| MinuteTally {
+            minute: Minute(*minute),
+            tally: Tally {
+                events: 1,
+                ..Tally::default()
+            },
+        };
+        let sequence = |n: u64| n.to_string().parse().expect("digits");
+        SegmentRecord {
+            vernier_segment: SEGMENT_VERSION,
+            shard: Shard::new("frames", "shardId-000000000000").expect("a shard"),
+            first: sequence(3),
+            last: sequence(9),
+            committed_at: Millis(700_000),
+            position: 4,
+            previous: None,
+            object: Some("segments/1".to_owned()),
+            blocks: vec![Block {
+                tenant: "school".parse().expect("a tenant"),
+                offset: 7,
+                bytes: 11,
+                lines_bytes: 13,
+                sha256: "0a".repeat(32),
+                received_through: Millis(600_000),
+                minutes: minutes.iter().map(of_minute).collect(),
+            }],
+            copies: 0,
+            quarantined: 0,
+            listed: false,
+        }
+    }
+
+    #[test]
+    fn a_record_without_items_is_listed_once_for_each_slice() {
+        let record = record(&[3, 4, 5, 9, 10]);
+        let items = BlockItem::listing(&record);
+        let minutes = |item: &BlockItem| -> Vec<i64> {
+            item.block.minutes.iter().map(|m| m.minute.0).collect()
+        };
+        let listed: Vec<_> = items.iter().map(minutes).collect();
+        assert_eq!(listed, [vec![3, 4], vec![5, 9], vec![10]]);
+        let slices: Vec<_> = items.iter().filter_map(BlockItem::slice).collect();
+        assert_eq!(
+            slices
+                .iter()
+                .map(|s| s.first_minute().0)
+                .collect::<Vec<_>>(),
+            [0, 5, 10]
+        );
+        let all = Window {
+            start: Millis(0),
+            end: Millis(3_600_000),
+        };
+        assert_eq!(stored_in(all, &items).events, 5);
+        let whole = items_of(&"school".parse().expect("a tenant"), &[record]);
+        assert_eq!((whole.len(), stored_in(all, &whole).events), (1, 5));
+    }
+
+    #[test]
+    fn a_fence_has_no_items() {
+        let mut fence = record(&[]);
+        (fence.object, fence.blocks) = (None, Vec::new());
+        assert_eq!(BlockItem::listing(&fence), []);
+    }
+}
