@@ -1,10 +1,10 @@
 //! The only reader of the environment and builder of clients.
 
 use std::time::Duration;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_intake::{Ports, Settings};
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
-use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
@@ -50,7 +50,7 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {

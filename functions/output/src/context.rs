@@ -3,9 +3,9 @@
 use crate::Ports;
 use crate::insights::Insights;
 use std::time::Duration;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, Table};
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text, text_or};
 use vernier_web::AllowedOrigins;
 
 /// What lives as long as the process.
@@ -35,7 +35,7 @@ impl Context {
             trusted: ttl,
             unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {

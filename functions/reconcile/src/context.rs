@@ -7,9 +7,9 @@ use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
 use crate::{Ports, ReceiptDays, Settings};
 use std::time::Duration;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
-use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
 use vernier_web::AllowedOrigins;
@@ -108,7 +108,7 @@ impl Context {
         };
         let stream = text("VERNIER_STREAM")?;
         let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             ports: Ports {
@@ -157,7 +157,7 @@ pub async fn scaler_from_env()
         ));
     }
     let (stream, table) = (text("VERNIER_STREAM")?, text("VERNIER_TABLE")?);
-    let config = aws::config().await.map_err(|e| e.to_string())?;
+    let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
     Ok(Some(Scaler {
         metrics: KinesisMetrics::new(&config, &stream),
         shards: KinesisStream::new(&config, &stream),

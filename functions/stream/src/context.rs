@@ -1,8 +1,8 @@
 //! The only reader of the environment and builder of clients.
 
 use crate::{Ports, Settings};
-use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text, text_or};
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, Table};
 use vernier_ledger::metrics::Metrics;
 
 /// What lives as long as the process.
@@ -27,7 +27,7 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let ports = Ports {
             table: Table::new(&config, table),
             objects: Bucket::new(&config, bucket),

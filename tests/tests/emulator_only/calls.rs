@@ -4,10 +4,10 @@ use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use lambda_runtime::{Context as Invoked, LambdaEvent};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::MemoryTable;
 use vernier_input::context::Context as Input;
 use vernier_ledger::access::{Authenticator, Caller, Identity, LookUps, Scope};
-use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
@@ -37,7 +37,7 @@ struct Counted {
 impl Counted {
     async fn new() -> Self {
         let proxy = Proxy::start(&variable("AWS_ENDPOINT_URL"), |_| None);
-        let direct = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let direct = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let counted = config_at(&proxy.url()).await;
         let table = Table::new(&direct, variable("VERNIER_TABLE"));
         let tenant = world::create_tenant(&table, Mode::Strict, Profile::Generic).await;

@@ -6,9 +6,9 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+use vernier_aws::{Bucket, Table};
 use vernier_intake::{lines, new_receipt};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::aws::{self, Bucket, Table};
 use vernier_ledger::clock;
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame;
@@ -51,7 +51,7 @@ impl Drill {
     async fn new() -> Self {
         let world = DeployedWorld::from_env().await;
         let member = world.tenant(Mode::Strict, Profile::Generic).await;
-        let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let config = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let table = Table::new(&config, variable("VERNIER_TABLE"));
         let id = member.tenant.parse().expect("a tenant's name");
         let tenant = table.tenant(&id).await.expect("read").expect("there");
