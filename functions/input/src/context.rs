@@ -3,22 +3,26 @@
 use std::time::Duration;
 use vernier_aws::environment::{number, text, text_or};
 use vernier_aws::{Bucket, KinesisStream, Table};
-use vernier_intake::{Ports, Settings};
+use vernier_intake::Settings;
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::{IntakeStores, StoreSet};
 use vernier_web::AllowedOrigins;
+
+/// The function's stores on AWS.
+pub type AwsStores = StoreSet<Table, Bucket, KinesisStream>;
 
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
-    /// Stores.
-    pub ports: Ports<S, T, O>,
+pub struct Context<S: IntakeStores = AwsStores> {
+    /// The table, the bucket and the stream.
+    pub stores: S,
     /// Token look-ups.
-    pub authenticator: Authenticator<T>,
+    pub authenticator: Authenticator<S::Table>,
     /// Tenants' own event types.
-    pub schemas: SchemaCache<T>,
+    pub schemas: SchemaCache<S::Table>,
     /// What this process has taken of tenants' rates.
     pub rates: RateKeeper,
     /// What this process refused and has not written yet.
@@ -53,11 +57,8 @@ impl Context {
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
-            ports: Ports {
-                stream: KinesisStream::new(&config, stream),
-                receipts: table.clone(),
-                objects: Bucket::new(&config, bucket),
-            },
+            stores: StoreSet::new(table.clone(), Bucket::new(&config, bucket))
+                .with_stream(KinesisStream::new(&config, stream)),
             authenticator: Authenticator::new(table.clone(), look_ups),
             schemas: SchemaCache::new(table, ttl),
             rates: RateKeeper::default(),

@@ -34,6 +34,7 @@ pub mod retry;
 pub mod scaling;
 pub mod schema;
 pub mod segment;
+pub mod stores;
 pub mod sweep;
 pub mod time;
 pub mod traffic;
