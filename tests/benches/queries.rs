@@ -31,8 +31,8 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, write_line};
 use vernier_ledger::ports::{Chains, Objects, PortError, PutOutcome};
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Window;
-use vernier_output::Ports;
 use vernier_output::events::{by_id, page};
 use vernier_output::query::{EventQuery, Sort};
 
@@ -63,7 +63,7 @@ impl Objects for Folder {
 }
 
 struct Archive {
-    ports: Ports<MemoryTable, Folder>,
+    stores: StoreSet<MemoryTable, Folder>,
     tenant: TenantId,
     window: Window,
     bytes: u64,
@@ -247,10 +247,7 @@ async fn build(folder: &Path, days: u64, events: u64) -> Archive {
         bytes: files.clone().map(|file| file.bytes).sum(),
         window_bytes,
         files: files.count(),
-        ports: Ports {
-            table,
-            objects: Folder(folder.to_owned()),
-        },
+        stores: StoreSet::new(table, Folder(folder.to_owned())),
         tenant,
         seals,
     }
@@ -282,7 +279,7 @@ impl Archive {
     async fn ask(&self, what: &str, query: &EventQuery, limit: usize) -> Value {
         let now = (self.window.end, &[0; 32]);
         let started = Instant::now();
-        let asked = page(&self.ports, &self.tenant, query, (None, limit), now).await;
+        let asked = page(&self.stores, &self.tenant, query, (None, limit), now).await;
         let took = started.elapsed();
         let (page, reads) = asked.expect("answered");
         let part = 100.0 * reads.bytes as f64 / self.bytes as f64;
@@ -311,7 +308,7 @@ impl Archive {
         let started = Instant::now();
         let range = (self.window.start, self.window.end);
         let found = by_id(
-            &self.ports,
+            &self.stores,
             &self.tenant,
             (id, None),
             range,

@@ -16,19 +16,20 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::region::Region;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryTopic, Operation};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::aws::{Bucket, KinesisStream, Table};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::heal;
 use vernier_reconcile::listing::list_commits;
-use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
 use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
-use vernier_reconcile::{Ports, Settings, survey};
+use vernier_reconcile::{Settings, survey};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::stub::{Counts, Stub, load};
 use vernier_validation::{Mode, Profile};
@@ -107,12 +108,9 @@ impl School {
         let receipt = ReceiptId::generate(at, Lane::from(lane));
         self.commits += 1;
         let body = bytes(&events(EVENTS_PER_COMMIT));
-        let stores = (&self.stream, &self.table, &self.bucket);
-        sending::send(stores, &self.tenant.id, receipt, RECEIPT_DAYS, &body).await;
-        let ports = vernier_stream::Ports {
-            table: self.table.clone(),
-            objects: self.bucket.clone(),
-        };
+        let stores =
+            StoreSet::new(self.table.clone(), self.bucket.clone()).with_stream(self.stream.clone());
+        sending::send(&stores, &self.tenant.id, receipt, RECEIPT_DAYS, &body).await;
         let records = self.stub.take_records().into_iter();
         let records = records.map(|record| vernier_stream::Record {
             sequence: record.sequence.parse().expect("digits"),
@@ -122,7 +120,7 @@ impl School {
             receipt_days: RECEIPT_DAYS,
         };
         let done = vernier_stream::process(
-            &ports,
+            &stores,
             settings,
             &self.shard,
             records.collect(),
@@ -135,27 +133,26 @@ impl School {
     /// What the function does each minute.
     async fn run(
         &self,
-        ports: &Ports<Table, Bucket, MemoryTopic>,
-        workshop: &Workshop<MemoryKey>,
+        stores: &StoreSet<Table, Bucket, KinesisStream, MemoryTopic, MemoryKey>,
+        workshop: &Workshop,
         now: Millis,
     ) -> u32 {
         let clock = || now;
-        let listed = list_commits(&ports.table, clock, FOREVER).await;
+        let listed = list_commits(&stores.table, clock, FOREVER).await;
         listed.expect("listed");
-        let found = survey(ports, SETTINGS, now).await.expect("listed");
+        let found = survey(stores, SETTINGS, now).await.expect("listed");
         assert_eq!((found.summary.failed, found.summary.incomplete), (0, 0));
         let seldom = now.minute().0 % SELDOM_MINUTES == 0;
         if seldom {
-            let (table, objects, stream) = (&self.table, &self.bucket, &self.stream);
-            let healed = heal(table, objects, stream, RECEIPT_DAYS, clock, FOREVER).await;
+            let healed = heal(stores, RECEIPT_DAYS, clock, FOREVER).await;
             healed.expect("nothing to heal");
         }
-        let sealed = seal_due(ports, workshop, SETTINGS, clock, FOREVER).await;
+        let sealed = seal_due(stores, workshop, SETTINGS, clock, FOREVER).await;
         let sealed = sealed.expect("listed");
         assert_eq!((sealed.failed, sealed.held), (0, 0), "{sealed:?}");
         if seldom {
-            let parts = sweep_parts(&self.table, &self.bucket, clock, FOREVER).await;
-            let segments = sweep_segments(ports, SWEEPING, clock, FOREVER).await;
+            let parts = sweep_parts(stores, clock, FOREVER).await;
+            let segments = sweep_segments(stores, SWEEPING, clock, FOREVER).await;
             assert!(parts.is_ok() && segments.is_ok(), "{parts:?} {segments:?}");
         }
         sealed.sealed
@@ -184,13 +181,18 @@ async fn main() {
     };
     let mut school = School::new().await;
     let faults = Faults::default();
-    let ports = Ports {
+    let stores = StoreSet {
         table: school.table.clone(),
         objects: school.bucket.clone(),
+        stream: school.stream.clone(),
         notices: MemoryTopic::new(faults.clone()),
+        key: MemoryKey::new(faults.clone()),
     };
-    let key = MemoryKey::new(faults.clone());
-    let mut workshop = Workshop::new(key, std::env::temp_dir(), (86_400, 86_400));
+    let times = SealingTimes {
+        lookback_seconds: 86_400,
+        hold_seconds: 86_400,
+    };
+    let mut workshop = Workshop::new(std::env::temp_dir(), times);
     workshop.threads = 1;
     let step = load::BATCH_WINDOW_SECONDS as i64;
     let (mut counts, mut seconds, mut seals, mut signatures) = (Counts::default(), 0.0, 0, 0);
@@ -206,7 +208,7 @@ async fn main() {
         let _ = school.stub.take_counts();
         let signed = faults.calls(Operation::Sign);
         let before = thread_seconds();
-        let sealed = school.run(&ports, &workshop, start.plus_seconds(60)).await;
+        let sealed = school.run(&stores, &workshop, start.plus_seconds(60)).await;
         if is_measured {
             seconds += thread_seconds() - before;
             seals += sealed;

@@ -20,14 +20,17 @@ use vernier_fakes::{
 };
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::ports::{Administration, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::ports::{
+    Administration, Inventory, ListedObject, Objects, PortError, PutOutcome, Removal,
+};
 use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
 use vernier_ledger::rates::Rates;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
-use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
 use vernier_validation::{Mode, Profile};
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
@@ -77,6 +80,16 @@ impl Objects for Counting {
     }
 }
 
+impl Inventory for Counting {
+    async fn listed(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ListedObject>, PortError> {
+        self.0.listed(prefix, after).await
+    }
+}
+
 impl Removal for Counting {
     async fn remove(&self, key: &str) -> Result<(), PortError> {
         self.0.remove(key).await
@@ -121,14 +134,14 @@ impl World {
         let semester = Semester::new(params).expect("within bounds");
         let bodies: Vec<String> = semester.envelopes().map(|e| e.body).collect();
         let count = i64::try_from(bodies.len()).expect("small");
-        let stores = (&self.stream, &self.table, &self.bucket);
+        let stores = self.stores(self.bucket.clone());
         let mut raw = 0;
         for (number, body) in (0..).zip(&bodies) {
             raw += body.len() as u64;
             let at = BEGINNING.0 + window * WINDOW_MILLIS + number * WINDOW_MILLIS / count;
             let receipt = ReceiptId::generate(Millis(at), 0);
             sending::send(
-                stores,
+                &stores,
                 &self.tenant.id,
                 receipt,
                 RECEIPT_DAYS,
@@ -141,10 +154,7 @@ impl World {
 
     /// Lets the stream function take all that was sent, at the end of a window.
     async fn deliver(&self, window: i64) {
-        let ports = vernier_stream::Ports {
-            table: self.table.clone(),
-            objects: self.bucket.clone(),
-        };
+        let stores = self.stores(self.bucket.clone());
         let settings = vernier_stream::Settings {
             receipt_days: RECEIPT_DAYS,
         };
@@ -160,10 +170,24 @@ impl World {
                 })
                 .collect();
             for batch in left.chunks(BATCH_FRAMES) {
-                vernier_stream::process(&ports, settings, &shard, batch.to_vec(), clock, BUDGET)
+                vernier_stream::process(&stores, settings, &shard, batch.to_vec(), clock, BUDGET)
                     .await
                     .expect("committed");
             }
+        }
+    }
+
+    /// The stores, with this bucket.
+    fn stores<O>(
+        &self,
+        objects: O,
+    ) -> StoreSet<MemoryTable, O, MemoryStream, MemoryTopic, MemoryKey> {
+        StoreSet {
+            table: self.table.clone(),
+            objects,
+            stream: self.stream.clone(),
+            notices: MemoryTopic::new(self.faults.clone()),
+            key: MemoryKey::new(self.faults.clone()),
         }
     }
 
@@ -195,13 +219,12 @@ async fn measure(events: u64) -> Value {
         world.deliver(window).await;
     }
     let counts = Arc::new(Counts::default());
-    let ports = vernier_reconcile::Ports {
-        table: world.table.clone(),
-        objects: Counting(world.bucket.clone(), Arc::clone(&counts)),
-        notices: MemoryTopic::new(world.faults.clone()),
+    let stores = world.stores(Counting(world.bucket.clone(), Arc::clone(&counts)));
+    let times = SealingTimes {
+        lookback_seconds: 86_400,
+        hold_seconds: 86_400,
     };
-    let key = MemoryKey::new(world.faults.clone());
-    let workshop = Workshop::new(key, std::env::temp_dir(), (86_400, 86_400));
+    let workshop = Workshop::new(std::env::temp_dir(), times);
     let settings = vernier_reconcile::Settings {
         window_minutes: WINDOW_MINUTES,
         grace_seconds: 60,
@@ -210,7 +233,7 @@ async fn measure(events: u64) -> Value {
     let called = |operation| world.faults.calls(operation);
     let before = [Operation::MoveChain, Operation::Sign].map(called);
     let started = Instant::now();
-    let sealed = seal_due(&ports, &workshop, settings, || now, Millis(i64::MAX)).await;
+    let sealed = seal_due(&stores, &workshop, settings, || now, Millis(i64::MAX)).await;
     let seconds = started.elapsed().as_secs_f64();
     let total = events * WINDOWS.unsigned_abs();
     let sealed = sealed.expect("listed");
@@ -246,7 +269,7 @@ async fn measure(events: u64) -> Value {
         ),
     ];
     show(&rows, events);
-    let compacted = compact(&ports, &workshop, settings, events).await;
+    let compacted = compact(&stores, &workshop, settings, events).await;
     json!({
         "compaction": compacted,
         "events": events,
@@ -263,12 +286,12 @@ async fn measure(events: u64) -> Value {
 
 /// Merges the day's windows, when the chain has passed it: time, requests and bytes.
 async fn compact(
-    ports: &vernier_reconcile::Ports<MemoryTable, Counting, MemoryTopic>,
-    workshop: &Workshop<MemoryKey>,
+    stores: &StoreSet<MemoryTable, Counting, MemoryStream, MemoryTopic, MemoryKey>,
+    workshop: &Workshop,
     settings: vernier_reconcile::Settings,
     events: f64,
 ) -> Value {
-    let counts = Arc::clone(&ports.objects.1);
+    let counts = Arc::clone(&stores.objects.1);
     let read = || {
         [&counts.gets, &counts.puts, &counts.bytes]
             .map(|count| count.load(Ordering::Relaxed) as f64)
@@ -281,16 +304,17 @@ async fn compact(
     let mut now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS);
     loop {
         now = now.plus_seconds(3_600);
-        let survey = vernier_reconcile::survey(ports, settings, now).await;
+        let survey = vernier_reconcile::survey(stores, settings, now).await;
         survey.expect("listed");
-        let sealed = seal_due(ports, workshop, settings, || now, Millis(i64::MAX)).await;
+        let sealed = seal_due(stores, workshop, settings, || now, Millis(i64::MAX)).await;
         sealed.expect("listed");
         let before = read();
         let started = Instant::now();
         let done = compact_due(
-            ports,
+            stores,
             workshop,
-            (settings, compacting),
+            settings,
+            compacting,
             || now,
             Millis(i64::MAX),
         );

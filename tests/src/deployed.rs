@@ -6,8 +6,8 @@
 use crate::world::{self, Answer, Call, Member, World, encoded};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use vernier_aws::{KinesisStream, Table};
 use vernier_ledger::access::Scope;
-use vernier_ledger::aws::{self, KinesisStream, Table};
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_ledger::rates::Rates;
 use vernier_validation::{Mode, Profile};
@@ -39,7 +39,7 @@ pub fn variable(name: &str) -> String {
 /// # Panics
 /// When `AWS_CA_BUNDLE` names what is no bundle.
 pub async fn config_at(endpoint: &str) -> aws_types::SdkConfig {
-    let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
+    let config = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
     let mut config = config.into_builder().endpoint_url(endpoint);
     // As if the code had named it from the start; else the environment goes first.
     config.insert_origin("endpoint_url", aws_types::origin::Origin::shared_config());
@@ -52,7 +52,7 @@ impl DeployedWorld {
     /// # Panics
     /// When `AWS_CA_BUNDLE` names what is no bundle.
     pub async fn from_env() -> Self {
-        let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let config = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(true)
             .build();

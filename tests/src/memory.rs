@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{
+    Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+};
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
@@ -23,16 +25,16 @@ use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::Wires;
-use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::scheduled::{Process, RunSettings};
+use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 
-/// How far back first occurrences are looked for, seconds.
-const LOOKBACK_SECONDS: i64 = 24 * 3600;
-
-/// How long a window that does not add up holds back those after it, seconds.
-const HOLD_SECONDS: i64 = 3600;
+const SEALING: SealingTimes = SealingTimes {
+    lookback_seconds: 24 * 3600,
+    hold_seconds: 3600,
+};
 
 /// Contexts of the four functions over one set of fakes.
 #[derive(Debug)]
@@ -49,17 +51,11 @@ pub struct MemoryWorld {
     pub topic: MemoryTopic,
     /// Signs seals.
     pub key: MemoryKey,
-    input: vernier_input::context::Context<MemoryStream, MemoryTable, MemoryBucket>,
-    streaming: vernier_stream::context::Context<MemoryTable, MemoryBucket>,
-    output: vernier_output::context::Context<MemoryTable, MemoryBucket>,
+    input: vernier_input::context::Context<MemoryStores>,
+    streaming: vernier_stream::context::Context<MemoryStores>,
+    output: vernier_output::context::Context<MemoryStores>,
     /// The reconcile function.
-    pub reconcile: vernier_reconcile::context::Context<
-        MemoryTable,
-        MemoryBucket,
-        MemoryTopic,
-        MemoryKey,
-        MemoryStream,
-    >,
+    pub reconcile: vernier_reconcile::context::Context<MemoryStores>,
     delivered: Mutex<BTreeMap<Shard, Sequence>>,
     measured: Arc<Mutex<String>>,
 }
@@ -99,36 +95,46 @@ fn origins() -> AllowedOrigins {
     AllowedOrigins::parse(ALLOWED_ORIGIN).expect("an origin")
 }
 
-/// The stream function's context over the stores of all.
-fn streaming(
-    table: &MemoryTable,
-    bucket: &MemoryBucket,
+/// The reconcile function's context over these stores.
+fn reconcile(
+    stores: &MemoryStores,
+    ttl: Duration,
     measured: &Arc<Mutex<String>>,
-) -> vernier_stream::context::Context<MemoryTable, MemoryBucket> {
-    vernier_stream::context::Context {
-        ports: vernier_stream::Ports {
-            table: table.clone(),
-            objects: bucket.clone(),
+) -> vernier_reconcile::context::Context<MemoryStores> {
+    vernier_reconcile::context::Context {
+        stores: stores.clone(),
+        authenticator: Authenticator::new(stores.table.clone(), LookUps::trusting(ttl)),
+        process: Process {
+            workshop: Workshop::new(std::env::temp_dir(), SEALING),
+            schemas: SchemaCache::new(stores.table.clone(), ttl),
+            new_receipt: vernier_intake::new_receipt,
         },
-        settings: vernier_stream::Settings { receipt_days: 90 },
+        settings: RunSettings {
+            windows: SETTINGS,
+            receipt_days: vernier_reconcile::ReceiptDays(90),
+            compacting: COMPACTING,
+            sweeping: SWEEPING,
+        },
         metrics: kept(measured),
+        origins: origins(),
     }
 }
-
-type SealPorts = vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>;
 
 impl MemoryWorld {
     /// What playbacks read and write.
     #[must_use]
-    pub const fn wires(&self) -> Wires<'_, MemoryTable, MemoryBucket, MemoryStream> {
+    pub const fn wires(&self) -> Wires<'_, MemoryStores> {
         self.reconcile.wires()
     }
 
-    /// What seals with these stores and looks back on nothing.
+    /// A workshop whose sealing looks back on nothing.
     #[must_use]
-    pub fn without_look_back(&self) -> (&SealPorts, Workshop<MemoryKey>, Settings) {
-        let workshop = Workshop::new(self.key.clone(), std::env::temp_dir(), (0, HOLD_SECONDS));
-        (&self.reconcile.ports, workshop, self.reconcile.settings)
+    pub fn without_look_back(&self) -> Workshop {
+        let times = SealingTimes {
+            lookback_seconds: 0,
+            ..SEALING
+        };
+        Workshop::new(std::env::temp_dir(), times)
     }
 
     /// With so many shards.
@@ -142,51 +148,36 @@ impl MemoryWorld {
         let key = MemoryKey::new(faults.clone());
         let ttl = Duration::from_millis(50);
         let measured = Arc::<Mutex<String>>::default();
+        let stores = MemoryStores {
+            table: table.clone(),
+            objects: bucket.clone(),
+            stream: stream.clone(),
+            notices: topic.clone(),
+            key: key.clone(),
+        };
+        let authenticator = || Authenticator::new(table.clone(), LookUps::trusting(ttl));
         Self {
             input: vernier_input::context::Context {
-                ports: vernier_intake::Ports {
-                    stream: stream.clone(),
-                    receipts: table.clone(),
-                    objects: bucket.clone(),
-                },
-                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
+                stores: stores.clone(),
+                authenticator: authenticator(),
                 schemas: SchemaCache::new(table.clone(), ttl),
                 rates: RateKeeper::default(),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 origins: origins(),
             },
-            streaming: streaming(&table, &bucket, &measured),
+            streaming: vernier_stream::context::Context {
+                stores: stores.clone(),
+                settings: vernier_stream::Settings { receipt_days: 90 },
+                metrics: kept(&measured),
+            },
             output: vernier_output::context::Context {
-                ports: vernier_output::Ports {
-                    table: table.clone(),
-                    objects: bucket.clone(),
-                },
-                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
+                stores: stores.clone(),
+                authenticator: authenticator(),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
                 origins: origins(),
             },
-            reconcile: vernier_reconcile::context::Context {
-                ports: vernier_reconcile::Ports {
-                    table: table.clone(),
-                    objects: bucket.clone(),
-                    notices: topic.clone(),
-                },
-                authenticator: Authenticator::new(table.clone(), LookUps::trusting(ttl)),
-                schemas: SchemaCache::new(table.clone(), ttl),
-                stream: stream.clone(),
-                receipt_days: vernier_reconcile::ReceiptDays(90),
-                workshop: Workshop::new(
-                    key.clone(),
-                    std::env::temp_dir(),
-                    (LOOKBACK_SECONDS, HOLD_SECONDS),
-                ),
-                settings: SETTINGS,
-                sweeping: SWEEPING,
-                metrics: kept(&measured),
-                compacting: COMPACTING,
-                origins: origins(),
-            },
+            reconcile: reconcile(&stores, ttl, &measured),
             faults,
             stream,
             table,
@@ -408,10 +399,11 @@ impl World for MemoryWorld {
     async fn survey(&self) {
         // As if the window had ended two minutes ago.
         let now = vernier_ledger::clock::now().plus_seconds(120);
-        let (ports, settings) = (&self.reconcile.ports, self.reconcile.settings);
-        let listed = list_commits(&ports.table, || now, Millis(i64::MAX)).await;
+        let windows = self.reconcile.settings.windows;
+        let table = &self.reconcile.stores.table;
+        let listed = list_commits(table, || now, Millis(i64::MAX)).await;
         assert_eq!(listed.map(|listed| listed.complete), Ok(true));
-        let surveyed = vernier_reconcile::survey(ports, settings, now).await;
+        let surveyed = vernier_reconcile::survey(&self.reconcile.stores, windows, now).await;
         assert_eq!(surveyed.expect("tenants are listed").summary.failed, 0);
     }
 
@@ -455,9 +447,9 @@ impl World for MemoryWorld {
     async fn seal(&self) {
         // As if the window had ended two minutes ago.
         let clock = || vernier_ledger::clock::now().plus_seconds(120);
-        let (ports, workshop) = (&self.reconcile.ports, &self.reconcile.workshop);
-        let settings = self.reconcile.settings;
-        let sealed = seal_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+        let (stores, workshop) = (&self.reconcile.stores, &self.reconcile.process.workshop);
+        let windows = self.reconcile.settings.windows;
+        let sealed = seal_due(stores, workshop, windows, clock, Millis(i64::MAX)).await;
         assert_eq!(sealed.expect("tenants are listed").failed, 0);
     }
 

@@ -17,7 +17,7 @@ use vernier_archive::files::{Directory, Source};
 use vernier_archive::keys::PublicKey;
 use vernier_archive::seal::Hex32;
 use vernier_archive::verify::{Options, Progress, Report, verify};
-use vernier_ledger::aws::{self, Bucket};
+use vernier_aws::Bucket;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
 
@@ -166,7 +166,7 @@ fn source(archive: &str) -> anyhow::Result<Box<dyn Source>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let config = runtime.block_on(aws::users_config())?;
+    let config = runtime.block_on(vernier_aws::users_config())?;
     let connect = async move || Bucket::new(&config, bucket);
     Ok(Box::new(Remote::begin(prefix, connect)?))
 }

@@ -1,24 +1,28 @@
 //! The only reader of the environment and builder of clients.
 
 use std::time::Duration;
-use vernier_intake::{Ports, Settings};
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, KinesisStream, Table};
+use vernier_intake::Settings;
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
-use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::{IntakeStores, StoreSet};
 use vernier_web::AllowedOrigins;
+
+/// The function's stores on AWS.
+pub type AwsStores = StoreSet<Table, Bucket, KinesisStream>;
 
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<S = KinesisStream, T = Table, O = Bucket> {
-    /// Stores.
-    pub ports: Ports<S, T, O>,
+pub struct Context<S: IntakeStores = AwsStores> {
+    /// The table, the bucket and the stream.
+    pub stores: S,
     /// Token look-ups.
-    pub authenticator: Authenticator<T>,
+    pub authenticator: Authenticator<S::Table>,
     /// Tenants' own event types.
-    pub schemas: SchemaCache<T>,
+    pub schemas: SchemaCache<S::Table>,
     /// What this process has taken of tenants' rates.
     pub rates: RateKeeper,
     /// What this process refused and has not written yet.
@@ -50,14 +54,11 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
-            ports: Ports {
-                stream: KinesisStream::new(&config, stream),
-                receipts: table.clone(),
-                objects: Bucket::new(&config, bucket),
-            },
+            stores: StoreSet::new(table.clone(), Bucket::new(&config, bucket))
+                .with_stream(KinesisStream::new(&config, stream)),
             authenticator: Authenticator::new(table.clone(), look_ups),
             schemas: SchemaCache::new(table, ttl),
             rates: RateKeeper::default(),

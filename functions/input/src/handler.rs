@@ -16,8 +16,8 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
-use vernier_ledger::ports::{Directory, FrameStream, Objects, Receipts, RefusedEnvelopes, Schemas};
-use vernier_ledger::rates::{Demand, RateCounters};
+use vernier_ledger::rates::Demand;
+use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS, TIME_UNREADABLE};
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -33,12 +33,8 @@ const ANSWER_BYTES_MAX: usize = 3 * 1024 * 1024;
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<
-    S: FrameStream,
-    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
-    O: Objects,
->(
-    context: &Context<S, T, O>,
+pub async fn handle<S: IntakeStores>(
+    context: &Context<S>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
     let now = clock::now();
@@ -53,12 +49,8 @@ pub async fn handle<
     Ok(vernier_web::answered(&context.origins, request, route).await)
 }
 
-async fn route<
-    S: FrameStream,
-    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
-    O: Objects,
->(
-    context: &Context<S, T, O>,
+async fn route<S: IntakeStores>(
+    context: &Context<S>,
     request: Request<'_>,
     now: Millis,
     budget: Duration,
@@ -83,12 +75,8 @@ async fn route<
     }
 }
 
-async fn post<
-    S: FrameStream,
-    T: Receipts + Directory + Schemas + RefusedEnvelopes + RateCounters,
-    O: Objects,
->(
-    context: &Context<S, T, O>,
+async fn post<S: IntakeStores>(
+    context: &Context<S>,
     request: Request<'_>,
     identity: &Identity,
     now: Millis,
@@ -99,15 +87,15 @@ async fn post<
         Err(refused) => refused,
     };
     if !refused.rules.is_empty() {
-        let counted = refused::count(context, identity, &refused.rules, (now, budget));
+        let counted = refused::count(context, identity, &refused.rules, now, budget);
         // Boxed: rare, as the schemas' routes are.
         Box::pin(counted).await;
     }
     Err(refused.document)
 }
 
-async fn take<S: FrameStream, T: Receipts + Directory + Schemas + RateCounters, O: Objects>(
-    context: &Context<S, T, O>,
+async fn take<S: IntakeStores>(
+    context: &Context<S>,
     request: Request<'_>,
     identity: &Identity,
     now: Millis,
@@ -124,10 +112,10 @@ async fn take<S: FrameStream, T: Receipts + Directory + Schemas + RateCounters, 
         events: read.as_ref().map_or(0, ReadEnvelope::events),
         bytes: body.len() as u64,
     };
-    rates::take(context, identity, demand, (now, budget)).await?;
+    rates::take(context, identity, demand, now, budget).await?;
     let read = read.map_err(NotAccepted::Refused)?;
     let accepted = read
-        .accept(&context.ports, context.settings, identity, budget)
+        .accept(&context.stores, context.settings, identity, budget)
         .await
         .inspect_err(|_| {
             // Nobody is told this receipt, but frames of it may be on the stream.

@@ -4,7 +4,8 @@ use crate::context::Context;
 use crate::refused::Refused;
 use std::time::Duration;
 use vernier_ledger::access::Identity;
-use vernier_ledger::rates::{Demand, OverRate, RateCounters, TakeTimes, Taken};
+use vernier_ledger::rates::{Demand, OverRate, TakeTimes, Taken};
+use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType};
 
@@ -30,8 +31,8 @@ impl From<OverRate> for Refused {
 }
 
 /// Refuses an envelope of a tenant whose rate is known to be spent, before it is read.
-pub(crate) fn check<S, T, O>(
-    context: &Context<S, T, O>,
+pub(crate) fn check<S: IntakeStores>(
+    context: &Context<S>,
     identity: &Identity,
     now: Millis,
 ) -> Result<(), Refused> {
@@ -40,11 +41,12 @@ pub(crate) fn check<S, T, O>(
 }
 
 /// Takes what an envelope needs of its tenant's rates.
-pub(crate) async fn take<S, T: RateCounters, O>(
-    context: &Context<S, T, O>,
+pub(crate) async fn take<S: IntakeStores>(
+    context: &Context<S>,
     identity: &Identity,
     demand: Demand,
-    (now, budget): (Millis, Duration),
+    now: Millis,
+    budget: Duration,
 ) -> Result<(), Refused> {
     if identity.tenant.rates.is_unlimited() {
         return Ok(());
@@ -53,7 +55,7 @@ pub(crate) async fn take<S, T: RateCounters, O>(
         now,
         wait: COUNTERS_WAIT.min(budget),
     };
-    let counters = &context.ports.receipts;
+    let counters = context.stores.table();
     let taken = context
         .rates
         .take(counters, &identity.tenant, demand, times);

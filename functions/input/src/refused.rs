@@ -8,6 +8,7 @@ use vernier_intake::NotAccepted;
 use vernier_ledger::access::Identity;
 use vernier_ledger::ports::RefusedEnvelopes;
 use vernier_ledger::refused::RefusedEnvelope;
+use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Refusal, RefusalKind};
 use vernier_web::{ProblemDocument, ProblemType};
@@ -91,11 +92,12 @@ impl From<Refusal> for Refused {
 }
 
 /// Logs and counts a refused envelope. A count that cannot be written is lost, and nothing else.
-pub(crate) async fn count<S, T: RefusedEnvelopes, O>(
-    context: &Context<S, T, O>,
+pub(crate) async fn count<S: IntakeStores>(
+    context: &Context<S>,
     identity: &Identity,
     rules: &[String],
-    (now, budget): (Millis, Duration),
+    now: Millis,
+    budget: Duration,
 ) {
     let (tenant, sensor) = (&identity.tenant.id, identity.token.sensor.as_str());
     if rules != [rates::RULE] {
@@ -110,7 +112,7 @@ pub(crate) async fn count<S, T: RefusedEnvelopes, O>(
     let due = context.refused.note(envelope, now);
     let write = async {
         for (tenant, count) in &due {
-            if let Err(error) = context.ports.receipts.add_refused(tenant, count).await {
+            if let Err(error) = context.stores.table().add_refused(tenant, count).await {
                 tracing::warn!(%tenant, %error, "refused envelopes not counted");
             }
         }

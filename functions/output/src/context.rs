@@ -1,20 +1,23 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::Ports;
 use crate::insights::Insights;
 use std::time::Duration;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, Table};
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text, text_or};
+use vernier_ledger::stores::{StoreSet, Stores};
 use vernier_web::AllowedOrigins;
+
+/// The function's stores on AWS.
+pub type AwsStores = StoreSet<Table, Bucket>;
 
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<T = Table, O = Bucket> {
-    /// Stores.
-    pub ports: Ports<T, O>,
+pub struct Context<S: Stores = AwsStores> {
+    /// The table and the bucket.
+    pub stores: S,
     /// Token look-ups.
-    pub authenticator: Authenticator<T>,
+    pub authenticator: Authenticator<S::Table>,
     /// The page.
     pub insights: Insights,
     /// Whose pages may ask.
@@ -35,13 +38,10 @@ impl Context {
             trusted: ttl,
             unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
-            ports: Ports {
-                table: table.clone(),
-                objects: Bucket::new(&config, bucket),
-            },
+            stores: StoreSet::new(table.clone(), Bucket::new(&config, bucket)),
             authenticator: Authenticator::new(table, look_ups),
             insights: insights()?,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,

@@ -1,7 +1,6 @@
 //! What each sensor's events have against the rules: how many were rejected and why, what lenient
 //! mode let pass, and how many the specification itself would refuse.
 
-use crate::Ports;
 use crate::extent::Extent;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -15,7 +14,8 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{Verdict, rules_of};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, RefusedEnvelopes};
+use vernier_ledger::ports::{PortError, RefusedEnvelopes};
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// Sealed events whose columns one report reads: at 10 to 20 bytes each 100 MB at most, and 10 s.
@@ -160,25 +160,25 @@ impl From<PortError> for NoReport {
 ///
 /// # Errors
 /// When that is too much, and the stores'.
-pub async fn report<T: Commits + Blocks + Chains + RefusedEnvelopes, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn report<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Report, NoReport> {
-    let extent = Extent::of(&ports.table, tenant, (from, to), now).await?;
+    let extent = Extent::of(stores.table(), tenant, (from, to), now).await?;
     let seals: Vec<&SealEntry> = extent.windows.values().flatten().collect();
     let events = seals.iter().map(|s| s.tally.events).sum();
     if events > REPORT_EVENTS_MAX {
         return Err(NoReport::TooMuch(events));
     }
     let sealed: Figures = stream::iter(&seals)
-        .map(|entry| of_seal(ports, tenant, entry, (from, to)))
+        .map(|entry| of_seal(stores, tenant, entry, (from, to)))
         .buffer_unordered(SEALS_IN_FLIGHT_MAX)
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
     let mut unsealed = Figures::default();
-    let live = extent.live(&ports.objects, false).await?;
+    let live = extent.live(stores.objects(), false).await?;
     live.for_each(|head, _, _| {
         let deviations = head.findings();
         unsealed.add(&Verdicts {
@@ -194,7 +194,7 @@ pub async fn report<T: Commits + Blocks + Chains + RefusedEnvelopes, O: Objects>
         to: to.rfc3339(),
         complete_through: extent.complete_through.map(Millis::rfc3339),
         sensors: views(sealed.merge(unsealed)),
-        refused: refused(&ports.table, tenant, (from, to)).await?,
+        refused: refused(stores.table(), tenant, (from, to)).await?,
     })
 }
 
@@ -220,27 +220,27 @@ async fn refused<T: RefusedEnvelopes>(
     Ok(views)
 }
 
-async fn of_seal<T: Chains, O: Objects>(
-    ports: &Ports<T, O>,
+async fn of_seal<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     entry: &SealEntry,
     range: (Millis, Millis),
 ) -> Result<Figures, PortError> {
-    let seal = read_seal(&ports.objects, tenant, entry).await?;
-    let archive = of_class(ports, tenant, (entry, &seal), PartClass::Archive, range).await?;
-    let exceptions = of_class(ports, tenant, (entry, &seal), PartClass::Exceptions, range).await?;
+    let seal = read_seal(stores.objects(), tenant, entry).await?;
+    let archive = of_class(stores, tenant, (entry, &seal), PartClass::Archive, range).await?;
+    let exceptions = of_class(stores, tenant, (entry, &seal), PartClass::Exceptions, range).await?;
     Ok(archive.merge(exceptions))
 }
 
 /// Of a seal's files of one class, or of the day that covers them.
-async fn of_class<T: Chains, O: Objects>(
-    ports: &Ports<T, O>,
+async fn of_class<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (entry, seal): (&SealEntry, &Seal),
     class: PartClass,
     (from, to): (Millis, Millis),
 ) -> Result<Figures, PortError> {
-    let objects = &ports.objects;
+    let objects = stores.objects();
     let here = |at: Millis| from <= at && at < to;
     let mut all = Figures::default();
     for file in seal.files_of(class) {
@@ -263,7 +263,7 @@ async fn of_class<T: Chains, O: Objects>(
             all = all.merge(figures);
             continue;
         }
-        let day = covering_gone(&ports.table, objects, tenant, entry, file).await?;
+        let day = covering_gone(stores.table(), objects, tenant, entry, file).await?;
         let mut figures = Figures::default();
         let of = (entry.sequence, class);
         let rows = for_each_covered(objects, &day, of, Reading::WithoutEvents, |row| {

@@ -1,6 +1,5 @@
 //! Events, sealed and not: pages of them, and one by its id.
 
-use crate::Ports;
 use crate::extent::Extent;
 use crate::metered::{Metered, Reads};
 use crate::page::Gathering;
@@ -13,7 +12,8 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::line::{EventRef, LineHead};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::{Objects, PortError};
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// One event of an answer.
@@ -147,19 +147,19 @@ pub struct EventsPage {
 ///
 /// # Errors
 /// When the range holds more than one request may read, and the stores'.
-pub async fn page<T: Commits + Blocks + Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn page<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     query: &EventQuery,
     (after, limit): (Option<Key>, usize),
     (now, key): (Millis, &[u8; 32]),
 ) -> Result<(EventsPage, Reads), ReadError> {
-    let objects = Metered::new(&ports.objects);
-    let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
+    let metered = Metered::new(stores);
+    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
     let mut gathering = Gathering::new(query, after, limit);
     // What is rejected is known without the others.
     let decided = query.disposition != Some(Disposition::Rejected);
-    let live = extent.live(&objects, decided).await?;
+    let live = extent.live(&metered, decided).await?;
     live.for_each(|head, event, disposition| {
         if let Some(key) = query.matches(head)
             && query.disposition.is_none_or(|d| d == disposition)
@@ -170,8 +170,8 @@ pub async fn page<T: Commits + Blocks + Chains, O: Objects>(
         }
     })?;
     drop(live);
-    sealed::gather((&ports.table, &objects), tenant, &extent, &mut gathering).await?;
-    let (events, next_cursor) = gathering.finish(&objects, key).await?;
+    sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
+    let (events, next_cursor) = gathering.finish(&metered, key).await?;
     let page = EventsPage {
         provisional: events.iter().any(|event| event.provisional),
         events,
@@ -179,7 +179,7 @@ pub async fn page<T: Commits + Blocks + Chains, O: Objects>(
         complete_through: extent.complete_through.map(Millis::rfc3339),
         live_through: extent.newest().map(Millis::rfc3339),
     };
-    Ok((page, objects.reads()))
+    Ok((page, metered.reads()))
 }
 
 /// Occurrences of one id that an answer shows.
@@ -211,8 +211,8 @@ pub struct Occurrence {
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
-pub async fn by_id<T: Commits + Blocks + Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn by_id<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (id, actor): (&str, Option<&str>),
     (from, to): (Millis, Millis),
@@ -228,7 +228,7 @@ pub async fn by_id<T: Commits + Blocks + Chains, O: Objects>(
         ..EventQuery::between(from, to)
     };
     let place = (None, OCCURRENCES_MAX);
-    let (page, reads) = self::page(ports, tenant, &query, place, (now, &[0; 32])).await?;
+    let (page, reads) = self::page(stores, tenant, &query, place, (now, &[0; 32])).await?;
     let mut events = page.events;
     let occurrences = events
         .iter()

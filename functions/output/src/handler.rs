@@ -17,9 +17,7 @@ use std::borrow::Cow;
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, Objects, Receipts, RefusedEnvelopes, Results,
-};
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -27,11 +25,8 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 ///
 /// # Errors
 /// Never; the type is the runtime's.
-pub async fn handle<
-    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
-    O: Objects,
->(
-    context: &Context<T, O>,
+pub async fn handle<S: Stores>(
+    context: &Context<S>,
     event: LambdaEvent<ApiGatewayProxyRequest>,
 ) -> Result<ApiGatewayProxyResponse, Error> {
     let now = clock::now();
@@ -116,14 +111,7 @@ const ROUTES: [Route; 16] = [
 /// The gateway's resource of all reports.
 const ANY_REPORT: &str = "/reports/{report}";
 
-async fn route<
-    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
-    O: Objects,
->(
-    context: &Context<T, O>,
-    request: Request<'_>,
-    now: Millis,
-) -> Answer {
+async fn route<S: Stores>(context: &Context<S>, request: Request<'_>, now: Millis) -> Answer {
     let resource = request.resource();
     if resource == "/healthz" {
         let health = json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")});
@@ -202,14 +190,14 @@ const SEALS_SECONDS: (i64, i64) = (24 * 3_600, 31 * 24 * 3_600);
 const PROOF_SECONDS: (i64, i64) = (24 * 3_600, 24 * 3_600);
 
 /// A request whose token may make it.
-struct Call<'c, T, O> {
-    context: &'c Context<T, O>,
+struct Call<'c, S: Stores> {
+    context: &'c Context<S>,
     request: Request<'c>,
     identity: Identity,
     now: Millis,
 }
 
-impl<T, O> Call<'_, T, O> {
+impl<S: Stores> Call<'_, S> {
     const fn tenant(&self) -> &TenantId {
         &self.identity.tenant.id
     }
@@ -232,13 +220,7 @@ impl<T, O> Call<'_, T, O> {
         });
         Ok(vernier_web::json(200, &[], &me))
     }
-}
 
-impl<
-    T: Receipts + Commits + Blocks + Directory + Chains + Results + RefusedEnvelopes + Accounts,
-    O: Objects,
-> Call<'_, T, O>
-{
     async fn receipt(&self) -> Answer {
         let request = self.request;
         request.only_query(&["index"])?;
@@ -250,7 +232,7 @@ impl<
             .parse()
             .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
         let place = (id, first_index);
-        let view = receipts::view(&self.context.ports, self.tenant(), place, self.now).await?;
+        let view = receipts::view(&self.context.stores, self.tenant(), place, self.now).await?;
         let view = view.ok_or_else(|| not_found("no such receipt"))?;
         Ok(vernier_web::json(200, &[], &view))
     }
@@ -266,7 +248,7 @@ impl<
     async fn event_of(&self, ids: &[Cow<'_, str>], range: (Millis, Millis)) -> Answer {
         for id in ids {
             let of = (&**id, self.own_learner());
-            let found = events::by_id(&self.context.ports, self.tenant(), of, range, self.now);
+            let found = events::by_id(&self.context.stores, self.tenant(), of, range, self.now);
             if let Some((event, reads)) = found.await? {
                 let reads = [(READS, reads.to_string())];
                 return Ok(vernier_web::json(200, &reads, &event));
@@ -287,8 +269,8 @@ impl<
             given.only_actor(learner)?;
         }
         let (query, after) = continued(request, given, key)?;
-        let (ports, at) = (&self.context.ports, (self.now, key));
-        let (page, reads) = events::page(ports, self.tenant(), &query, (after, limit), at).await?;
+        let (stores, at) = (&self.context.stores, (self.now, key));
+        let (page, reads) = events::page(stores, self.tenant(), &query, (after, limit), at).await?;
         Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
     }
 
@@ -300,8 +282,8 @@ impl<
         let range = request.range(self.now, QUARANTINE_SECONDS.0, QUARANTINE_SECONDS.1)?;
         let given = EventQuery::read_quarantine(request, range)?;
         let (query, after) = continued(request, given, key)?;
-        let (ports, at) = (&self.context.ports, (self.now, key));
-        let (page, reads) = events::page(ports, self.tenant(), &query, (after, limit), at).await?;
+        let (stores, at) = (&self.context.stores, (self.now, key));
+        let (page, reads) = events::page(stores, self.tenant(), &query, (after, limit), at).await?;
         Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
     }
 
@@ -309,7 +291,7 @@ impl<
         self.request.only_query(&["from", "to"])?;
         let (default, most) = DEVIATIONS_SECONDS;
         let range = self.request.range(self.now, default, most)?;
-        match deviations::report(&self.context.ports, self.tenant(), range, self.now).await {
+        match deviations::report(&self.context.stores, self.tenant(), range, self.now).await {
             Ok(report) => Ok(vernier_web::json(200, &[], &report)),
             Err(NoReport::Read(error)) => Err(error.into()),
             Err(large @ NoReport::TooMuch(_)) => {
@@ -323,7 +305,7 @@ impl<
         let range = self
             .request
             .range(self.now, SEALS_SECONDS.0, SEALS_SECONDS.1)?;
-        let list = seals::list(&self.context.ports, self.tenant(), range).await?;
+        let list = seals::list(&self.context.stores, self.tenant(), range).await?;
         Ok(vernier_web::json(200, &[], &list))
     }
 
@@ -333,7 +315,7 @@ impl<
         let sequence = text.parse().map_err(|_| {
             ProblemDocument::parameter("sequence", "expected a whole number from 0")
         })?;
-        let seal = seals::document(&self.context.ports, self.tenant(), sequence).await?;
+        let seal = seals::document(&self.context.stores, self.tenant(), sequence).await?;
         let seal = seal.ok_or_else(|| not_found("no such seal"))?;
         Ok(vernier_web::json(200, &[], &seal))
     }
@@ -347,14 +329,14 @@ impl<
     }
 
     async fn report(&self, name: &str) -> Answer {
-        let ports = &self.context.ports;
-        let rendered = reports::answer(name, ports, self.tenant(), self.asking()).await?;
+        let stores = &self.context.stores;
+        let rendered = reports::answer(name, stores, self.tenant(), self.asking()).await?;
         let rendered = rendered.ok_or_else(|| not_found(format!("no report {name}")))?;
         Ok(shown(rendered))
     }
 
     async fn traffic(&self) -> Answer {
-        let (table, tenant) = (&self.context.ports.table, &self.identity.tenant);
+        let (table, tenant) = (self.context.stores.table(), &self.identity.tenant);
         let rendered = reports::traffic::answer(table, tenant, self.asking()).await?;
         Ok(shown(rendered))
     }
@@ -365,7 +347,7 @@ impl<
             .request
             .range(self.now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
         for id in self.request.ids_in_path() {
-            match seals::proof(&self.context.ports, self.tenant(), &id, range).await {
+            match seals::proof(&self.context.stores, self.tenant(), &id, range).await {
                 Ok(Some(proof)) => return Ok(vernier_web::json(200, &[], &proof)),
                 Ok(None) => {}
                 Err(NoProof::Port(error)) => return Err(error.into()),

@@ -21,12 +21,3 @@ pub mod reports;
 mod scan;
 mod sealed;
 pub mod seals;
-
-/// What the function needs of the world.
-#[derive(Debug)]
-pub struct Ports<T, O> {
-    /// Receipts and segment records.
-    pub table: T,
-    /// Segments and oversize events.
-    pub objects: O,
-}

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::stores::Stores;
 
 /// The header that tells what an answer cost: requests to the object store, and their bytes.
 pub(crate) const READS: &str = "vernier-reads";
 
-/// Objects that count what is read.
+/// Stores whose bucket counts what is read of it.
 #[derive(Debug)]
-pub(crate) struct Metered<'o, O> {
-    objects: &'o O,
+pub(crate) struct Metered<'s, S> {
+    stores: &'s S,
     gets: AtomicU64,
     bytes: AtomicU64,
 }
@@ -29,13 +30,18 @@ impl std::fmt::Display for Reads {
     }
 }
 
-impl<'o, O> Metered<'o, O> {
-    pub(crate) const fn new(objects: &'o O) -> Self {
+impl<'s, S: Stores> Metered<'s, S> {
+    pub(crate) const fn new(stores: &'s S) -> Self {
         Self {
-            objects,
+            stores,
             gets: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Gives the table, whose reads are not counted.
+    pub(crate) fn table(&self) -> &'s S::Table {
+        self.stores.table()
     }
 
     pub(crate) fn reads(&self) -> Reads {
@@ -46,14 +52,14 @@ impl<'o, O> Metered<'o, O> {
     }
 }
 
-impl<O: Objects> Objects for Metered<'_, O> {
+impl<S: Stores> Objects for Metered<'_, S> {
     async fn put_new(
         &self,
         key: &str,
         bytes: Vec<u8>,
         note: Option<&str>,
     ) -> Result<PutOutcome, PortError> {
-        self.objects.put_new(key, bytes, note).await
+        self.stores.objects().put_new(key, bytes, note).await
     }
 
     async fn get(
@@ -61,7 +67,7 @@ impl<O: Objects> Objects for Metered<'_, O> {
         key: &str,
         range: Option<(u64, u64)>,
     ) -> Result<Option<Vec<u8>>, PortError> {
-        let found = self.objects.get(key, range).await?;
+        let found = self.stores.objects().get(key, range).await?;
         let bytes = found.as_ref().map_or(0, |bytes| bytes.len() as u64);
         self.gets.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);

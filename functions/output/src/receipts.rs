@@ -1,6 +1,5 @@
 //! A receipt with what became of its events.
 
-use crate::Ports;
 use crate::extent::Extent;
 use crate::metered::Metered;
 use crate::query::EventQuery;
@@ -17,8 +16,9 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute};
 
 /// Where an envelope is on its way.
@@ -106,16 +106,16 @@ pub struct ReceiptView {
 ///
 /// # Errors
 /// When its surroundings are more than one request may read, and the stores'.
-pub async fn view<T: Receipts + Commits + Blocks + Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn view<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (id, first_index): (ReceiptId, u32),
     now: Millis,
 ) -> Result<Option<ReceiptView>, ReadError> {
-    let Some(receipt) = ports.table.receipt(tenant, id).await? else {
+    let Some(receipt) = stores.table().receipt(tenant, id).await? else {
         return Ok(None);
     };
-    let sealed = sealed_events(ports, tenant, id, now).await?;
+    let sealed = sealed_events(stores, tenant, id, now).await?;
     if sealed.len() as u64 == receipt.received().events {
         let known = Known {
             complete: true,
@@ -129,7 +129,7 @@ pub async fn view<T: Receipts + Commits + Blocks + Chains, O: Objects>(
     let through = now.min(received_at.plus_seconds(LIVE_SECONDS_MAX));
     // First occurrences come at or before this receipt's own minute.
     let minute_end = Minute(id.minute().0 + 1).start();
-    let items = live::items_between(&ports.table, tenant, since, minute_end, through).await?;
+    let items = live::items_between(stores.table(), tenant, since, minute_end, through).await?;
     let coverage = Coverage::of_items(&items);
     let committed = |slice: &u32| {
         let claim = receipt.claims.get(slice);
@@ -146,7 +146,7 @@ pub async fn view<T: Receipts + Commits + Blocks + Chains, O: Objects>(
         live::blocks_of(&items, minute, minute_end),
         live::blocks_of(items.iter().filter(own), minute, minute_end),
     ];
-    let blocks = live::fetch_widest(&ports.objects, choices).await?;
+    let blocks = live::fetch_widest(stores.objects(), choices).await?;
     let events = events_of(id, &blocks)?;
     let known = Known {
         complete,
@@ -164,8 +164,8 @@ struct Known {
 }
 
 /// The receipt's events as far as they are sealed.
-async fn sealed_events<T: Commits + Blocks + Chains, O: Objects>(
-    ports: &Ports<T, O>,
+async fn sealed_events<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     id: ReceiptId,
     now: Millis,
@@ -181,17 +181,18 @@ async fn sealed_events<T: Commits + Blocks + Chains, O: Objects>(
     let at = id.received_at();
     let mut query = EventQuery::between(at, Millis(at.0 + 1));
     query.disposition = None;
-    let objects = Metered::new(&ports.objects);
-    let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
+    let metered = Metered::new(stores);
+    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
     let mut events = BTreeMap::new();
     let search = query.search();
-    let of = (&query, &search, COLUMNS.as_slice());
     let sources = extent
         .units(false)
         .into_iter()
         .flat_map(|unit| unit.sources);
     for source in sources {
-        for (file, search) in sealed::ready((&ports.table, &objects), tenant, &source, of).await? {
+        for (file, search) in
+            sealed::ready(&metered, tenant, &source, &query, &search, &COLUMNS).await?
+        {
             file.scan(&search, &COLUMNS, |row| {
                 if row.hit.place.0 == id {
                     events.insert(row.hit.place.1, sealed_event(row));

@@ -1,6 +1,5 @@
 //! All events of a query, sealed and not, by a few of their columns: what reports add up.
 
-use crate::Ports;
 use crate::extent::Extent;
 use crate::metered::{Metered, Reads};
 use crate::query::EventQuery;
@@ -15,7 +14,8 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::line::{LineHead, LineResult};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// Compressed bytes of sealed files that one report reads, bytes: a section of 1,000 events a day is 10 KB
@@ -29,18 +29,19 @@ const SEALS_IN_FLIGHT_MAX: usize = 8;
 ///
 /// # Errors
 /// When that is more than one request may read, and the stores'.
-pub(crate) async fn scan<T: Commits + Blocks + Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub(crate) async fn scan<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
-    (query, columns): (&EventQuery, &[Column]),
+    query: &EventQuery,
+    columns: &[Column],
     now: Millis,
     mut each: impl FnMut(&Seen<'_>),
 ) -> Result<(Reach, Reads), ReadError> {
-    let objects = Metered::new(&ports.objects);
-    let extent = Extent::of(&ports.table, tenant, (query.from, query.to), now).await?;
+    let metered = Metered::new(stores);
+    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
     let mut provisional = false;
     extent
-        .live(&objects, true)
+        .live(&metered, true)
         .await?
         .for_each(|head, _, disposition| {
             if query.matches(head).is_some() && query.disposition.is_none_or(|d| d == disposition) {
@@ -58,8 +59,7 @@ pub(crate) async fn scan<T: Commits + Blocks + Chains, O: Objects>(
     let sources = units.into_iter().flat_map(|unit| unit.sources);
     let mut ready = stream::iter(sources)
         .map(async |source| {
-            let ports = (&ports.table, &objects);
-            sealed::ready(ports, tenant, &source, (query, &search, &columns)).await
+            sealed::ready(&metered, tenant, &source, query, &search, &columns).await
         })
         .buffered(SEALS_IN_FLIGHT_MAX);
     let mut damaged = None;
@@ -79,7 +79,7 @@ pub(crate) async fn scan<T: Commits + Blocks + Chains, O: Objects>(
         if let Some(damaged) = damaged.take() {
             return Err(PortError::Fatal(damaged).into());
         }
-        let bytes = objects.reads().bytes;
+        let bytes = metered.reads().bytes;
         if bytes > SCAN_BYTES_MAX {
             return Err(ReadError::TooMuch { blocks: 0, bytes });
         }
@@ -90,7 +90,7 @@ pub(crate) async fn scan<T: Commits + Blocks + Chains, O: Objects>(
         live_through: extent.newest(),
         provisional,
     };
-    Ok((reach, objects.reads()))
+    Ok((reach, metered.reads()))
 }
 
 fn of_line<'a>(head: &'a LineHead<'_>, disposition: Disposition) -> Seen<'a> {

@@ -12,7 +12,8 @@ use vernier_archive::stored::{self, Found, Ready, covering_gone, read_seal};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::ReadError;
-use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Window};
 
 /// Compressed bytes of sealed files that one request reads before it ends its page early, bytes; what is
@@ -42,8 +43,8 @@ fn edges(query: &EventQuery, Window { start, end }: Window) -> (Key, Key) {
 ///
 /// # Errors
 /// The stores'; too much when the order wants all of it to be read.
-pub(crate) async fn gather<T: Chains, O: Objects>(
-    (table, objects): (&T, &Metered<'_, O>),
+pub(crate) async fn gather<S: Stores>(
+    metered: &Metered<'_, S>,
     tenant: &TenantId,
     extent: &Extent,
     gathering: &mut Gathering<'_>,
@@ -71,7 +72,7 @@ pub(crate) async fn gather<T: Chains, O: Objects>(
             break;
         }
         let mut units = stream::iter(now)
-            .map(|unit| in_unit((table, objects), tenant, unit, (query, &search)))
+            .map(|unit| in_unit(metered, tenant, unit, query, &search))
             .buffered(READS_IN_FLIGHT_MAX);
         while let Some(found) = units.try_next().await? {
             for mut found in found {
@@ -82,7 +83,7 @@ pub(crate) async fn gather<T: Chains, O: Objects>(
             }
         }
         drop(units);
-        let bytes = objects.reads().bytes;
+        let bytes = metered.reads().bytes;
         if in_order && bytes > SEALED_READ_BYTES {
             if let Some(next) = left.first() {
                 gathering.end_at(edges(query, next.span).0);
@@ -99,15 +100,16 @@ pub(crate) async fn gather<T: Chains, O: Objects>(
     Ok(())
 }
 
-async fn in_unit<T: Chains, O: Objects>(
-    (table, objects): (&T, &Metered<'_, O>),
+async fn in_unit<S: Stores>(
+    metered: &Metered<'_, S>,
     tenant: &TenantId,
     unit: &Unit,
-    (query, search): (&EventQuery, &Search),
+    query: &EventQuery,
+    search: &Search,
 ) -> Result<Vec<Found>, PortError> {
     let mut found = Vec::new();
     for source in &unit.sources {
-        let files = ready((table, objects), tenant, source, (query, search, &[])).await?;
+        let files = ready(metered, tenant, source, query, search, &[]).await?;
         for (file, search) in files {
             found.push(file.found(&search, &[])?);
         }
@@ -120,11 +122,13 @@ async fn in_unit<T: Chains, O: Objects>(
 ///
 /// # Errors
 /// The stores'; fatal when a file is gone and no day covers it.
-pub(crate) async fn ready<T: Chains, O: Objects>(
-    (table, objects): (&T, &Metered<'_, O>),
+pub(crate) async fn ready<S: Stores>(
+    metered: &Metered<'_, S>,
     tenant: &TenantId,
     source: &Source,
-    (query, search, columns): (&EventQuery, &Search, &[Column]),
+    query: &EventQuery,
+    search: &Search,
+    columns: &[Column],
 ) -> Result<Vec<(Ready, Search)>, PortError> {
     let (Source::Window(entry) | Source::Day(entry)) = source;
     let all_of = async |seal: Seal, search: Search| -> Result<_, PortError> {
@@ -134,7 +138,7 @@ pub(crate) async fn ready<T: Chains, O: Objects>(
             .flat_map(|class| seal.files_of(*class));
         let files: Vec<&SealedFile> = files.collect();
         let found: Vec<Option<Ready>> = stream::iter(&files)
-            .map(|file| stored::ready(objects, file, &search, columns))
+            .map(|file| stored::ready(metered, file, &search, columns))
             .buffered(READS_IN_FLIGHT_MAX)
             .try_collect()
             .await?;
@@ -146,13 +150,13 @@ pub(crate) async fn ready<T: Chains, O: Objects>(
             .map(|file| (file, search.clone()));
         Ok((there.collect(), gone))
     };
-    let seal = read_seal(objects, tenant, entry).await?;
+    let seal = read_seal(metered, tenant, entry).await?;
     let (files, gone): (Vec<(Ready, Search)>, _) = all_of(seal, search.clone()).await?;
     let Some(gone) = gone else {
         return Ok(files);
     };
     // Compacted meanwhile: its rows lie in the day's files.
-    let day = covering_gone(table, objects, tenant, entry, &gone).await?;
+    let day = covering_gone(metered.table(), metered, tenant, entry, &gone).await?;
     let mut here = search.clone();
     here.received.0 = here.received.0.max(entry.window.start);
     here.received.1 = here.received.1.min(entry.window.end);

@@ -1,6 +1,5 @@
 //! Seals, and proofs that an event is in one.
 
-use crate::Ports;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -19,6 +18,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::segment::Place;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Window};
 
 /// Seals whose files are searched at a time.
@@ -103,24 +103,21 @@ pub struct SealList {
 ///
 /// # Errors
 /// The store's.
-pub async fn list<T: Chains, O>(
-    ports: &Ports<T, O>,
+pub async fn list<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
 ) -> Result<SealList, PortError> {
-    let mut seals = touching(ports, tenant, (from, to)).await?;
-    seals.extend(days(ports, tenant, (from, to)).await?);
+    let mut seals = touching(stores, tenant, (from, to)).await?;
+    seals.extend(days(stores, tenant, (from, to)).await?);
     Ok(SealList {
-        chain: chain(ports, tenant).await?,
+        chain: chain(stores, tenant).await?,
         seals: seals.iter().map(SealView::from).collect(),
     })
 }
 
-async fn chain<T: Chains, O>(
-    ports: &Ports<T, O>,
-    tenant: &TenantId,
-) -> Result<ChainView, PortError> {
-    let head = ports.table.chain(tenant).await?;
+async fn chain<S: Stores>(stores: &S, tenant: &TenantId) -> Result<ChainView, PortError> {
+    let head = stores.table().chain(tenant).await?;
     let passed_over = head.as_ref().map(|h| h.passed_over.clone());
     let passed_over = passed_over.unwrap_or_default();
     Ok(ChainView {
@@ -131,42 +128,42 @@ async fn chain<T: Chains, O>(
     })
 }
 
-async fn touching<T: Chains, O>(
-    ports: &Ports<T, O>,
+async fn touching<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
 ) -> Result<Vec<SealEntry>, PortError> {
     let since = from.plus_seconds(-WINDOW_SECONDS_MAX);
-    let mut seals = ports.table.seals(tenant, since, to).await?;
+    let mut seals = stores.table().seals(tenant, since, to).await?;
     seals.retain(|seal| seal.window.end > from);
     Ok(seals)
 }
 
 /// Seals of days that touch `[from, to)`.
-async fn days<T: Chains, O>(
-    ports: &Ports<T, O>,
+async fn days<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     (from, to): (Millis, Millis),
 ) -> Result<Vec<SealEntry>, PortError> {
     let since = day_of(from).start;
-    ports.table.days(tenant, since, to).await
+    stores.table().days(tenant, since, to).await
 }
 
 /// A seal's bytes as they were signed, once its chain has moved over it.
 ///
 /// # Errors
 /// The store's.
-pub async fn document<T: Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn document<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     sequence: u64,
 ) -> Result<Option<Box<RawValue>>, PortError> {
-    let head = ports.table.chain(tenant).await?;
+    let head = stores.table().chain(tenant).await?;
     if head.is_none_or(|head| head.sequence <= sequence) {
         return Ok(None);
     }
     let key = seal_key(tenant, sequence);
-    let bytes = ports.objects.get(&key, None).await?;
+    let bytes = stores.objects().get(&key, None).await?;
     let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone")))?;
     let text = String::from_utf8(bytes).ok();
     let raw = text.and_then(|text| RawValue::from_string(text).ok());
@@ -202,19 +199,19 @@ pub enum NoProof {
 ///
 /// # Errors
 /// When its window is too large, or a store failed.
-pub async fn proof<T: Chains, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn proof<S: Stores>(
+    stores: &S,
     tenant: &TenantId,
     id: &str,
     range: (Millis, Millis),
 ) -> Result<Option<ProofView>, NoProof> {
-    let mut seals = touching(ports, tenant, range).await?;
+    let mut seals = touching(stores, tenant, range).await?;
     seals.retain(|seal| seal.tally.events > seal.tally.rejected);
-    let days = days(ports, tenant, range).await?;
+    let days = days(stores, tenant, range).await?;
     let is_covered = |entry: &SealEntry| days.iter().any(|d| d.covers.contains(entry.sequence));
     let own = seals.iter().filter(|entry| !is_covered(entry));
     let found: Vec<Vec<(u64, Place)>> = stream::iter(own.chain(&days))
-        .map(|entry| find(&ports.objects, tenant, entry, id))
+        .map(|entry| find(stores.objects(), tenant, entry, id))
         .buffered(SEALS_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
@@ -228,13 +225,19 @@ pub async fn proof<T: Chains, O: Objects>(
     let Some((_, place)) = place else {
         return Ok(None);
     };
-    let seal = read_seal(&ports.objects, tenant, entry).await?;
+    let seal = read_seal(stores.objects(), tenant, entry).await?;
     let damaged = |fault: Fault| PortError::Fatal(fault.to_string());
-    let proof = match prove_from_files(&ports.objects, &seal, *place).await? {
+    let proof = match prove_from_files(stores.objects(), &seal, *place).await? {
         Some(proof) => proof,
         None => {
-            let day = covering_gone(&ports.table, &ports.objects, tenant, entry, &seal.files[0]);
-            prove_from_day(&ports.objects, &day.await?, &seal, *place).await?
+            let day = covering_gone(
+                stores.table(),
+                stores.objects(),
+                tenant,
+                entry,
+                &seal.files[0],
+            );
+            prove_from_day(stores.objects(), &day.await?, &seal, *place).await?
         }
     };
     let text = seal.to_bytes().map_err(damaged)?;
@@ -243,7 +246,7 @@ pub async fn proof<T: Chains, O: Objects>(
     Ok(Some(ProofView {
         proof,
         seal: raw,
-        chain: chain(ports, tenant).await?,
+        chain: chain(stores, tenant).await?,
     }))
 }
 

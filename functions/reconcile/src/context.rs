@@ -3,59 +3,45 @@
 use crate::compaction::{COMPACT_BYTES_MAX, Compacting};
 use crate::playbacks::Wires;
 use crate::scaling::{Policy, Scaler};
-use crate::sealing::Workshop;
+use crate::scheduled::{Process, RunSettings};
+use crate::sealing::{SealingTimes, Workshop};
 use crate::sweeping::Sweeping;
-use crate::{Ports, ReceiptDays, Settings};
+use crate::{ReceiptDays, Settings};
 use std::time::Duration;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
 use vernier_ledger::access::{Authenticator, LookUps};
-use vernier_ledger::aws::{self, Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
-use vernier_ledger::environment::{number, text, text_or};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::{ReconcileStores, StoreSet};
 use vernier_web::AllowedOrigins;
 
 const DAY_SECONDS: i64 = 86_400;
 
+/// The function's stores on AWS.
+pub type AwsStores = StoreSet<Table, Bucket, KinesisStream, Topic, KmsKey>;
+
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<T = Table, O = Bucket, N = Topic, K = KmsKey, S = KinesisStream> {
-    /// Stores.
-    pub ports: Ports<T, O, N>,
+pub struct Context<S: ReconcileStores = AwsStores> {
+    /// The table, the bucket, the stream, the audit topic and the key.
+    pub stores: S,
     /// Token look-ups.
-    pub authenticator: Authenticator<T>,
-    /// Where frames go that are brought back.
-    pub stream: S,
-    /// How long their receipts are kept.
-    pub receipt_days: ReceiptDays,
-    /// Tenants' own event types, for what is judged again.
-    pub schemas: SchemaCache<T>,
-    /// What sealing needs.
-    pub workshop: Workshop<K>,
-    /// Settings.
-    pub settings: Settings,
-    /// When days are compacted.
-    pub compacting: Compacting,
-    /// When what may go.
-    pub sweeping: Sweeping,
+    pub authenticator: Authenticator<S::Table>,
+    /// What the process keeps from one run to the next.
+    pub process: Process<S::Table>,
+    /// Settings of a run.
+    pub settings: RunSettings,
     /// What a run found and did, counted.
     pub metrics: Metrics,
     /// Whose pages may ask.
     pub origins: AllowedOrigins,
 }
 
-impl<T, O, N, K, S> Context<T, O, N, K, S> {
+impl<S: ReconcileStores> Context<S> {
     /// What playbacks need of it.
-    pub const fn wires(&self) -> Wires<'_, T, O, S> {
-        Wires {
-            table: &self.ports.table,
-            objects: &self.ports.objects,
-            stream: &self.stream,
-            schemas: &self.schemas,
-            intake: vernier_intake::Settings {
-                receipt_days: self.receipt_days.0,
-            },
-            new_receipt: vernier_intake::new_receipt,
-        }
+    pub const fn wires(&self) -> Wires<'_, S> {
+        Wires::new(&self.stores, &self.process, self.settings.receipt_days)
     }
 }
 
@@ -87,15 +73,15 @@ impl Context {
             trusted: ttl,
             unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
         };
-        let settings = Settings {
+        let windows = Settings {
             window_minutes: window_seconds / 60,
             grace_seconds: number("VERNIER_GRACE_SECONDS")?,
         };
         let key = text("VERNIER_SEAL_KEY")?;
-        let times = (
-            number("VERNIER_LOOKBACK_SECONDS")?,
-            number("VERNIER_HOLD_SECONDS")?,
-        );
+        let times = SealingTimes {
+            lookback_seconds: number("VERNIER_LOOKBACK_SECONDS")?,
+            hold_seconds: number("VERNIER_HOLD_SECONDS")?,
+        };
         let hours = |name| number::<u32>(name).map(|hours| i64::from(hours) * 3_600);
         let compacting = Compacting {
             compact_after_seconds: hours("VERNIER_COMPACT_AFTER_HOURS")?,
@@ -108,22 +94,28 @@ impl Context {
         };
         let stream = text("VERNIER_STREAM")?;
         let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
-        let config = aws::config().await.map_err(|e| e.to_string())?;
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
-            ports: Ports {
+            stores: StoreSet {
                 table: table.clone(),
                 objects: Bucket::new(&config, bucket),
+                stream: KinesisStream::new(&config, stream),
                 notices: Topic::new(&config, topic),
+                key: KmsKey::new(&config, key),
             },
             authenticator: Authenticator::new(table.clone(), look_ups),
-            schemas: SchemaCache::new(table, ttl),
-            stream: KinesisStream::new(&config, stream),
-            receipt_days,
-            workshop: Workshop::new(KmsKey::new(&config, key), std::env::temp_dir(), times),
-            settings,
-            compacting,
-            sweeping,
+            process: Process {
+                workshop: Workshop::new(std::env::temp_dir(), times),
+                schemas: SchemaCache::new(table, ttl),
+                new_receipt: vernier_intake::new_receipt,
+            },
+            settings: RunSettings {
+                windows,
+                receipt_days,
+                compacting,
+                sweeping,
+            },
             metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
@@ -157,7 +149,7 @@ pub async fn scaler_from_env()
         ));
     }
     let (stream, table) = (text("VERNIER_STREAM")?, text("VERNIER_TABLE")?);
-    let config = aws::config().await.map_err(|e| e.to_string())?;
+    let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
     Ok(Some(Scaler {
         metrics: KinesisMetrics::new(&config, &stream),
         shards: KinesisStream::new(&config, &stream),

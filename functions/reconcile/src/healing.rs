@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::playback::bring_back;
 use vernier_ledger::ports::{
-    Commits, FrameRecords, FrameStream, Inventory, NewRecord, Objects, PortError, Receipts,
+    Commits, FrameRecords, Inventory, NewRecord, Objects, PortError, Receipts,
 };
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
 /// Where Lambda puts failed batches; it cannot be chosen.
@@ -94,19 +95,13 @@ pub(crate) fn read_batch(bytes: &[u8]) -> Option<Batch> {
 ///
 /// # Errors
 /// When the failures cannot be listed. What cannot be brought back now is tried at the next run.
-pub async fn heal<T, O, S>(
-    table: &T,
-    objects: &O,
-    stream: &S,
+pub async fn heal<S: ReconcileStores>(
+    stores: &S,
     receipt_days: u32,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<HealSummary, PortError>
-where
-    T: Receipts + Commits,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+) -> Result<HealSummary, PortError> {
+    let objects = stores.objects();
     let mut summary = HealSummary::default();
     for key in failed_batches(objects).await? {
         let looked_at = summary.settled + summary.pending + summary.unreadable;
@@ -119,7 +114,7 @@ where
             summary.unreadable += 1;
             continue;
         };
-        match bring_back(table, stream, &shard, &batch, receipt_days, &clock).await {
+        match bring_back(stores, &shard, &batch, receipt_days, &clock).await {
             Ok(brought) => {
                 summary.played_back += brought.played_back + brought.undecodable;
                 tracing::info!(key, ?brought, "failed batch");
@@ -156,31 +151,19 @@ const RECEIPTS_MAX: usize = 100;
 
 /// Brings back slices of missing receipts whose records the trigger went past, from the stream by
 /// their sequence numbers, until `deadline`.
-pub async fn heal_missing<T, S>(
-    table: &T,
-    stream: &S,
+pub async fn heal_missing<S: ReconcileStores>(
+    stores: &S,
     missing: &[(TenantId, ReceiptId)],
     receipt_days: u32,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> MissingSummary
-where
-    T: Receipts + Commits,
-    S: FrameStream + FrameRecords,
-{
+) -> MissingSummary {
     let mut summary = MissingSummary::default();
     for (tenant, id) in missing.iter().take(RECEIPTS_MAX) {
         if clock() >= deadline {
             break;
         }
-        let healed = heal_receipt(
-            table,
-            stream,
-            (tenant, *id),
-            receipt_days,
-            &clock,
-            &mut summary,
-        );
+        let healed = heal_receipt(stores, tenant, *id, receipt_days, &clock, &mut summary);
         if let Err(error) = healed.await {
             tracing::error!(%tenant, receipt = %id, %error, "not brought back");
             summary.pending += 1;
@@ -189,18 +172,15 @@ where
     summary
 }
 
-async fn heal_receipt<T, S>(
-    table: &T,
-    stream: &S,
-    (tenant, id): (&TenantId, ReceiptId),
+async fn heal_receipt<S: ReconcileStores>(
+    stores: &S,
+    tenant: &TenantId,
+    id: ReceiptId,
     receipt_days: u32,
     clock: impl Fn() -> Millis,
     summary: &mut MissingSummary,
-) -> Result<(), PortError>
-where
-    T: Receipts + Commits,
-    S: FrameStream + FrameRecords,
-{
+) -> Result<(), PortError> {
+    let (table, stream) = (stores.table(), stores.stream());
     let Some(receipt) = table.receipt(tenant, id).await? else {
         return Ok(());
     };
@@ -223,7 +203,7 @@ where
             continue;
         }
         let batch = [(sequence, record)];
-        let brought = bring_back(table, stream, &shard, &batch, receipt_days, &clock).await?;
+        let brought = bring_back(stores, &shard, &batch, receipt_days, &clock).await?;
         summary.played_back += brought.played_back;
     }
     Ok(())

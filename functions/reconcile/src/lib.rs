@@ -4,7 +4,8 @@
 //! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
 //! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
 //! [`compaction`] merges what is sealed into day files, [`playbacks`] send events through again,
-//! [`sweeping`] removes what is not needed any more, [`scaling`] gives the stream as many shards as its load needs.
+//! [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed any more, [`scaling`] gives the stream as many shards as its load needs.
+//! [`scheduled::run`] does all of it but scaling, one after the other.
 
 pub mod compaction;
 pub mod context;
@@ -14,11 +15,12 @@ pub mod listing;
 pub mod measured;
 pub mod playbacks;
 pub mod scaling;
-mod scheduled;
+pub mod scheduled;
 pub mod sealing;
+mod survey;
 pub mod sweeping;
 
-pub use scheduled::{RunSummary, Survey, survey};
+pub use survey::{RunSummary, Survey, survey};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ use vernier_ledger::limits::{LOOKBACK_SECONDS, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::{self, ReadError};
 use vernier_ledger::ports::{Blocks, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, Window};
 
 /// Puts another one first each minute: where a run's time is short, all have their turn.
@@ -53,17 +56,6 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy)]
 pub struct ReceiptDays(pub u32);
 
-/// What the function needs of the world.
-#[derive(Debug)]
-pub struct Ports<T, O, N> {
-    /// Receipts, segment records, tenants, accounts.
-    pub table: T,
-    /// Segments.
-    pub objects: O,
-    /// The audit topic.
-    pub notices: N,
-}
-
 /// The accounts of all windows that touch `[from, to)`, oldest first, by counts and digests: no
 /// event is read, so that what it costs does not grow with them.
 ///
@@ -85,15 +77,15 @@ pub async fn accounts<T: Receipts + Commits + Blocks>(
 ///
 /// # Errors
 /// The stores'.
-pub async fn counted_accounts<T: Receipts + Commits + Blocks, O: Objects, N>(
-    ports: &Ports<T, O, N>,
+pub async fn counted_accounts<S: Stores>(
+    stores: &S,
     settings: Settings,
     tenant: &Tenant,
     (from, to): (Millis, Millis),
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
     let (mut accounts, items) = draw_up_range(
-        &ports.table,
+        stores.table(),
         settings,
         tenant,
         (from, to),
@@ -101,7 +93,7 @@ pub async fn counted_accounts<T: Receipts + Commits + Blocks, O: Objects, N>(
         now,
     )
     .await?;
-    match count_dispositions(&ports.objects, &items, &mut accounts).await {
+    match count_dispositions(stores.objects(), &items, &mut accounts).await {
         Ok(()) => {}
         Err(ReadError::Port(error)) => return Err(error),
         Err(error @ ReadError::TooMuch { .. }) => {

@@ -1,257 +1,258 @@
-//! The scheduled run.
+//! The scheduled run: listing, survey, recovery, sealing, compaction, playbacks and sweeps, one after the other.
 
-use crate::{Ports, Settings, accounts};
-use serde_json::json;
+use crate::compaction::{CompactSummary, Compacting, compact_due};
+use crate::healing::{HealSummary, MissingSummary, heal, heal_missing};
+use crate::listing::list_commits;
+use crate::measured::Done;
+use crate::playbacks::{PlaybackSummary, Wires, play_due};
+use crate::sealing::{SealSummary, Workshop, seal_due};
+use crate::survey::{Survey, survey};
+use crate::sweeping::{SweepSummary, Sweeping, sweep_parts, sweep_segments};
+use crate::{ReceiptDays, Settings};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::account::{WindowAccount, WindowState};
-use vernier_ledger::block_item::{BlockItem, items_of, stored_in};
-use vernier_ledger::chain::{ChainHead, first_window, window_after};
-use vernier_ledger::frame::Tally;
-use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::live;
-use vernier_ledger::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
-};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::Millis;
 
-/// Windows back from the newest that is over which a run looks at for every tenant.
-const WINDOWS_BACK_MAX: i64 = 16;
+/// Minutes between two looks for failed batches where no window is incomplete.
+const HEAL_MINUTES: i64 = 15;
 
-/// Older windows of one tenant that its chain has not come to, of which a run looks at as many: after
-/// an outage they are caught up with.
-const WINDOWS_BEHIND_MAX: usize = 16;
+/// Minutes between two sweeps.
+const SWEEP_MINUTES: i64 = 15;
 
-/// What a run did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RunSummary {
-    /// Tenants looked at.
-    pub tenants: u32,
-    /// Windows that add up and were not known to.
-    pub completed: u32,
-    /// Windows that do not add up.
-    pub incomplete: u32,
-    /// Tenants whose accounts could not be drawn up this time.
-    pub failed: u32,
+/// Settings of a scheduled run.
+#[derive(Debug, Clone, Copy)]
+pub struct RunSettings {
+    /// How windows are cut and how long they may take to add up.
+    pub windows: Settings,
+    /// How long the receipts of frames that are brought back are kept.
+    pub receipt_days: ReceiptDays,
+    /// When days are compacted.
+    pub compacting: Compacting,
+    /// When segments and what nothing names may go.
+    pub sweeping: Sweeping,
 }
 
-/// What a run found.
-#[derive(Debug, Clone, Default)]
-pub struct Survey {
-    /// In figures.
-    pub summary: RunSummary,
-    /// Receipts that are not wholly stored in windows that should add up.
-    pub missing: Vec<(TenantId, ReceiptId)>,
+/// What a process keeps from one run to the next.
+#[derive(Debug)]
+pub struct Process<T> {
+    /// What sealing and compaction keep.
+    pub workshop: Workshop,
+    /// Tenants' own event types, for what is judged again.
+    pub schemas: SchemaCache<T>,
+    /// Gives a new envelope its receipt.
+    pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
 }
 
-/// Draws up the account of every window that is over and whose kept account does not stand, for
-/// every tenant; keeps it, and announces a window when it first turns out incomplete. Looked at are the
-/// newest windows, and of older ones those that are not sealed: the next ones of the tenant's chain, and
-/// of those that it passed over another one each minute. The first that is not sealed though it was
-/// complete is looked at again: an envelope without an answer may have shown in it.
+/// Does all that a scheduled run does, each part in half of what the one before left until `deadline`, when the
+/// process may be killed: half is enough to end what was begun. A run that is killed leaves nothing that the
+/// next one does not repair.
 ///
 /// # Errors
-/// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
-/// the others.
-pub async fn survey<T, O, N>(
-    ports: &Ports<T, O, N>,
-    settings: Settings,
-    now: Millis,
-) -> Result<Survey, PortError>
-where
-    T: Receipts + Commits + Blocks + Directory + Accounts + Chains,
-    O: Objects,
-    N: Notices,
-{
-    let mut survey = Survey::default();
-    let due = due_windows(settings, now);
-    let since = due.first().map_or(now, |w| w.start);
-    let records = live::records_since(&ports.table, since, now).await?;
-    for id in ports.table.tenants().await? {
-        let Some(tenant) = ports.table.tenant(&id).await? else {
-            continue;
-        };
-        survey.summary.tenants += 1;
-        let items = items_of(&id, &records);
-        let newest = run_tenant(
-            ports,
-            settings,
-            &tenant,
-            (&due, Look::Unless(Some(&items))),
-            now,
-            &mut survey,
+/// The stores', when tenants or segment records could not be listed for survey or sealing. Whatever fails in
+/// another part, or for one tenant, is counted and tried again by the next run.
+pub async fn run<S: ReconcileStores>(
+    stores: &S,
+    process: &Process<S::Table>,
+    settings: &RunSettings,
+    clock: impl Fn() -> Millis,
+    deadline: Millis,
+) -> Result<Done, PortError> {
+    let now = clock();
+    let run = ScheduledRun {
+        stores,
+        process,
+        settings,
+        clock,
+        deadline,
+    };
+    let until = halfway(now, deadline);
+    run.list_commits(until).await;
+    let found = survey(stores, settings.windows, now).await?;
+    let surveyed = found.summary;
+    tracing::info!(
+        tenants = surveyed.tenants,
+        completed = surveyed.completed,
+        incomplete = surveyed.incomplete,
+        failed = surveyed.failed,
+        "scheduled run"
+    );
+    let (healed, missing) = run.bring_back(&found, now, until).await;
+    Ok(Done {
+        surveyed,
+        healed,
+        missing,
+        sealed: run.seal(until).await?,
+        compacted: run.compact().await,
+        played: run.play_back().await,
+        swept: run.sweep(now).await,
+    })
+}
+
+/// When a part begins nothing more.
+const fn halfway(now: Millis, deadline: Millis) -> Millis {
+    Millis(now.0 + deadline.0.saturating_sub(now.0) / 2)
+}
+
+/// What the parts of one run have in common.
+struct ScheduledRun<'a, S: ReconcileStores, C> {
+    stores: &'a S,
+    process: &'a Process<S::Table>,
+    settings: &'a RunSettings,
+    clock: C,
+    deadline: Millis,
+}
+
+impl<S: ReconcileStores, C: Fn() -> Millis> ScheduledRun<'_, S, C> {
+    /// When a part that begins now begins nothing more.
+    fn half_of_what_is_left(&self) -> Millis {
+        halfway((self.clock)(), self.deadline)
+    }
+
+    /// Lists commits of earlier versions by tenant; what could not be listed is the next run's.
+    async fn list_commits(&self, until: Millis) {
+        match list_commits(self.stores.table(), &self.clock, until).await {
+            Ok(listed) => tracing::info!(
+                commits = listed.commits,
+                items = listed.items,
+                complete = listed.complete,
+                "blocks listed"
+            ),
+            Err(error) => tracing::error!(%error, "blocks not listed"),
+        }
+    }
+
+    /// Brings back what is missing; what cannot be now is tried at the next run.
+    async fn bring_back(
+        &self,
+        found: &Survey,
+        now: Millis,
+        until: Millis,
+    ) -> (HealSummary, MissingSummary) {
+        // Where nothing is missing there is hardly a failed batch: they are looked for now and then.
+        if found.summary.incomplete == 0 && now.minute().0 % HEAL_MINUTES != 0 {
+            return (HealSummary::default(), MissingSummary::default());
+        }
+        let days = self.settings.receipt_days.0;
+        let healed = heal(self.stores, days, &self.clock, until).await;
+        let healed = healed.unwrap_or_else(|error| {
+            tracing::error!(%error, "failed batches not listed");
+            HealSummary::default()
+        });
+        tracing::info!(
+            settled = healed.settled,
+            pending = healed.pending,
+            unreadable = healed.unreadable,
+            played_back = healed.played_back,
+            "failed batches"
         );
-        let newest = newest.await;
-        let older = run_older(ports, settings, &tenant, since, now, &mut survey).await;
-        if let Err(error) = newest.and(older) {
-            survey.summary.failed += 1;
-            tracing::error!(tenant = %id, %error, "accounts not drawn up");
-        }
+        let missing = heal_missing(self.stores, &found.missing, days, &self.clock, until).await;
+        tracing::info!(
+            played_back = missing.played_back,
+            pending = missing.pending,
+            gone = missing.gone,
+            "missing receipts"
+        );
+        (healed, missing)
     }
-    Ok(survey)
-}
 
-/// Looks at windows that ended before the newest ones begin and are not sealed.
-async fn run_older<T, O, N>(
-    ports: &Ports<T, O, N>,
-    settings: Settings,
-    tenant: &Tenant,
-    newest: Millis,
-    now: Millis,
-    survey: &mut Survey,
-) -> Result<(), PortError>
-where
-    T: Receipts + Commits + Blocks + Accounts + Chains,
-    O: Objects,
-    N: Notices,
-{
-    let head = ports.table.chain(&tenant.id).await?;
-    let first = first_window(tenant.created_at, settings.window_minutes);
-    let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
-    let (mut behind, mut at) = (Vec::new(), head.through);
-    while at < newest && behind.len() < WINDOWS_BEHIND_MAX {
-        let window = window_after(at, settings.window_minutes);
-        at = window.end;
-        behind.push(window);
+    async fn seal(&self, until: Millis) -> Result<SealSummary, PortError> {
+        let workshop = &self.process.workshop;
+        let windows = self.settings.windows;
+        let sealed = seal_due(self.stores, workshop, windows, &self.clock, until).await?;
+        tracing::info!(
+            sealed = sealed.sealed,
+            backfills = sealed.backfills,
+            events = sealed.events,
+            held = sealed.held,
+            failed = sealed.failed,
+            left = sealed.left,
+            "sealing"
+        );
+        Ok(sealed)
     }
-    let behind = (behind.as_slice(), Look::Unless(None));
-    run_tenant(ports, settings, tenant, behind, now, survey).await?;
-    let next = window_after(head.through, settings.window_minutes);
-    if next.end.plus_seconds(settings.grace_seconds) <= now {
-        let next = (std::slice::from_ref(&next), Look::Doubted);
-        run_tenant(ports, settings, tenant, next, now, survey).await?;
-    }
-    let turn = usize::try_from(now.minute().0).unwrap_or(0);
-    let Some(turn) = turn.checked_rem(head.passed_over.len()) else {
-        return Ok(());
-    };
-    let one = &head.passed_over[turn];
-    let look = if one.end <= newest {
-        Look::Always
-    } else {
-        Look::Doubted
-    };
-    let one = (std::slice::from_ref(one), look);
-    run_tenant(ports, settings, tenant, one, now, survey).await
-}
 
-/// Which windows are looked at, by their kept accounts.
-#[derive(Debug, Clone, Copy)]
-enum Look<'r> {
-    /// All but those that stand: complete, also by these items.
-    Unless(Option<&'r [BlockItem]>),
-    /// Those that were complete, and could have been sealed since: an envelope without an answer may
-    /// have shown.
-    Doubted,
-    /// All.
-    Always,
-}
-
-impl Look<'_> {
-    fn leaves(self, settings: Settings, account: &WindowAccount) -> bool {
-        match self {
-            Self::Unless(items) => {
-                let stored = items.map(|items| stored_in(account.window(), items));
-                stands(settings, account, stored.as_ref())
+    async fn compact(&self) -> CompactSummary {
+        let until = self.half_of_what_is_left();
+        let compacted = compact_due(
+            self.stores,
+            &self.process.workshop,
+            self.settings.windows,
+            self.settings.compacting,
+            &self.clock,
+            until,
+        );
+        let compacted = compacted.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "tenants not listed");
+            CompactSummary {
+                failed: 1,
+                ..CompactSummary::default()
             }
-            Self::Doubted => account.state != WindowState::Complete,
-            Self::Always => false,
-        }
+        });
+        tracing::info!(
+            days = compacted.days,
+            covered = compacted.covered,
+            removed = compacted.removed,
+            held = compacted.held,
+            failed = compacted.failed,
+            left = compacted.left,
+            "compaction"
+        );
+        compacted
     }
-}
 
-/// Looks at windows that follow each other.
-async fn run_tenant<T, O, N>(
-    ports: &Ports<T, O, N>,
-    settings: Settings,
-    tenant: &Tenant,
-    (due, look): (&[Window], Look<'_>),
-    now: Millis,
-    survey: &mut Survey,
-) -> Result<(), PortError>
-where
-    T: Receipts + Commits + Blocks + Accounts,
-    O: Objects,
-    N: Notices,
-{
-    let mut open: Vec<(Window, Option<WindowAccount>)> = Vec::new();
-    for window in due.iter().filter(|w| w.end > tenant.created_at) {
-        let before = ports.table.account(&tenant.id, *window).await?;
-        let is_left = |a: &WindowAccount| look.leaves(settings, a);
-        if !before.as_ref().is_some_and(is_left) {
-            open.push((*window, before));
-        }
+    async fn play_back(&self) -> PlaybackSummary {
+        let until = self.half_of_what_is_left();
+        let wires = Wires::new(self.stores, self.process, self.settings.receipt_days);
+        let played = play_due(wires, &self.clock, until).await;
+        let played = played.unwrap_or_else(|error| {
+            tracing::error!(%error, "playbacks not listed");
+            PlaybackSummary {
+                failed: 1,
+                ..PlaybackSummary::default()
+            }
+        });
+        tracing::info!(
+            steps = played.steps,
+            ended = played.ended,
+            failed = played.failed,
+            "playbacks"
+        );
+        played
     }
-    let (Some((first, _)), Some((last, _))) = (open.first(), open.last()) else {
-        return Ok(());
-    };
-    let range = (first.start, last.end);
-    let drawn_up = accounts(&ports.table, settings, tenant, range, now).await?;
-    for (window, before) in open {
-        let Some(account) = drawn_up.iter().find(|a| a.window() == window) else {
-            continue;
-        };
-        let before = before.map(|b| b.state);
-        let known = before == Some(WindowState::Incomplete);
-        if account.state == WindowState::Complete {
-            survey.summary.completed += u32::from(before != Some(WindowState::Complete));
-        } else if account.state == WindowState::Incomplete {
-            survey.summary.incomplete += 1;
-            let missing = account
-                .missing
-                .iter()
-                .map(|m| (tenant.id.clone(), m.receipt));
-            survey.missing.extend(missing);
-            if !known {
-                // Before it is kept: a crash in between announces twice rather than never.
-                announce(&ports.notices, tenant, account).await?;
+
+    /// Removes what is not needed any more, now and then.
+    async fn sweep(&self, now: Millis) -> SweepSummary {
+        let mut swept = SweepSummary::default();
+        if now.minute().0 % SWEEP_MINUTES != 0 {
+            return swept;
+        }
+        let until = self.half_of_what_is_left();
+        let parts = sweep_parts(self.stores, &self.clock, until).await;
+        let sweeping = self.settings.sweeping;
+        let segments = sweep_segments(self.stores, sweeping, &self.clock, until).await;
+        for done in [parts, segments] {
+            match done {
+                Ok(done) => swept.add(&done),
+                Err(error) => {
+                    swept.failed += 1;
+                    tracing::error!(%error, "not swept");
+                }
             }
         }
-        ports.table.save_account(&tenant.id, account).await?;
+        tracing::info!(
+            hours = swept.hours,
+            segments = swept.segments,
+            oversize = swept.oversize,
+            unnamed = swept.unnamed,
+            failed = swept.failed,
+            "swept"
+        );
+        if swept.left > 0 {
+            tracing::warn!(left = swept.left, "unsealed past its time");
+        }
+        swept
     }
-    Ok(())
-}
-
-/// Whether a kept account needs no other look: it was drawn up when every envelope of the window had
-/// its answer, and nothing has been stored since (an envelope without an answer can come at any time).
-fn stands(settings: Settings, account: &WindowAccount, stored: Option<&Tally>) -> bool {
-    account.state == WindowState::Complete
-        && account.computed_at >= account.end.plus_seconds(settings.grace_seconds)
-        && stored.is_none_or(|stored| account.stored_side == *stored)
-}
-
-/// The newest windows that are over, oldest first.
-fn due_windows(settings: Settings, now: Millis) -> Vec<Window> {
-    let length = i64::from(settings.window_minutes) * 60;
-    let to = Window::containing(now, settings.window_minutes).start;
-    Window::touching(
-        to.plus_seconds(-length * WINDOWS_BACK_MAX),
-        to,
-        settings.window_minutes,
-    )
-    .collect()
-}
-
-async fn announce<N: Notices>(
-    notices: &N,
-    tenant: &Tenant,
-    account: &WindowAccount,
-) -> Result<(), PortError> {
-    let missing: Vec<String> = account
-        .missing
-        .iter()
-        .map(|m| m.receipt.to_string())
-        .collect();
-    let body = json!({
-        "tenant": tenant.id,
-        "window": { "start": account.start.rfc3339(), "end": account.end.rfc3339() },
-        "received_events": account.received.tally.events,
-        "stored_side_events": account.stored_side.events,
-        "missing_count": account.missing_count,
-        "missing_receipts": missing,
-        "invariant": vernier_ledger::Invariant::Complete.number(),
-    });
-    tracing::warn!(tenant = %tenant.id, window = account.start.rfc3339(), missing = account.missing_count, "window does not add up");
-    notices
-        .publish("Vernier: a window does not add up", &body.to_string())
-        .await
 }

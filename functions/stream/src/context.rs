@@ -1,15 +1,19 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::{Ports, Settings};
-use vernier_ledger::aws::{self, Bucket, Table};
-use vernier_ledger::environment::{number, text, text_or};
+use crate::Settings;
+use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::{Bucket, Table};
 use vernier_ledger::metrics::Metrics;
+use vernier_ledger::stores::{StoreSet, Stores};
+
+/// The function's stores on AWS.
+pub type AwsStores = StoreSet<Table, Bucket>;
 
 /// What lives as long as the process.
 #[derive(Debug)]
-pub struct Context<T = Table, O = Bucket> {
-    /// Stores.
-    pub ports: Ports<T, O>,
+pub struct Context<S: Stores = AwsStores> {
+    /// The table and the bucket.
+    pub stores: S,
     /// Settings.
     pub settings: Settings,
     /// What was done, counted.
@@ -27,14 +31,11 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
-        let config = aws::config().await.map_err(|e| e.to_string())?;
-        let ports = Ports {
-            table: Table::new(&config, table),
-            objects: Bucket::new(&config, bucket),
-        };
+        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
+        let stores = StoreSet::new(Table::new(&config, table), Bucket::new(&config, bucket));
         let metrics = Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE));
         Ok(Self {
-            ports,
+            stores,
             settings,
             metrics,
         })

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use vernier_ledger::clock::now;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::metrics::{Line, Metric};
-use vernier_ledger::ports::{Commits, Objects, PortError, Receipts, Results};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// Kept back from the function's deadline: a clean failure is retried sooner than a time-out.
@@ -22,8 +23,8 @@ const ANSWER_RESERVE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When a store failed to the end of the time budget, or the event is not Kinesis's.
-pub async fn handle<T: Receipts + Commits + Results, O: Objects>(
-    context: &Context<T, O>,
+pub async fn handle<S: Stores>(
+    context: &Context<S>,
     event: LambdaEvent<KinesisEvent>,
 ) -> Result<(), Error> {
     let deadline = event.context.deadline();
@@ -34,8 +35,8 @@ pub async fn handle<T: Receipts + Commits + Results, O: Objects>(
             .duration_since(SystemTime::now())
             .unwrap_or_default();
         let budget = left.saturating_sub(ANSWER_RESERVE);
-        let (ports, settings) = (&context.ports, context.settings);
-        failed = take(ports, settings, &shard, records, now, budget, &mut outcome).await;
+        let (stores, settings) = (&context.stores, context.settings);
+        failed = take(stores, settings, &shard, records, now, budget, &mut outcome).await;
         if let Err(error) = &failed {
             tracing::warn!(shard = shard.id, %error, "batch not committed");
             break;

@@ -17,10 +17,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vernier_ledger::frame::FrameError;
 use vernier_ledger::ids::{Sequence, Shard};
-use vernier_ledger::ports::{
-    CommitOutcome, Commits, Cursor, Objects, PortError, Receipts, Results,
-};
+use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, PortError};
 use vernier_ledger::retry::Backoff;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// Settings of the function.
@@ -28,15 +27,6 @@ use vernier_ledger::time::Millis;
 pub struct Settings {
     /// How long receipts are kept, days.
     pub receipt_days: u32,
-}
-
-/// What the function needs of the world.
-#[derive(Debug)]
-pub struct Ports<T, O> {
-    /// Claims, cursors, segment records, results.
-    pub table: T,
-    /// Segments and quarantine.
-    pub objects: O,
 }
 
 /// One record of the stream.
@@ -86,8 +76,8 @@ pub struct Outcome {
 ///
 /// # Errors
 /// The store's error that outlasted `budget`.
-pub async fn process<T: Receipts + Commits + Results, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn process<S: Stores>(
+    stores: &S,
     settings: Settings,
     shard: &Shard,
     records: Vec<Record>,
@@ -95,7 +85,16 @@ pub async fn process<T: Receipts + Commits + Results, O: Objects>(
     budget: Duration,
 ) -> Result<Outcome, PortError> {
     let mut outcome = Outcome::default();
-    take(ports, settings, shard, records, clock, budget, &mut outcome).await?;
+    take(
+        stores,
+        settings,
+        shard,
+        records,
+        clock,
+        budget,
+        &mut outcome,
+    )
+    .await?;
     Ok(outcome)
 }
 
@@ -103,8 +102,8 @@ pub async fn process<T: Receipts + Commits + Results, O: Objects>(
 ///
 /// # Errors
 /// The store's error that outlasted `budget`.
-pub async fn take<T: Receipts + Commits + Results, O: Objects>(
-    ports: &Ports<T, O>,
+pub async fn take<S: Stores>(
+    stores: &S,
     settings: Settings,
     shard: &Shard,
     mut records: Vec<Record>,
@@ -117,7 +116,7 @@ pub async fn take<T: Receipts + Commits + Results, O: Objects>(
     let mut backoff = Backoff::within(budget);
     let mut known: Option<Cursor> = None;
     let batch = Batch {
-        ports,
+        stores,
         settings,
         shard,
         clock,
@@ -154,8 +153,8 @@ enum Progress {
 }
 
 /// What the steps of one batch have in common.
-struct Batch<'b, T, O, C> {
-    ports: &'b Ports<T, O>,
+struct Batch<'b, S, C> {
+    stores: &'b S,
     settings: Settings,
     shard: &'b Shard,
     clock: C,
@@ -163,21 +162,17 @@ struct Batch<'b, T, O, C> {
 }
 
 /// One step: drop what is committed, take a prefix, claim, write, merge results, commit.
-async fn advance<T: Receipts + Commits + Results, O: Objects, C: Fn() -> Millis>(
-    batch: &Batch<'_, T, O, C>,
+async fn advance<S: Stores, C: Fn() -> Millis>(
+    batch: &Batch<'_, S, C>,
     records: &mut Vec<Record>,
     known: &mut Option<Cursor>,
     outcome: &mut Outcome,
 ) -> Result<Progress, PortError> {
-    let Batch {
-        ports,
-        shard,
-        clock,
-        ..
-    } = batch;
+    let Batch { shard, clock, .. } = batch;
+    let (table, objects) = (batch.stores.table(), batch.stores.objects());
     let cursor = match known.take() {
         Some(cursor) => cursor,
-        None => ports.table.cursor(shard).await?,
+        None => table.cursor(shard).await?,
     };
     let before = records.len();
     if let Some(done) = &cursor.sequence {
@@ -188,15 +183,15 @@ async fn advance<T: Receipts + Commits + Results, O: Objects, C: Fn() -> Millis>
         return Ok(Progress::Finished);
     }
     let step = step::take(records);
-    step::quarantine(&ports.objects, shard, &step.undecodable, clock()).await?;
+    step::quarantine(objects, shard, &step.undecodable, clock()).await?;
     let expires = clock().plus_seconds(i64::from(batch.settings.receipt_days) * 86_400);
-    let claimed = step::claim(&ports.table, shard, &step.frames, expires).await?;
-    let written = step::write(&ports.objects, shard, &step, &claimed).await?;
+    let claimed = step::claim(table, shard, &step.frames, expires).await?;
+    let written = step::write(objects, shard, &step, &claimed).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
-    let merged = step::merge_results(&ports.table, &claimed, left).await?;
+    let merged = step::merge_results(table, &claimed, left).await?;
     let step::StepCommit { record, items } =
         step::record(shard, &cursor, &step, written, claimed.len(), clock());
-    match ports.table.commit(&cursor, &record, &items).await? {
+    match table.commit(&cursor, &record, &items).await? {
         CommitOutcome::Stale => Ok(Progress::Stale),
         CommitOutcome::Committed => {
             records.drain(..step.taken);

@@ -9,8 +9,9 @@ use vernier_ledger::frame::{self, EnvelopeLines, NewLine};
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::line::{LineHead, Verdict, write_line};
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_stream::{Ports, Record, Settings, process};
+use vernier_stream::{Record, Settings, process};
 
 /// What the issue of memory allows the function.
 const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -70,14 +71,11 @@ fn frames_of(tenant: &TenantId, fill: impl Fn(usize) -> String) -> impl Iterator
 }
 
 async fn take(records: Vec<Record>) -> u64 {
-    let ports = Ports {
-        table: MemoryTable::new(Faults::default()),
-        objects: Sink,
-    };
+    let stores = StoreSet::new(MemoryTable::new(Faults::default()), Sink);
     let shard = Shard::new("frames", "shardId-000000000000").expect("a shard");
     let settings = Settings { receipt_days: 30 };
     let budget = Duration::from_secs(60);
-    let outcome = process(&ports, settings, &shard, records, || NOW, budget).await;
+    let outcome = process(&stores, settings, &shard, records, || NOW, budget).await;
     outcome.expect("committed").events
 }
 

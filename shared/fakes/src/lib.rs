@@ -26,6 +26,10 @@ pub use table::MemoryTable;
 pub use topic::MemoryTopic;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use vernier_ledger::stores::StoreSet;
+
+/// All stores of a function in memory.
+pub type MemoryStores = StoreSet<MemoryTable, MemoryBucket, MemoryStream, MemoryTopic, MemoryKey>;
 
 /// A panic of another test thread leaves plain data behind, which is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,6 +15,7 @@ use vernier_ledger::ids::{Lane, ReceiptId, TenantId};
 use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
 use vernier_ledger::retry::{Backoff, retry};
+use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
 
@@ -23,17 +24,6 @@ use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope
 pub struct Settings {
     /// How long receipts are kept, days.
     pub receipt_days: u32,
-}
-
-/// What is needed of the world.
-#[derive(Debug)]
-pub struct Ports<S, R, O> {
-    /// Where frames go.
-    pub stream: S,
-    /// Where receipts go.
-    pub receipts: R,
-    /// Where events too large for a frame go.
-    pub objects: O,
 }
 
 /// An acknowledged envelope.
@@ -109,9 +99,9 @@ impl<'b> ReadEnvelope<'b> {
     ///
     /// # Errors
     /// Why it is not acknowledged.
-    pub async fn accept<S: FrameStream, R: Receipts, O: Objects>(
+    pub async fn accept<S: IntakeStores>(
         self,
-        ports: &Ports<S, R, O>,
+        stores: &S,
         settings: Settings,
         identity: &Identity,
         budget: Duration,
@@ -135,12 +125,7 @@ impl<'b> ReadEnvelope<'b> {
             oversize,
         };
         let left = budget.saturating_sub(started.elapsed());
-        let Ports {
-            stream,
-            receipts,
-            objects,
-        } = ports;
-        let tally = send((stream, receipts, objects), settings, outgoing, left).await?;
+        let tally = send(stores, settings, outgoing, left).await?;
         Ok(Accepted {
             receipt,
             tally,
@@ -156,10 +141,11 @@ impl<'b> ReadEnvelope<'b> {
 ///
 /// # Errors
 /// Why it is not acknowledged.
-pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
-    ports: &Ports<S, R, O>,
+pub async fn accept<'b, S: IntakeStores>(
+    stores: &S,
     settings: Settings,
-    (identity, schemas): (&Identity, Option<&DomainSchemas>),
+    identity: &Identity,
+    schemas: Option<&DomainSchemas>,
     body: &'b [u8],
     receipt: ReceiptId,
     budget: Duration,
@@ -168,7 +154,7 @@ pub async fn accept<'b, S: FrameStream, R: Receipts, O: Objects>(
     let read = ReadEnvelope::read(identity, schemas, body, receipt);
     let read = read.map_err(NotAccepted::Refused)?;
     let left = budget.saturating_sub(started.elapsed());
-    read.accept(ports, settings, identity, left).await
+    read.accept(stores, settings, identity, left).await
 }
 
 /// An envelope's lines on their way.
@@ -195,8 +181,8 @@ pub struct Outgoing<'a> {
 ///
 /// # Errors
 /// A store's, when it did not take them within the budget; parts may be on the stream.
-pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
-    (stream, receipts, objects): (&S, &R, &O),
+pub async fn send<S: IntakeStores>(
+    stores: &S,
     settings: Settings,
     outgoing: Outgoing<'_>,
     budget: Duration,
@@ -219,7 +205,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
         .first()
         .map(|(header, _)| header.envelope_tally)
         .unwrap_or_default();
-    store_oversize(objects, oversize, left()).await?;
+    store_oversize(stores.objects(), oversize, left()).await?;
     let partition_key = format!("{tenant}/{}", receipt.lane());
     let records: Vec<NewRecord> = frames
         .into_iter()
@@ -228,7 +214,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
             data,
         })
         .collect();
-    let placed = append_all(stream, receipt, records, left()).await?;
+    let placed = append_all(stores.stream(), receipt, records, left()).await?;
     let acknowledgement = Acknowledgement {
         receipt,
         tenant: tenant.clone(),
@@ -242,7 +228,7 @@ pub async fn send<S: FrameStream, R: Receipts, O: Objects>(
             .plus_seconds(i64::from(settings.receipt_days) * 86_400),
     };
     retry(left(), async || {
-        receipts.acknowledge(&acknowledgement).await
+        stores.table().acknowledge(&acknowledgement).await
     })
     .await?;
     Ok(tally)

@@ -1,20 +1,18 @@
 //! The ledger: what an envelope becomes on its way to being accounted for.
 //!
 //! Pure domain types first ([`frame`], [`line`](mod@line), [`segment`], [`receipt`], [`digest`],
-//! [`results`], [`account`]), then the [`ports`] through which they reach storage, then the one set of adapters
-//! that names the AWS SDK ([`aws`]). Nothing but [`clock`] reads the clock, nothing but [`metrics`] writes to the log by itself: times are arguments, so that a
-//! simulation can own them.
+//! [`results`], [`account`]), then the [`ports`] through which they reach storage. The crate `vernier-aws`
+//! has the adapters. Nothing but [`clock`] reads the clock, nothing but [`metrics`] writes to the log by itself:
+//! times are arguments, so that a simulation can own them.
 
 pub mod access;
 pub mod account;
-pub mod aws;
 pub mod block_item;
 pub mod canonical;
 pub mod chain;
 pub mod clock;
 pub mod digest;
 pub mod disposition;
-pub mod environment;
 pub mod event_id;
 pub mod frame;
 pub mod ids;
@@ -37,6 +35,7 @@ pub mod retry;
 pub mod scaling;
 pub mod schema;
 pub mod segment;
+pub mod stores;
 pub mod sweep;
 pub mod time;
 pub mod traffic;

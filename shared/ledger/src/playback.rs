@@ -19,6 +19,7 @@ use crate::live::records_since;
 use crate::ports::{CommitOutcome, Commits, Cursor, FrameStream, NewRecord, PortError, Receipts};
 use crate::receipt::{Claim, ClaimOutcome, ClaimRequest, Origin};
 use crate::segment::{SEGMENT_VERSION, SegmentRecord};
+use crate::stores::IntakeStores;
 use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,14 +133,14 @@ pub struct BroughtBack {
 ///
 /// # Errors
 /// The store's first error.
-pub async fn bring_back<T: Receipts + Commits, S: FrameStream>(
-    table: &T,
-    stream: &S,
+pub async fn bring_back<S: IntakeStores>(
+    stores: &S,
     shard: &Shard,
     batch: &[(Sequence, NewRecord)],
     receipt_days: u32,
     clock: impl Fn() -> Millis,
 ) -> Result<BroughtBack, PortError> {
+    let (table, stream) = (stores.table(), stores.stream());
     let mut outcome = BroughtBack::default();
     let mut again = Vec::new();
     let mut frames = Vec::new();

@@ -1,6 +1,6 @@
 //! What the functions need of the world, in the ledger's own words.
 //!
-//! Each port has one adapter on AWS ([`crate::aws`]) and one in memory (the fakes crate); the
+//! Each port has one adapter on AWS (the crate `vernier-aws`) and one in memory (`vernier-fakes`); the
 //! same contract tests run on both. No method retries beyond what its client does: whoever knows
 //! the deadline retries.
 

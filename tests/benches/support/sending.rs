@@ -3,15 +3,15 @@
 use std::time::Duration;
 use vernier_intake::{Outgoing, Settings, lines};
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::ports::{FrameStream, Objects, Receipts};
+use vernier_ledger::stores::IntakeStores;
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
 /// What sending one may take.
 const BUDGET: Duration = Duration::from_secs(60);
 
 /// Sends an envelope of a strict, generic tenant under a receipt; it is acknowledged.
-pub(crate) async fn send<S: FrameStream, R: Receipts, O: Objects>(
-    stores: (&S, &R, &O),
+pub(crate) async fn send<S: IntakeStores>(
+    stores: &S,
     tenant: &TenantId,
     receipt: ReceiptId,
     receipt_days: u32,

@@ -16,7 +16,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use vernier_fakes::{Faults, MemoryKey};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::playback_job::{
@@ -27,7 +26,7 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{heal, heal_missing};
 use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::{Wires, begin, play_due};
-use vernier_reconcile::sealing::{Workshop, seal_due};
+use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
 use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
 use vernier_reconcile::{Settings, survey};
 
@@ -48,7 +47,7 @@ const LOOK_MILLIS: i64 = 20;
 
 /// The process that seals, and what was done behind the ledger's back.
 pub(super) struct Archive {
-    workshop: Option<Rc<Workshop<MemoryKey>>>,
+    workshop: Option<Rc<Workshop>>,
     bug: Option<Bug>,
     /// Objects that were deleted.
     pub(super) lost: BTreeSet<String>,
@@ -109,14 +108,17 @@ impl Archive {
     }
 
     /// What the process that seals has, beside its stores.
-    fn workshop(&mut self, faults: &Faults) -> Rc<Workshop<MemoryKey>> {
-        let lookback = match self.bug {
+    fn workshop(&mut self) -> Rc<Workshop> {
+        let lookback_seconds = match self.bug {
             Some(Bug::ForgetEarlierWindows) => 0,
             _ => LOOKBACK_SECONDS,
         };
         let workshop = self.workshop.get_or_insert_with(|| {
-            let key = MemoryKey::fixed(faults.clone());
-            let mut workshop = Workshop::new(key, temporary(), (lookback, HOLD_SECONDS));
+            let times = SealingTimes {
+                lookback_seconds,
+                hold_seconds: HOLD_SECONDS,
+            };
+            let mut workshop = Workshop::new(temporary(), times);
             workshop.threads = 1;
             Rc::new(workshop)
         });
@@ -141,25 +143,22 @@ fn failure_key(failure: &Failure) -> String {
 /// What the handler does of a scheduled run, with the same calls in the same order.
 async fn scheduled(
     functions: &Functions,
-    workshop: &Workshop<MemoryKey>,
+    workshop: &Workshop,
     settings: Settings,
     clock: impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<Ran, PortError> {
     // What could not be listed is the next run's.
-    let _ = list_commits(&functions.reconcile.table, &clock, deadline).await;
-    let found = survey(&functions.reconcile, RECONCILE, clock()).await?;
-    let (table, stream) = (&functions.healing.table, &functions.healing.stream);
-    let objects = &functions.healing.bucket;
-    let healed = heal(table, objects, stream, RECEIPT_DAYS, &clock, deadline).await;
+    let _ = list_commits(&functions.general.table, &clock, deadline).await;
+    let found = survey(&functions.general, RECONCILE, clock()).await?;
+    let healing = &functions.healing;
+    let healed = heal(healing, RECEIPT_DAYS, &clock, deadline).await;
     let healed = healed.unwrap_or_default();
     let missing = &found.missing;
-    let missing = heal_missing(table, stream, missing, RECEIPT_DAYS, &clock, deadline).await;
+    let missing = heal_missing(healing, missing, RECEIPT_DAYS, &clock, deadline).await;
     let seals = seal_due(&functions.sealing, workshop, settings, &clock, deadline).await?;
     let wires = Wires {
-        table: &functions.playing.table,
-        objects: &functions.playing.bucket,
-        stream: &functions.playing.stream,
+        stores: &functions.playing,
         schemas: &functions.schemas,
         intake: vernier_intake::Settings {
             receipt_days: RECEIPT_DAYS,
@@ -184,7 +183,7 @@ impl World {
             self.archive.workshop = None;
         }
         self.archive.last = Ran::default();
-        let workshop = self.archive.workshop(&self.faults);
+        let workshop = self.archive.workshop();
         let settings = self.archive.settings();
         let functions = Rc::clone(&self.functions);
         let (began, clock) = (self.now(), Rc::clone(&self.clock));
@@ -241,11 +240,11 @@ impl World {
         let functions = Rc::clone(&self.functions);
         let (began, clock) = (self.now(), Rc::clone(&self.clock));
         let future = async move {
-            let (ports, clock) = (&functions.sweeping, || clock.get());
+            let (stores, clock) = (&functions.sweeping, || clock.get());
             let deadline = began.plus_seconds(60);
             // As in the handler, the failure of one does not hold up the other.
-            let parts = sweep_parts(&ports.table, &ports.objects, clock, deadline).await;
-            let segments = sweep_segments(ports, SWEEPING, clock, deadline).await;
+            let parts = sweep_parts(stores, clock, deadline).await;
+            let segments = sweep_segments(stores, SWEEPING, clock, deadline).await;
             Ending::Swept(parts.and(segments))
         };
         self.invoke(Invocation::new(Caller::Schedule, began, future))

@@ -1,6 +1,6 @@
 //! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
 
-use super::mutants::{Bucket, Planted, Role, Stream, Table, Topic};
+use super::mutants::{Planted, Role, Table, of_role};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,56 +16,34 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::sealing::SealSummary;
 use vernier_reconcile::sweeping::SweepSummary;
 
-/// The functions' ports over one world.
+/// The functions' stores over one world.
 #[derive(Debug)]
 pub(super) struct Functions {
-    /// Of input.
-    pub(super) input: vernier_intake::Ports<Stream, Table, Bucket>,
-    /// Of stream.
-    pub(super) streaming: vernier_stream::Ports<Table, Bucket>,
-    /// Of reconcile.
-    pub(super) reconcile: vernier_reconcile::Ports<Table, Bucket, Topic>,
+    /// Of input, stream, and whatever of reconcile is named nowhere else.
+    pub(super) general: Planted,
     /// What brings back within the scheduled run.
     pub(super) healing: Planted,
     /// What seals.
-    pub(super) sealing: vernier_reconcile::Ports<Table, Bucket, Topic>,
+    pub(super) sealing: Planted,
     /// What plays back.
     pub(super) playing: Planted,
+    /// What sweeps.
+    pub(super) sweeping: Planted,
     /// Schemas that playbacks judge by.
     pub(super) schemas: SchemaCache<Table>,
-    /// What sweeps.
-    pub(super) sweeping: vernier_reconcile::Ports<Table, Bucket, Topic>,
-}
-
-fn reconcile_ports(planted: Planted) -> vernier_reconcile::Ports<Table, Bucket, Topic> {
-    vernier_reconcile::Ports {
-        table: planted.table,
-        objects: planted.bucket,
-        notices: planted.topic,
-    }
 }
 
 impl Functions {
     /// Over these stores.
     pub(super) fn new(planted: &Planted) -> Self {
-        let general = planted.of(Role::General);
-        let playing = planted.of(Role::Playing);
+        let playing = of_role(planted, Role::Playing);
         Self {
-            input: vernier_intake::Ports {
-                stream: general.stream.clone(),
-                receipts: general.table.clone(),
-                objects: general.bucket.clone(),
-            },
-            streaming: vernier_stream::Ports {
-                table: general.table.clone(),
-                objects: general.bucket.clone(),
-            },
-            reconcile: reconcile_ports(general),
-            healing: planted.of(Role::Healing),
-            sealing: reconcile_ports(planted.of(Role::Sealing)),
+            general: of_role(planted, Role::General),
+            healing: of_role(planted, Role::Healing),
+            sealing: of_role(planted, Role::Sealing),
+            sweeping: of_role(planted, Role::Sweeping),
             schemas: SchemaCache::new(playing.table.clone(), Duration::ZERO),
             playing,
-            sweeping: reconcile_ports(planted.of(Role::Sweeping)),
         }
     }
 }

@@ -152,10 +152,10 @@ impl World {
             receipt_days: RECEIPT_DAYS,
         };
         let future = async move {
-            let ports = &functions.input;
+            let stores = &functions.general;
             let budget = TICK * PAUSES;
             let accepted =
-                vernier_intake::accept(ports, settings, (&identity, None), &body, receipt, budget)
+                vernier_intake::accept(stores, settings, &identity, None, &body, receipt, budget)
                     .await;
             Ending::Sent(accepted.map(|a| a.tally.events))
         };
@@ -200,10 +200,10 @@ impl World {
         let of = shard.clone();
         let future = async move {
             let clock = || Millis(clock.get().0 + skew);
-            let ports = &functions.streaming;
+            let stores = &functions.general;
             let budget = TICK * PAUSES;
             Ending::Delivered(
-                vernier_stream::process(ports, settings, &of, records, clock, budget).await,
+                vernier_stream::process(stores, settings, &of, records, clock, budget).await,
             )
         };
         let caller = Caller::Trigger { shard, advance };
@@ -281,8 +281,7 @@ impl World {
         let functions = Rc::clone(&self.functions);
         let now = self.now();
         let future = async move {
-            let ports = &functions.reconcile;
-            let survey = vernier_reconcile::survey(ports, RECONCILE, now).await;
+            let survey = vernier_reconcile::survey(&functions.general, RECONCILE, now).await;
             Ending::Reconciled(survey.map(|found| found.summary))
         };
         self.invoke(Invocation::new(Caller::Schedule, now, future))
@@ -297,10 +296,9 @@ impl World {
         let clock = Rc::clone(&self.clock);
         let future = async move {
             let clock = || clock.get();
-            let (table, stream) = (&functions.streaming.table, &functions.input.stream);
             let (shard, batch) = (&failure.shard, &failure.batch);
-            let brought =
-                playback::bring_back(table, stream, shard, batch, RECEIPT_DAYS, clock).await;
+            let stores = &functions.general;
+            let brought = playback::bring_back(stores, shard, batch, RECEIPT_DAYS, clock).await;
             Ending::BroughtBack(brought)
         };
         let caller = Caller::Operator {

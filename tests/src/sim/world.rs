@@ -3,7 +3,7 @@
 use super::archive::{self, Archive};
 use super::faulting::{Arms, Stop};
 use super::invocation::{Caller, Driven, Ending, Functions, Invocation, SharedFunctions};
-use super::mutants::{Bug, Planted};
+use super::mutants::{Bug, plant};
 use super::oracle::{Oracle, Violation};
 use super::script::{Op, Script};
 use super::sensor::{Attempt, SENSOR, Sent, TENANTS};
@@ -14,7 +14,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use vernier_fakes::{Faults, MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{
+    Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ports::Administration;
@@ -177,8 +179,14 @@ impl World {
         let plan = arms.clone();
         faults.plan(move |operation, _| plan.fate(operation));
         let topic = MemoryTopic::new(faults.clone());
-        let sound = (stream.clone(), table.clone(), bucket.clone(), topic.clone());
-        let functions = Functions::new(&Planted::new(sound, bug));
+        let sound = MemoryStores {
+            table: table.clone(),
+            objects: bucket.clone(),
+            stream: stream.clone(),
+            notices: topic.clone(),
+            key: MemoryKey::fixed(faults.clone()),
+        };
+        let functions = Functions::new(&plant(sound, bug));
         Self {
             seed,
             occurrences: BTreeMap::new(),

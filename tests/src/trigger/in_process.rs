@@ -6,14 +6,15 @@ use lambda_runtime::{Context as Invoked, LambdaEvent};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_ledger::metrics::Metrics;
-use vernier_ledger::ports::{Commits, Objects, Receipts, Results};
+use vernier_ledger::ports::Objects;
+use vernier_ledger::stores::{LedgerTable, StoreSet, Stores};
 use vernier_stream::context::Context;
-use vernier_stream::{Ports, Settings, handler};
+use vernier_stream::{Settings, handler};
 
 /// A context over these stores, whose metrics nobody reads.
-pub fn context<T, O>(table: T, objects: O) -> Context<T, O> {
+pub fn context<T: LedgerTable, O: Objects>(table: T, objects: O) -> Context<StoreSet<T, O>> {
     Context {
-        ports: Ports { table, objects },
+        stores: StoreSet::new(table, objects),
         settings: Settings { receipt_days: 90 },
         metrics: Metrics::to(Metrics::NAMESPACE.to_owned(), |_| {}),
     }
@@ -23,10 +24,7 @@ pub fn context<T, O>(table: T, objects: O) -> Context<T, O> {
 ///
 /// # Panics
 /// When the event cannot be read as one.
-pub async fn invoke<T: Receipts + Commits + Results, O: Objects>(
-    context: &Context<T, O>,
-    invocation: &Invocation,
-) -> Answer {
+pub async fn invoke<S: Stores>(context: &Context<S>, invocation: &Invocation) -> Answer {
     let event = kinesis_event(&invocation.shard, &invocation.records);
     // Through text, as between service and function.
     let event = serde_json::from_str(&event.to_string()).expect("a Kinesis event");

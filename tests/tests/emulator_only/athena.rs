@@ -4,7 +4,7 @@ use super::signed;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
-use vernier_ledger::aws::{self, Bucket};
+use vernier_aws::Bucket;
 use vernier_ledger::ports::Objects as _;
 use vernier_tests::deployed::variable;
 use walkdir::WalkDir;
@@ -54,7 +54,7 @@ fn rows(sql: &str) -> Vec<Vec<String>> {
 /// Puts a golden archive's files below a prefix: without one, where sealed windows lie.
 pub(crate) async fn put_golden_archive(version: &str, prefix: &str, extensions: &[&str]) {
     let bucket = Bucket::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_BUCKET"),
     );
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden");

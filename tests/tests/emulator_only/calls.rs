@@ -4,16 +4,17 @@ use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use lambda_runtime::{Context as Invoked, LambdaEvent};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::MemoryTable;
 use vernier_input::context::Context as Input;
 use vernier_ledger::access::{Authenticator, Caller, Identity, LookUps, Scope};
-use vernier_ledger::aws::{self, Bucket, KinesisStream, Table};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory, Results as _};
 use vernier_ledger::results::{Cause, Register, Registers, ResultKey, Status};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_output::context::Context as Output;
 use vernier_tests::contracts;
@@ -37,7 +38,7 @@ struct Counted {
 impl Counted {
     async fn new() -> Self {
         let proxy = Proxy::start(&variable("AWS_ENDPOINT_URL"), |_| None);
-        let direct = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let direct = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let counted = config_at(&proxy.url()).await;
         let table = Table::new(&direct, variable("VERNIER_TABLE"));
         let tenant = world::create_tenant(&table, Mode::Strict, Profile::Generic).await;
@@ -107,11 +108,8 @@ fn invoked() -> Invoked {
 async fn an_envelopes_calls_do_not_grow_with_its_events() {
     let counted = Counted::new().await;
     let context = Input {
-        ports: vernier_intake::Ports {
-            stream: counted.stream.clone(),
-            receipts: counted.table.clone(),
-            objects: counted.bucket.clone(),
-        },
+        stores: StoreSet::new(counted.table.clone(), counted.bucket.clone())
+            .with_stream(counted.stream.clone()),
         authenticator: Authenticator::new(
             counted.table.clone(),
             LookUps::trusting(Duration::from_secs(600)),
@@ -150,19 +148,17 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
 async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStream, u64) {
     let name = format!("calls-{}", uuid::Uuid::new_v4().simple());
     let stream = SimStream::new(&name, 1, clock::now());
-    let ports = vernier_intake::Ports {
-        stream: stream.clone(),
-        receipts: MemoryTable::default(),
-        objects: vernier_fakes::MemoryBucket::default(),
-    };
+    let bucket = vernier_fakes::MemoryBucket::default();
+    let stores = StoreSet::new(MemoryTable::default(), bucket).with_stream(stream.clone());
     let settings = vernier_intake::Settings { receipt_days: 30 };
     for _ in 0..envelopes {
         let body = bytes(&events(count));
         let receipt = vernier_intake::new_receipt(&identity.tenant, clock::now());
         vernier_intake::accept(
-            &ports,
+            &stores,
             settings,
-            (identity, None),
+            identity,
+            None,
             &body,
             receipt,
             Duration::from_secs(30),
@@ -266,10 +262,7 @@ async fn a_learners_assignments_are_two_queries_and_a_sections_grades_one_a_slot
     let member = world::issue_token(table, &counted.member.tenant, None, &[Scope::ReportsRead]);
     let member = member.await;
     let context = Output {
-        ports: vernier_output::Ports {
-            table: table.clone(),
-            objects: counted.bucket.clone(),
-        },
+        stores: StoreSet::new(table.clone(), counted.bucket.clone()),
         authenticator: Authenticator::new(
             table.clone(),
             LookUps::trusting(Duration::from_secs(600)),

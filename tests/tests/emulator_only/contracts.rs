@@ -1,40 +1,40 @@
 //! Contract tests of the ports on AWS: the bodies that the fakes keep as well.
 
-use vernier_ledger::aws::{self, Bucket, KinesisStream, KmsKey, Table, Topic};
+use vernier_aws::{Bucket, KinesisStream, KmsKey, Table, Topic};
 use vernier_tests::contracts;
 use vernier_tests::deployed::variable;
 
 async fn stream() -> KinesisStream {
     KinesisStream::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_STREAM"),
     )
 }
 
 async fn table() -> Table {
     Table::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_TABLE"),
     )
 }
 
 async fn objects() -> Bucket {
     Bucket::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_BUCKET"),
     )
 }
 
 async fn key() -> KmsKey {
     KmsKey::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_SEAL_KEY"),
     )
 }
 
 async fn notices() -> Topic {
     Topic::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_TOPIC_ARN"),
     )
 }

@@ -6,15 +6,16 @@ use rand::RngExt;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
+use vernier_aws::{Bucket, Table};
 use vernier_intake::{lines, new_receipt};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::aws::{self, Bucket, Table};
 use vernier_ledger::clock;
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
 use vernier_ledger::ports::{Directory, NewRecord, Objects, PutOutcome, Receipts, Removal};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
 use vernier_tests::bodies::{post, settled};
@@ -51,7 +52,7 @@ impl Drill {
     async fn new() -> Self {
         let world = DeployedWorld::from_env().await;
         let member = world.tenant(Mode::Strict, Profile::Generic).await;
-        let config = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let config = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let table = Table::new(&config, variable("VERNIER_TABLE"));
         let id = member.tenant.parse().expect("a tenant's name");
         let tenant = table.tenant(&id).await.expect("read").expect("there");
@@ -204,10 +205,7 @@ async fn a_record_that_was_never_delivered_holds_its_window() {
 async fn a_segment_that_is_gone_holds_its_window() {
     let mut drill = Drill::new().await;
     let sent = drill.strand(5).await;
-    let ports = vernier_stream::Ports {
-        table: drill.table.clone(),
-        objects: drill.bucket.clone(),
-    };
+    let stores = StoreSet::new(drill.table.clone(), drill.bucket.clone());
     let settings = vernier_stream::Settings { receipt_days: 1 };
     let record = vernier_stream::Record {
         sequence: sent.sequence,
@@ -215,7 +213,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
     };
     let budget = Duration::from_secs(30);
     let taken = vernier_stream::process(
-        &ports,
+        &stores,
         settings,
         &drill.shard,
         vec![record],

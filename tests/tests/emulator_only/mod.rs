@@ -12,8 +12,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use vernier_aws::Table;
 use vernier_ledger::access::{NewToken, Scope, TokenInfo, hash_token};
-use vernier_ledger::aws::{self, Table};
 use vernier_ledger::ports::{Administration, Directory};
 use vernier_tests::World;
 use vernier_tests::bodies::balanced;
@@ -24,7 +24,7 @@ use vernier_validation::{Mode, Profile};
 /// The token of the trigger files, once per stack.
 async fn ensure_files_token(world: &DeployedWorld) {
     let table = Table::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_TABLE"),
     );
     let sha256 = hash_token(&files_secret());

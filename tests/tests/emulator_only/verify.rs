@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use uuid::Uuid;
-use vernier_ledger::aws::{self, Bucket};
+use vernier_aws::Bucket;
 use vernier_ledger::ports::{Inventory as _, Objects as _, Removal as _};
 use vernier_tests::deployed::variable;
 
@@ -39,7 +39,7 @@ async fn an_archive_in_the_bucket_is_checked_where_it_lies() {
     assert_eq!(report["rows"], 6);
 
     let bucket = Bucket::new(
-        &aws::config().await.expect("AWS_CA_BUNDLE is read"),
+        &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_BUCKET"),
     );
     let files = bucket.listed(&format!("{prefix}days/archive/"), None).await;

@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
+use vernier_aws::{Bucket, Table};
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
-use vernier_ledger::aws::{self, Bucket, Table};
 use vernier_ledger::clock;
 use vernier_ledger::rates::Rates;
 use vernier_tests::deployed::{config_at, variable};
@@ -90,7 +90,7 @@ impl Environment {
             let kinds = [Throttle::Before, Throttle::After];
             strikes.then(|| kinds[random.random_range(0..2)])
         });
-        let direct = aws::config().await.expect("AWS_CA_BUNDLE is read");
+        let direct = vernier_aws::config().await.expect("AWS_CA_BUNDLE is read");
         let throttled = config_at(&proxy.url()).await;
         let (table, bucket) = (variable("VERNIER_TABLE"), variable("VERNIER_BUCKET"));
         Self {

@@ -8,11 +8,12 @@ use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
-use vernier_intake::{NotAccepted, Ports, Settings, accept, new_receipt};
+use vernier_intake::{NotAccepted, Settings, accept, new_receipt};
 use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 
 /// Sizes of envelopes, and for how many of 100 events each is used.
@@ -88,18 +89,16 @@ pub(crate) async fn send(environment: &Environment, events: u64, seed: u64) -> S
 /// Posts like a sensor, until there is an answer: the receipt, what it is for, and how often there
 /// was none.
 async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64) {
-    let ports = Ports {
-        stream: environment.stream.clone(),
-        receipts: environment.throttled_table.clone(),
-        objects: environment.throttled_bucket.clone(),
-    };
+    let (table, bucket) = (&environment.throttled_table, &environment.throttled_bucket);
+    let stores =
+        StoreSet::new(table.clone(), bucket.clone()).with_stream(environment.stream.clone());
     let settings = Settings { receipt_days: 30 };
     let budget = Duration::from_secs(20);
     let mut refused = 0;
     loop {
         let receipt = new_receipt(&environment.identity.tenant, clock::now());
-        let sender = (&environment.identity, None);
-        match accept(&ports, settings, sender, body.as_bytes(), receipt, budget).await {
+        let (sender, body) = (&environment.identity, body.as_bytes());
+        match accept(&stores, settings, sender, None, body, receipt, budget).await {
             Ok(accepted) => return (accepted.receipt, accepted.tally, refused),
             Err(NotAccepted::Refused(refusal)) => panic!("{refusal}"),
             Err(NotAccepted::Port(_)) => refused += 1,

@@ -115,9 +115,10 @@ async fn compact(world: &MemoryWorld) {
         bytes_max: COMPACT_BYTES_MAX,
     };
     let clock = || vernier_ledger::clock::now().plus_seconds(120);
-    let (ports, workshop) = (&world.reconcile.ports, &world.reconcile.workshop);
-    let settings = (world.reconcile.settings, at_once);
-    let summary = compact_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+    let (stores, workshop) = (&world.reconcile.stores, &world.reconcile.process.workshop);
+    let windows = world.reconcile.settings.windows;
+    let forever = Millis(i64::MAX);
+    let summary = compact_due(stores, workshop, windows, at_once, clock, forever).await;
     assert!(summary.expect("listed").days > 0);
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::pin::pin;
 use std::task::{Context, Waker};
 use vernier_archive::seal::SealKind;
-use vernier_fakes::{Fault, MemoryKey, Operation};
+use vernier_fakes::{Fault, Operation};
 use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::time::Millis;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting, compact_due};
@@ -34,13 +34,18 @@ async fn school() -> School {
     school
 }
 
-async fn compact_with(
-    school: &School,
-    workshop: &Workshop<MemoryKey>,
-) -> Result<CompactSummary, PortError> {
+async fn compact_with(school: &School, workshop: &Workshop) -> Result<CompactSummary, PortError> {
     let clock = || school.clock.get();
-    let settings = (SETTINGS, COMPACTING);
-    compact_due(&school.ports, workshop, settings, clock, Millis(i64::MAX)).await
+    let forever = Millis(i64::MAX);
+    compact_due(
+        &school.stores,
+        workshop,
+        SETTINGS,
+        COMPACTING,
+        clock,
+        forever,
+    )
+    .await
 }
 
 async fn compact(school: &School) -> CompactSummary {
@@ -121,7 +126,7 @@ async fn a_crash_in_the_middle_of_compaction_is_made_good() {
         }
         crashes += 1;
         // What began again is another process.
-        let other = workshop(&school.key);
+        let other = workshop();
         for _ in 0..2 {
             let summary = compact_with(&school, &other).await;
             assert_eq!(summary.map(|s| s.failed), Ok(0), "after {polls} polls");
@@ -212,7 +217,7 @@ async fn two_compactions_and_a_sealing_at_once_do_no_harm() {
         school.deliver().await;
         school.pass(120);
         school.faults.interleave(seed);
-        let (other, third) = (workshop(&school.key), workshop(&school.key));
+        let (other, third) = (workshop(), workshop());
         let (a, b, sealed) = futures::join!(
             compact(&school),
             compact_with(&school, &other),
@@ -263,11 +268,11 @@ async fn a_large_day_takes_several_runs() {
             bytes_max,
             ..COMPACTING
         };
-        let settings = (SETTINGS, compacting);
         let summary = compact_due(
-            &school.ports,
+            &school.stores,
             &school.workshop,
-            settings,
+            SETTINGS,
+            compacting,
             clock,
             Millis(i64::MAX),
         );
@@ -329,7 +334,7 @@ async fn late_events_are_sealed_after_their_windows_files_are_gone() {
     school.clock.set(now);
     school.deliver().await;
     // With the filters that the process kept, and without.
-    let fresh = workshop(&school.key);
+    let fresh = workshop();
     let summary = school.seal_with(&fresh).await.expect("listed");
     assert_eq!((summary.failed, summary.backfills), (0, 1), "{summary:?}");
     let [stored, duplicates, conflicts, rejected] = THREE_WINDOWS;
@@ -346,7 +351,7 @@ async fn events_that_repeat_a_compacted_day_are_known() {
         school.post(&[again(), event()]).await;
         school.deliver().await;
         school.pass(120);
-        let other = workshop(&school.key);
+        let other = workshop();
         let workshop = if same_process {
             &school.workshop
         } else {
@@ -367,11 +372,12 @@ async fn compact_now(world: &MemoryWorld) {
         bytes_max: COMPACT_BYTES_MAX,
     };
     let clock = || vernier_ledger::clock::now().plus_seconds(120);
-    let (ports, workshop) = (&world.reconcile.ports, &world.reconcile.workshop);
-    let settings = (world.reconcile.settings, at_once);
+    let (stores, workshop) = (&world.reconcile.stores, &world.reconcile.process.workshop);
+    let windows = world.reconcile.settings.windows;
+    let forever = Millis(i64::MAX);
     let (mut days, mut removed) = (0, 0);
     for _ in 0..3 {
-        let summary = compact_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
+        let summary = compact_due(stores, workshop, windows, at_once, clock, forever).await;
         let summary = summary.expect("listed");
         assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
         days += summary.days;

@@ -292,17 +292,13 @@ async fn a_lost_record_is_named_and_announced() {
         .duration_since(std::time::UNIX_EPOCH)
         .expect("after 1970");
     let later = Millis(i64::try_from(now.as_millis()).expect("in range")).plus_seconds(120);
-    let ports = vernier_reconcile::Ports {
-        table: world.table.clone(),
-        objects: world.bucket.clone(),
-        notices: world.topic.clone(),
-    };
+    let stores = &world.reconcile.stores;
     let settings = vernier_reconcile::Settings {
         window_minutes: 1,
         grace_seconds: 30,
     };
     for _ in 0..2 {
-        let summary = vernier_reconcile::survey(&ports, settings, later)
+        let summary = vernier_reconcile::survey(stores, settings, later)
             .await
             .expect("runs")
             .summary;

@@ -12,7 +12,7 @@ const SETTINGS: vernier_reconcile::Settings = vernier_reconcile::Settings {
 impl School {
     async fn missing(&self) -> Vec<(TenantId, ReceiptId)> {
         let now = self.clock.get();
-        let found = vernier_reconcile::survey(&self.ports, SETTINGS, now).await;
+        let found = vernier_reconcile::survey(&self.stores, SETTINGS, now).await;
         found.expect("tenants are listed").missing
     }
 }

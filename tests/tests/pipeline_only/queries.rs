@@ -154,10 +154,10 @@ impl History {
 
     async fn compact(&self) {
         let clock = || self.school.clock.get();
-        let settings = (SETTINGS, COMPACTING);
-        let (ports, workshop) = (&self.school.ports, &self.school.workshop);
-        let ran = compact_due(ports, workshop, settings, clock, Millis(i64::MAX)).await;
-        assert_eq!(ran.expect("tenants are listed").failed, 0);
+        let (stores, workshop) = (&self.school.stores, &self.school.workshop);
+        let forever = Millis(i64::MAX);
+        let ran = compact_due(stores, workshop, SETTINGS, COMPACTING, clock, forever);
+        assert_eq!(ran.await.expect("tenants are listed").failed, 0);
     }
 
     /// Something happens to the stores.
@@ -242,13 +242,9 @@ impl History {
     async fn pages(&mut self, query: &EventQuery, limit: usize) -> Vec<EventView> {
         let (mut query, mut after, mut all) = (query.clone(), None, Vec::new());
         loop {
-            let ports = vernier_output::Ports {
-                table: self.school.table.clone(),
-                objects: self.school.bucket.clone(),
-            };
             let tenant = &self.school.tenant.id;
             let now = (self.school.clock.get(), &KEY);
-            let page = page(&ports, tenant, &query, (after, limit), now).await;
+            let page = page(&self.school.stores, tenant, &query, (after, limit), now).await;
             let (page, _) = page.expect("within bounds");
             assert!(page.events.len() <= limit);
             all.extend(page.events);
@@ -319,12 +315,8 @@ async fn a_receipt_outlives_its_segments_and_its_windows_files() {
     school.post(&events(2)).await;
     school.deliver().await;
     let view = async || {
-        let ports = vernier_output::Ports {
-            table: school.table.clone(),
-            objects: school.bucket.clone(),
-        };
         let (tenant, now) = (&school.tenant.id, school.clock.get());
-        let view = receipts::view(&ports, tenant, (receipt, 0), now).await;
+        let view = receipts::view(&school.stores, tenant, (receipt, 0), now).await;
         serde_json::to_value(view.expect("reads").expect("there")).expect("JSON")
     };
     let mut live = view().await;
@@ -339,11 +331,11 @@ async fn a_receipt_outlives_its_segments_and_its_windows_files() {
     assert_eq!(view().await, live);
     for _ in 0..2 {
         let clock = || school.clock.get();
-        let settings = (SETTINGS, COMPACTING);
         let ran = compact_due(
-            &school.ports,
+            &school.stores,
             &school.workshop,
-            settings,
+            SETTINGS,
+            COMPACTING,
             clock,
             Millis(i64::MAX),
         );

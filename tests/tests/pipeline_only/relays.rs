@@ -221,9 +221,11 @@ async fn an_event_sealed_before_the_look_back_is_a_duplicate() {
     assert_eq!(school.run().await, 0);
     assert_eq!(school.job(&job).await.state, PlaybackState::Done);
     school.world.deliver().await.expect("taken");
-    let (ports, workshop, settings) = school.world.without_look_back();
+    let workshop = school.world.without_look_back();
+    let reconcile = &school.world.reconcile;
     let clock = || clock::now().plus_seconds(120);
-    let sealed = seal_due(ports, &workshop, settings, clock, Millis(i64::MAX)).await;
+    let (stores, windows) = (&reconcile.stores, reconcile.settings.windows);
+    let sealed = seal_due(stores, &workshop, windows, clock, Millis(i64::MAX)).await;
     assert_eq!(sealed.expect("listed").failed, 0);
     assert_eq!(school.sealed().await, [6, 3, 3, 0, 0]);
 }

@@ -15,7 +15,7 @@ use vernier_ledger::ports::{NewRecord, Objects, Results};
 use vernier_ledger::results::{Changes, Registers, ResultKey};
 use vernier_ledger::segment;
 use vernier_ledger::time::Millis;
-use vernier_stream::{Ports, Record, Settings, process};
+use vernier_stream::{Record, Settings, process};
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{assessed, bytes, graded};
 use vernier_tests::memory::{MemoryWorld, trigger_event};
@@ -237,14 +237,11 @@ async fn a_crowd_at_one_assignment_costs_a_write_each() {
             Record { sequence, data }
         })
         .collect();
-    let ports = Ports {
-        table: world.table.clone(),
-        objects: world.bucket.clone(),
-    };
+    let stores = &world.reconcile.stores;
     let settings = Settings { receipt_days: 90 };
     let (shard, _) = shard_of(&world);
     let budget = Duration::from_secs(600);
-    let outcome = process(&ports, settings, &shard, records, clock::now, budget).await;
+    let outcome = process(stores, settings, &shard, records, clock::now, budget).await;
     let outcome = outcome.expect("taken");
     assert_eq!((outcome.events, outcome.results), (LEARNERS, LEARNERS));
     let [claims, objects, commits, merges] = calls(&world);

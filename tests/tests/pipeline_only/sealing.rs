@@ -10,7 +10,8 @@ use vernier_archive::files::Memory;
 use vernier_archive::seal::Seal;
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_fakes::{
-    Fault, Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic, Operation,
+    Fault, Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+    Operation,
 };
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
@@ -18,7 +19,7 @@ use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutco
 use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
-use vernier_reconcile::sealing::{SealSummary, Workshop, seal_due};
+use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop, seal_due};
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
 use vernier_tests::memory::trigger_event;
 use vernier_validation::{Mode, Profile};
@@ -39,8 +40,8 @@ pub(super) struct School {
     pub(super) topic: MemoryTopic,
     pub(super) table: MemoryTable,
     pub(super) stream: MemoryStream,
-    pub(super) ports: vernier_reconcile::Ports<MemoryTable, MemoryBucket, MemoryTopic>,
-    pub(super) workshop: Workshop<MemoryKey>,
+    pub(super) stores: MemoryStores,
+    pub(super) workshop: Workshop,
     pub(super) tenant: Tenant,
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
@@ -58,19 +59,22 @@ impl School {
         let bucket = MemoryBucket::new(faults.clone());
         let topic = MemoryTopic::new(faults.clone());
         let key = MemoryKey::new(faults.clone());
+        let stream = MemoryStream::new(1, faults.clone());
         let tenant = Tenant {
             created_at: beginning,
             ..tenant("school")
         };
         assert_eq!(table.create_tenant(&tenant).await, Ok(true));
         Self {
-            stream: MemoryStream::new(1, faults.clone()),
-            ports: vernier_reconcile::Ports {
+            stores: MemoryStores {
                 table: table.clone(),
                 objects: bucket.clone(),
+                stream: stream.clone(),
                 notices: topic.clone(),
+                key: key.clone(),
             },
-            workshop: workshop(&key),
+            workshop: workshop(),
+            stream,
             faults,
             bucket,
             key,
@@ -100,26 +104,18 @@ impl School {
     pub(super) async fn post_at(&self, at: Millis, events: &[Value]) -> ReceiptId {
         self.receipts.set(self.receipts.get() + 1);
         let receipt = ReceiptId::from_parts(at, 0, [self.receipts.get(); 8]);
-        let ports = vernier_intake::Ports {
-            stream: self.stream.clone(),
-            receipts: self.table.clone(),
-            objects: self.bucket.clone(),
-        };
         let settings = vernier_intake::Settings { receipt_days: 30 };
         let identity = identity(&self.tenant);
         let body = bytes(events);
+        let stores = &self.stores;
         let accepted =
-            vernier_intake::accept(&ports, settings, (&identity, None), &body, receipt, BUDGET);
+            vernier_intake::accept(stores, settings, &identity, None, &body, receipt, BUDGET);
         accepted.await.expect("acknowledged");
         receipt
     }
 
     /// Lets the stream function take all records but some.
     pub(super) async fn deliver_but(&self, lost: &[usize]) {
-        let ports = vernier_stream::Ports {
-            table: self.table.clone(),
-            objects: self.bucket.clone(),
-        };
         let settings = vernier_stream::Settings { receipt_days: 30 };
         for (shard, records) in self.stream.records() {
             let left = records.into_iter().enumerate();
@@ -130,7 +126,7 @@ impl School {
             });
             let records = records.collect();
             let clock = || self.clock.get();
-            vernier_stream::process(&ports, settings, &shard, records, clock, BUDGET)
+            vernier_stream::process(&self.stores, settings, &shard, records, clock, BUDGET)
                 .await
                 .expect("committed");
         }
@@ -140,12 +136,9 @@ impl School {
         self.deliver_but(&[]).await;
     }
 
-    pub(super) async fn seal_with(
-        &self,
-        workshop: &Workshop<MemoryKey>,
-    ) -> Result<SealSummary, PortError> {
+    pub(super) async fn seal_with(&self, workshop: &Workshop) -> Result<SealSummary, PortError> {
         let clock = || self.clock.get();
-        seal_due(&self.ports, workshop, SETTINGS, clock, Millis(i64::MAX)).await
+        seal_due(&self.stores, workshop, SETTINGS, clock, Millis(i64::MAX)).await
     }
 
     pub(super) async fn seal(&self) -> SealSummary {
@@ -239,8 +232,12 @@ fn identity(tenant: &Tenant) -> Identity {
 }
 
 /// Of another process: it knows nothing yet.
-pub(super) fn workshop(key: &MemoryKey) -> Workshop<MemoryKey> {
-    Workshop::new(key.clone(), std::env::temp_dir(), (24 * 3600, HOLD_SECONDS))
+pub(super) fn workshop() -> Workshop {
+    let times = SealingTimes {
+        lookback_seconds: 24 * 3600,
+        hold_seconds: HOLD_SECONDS,
+    };
+    Workshop::new(std::env::temp_dir(), times)
 }
 
 #[tokio::test]
@@ -292,7 +289,7 @@ async fn two_sealers_at_once_do_no_harm() {
         let school = School::new().await;
         school.three_windows().await;
         school.faults.interleave(seed);
-        let other = workshop(&school.key);
+        let other = workshop();
         let (a, b) = futures::join!(school.seal(), school.seal_with(&other));
         let b = b.expect("tenants are listed");
         assert_eq!((a.failed, b.failed), (0, 0), "seed {seed}");
@@ -363,7 +360,7 @@ async fn a_crash_in_the_middle_of_sealing_is_made_good() {
         }
         crashes += 1;
         // What began again is another process.
-        let summary = school.seal_with(&workshop(&school.key)).await;
+        let summary = school.seal_with(&workshop()).await;
         assert_eq!(summary.map(|s| s.failed), Ok(0), "after {polls} polls");
         assert_eq!(shape(&school), wanted, "after {polls} polls");
         school.assert_sealed(THREE_WINDOWS);
@@ -422,14 +419,8 @@ async fn a_lost_record_holds_its_window_back() {
     let (shard, records) = school.stream.records().into_iter().next().expect("one");
     let batch = &records[..1];
     let clock = || school.clock.get();
-    let brought = vernier_ledger::playback::bring_back(
-        &school.table,
-        &school.stream,
-        &shard,
-        batch,
-        30,
-        clock,
-    );
+    let stores = &school.stores;
+    let brought = vernier_ledger::playback::bring_back(stores, &shard, batch, 30, clock);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     let summary = school.seal().await;
@@ -523,8 +514,7 @@ async fn a_failed_batch_is_brought_back_and_sealed() {
     assert_eq!(school.seal().await.sealed, 0);
     let heal_now = || {
         let clock = || school.clock.get();
-        let (table, bucket, stream) = (&school.table, &school.bucket, &school.stream);
-        heal(table, bucket, stream, 30, clock, Millis(i64::MAX))
+        heal(&school.stores, 30, clock, Millis(i64::MAX))
     };
     let healed = heal_now().await.expect("listed");
     let wanted = HealSummary {
@@ -553,8 +543,7 @@ async fn a_record_never_delivered_is_brought_back_from_the_stream() {
         .into();
     let heal_now = || {
         let clock = || school.clock.get();
-        let (table, stream) = (&school.table, &school.stream);
-        heal_missing(table, stream, &missing, 30, clock, Millis(i64::MAX))
+        heal_missing(&school.stores, &missing, 30, clock, Millis(i64::MAX))
     };
     // Nothing was delivered so far: all may still come.
     let early = heal_now().await;
@@ -586,8 +575,8 @@ async fn what_the_time_does_not_suffice_for_is_left_for_the_next_run() {
         clock.get()
     };
     let deadline = clock.get().plus_seconds(30);
-    let (ports, workshop) = (&school.ports, &school.workshop);
-    let summary = seal_due(ports, workshop, SETTINGS, tick, deadline).await;
+    let (stores, workshop) = (&school.stores, &school.workshop);
+    let summary = seal_due(stores, workshop, SETTINGS, tick, deadline).await;
     let summary = summary.expect("tenants are listed");
     assert!(summary.sealed >= 4 && summary.left > 0, "{summary:?}");
     let mut sequences = Vec::new();

@@ -23,7 +23,7 @@ impl School {
         let clock = || self.clock.get();
         let mut all = SweepSummary::default();
         loop {
-            let run = sweep_segments(&self.ports, SWEEPING, clock, Millis(i64::MAX));
+            let run = sweep_segments(&self.stores, SWEEPING, clock, Millis(i64::MAX));
             let run = run.await.expect("no faults");
             all.add(&run);
             all.left = run.left;
@@ -35,7 +35,7 @@ impl School {
 
     async fn sweep_parts(&self) -> u64 {
         let clock = || self.clock.get();
-        let swept = sweep_parts(&self.table, &self.bucket, clock, Millis(i64::MAX)).await;
+        let swept = sweep_parts(&self.stores, clock, Millis(i64::MAX)).await;
         let swept = swept.expect("listed");
         assert_eq!(swept.failed, 0);
         swept.unnamed
@@ -241,7 +241,7 @@ async fn a_sweep_that_dies_is_ended_by_the_next() {
         school.faults.interleave(3);
         {
             let clock = || school.clock.get();
-            let run = sweep_segments(&school.ports, SWEEPING, clock, Millis(i64::MAX));
+            let run = sweep_segments(&school.stores, SWEEPING, clock, Millis(i64::MAX));
             let mut run = pin!(run);
             let mut context = Context::from_waker(Waker::noop());
             if (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready()) {
@@ -263,7 +263,7 @@ async fn a_sweep_that_dies_is_ended_by_the_next() {
                 .faults
                 .plan(move |op, at| (op == operation && at == 0).then_some(fault));
             let clock = || school.clock.get();
-            let run = sweep_segments(&school.ports, SWEEPING, clock, Millis(i64::MAX));
+            let run = sweep_segments(&school.stores, SWEEPING, clock, Millis(i64::MAX));
             assert!(run.await.is_err(), "{operation:?}");
             school.faults.clear();
             let what = format!("{operation:?} {fault:?}");

@@ -41,7 +41,7 @@ fn environment_readers(sources: &[Source]) -> Vec<Violation> {
         if !is_under(
             &source.path,
             &[
-                "shared/ledger/src/environment.rs",
+                "shared/aws/src/environment.rs",
                 "functions/*/src/context.rs",
                 "cli/",
                 "tests/",
@@ -92,7 +92,7 @@ fn is_trigger_type(name: &str) -> bool {
 
 /// The SDK's one place, and the test harness that looks into the deployed bucket behind the
 /// ledger's back.
-const SDK_PLACES: [&str; 2] = ["shared/ledger/src/aws/", "tests/src/deployed.rs"];
+const SDK_PLACES: [&str; 2] = ["shared/aws/", "tests/src/deployed.rs"];
 
 /// Handlers, what they share, and the test harness that calls them.
 const HANDLER_PLACES: [&str; 3] = ["functions/*/src/handler.rs", "shared/web/", "tests/"];
@@ -100,14 +100,14 @@ const HANDLER_PLACES: [&str; 3] = ["functions/*/src/handler.rs", "shared/web/", 
 #[test]
 fn the_environment_has_one_reader() {
     let rule =
-        "only context.rs, shared/ledger/src/environment.rs and the command read the environment";
+        "only context.rs, shared/aws/src/environment.rs and the command read the environment";
     report(rule, environment_readers(&crate_sources()));
 }
 
 #[test]
 fn the_sdk_has_one_place() {
     report(
-        "only shared/ledger/src/aws names the AWS SDK",
+        "only shared/aws names the AWS SDK",
         named(&crate_sources(), is_sdk, &SDK_PLACES),
     );
 }

@@ -120,12 +120,32 @@ fn validation_is_pure() {
 }
 
 #[test]
+fn the_sdk_is_beneath_nothing_shared() {
+    let mut found = Vec::new();
+    for name in members("shared").iter().filter(|n| *n != "vernier-aws") {
+        let sdk = normal_tree(name).into_iter();
+        let sdk = sdk.filter(|(name, _)| name.starts_with("aws-") || name == "vernier-aws");
+        found.extend(sdk.map(|(_, way)| Violation::new(format!("{name}/Cargo.toml"), 1, way)));
+    }
+    report("no shared crate but vernier-aws depends on the SDK", found);
+    assert!(
+        normal_tree("vernier-aws").contains_key("aws-sdk-dynamodb"),
+        "the rule finds nothing anywhere"
+    );
+}
+
+#[test]
 fn fakes_are_for_tests() {
     let mut found = Vec::new();
-    for name in members("functions")
-        .into_iter()
-        .chain(["vernier-cli", "vernier-ledger", "vernier-web"].map(str::to_owned))
-    {
+    for name in members("functions").into_iter().chain(
+        [
+            "vernier-aws",
+            "vernier-cli",
+            "vernier-ledger",
+            "vernier-web",
+        ]
+        .map(str::to_owned),
+    ) {
         if let Some(way) = normal_tree(&name).get("vernier-fakes") {
             found.push(Violation::new(format!("{name}/Cargo.toml"), 1, way.clone()));
         }
@@ -149,7 +169,7 @@ fn functions_do_not_depend_on_each_other_or_on_the_sdk() {
             .filter(|d| d.kind == DependencyKind::Normal)
         {
             let sdk = dependency.name.starts_with("aws-")
-                && !["vernier-ledger", "vernier-tests"].contains(&name);
+                && !["vernier-aws", "vernier-tests"].contains(&name);
             let other =
                 functions.iter().any(|f| *f == name) && functions.contains(&dependency.name);
             if sdk || other {
@@ -163,7 +183,7 @@ fn functions_do_not_depend_on_each_other_or_on_the_sdk() {
         }
     }
     report(
-        "functions stand alone, and only the ledger depends on the SDK",
+        "functions stand alone, and only vernier-aws depends on the SDK",
         found,
     );
 }

@@ -100,7 +100,7 @@ fn is_mentioned(page: &str, name: &str) -> bool {
 fn adapters() -> Vec<Source> {
     crate_sources()
         .into_iter()
-        .filter(|s| s.path.starts_with("shared/ledger/src/aws/"))
+        .filter(|s| s.path.starts_with("shared/aws/src/"))
         .collect()
 }
 
@@ -216,7 +216,7 @@ fn every_object_prefix_is_in_the_tables_page() {
 #[test]
 fn what_the_page_leaves_out_is_found() {
     let text = "fn f() {\n    s(format!(\"things#{x}\"));\n    s(\"things\");\n    put.item(\"colour\", s(x));\n    q.expression_attribute_names(\"#c\", \"shape\");\n    format!(\"heap/dt={date}/x\");\n}\n";
-    let source = Source::parse("shared/ledger/src/aws/things.rs", text);
+    let source = Source::parse("shared/aws/src/things.rs", text);
     let names =
         |list: Vec<(String, usize)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(key_prefixes(&source)), ["things#", "things"]);

@@ -13,6 +13,7 @@ use vernier_ledger::frame;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
 use vernier_ledger::rates::Rates;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
 use vernier_tests::readback::{Stored, straight_pass};
@@ -73,17 +74,15 @@ impl World {
     }
 
     async fn post(&mut self, body: &[u8], events: u64) -> ReceiptId {
-        let ports = vernier_intake::Ports {
-            stream: self.stream.clone(),
-            receipts: self.table.clone(),
-            objects: self.bucket.clone(),
-        };
+        let stores =
+            StoreSet::new(self.table.clone(), self.bucket.clone()).with_stream(self.stream.clone());
         let settings = vernier_intake::Settings { receipt_days: 90 };
         let budget = Duration::from_secs(20);
         let accepted = vernier_intake::accept(
-            &ports,
+            &stores,
             settings,
-            (&self.identity, None),
+            &self.identity,
+            None,
             body,
             vernier_intake::new_receipt(&self.identity.tenant, self.stream.now()),
             budget,

@@ -9,6 +9,7 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
 use vernier_ledger::ports::Commits as _;
+use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::envelopes::{bytes, event};
 use vernier_tests::readback::Stored;
@@ -40,15 +41,12 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
     for envelope in envelopes {
         let mut sender = identity();
         sender.tenant.id = envelope.tenant;
-        let ports = vernier_intake::Ports {
-            stream: stream.clone(),
-            receipts: table.clone(),
-            objects: bucket.clone(),
-        };
+        let stores = StoreSet::new(table.clone(), bucket.clone()).with_stream(stream.clone());
         let accepted = vernier_intake::accept(
-            &ports,
+            &stores,
             vernier_intake::Settings { receipt_days: 90 },
-            (&sender, None),
+            &sender,
+            None,
             &envelope.body,
             ReceiptId::generate(envelope.received_at, 0),
             Duration::from_secs(20),

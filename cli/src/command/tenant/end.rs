@@ -4,7 +4,7 @@ use super::{TableArgs, now, on_table};
 use crate::command::{FINDINGS, Format, output};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
-use vernier_ledger::aws::{self, Bucket};
+use vernier_aws::Bucket;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::offboarding::{self, Estate};
 use vernier_ledger::time::Millis;
@@ -80,7 +80,7 @@ pub(super) fn remove(args: &Remove, format: Format) -> anyhow::Result<ExitCode> 
         );
     }
     on_table(&args.table, async |table| {
-        let bucket = Bucket::new(&aws::users_config().await?, args.bucket.as_str());
+        let bucket = Bucket::new(&vernier_aws::users_config().await?, args.bucket.as_str());
         if args.confirm.is_none() {
             let estate = offboarding::survey(&table, &bucket, &args.id).await?;
             show(&estate, format)?;

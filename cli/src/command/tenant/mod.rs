@@ -9,8 +9,8 @@ use anyhow::anyhow;
 use clap::Subcommand;
 use std::future::Future;
 use std::process::ExitCode;
+use vernier_aws::Table;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::aws::{self, Table};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory as _, PortError};
 use vernier_ledger::rates::RateUnit;
@@ -236,7 +236,7 @@ where
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let config = aws::users_config().await?;
+        let config = vernier_aws::users_config().await?;
         let done = task(Table::new(&config, args.table.as_str())).await;
         done.map_err(|error| match error.is::<PortError>() {
             true => error.context(format!(

@@ -1,7 +1,6 @@
 //! What is asked of a report, and how it is answered: as JSON, or as CSV by the path or by `Accept`.
 
 use super::{Asked, AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
-use crate::Ports;
 use crate::metered::READS;
 use crate::query::{FILTER_BYTES_MAX, foreign};
 use crate::scan::scan;
@@ -9,7 +8,8 @@ use futures::future::try_join;
 use serde::Serialize;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::PAGE_BYTES_MAX;
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError, Results};
+use vernier_ledger::ports::{Chains, PortError, Results};
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, Request};
 
@@ -169,18 +169,19 @@ impl From<NoAnswer> for ProblemDocument {
 ///
 /// # Errors
 /// What is wrong with the parameters, that there is too much to read, and the stores'.
-pub(crate) async fn answer<T: Results + Chains + Commits + Blocks, O: Objects>(
+pub(crate) async fn answer<S: Stores>(
     name: &str,
-    ports: &Ports<T, O>,
+    stores: &S,
     tenant: &TenantId,
     asking: Asking<'_>,
 ) -> Result<Option<Rendered>, ProblemDocument> {
     let Some(mut asked) = Asked::read(name, asking)? else {
-        return of_results(name, &ports.table, tenant, asking).await;
+        return of_results(name, stores.table(), tenant, asking).await;
     };
     let (query, columns) = (asked.query(), asked.columns());
-    let of = (&query, columns);
-    let scanned = scan(ports, tenant, of, asking.now, |seen| asked.add(seen));
+    let scanned = scan(stores, tenant, &query, columns, asking.now, |seen| {
+        asked.add(seen);
+    });
     let (reach, reads) = scanned.await?;
     let mut rendered = asked.finish(reach)?;
     rendered.headers.push((READS, reads.to_string()));

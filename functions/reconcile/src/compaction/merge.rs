@@ -30,9 +30,9 @@ const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// The store's; held when a file is not what its seal says.
-pub(super) async fn write<O: Objects, K>(
+pub(super) async fn write<O: Objects>(
     objects: &O,
-    workshop: &Workshop<K>,
+    workshop: &Workshop,
     tenant: &TenantId,
     day: Window,
     seals: &[Seal],

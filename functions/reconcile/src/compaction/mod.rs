@@ -13,7 +13,7 @@ mod merge;
 mod removal;
 
 use crate::sealing::{Run, Trouble, Workshop};
-use crate::{Ports, Settings, take_turns};
+use crate::{Settings, take_turns};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
 use vernier_archive::seal::Seal;
@@ -23,10 +23,8 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{ChainHead, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{
-    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
-    Removal, SealKey,
-};
+use vernier_ledger::ports::{ChainOutcome, Chains, Directory, Notices, PortError};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 
 /// Files of one compaction, bytes: 800,000 events of the reference mix, which half a core merges at
@@ -69,23 +67,18 @@ pub struct CompactSummary {
 ///
 /// # Errors
 /// When the tenants cannot be listed. One tenant's failure does not hold up the others.
-pub async fn compact_due<T, O, N, K>(
-    ports: &Ports<T, O, N>,
-    workshop: &Workshop<K>,
-    (settings, compacting): (Settings, Compacting),
+pub async fn compact_due<S: ReconcileStores>(
+    stores: &S,
+    workshop: &Workshop,
+    settings: Settings,
+    compacting: Compacting,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<CompactSummary, PortError>
-where
-    T: Receipts + Commits + Blocks + Directory + Chains,
-    O: Objects + Removal,
-    N: Notices,
-    K: SealKey,
-{
-    let mut names = ports.table.tenants().await?;
+) -> Result<CompactSummary, PortError> {
+    let mut names = stores.table().tenants().await?;
     take_turns(&mut names, clock());
     let mut compactor = Compactor {
-        run: Run::new(ports, workshop, settings, &clock),
+        run: Run::new(stores, workshop, settings, &clock),
         compacting,
         summary: CompactSummary::default(),
     };
@@ -103,8 +96,8 @@ where
     Ok(compactor.summary)
 }
 
-struct Compactor<'a, T, O, N, K, C> {
-    run: Run<'a, T, O, N, K, C>,
+struct Compactor<'a, S, C> {
+    run: Run<'a, S, C>,
     compacting: Compacting,
     summary: CompactSummary,
 }
@@ -114,21 +107,14 @@ fn first_day(tenant: &Tenant, mark: Option<Millis>) -> Window {
     day_of(mark.unwrap_or(tenant.created_at))
 }
 
-impl<T, O, N, K, C> Compactor<'_, T, O, N, K, C>
-where
-    T: Receipts + Commits + Blocks + Directory + Chains,
-    O: Objects + Removal,
-    N: Notices,
-    K: SealKey,
-    C: Fn() -> Millis,
-{
+impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, S, C> {
     async fn take_turn(&mut self, name: &TenantId) -> Result<(), PortError> {
-        let table = &self.run.ports.table;
+        let table = self.run.stores.table();
         let Some(tenant) = table.tenant(name).await? else {
             return Ok(());
         };
         for step in [Step::Compact, Step::Remove] {
-            let Some(head) = self.run.ports.table.chain(name).await? else {
+            let Some(head) = self.run.stores.table().chain(name).await? else {
                 return Ok(());
             };
             let done = match step {
@@ -157,7 +143,7 @@ where
                 return self.compact_day(tenant, &head, day, &seals).await;
             }
             head = head.compacted_to(day.end);
-            let table = &self.run.ports.table;
+            let table = self.run.stores.table();
             if table.move_chain(&tenant.id, &head, None).await? == ChainOutcome::Stale {
                 return Ok(());
             }
@@ -168,7 +154,7 @@ where
     /// The next seals of a day to merge, in order of sequence: none when fewer than two are left. A seal
     /// whose files are larger than one run can merge has large files already, and is left as it is.
     async fn plan(&self, tenant: &Tenant, day: Window) -> Result<Vec<Seal>, PortError> {
-        let table = &self.run.ports.table;
+        let table = self.run.stores.table();
         let days = table.days(&tenant.id, day.start, day.end).await?;
         let mut entries = table.seals(&tenant.id, day.start, day.end).await?;
         entries.retain(|entry| {
@@ -177,7 +163,7 @@ where
         });
         entries.sort_unstable_by_key(|entry| entry.sequence);
         let (mut chosen, mut total) = (Vec::new(), 0);
-        let objects = &self.run.ports.objects;
+        let objects = self.run.stores.objects();
         let mut seals = stream::iter(&entries)
             .map(|entry| read_seal(objects, &tenant.id, entry))
             .buffered(READS_IN_FLIGHT_MAX);
@@ -210,10 +196,10 @@ where
         if self.run.take_over(tenant, head).await? {
             return Ok(());
         }
-        let (objects, workshop) = (&self.run.ports.objects, self.run.workshop);
+        let (objects, workshop) = (self.run.stores.objects(), self.run.workshop);
         let mut written = merge::write(objects, workshop, &tenant.id, day, seals).await?;
         // Meanwhile the chain may have moved: over windows, which is no matter, or over this day.
-        let table = &self.run.ports.table;
+        let table = self.run.stores.table();
         let now = table.chain(&tenant.id).await?;
         let now = now.unwrap_or_else(|| head.clone());
         if now.revision != head.revision && self.plan(tenant, day).await? != seals {
@@ -240,7 +226,7 @@ where
         let body = body.to_string();
         if self.run.workshop.is_new(&body) {
             let subject = "Vernier: a day is not compacted";
-            self.run.ports.notices.publish(subject, &body).await?;
+            self.run.stores.notices().publish(subject, &body).await?;
         }
         Ok(())
     }

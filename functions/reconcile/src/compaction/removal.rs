@@ -9,20 +9,11 @@ use vernier_archive::stored::read_seal;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{ChainHead, SealEntry};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{
-    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, Receipts,
-    Removal, SealKey,
-};
+use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, Removal};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
-impl<T, O, N, K, C> Compactor<'_, T, O, N, K, C>
-where
-    T: Receipts + Commits + Blocks + Directory + Chains,
-    O: Objects + Removal,
-    N: Notices,
-    K: SealKey,
-    C: Fn() -> Millis,
-{
+impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, S, C> {
     /// Removes the covered files of the oldest day that has been sealed for long enough. Removed again
     /// they are as gone as before, so that a crash or another run at the same time is no matter.
     pub(super) async fn remove(
@@ -35,7 +26,7 @@ where
             if head.compacted.is_none_or(|compacted| compacted < day.end) {
                 return Ok(());
             }
-            let table = &self.run.ports.table;
+            let table = self.run.stores.table();
             let days = table.days(&tenant.id, day.start, day.end).await?;
             let after = self.compacting.remove_after_seconds;
             let now = (self.run.clock)();
@@ -48,7 +39,7 @@ where
                 self.summary.removed += removed;
             }
             head = head.removed_to(day.end);
-            let table = &self.run.ports.table;
+            let table = self.run.stores.table();
             let moved = table.move_chain(&tenant.id, &head, None).await?;
             if moved == ChainOutcome::Stale || !days.is_empty() {
                 return Ok(());
@@ -63,7 +54,7 @@ where
         entry: &SealEntry,
         entries: &[SealEntry],
     ) -> Result<u32, Trouble> {
-        let objects = &self.run.ports.objects;
+        let objects = self.run.stores.objects();
         let day = read_seal(objects, &tenant.id, entry).await?;
         let mut covered: Vec<&SealEntry> = Vec::with_capacity(day.covers.len());
         for seal in &day.covers {
@@ -94,7 +85,7 @@ where
         for file in &day.files {
             // Two bytes from its last one on: one comes back.
             let last = Some((file.bytes.saturating_sub(1), 2));
-            let there = match self.run.ports.objects.get(&file.key, last).await {
+            let there = match self.run.stores.objects().get(&file.key, last).await {
                 Ok(bytes) => bytes.is_some_and(|bytes| bytes.len() == 1),
                 Err(PortError::Fatal(_)) => false,
                 Err(error) => return Err(error.into()),

@@ -1,14 +1,15 @@
 //! `/playbacks`.
 
-use super::{NotBegun, NotMoved, PlaybackTable, act, begin, play};
+use super::{NotBegun, NotMoved, act, begin, play};
 use crate::context::Context;
 use serde_json::{Value, json};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::object;
 use vernier_ledger::playback_job::{PlaybackAction, PlaybackId, PlaybackJob, PlaybackRequest};
-use vernier_ledger::ports::{FrameStream, Inventory, Objects};
+use vernier_ledger::ports::Playbacks;
 use vernier_ledger::prices::{PRICES_AS_OF, WRITE_UNIT_USD};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
@@ -28,16 +29,11 @@ const AT_ONCE_SECONDS: i64 = 8;
 ///
 /// # Errors
 /// What the caller is told instead.
-pub async fn route<T, O, N, K, S>(
-    context: &Context<T, O, N, K, S>,
+pub async fn route<S: ReconcileStores>(
+    context: &Context<S>,
     request: Request<'_>,
     now: Millis,
-) -> Result<(u16, Value), ProblemDocument>
-where
-    T: PlaybackTable,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+) -> Result<(u16, Value), ProblemDocument> {
     let authenticated = context
         .authenticator
         .authenticate(request.caller(now), Scope::Playback);
@@ -50,7 +46,7 @@ where
         "/playbacks/{id}/cancel" => Some(PlaybackAction::Cancel),
         _ => None,
     };
-    let (table, tenant) = (&context.ports.table, &identity.tenant.id);
+    let (table, tenant) = (context.stores.table(), &identity.tenant.id);
     match (request.method(), resource, action) {
         ("POST", "/playbacks", _) => start(context, request, &identity, now).await,
         ("POST", _, Some(action)) => {
@@ -80,17 +76,12 @@ fn id_of(request: Request<'_>) -> Result<PlaybackId, ProblemDocument> {
         .map_err(|_| ProblemDocument::parameter("id", "expected a playback's id, a UUID"))
 }
 
-async fn start<T, O, N, K, S>(
-    context: &Context<T, O, N, K, S>,
+async fn start<S: ReconcileStores>(
+    context: &Context<S>,
     request: Request<'_>,
     identity: &Identity,
     now: Millis,
-) -> Result<(u16, Value), ProblemDocument>
-where
-    T: PlaybackTable,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+) -> Result<(u16, Value), ProblemDocument> {
     let body = request.body()?;
     if body.len() > REQUEST_BYTES_MAX {
         let why = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
@@ -105,11 +96,11 @@ where
     if let Some((pointer, why)) = asked.problem() {
         return Err(ProblemDocument::parameter(pointer, &why));
     }
-    let (table, tenant) = (&context.ports.table, &identity.tenant.id);
+    let (table, tenant) = (context.stores.table(), &identity.tenant.id);
     let mut job = begin(table, tenant, asked, &identity.token.token_id, now).await?;
     if job.progress.events <= AT_ONCE_EVENTS_MAX {
         let deadline = now.plus_seconds(AT_ONCE_SECONDS);
-        match play(context.wires(), (tenant, job.id), clock::now, deadline).await {
+        match play(context.wires(), tenant, job.id, clock::now, deadline).await {
             Ok(played) => job = played,
             // It is begun: the scheduled run goes on with it.
             Err(error) => tracing::warn!(playback = %job.id, %tenant, %error, "not played at once"),

@@ -9,23 +9,26 @@ use vernier_archive::stored::{covering_gone, for_each_covered};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::playback_job::PlaybackTarget;
-use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::ReconcileStores;
 
 /// Reads the rows of the `number`-th of the files that a playback reads of a seal. They must lead to the file's sealed
 /// root: what was tampered with is not played.
 ///
 /// # Errors
 /// The stores'; fatal when no day covers the seal, or its rows are not what the seal says.
-pub(super) async fn read<T: Chains, O: Objects>(
-    (table, objects): (&T, &O),
+pub(super) async fn read<S: ReconcileStores>(
+    stores: &S,
     tenant: &TenantId,
     entry: &SealEntry,
-    (files, number): (&[SealedFile], usize),
+    files: &[SealedFile],
+    number: usize,
     mut gathering: Gathering<'_>,
 ) -> Result<OpenPart, PortError> {
     let Some(file) = files.get(number) else {
         return Err(PortError::Fatal("no such file of a seal".to_owned()));
     };
+    let (table, objects) = (stores.table(), stores.objects());
     let day = covering_gone(table, objects, tenant, entry, file).await?;
     let before: u64 = files[..number].iter().map(|file| file.rows).sum();
     let (mut at, mut root, mut leaf) = (0, Span::starting_at(0), Vec::with_capacity(1_024));

@@ -8,7 +8,8 @@ use vernier_ledger::frame;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::playback::bring_back;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
-use vernier_ledger::ports::{Commits, FrameStream, Inventory, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Objects, PortError};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
 /// Failed batches of one step: at 6 MB and a few dozen claims each, a second or two.
@@ -18,24 +19,19 @@ const STEP_BATCHES: usize = 8;
 ///
 /// # Errors
 /// The stores'.
-pub(super) async fn advance<T, O, S>(
-    wires: Wires<'_, T, O, S>,
+pub(super) async fn advance<S: ReconcileStores>(
+    wires: Wires<'_, S>,
     tenant: &TenantId,
     mut next: PlaybackJob,
     now: Millis,
-) -> Result<PlaybackJob, PortError>
-where
-    T: Receipts + Commits,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
-    let open = failed_batches(wires.objects).await?;
+) -> Result<PlaybackJob, PortError> {
+    let open = failed_batches(wires.stores.objects()).await?;
     let done = usize::try_from(next.position.row).unwrap_or(usize::MAX);
     let mut rest = open.iter().skip(done);
     let own = format!("{tenant}/");
     for key in rest.by_ref().take(STEP_BATCHES) {
         next.position.row += 1;
-        let bytes = wires.objects.get(key, None).await?;
+        let bytes = wires.stores.objects().get(key, None).await?;
         let Some((shard, mut batch)) = bytes.as_deref().and_then(read_batch) else {
             continue;
         };
@@ -50,7 +46,7 @@ where
             continue;
         }
         let days = wires.intake.receipt_days;
-        let brought = bring_back(wires.table, wires.stream, &shard, &batch, days, || now).await?;
+        let brought = bring_back(wires.stores, &shard, &batch, days, || now).await?;
         next.progress.events_played += brought.events_played_back;
         next.progress.envelopes += brought.played_back;
         next.progress.writes += batch.len() as u64;

@@ -16,7 +16,8 @@ mod steps;
 
 pub use steps::Step;
 
-use crate::take_turns;
+use crate::scheduled::Process;
+use crate::{ReceiptDays, take_turns};
 use std::collections::{BTreeMap, VecDeque};
 use steps::Course;
 use vernier_archive::seal::PartClass;
@@ -28,11 +29,9 @@ use vernier_ledger::playback_job::{
     PlaybackAction, PlaybackId, PlaybackJob, PlaybackProgress, PlaybackRequest, PlaybackSource,
     named,
 };
-use vernier_ledger::ports::{
-    Chains, Commits, Directory, FrameStream, Inventory, Objects, PlaybackOutcome, Playbacks,
-    PortError, Receipts, Results, Schemas,
-};
+use vernier_ledger::ports::{Chains, PlaybackOutcome, Playbacks, PortError};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::stores::{ReconcileStores, Stores};
 use vernier_ledger::time::Millis;
 
 /// Which of a seal's files hold the events of a source.
@@ -43,41 +42,44 @@ const fn class_of(source: PlaybackSource) -> PartClass {
     }
 }
 
-/// What of the table a playback needs.
-pub trait PlaybackTable:
-    Chains + Playbacks + Results + Directory + Receipts + Commits + Schemas
-{
-}
-
-impl<T: Chains + Playbacks + Results + Directory + Receipts + Commits + Schemas> PlaybackTable
-    for T
-{
-}
-
 /// What playbacks read and write.
 #[derive(Debug)]
-pub struct Wires<'a, T, O, S> {
-    /// Chains, jobs, results, receipts.
-    pub table: &'a T,
-    /// The archive.
-    pub objects: &'a O,
-    /// Where events go that are sent again.
-    pub stream: &'a S,
+pub struct Wires<'a, S: Stores> {
+    /// Chains, jobs, results and receipts; the archive; and the stream.
+    pub stores: &'a S,
     /// Tenants' own event types.
-    pub schemas: &'a SchemaCache<T>,
+    pub schemas: &'a SchemaCache<S::Table>,
     /// How long new receipts are kept.
     pub intake: vernier_intake::Settings,
     /// Gives a new envelope its receipt.
     pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
 }
 
-impl<T, O, S> Clone for Wires<'_, T, O, S> {
+impl<'a, S: Stores> Wires<'a, S> {
+    /// Takes what playbacks need of a process.
+    pub const fn new(
+        stores: &'a S,
+        process: &'a Process<S::Table>,
+        receipt_days: ReceiptDays,
+    ) -> Self {
+        Self {
+            stores,
+            schemas: &process.schemas,
+            intake: vernier_intake::Settings {
+                receipt_days: receipt_days.0,
+            },
+            new_receipt: process.new_receipt,
+        }
+    }
+}
+
+impl<S: Stores> Clone for Wires<'_, S> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T, O, S> Copy for Wires<'_, T, O, S> {}
+impl<S: Stores> Copy for Wires<'_, S> {}
 
 /// Jobs under way at a time: each may hold a part and a dry run's results, 300 MB of reconcile's 1,024.
 const COURSES_MAX: usize = 2;
@@ -218,18 +220,13 @@ pub struct PlaybackSummary {
 ///
 /// # Errors
 /// When the playbacks cannot be listed. One job's failure does not hold up the others.
-pub async fn play_due<T, O, S>(
-    wires: Wires<'_, T, O, S>,
+pub async fn play_due<S: ReconcileStores>(
+    wires: Wires<'_, S>,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<PlaybackSummary, PortError>
-where
-    T: PlaybackTable,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+) -> Result<PlaybackSummary, PortError> {
     let mut by_tenant: BTreeMap<TenantId, VecDeque<PlaybackId>> = BTreeMap::new();
-    for (tenant, id) in wires.table.open_playbacks().await? {
+    for (tenant, id) in wires.stores.table().open_playbacks().await? {
         by_tenant.entry(tenant).or_default().push_back(id);
     }
     let mut waiting: VecDeque<(TenantId, VecDeque<PlaybackId>)> = by_tenant.into_iter().collect();
@@ -281,17 +278,13 @@ where
 ///
 /// # Errors
 /// The stores'.
-pub async fn play<T, O, S>(
-    wires: Wires<'_, T, O, S>,
-    (tenant, id): (&TenantId, PlaybackId),
+pub async fn play<S: ReconcileStores>(
+    wires: Wires<'_, S>,
+    tenant: &TenantId,
+    id: PlaybackId,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<PlaybackJob, PortError>
-where
-    T: PlaybackTable,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+) -> Result<PlaybackJob, PortError> {
     let mut course = Course::load(wires, tenant, id).await?;
     while clock() < deadline {
         match course.step(clock(), deadline).await? {

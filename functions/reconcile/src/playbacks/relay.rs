@@ -19,7 +19,8 @@ use vernier_ledger::frame::EnvelopeLines;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::{LineHead, Verdict};
 use vernier_ledger::playback_job::PlaybackSource;
-use vernier_ledger::ports::{FrameStream, Objects, PortError, Receipts, Schemas};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Policy, read_envelope};
 
@@ -57,17 +58,12 @@ type Lines = (EnvelopeLines, Vec<OversizeEvent>);
 ///
 /// # Errors
 /// The stores'.
-pub(super) async fn relay<T, O, S>(
-    wires: Wires<'_, T, O, S>,
+pub(super) async fn relay<S: ReconcileStores>(
+    wires: Wires<'_, S>,
     tenant: &Tenant,
     events: &[Again],
     way: Way,
-) -> Result<Sent, PortError>
-where
-    T: Receipts + Schemas,
-    O: Objects,
-    S: FrameStream,
-{
+) -> Result<Sent, PortError> {
     let schemas = match way.source {
         PlaybackSource::Quarantine => wires.schemas.of(&tenant.id).await?,
         PlaybackSource::Archive | PlaybackSource::Failures => None,
@@ -86,7 +82,7 @@ where
             let receipt = (wires.new_receipt)(tenant, way.now);
             let (lines, oversize) = match way.source {
                 PlaybackSource::Quarantine => {
-                    judged(tenant, sensor, receipt, (envelope, schemas.as_deref()))?
+                    judged(tenant, sensor, receipt, envelope, schemas.as_deref())?
                 }
                 PlaybackSource::Archive | PlaybackSource::Failures => {
                     repeated(tenant, receipt, envelope)?
@@ -112,8 +108,7 @@ where
                 lines,
                 oversize,
             };
-            let stores = (wires.stream, wires.table, wires.objects);
-            send(stores, wires.intake, outgoing, way.budget).await?;
+            send(wires.stores, wires.intake, outgoing, way.budget).await?;
         }
     }
     Ok(sent)
@@ -179,7 +174,8 @@ fn judged(
     tenant: &Tenant,
     sensor: &str,
     receipt: ReceiptId,
-    (events, schemas): (&[&Again], Option<&DomainSchemas>),
+    events: &[&Again],
+    schemas: Option<&DomainSchemas>,
 ) -> Result<Lines, PortError> {
     let texts: Vec<&str> = events.iter().map(|e| e.event.as_str()).collect();
     let name = serde_json::to_string(sensor).map_err(|e| PortError::Fatal(e.to_string()))?;

@@ -4,7 +4,7 @@ use super::compacted;
 use super::diff::compare;
 use super::part::{Batch, Gathering, OpenPart, WAITING_BYTES_MAX, fetch};
 use super::relay::{Way, relay};
-use super::{PlaybackTable, Wires, class_of, failures, seals_of};
+use super::{Wires, class_of, failures, seals_of};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
@@ -17,9 +17,10 @@ use vernier_ledger::playback_job::{
     PlaybackId, PlaybackJob, PlaybackPosition, PlaybackProgress, PlaybackSource, PlaybackState,
     PlaybackTarget, named,
 };
-use vernier_ledger::ports::{FrameStream, Inventory, Objects, PlaybackOutcome, PortError};
+use vernier_ledger::ports::{Directory, PlaybackOutcome, Playbacks, PortError, Results};
 use vernier_ledger::results::{Changes, ResultWrite};
 use vernier_ledger::retry::retry;
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
 /// Events of one step: what a crash repeats. At 32 writes of 5 ms at a time, 3 s where every event
@@ -59,8 +60,8 @@ enum Found {
 }
 
 /// A job under way.
-pub(super) struct Course<'a, T, O, S> {
-    wires: Wires<'a, T, O, S>,
+pub(super) struct Course<'a, S: ReconcileStores> {
+    wires: Wires<'a, S>,
     tenant: TenantId,
     job: PlaybackJob,
     seals: Vec<SealEntry>,
@@ -73,22 +74,17 @@ pub(super) struct Course<'a, T, O, S> {
     dry: Changes,
 }
 
-impl<'a, T, O, S> Course<'a, T, O, S>
-where
-    T: PlaybackTable,
-    O: Objects + Inventory,
-    S: FrameStream,
-{
+impl<'a, S: ReconcileStores> Course<'a, S> {
     /// Reads a job and the list of its seals. A dry run, whose findings were in memory, begins again.
     ///
     /// # Errors
     /// The store's; fatal when there is no such job.
     pub(super) async fn load(
-        wires: Wires<'a, T, O, S>,
+        wires: Wires<'a, S>,
         tenant: &TenantId,
         id: PlaybackId,
     ) -> Result<Self, PortError> {
-        let table = wires.table;
+        let table = wires.stores.table();
         // Whoever registers a schema and plays back at once means the new one.
         wires.schemas.forget(tenant);
         let job = table.playback(tenant, id).await?;
@@ -155,7 +151,14 @@ where
                 Err(error) => return Err(error),
             }
         };
-        if self.wires.table.move_playback(&self.tenant, &next).await? == PlaybackOutcome::Stale {
+        if self
+            .wires
+            .stores
+            .table()
+            .move_playback(&self.tenant, &next)
+            .await?
+            == PlaybackOutcome::Stale
+        {
             return Ok(Step::Lost);
         }
         let is_over = !next.state.is_open();
@@ -205,7 +208,7 @@ where
         let millis = (deadline.0 - now.0).max(WRITE_MILLIS_MIN);
         let budget = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         if next.request.target == PlaybackTarget::Stream {
-            self.send(&mut next, &batch, (now, budget)).await?;
+            self.send(&mut next, &batch, now, budget).await?;
         } else {
             let writes = batch.changes.into_writes();
             next.progress.events_played += batch.events;
@@ -225,7 +228,7 @@ where
             next.state = PlaybackState::Done;
             if next.request.compares() {
                 let changes = std::mem::take(&mut self.dry);
-                next.diff = Some(compare(self.wires.table, &self.tenant, changes).await?);
+                next.diff = Some(compare(self.wires.stores.table(), &self.tenant, changes).await?);
             }
         }
         Ok(next)
@@ -236,9 +239,10 @@ where
         &self,
         next: &mut PlaybackJob,
         batch: &Batch,
-        (now, budget): (Millis, Duration),
+        now: Millis,
+        budget: Duration,
     ) -> Result<(), PortError> {
-        let tenant = self.wires.table.tenant(&self.tenant).await?;
+        let tenant = self.wires.stores.table().tenant(&self.tenant).await?;
         let tenant = tenant.ok_or_else(|| PortError::Fatal("the tenant is gone".to_owned()))?;
         if tenant.closed_at.is_some() {
             return Err(PortError::Fatal("the tenant was closed".to_owned()));
@@ -277,7 +281,7 @@ where
         let files = match &self.files {
             Some((sequence, files)) if *sequence == entry.sequence => files,
             _ => {
-                let seal = read_seal(self.wires.objects, &self.tenant, entry).await?;
+                let seal = read_seal(self.wires.stores.objects(), &self.tenant, entry).await?;
                 let class = class_of(next.request.source);
                 let files = seal.files_of(class).cloned().collect();
                 self.files = Some((entry.sequence, files));
@@ -299,7 +303,7 @@ where
         let bytes = match &self.bytes {
             Some((key, bytes)) if *key == file.key => Some(bytes.clone()),
             _ => {
-                let bytes = fetch(self.wires.objects, file).await?;
+                let bytes = fetch(self.wires.stores.objects(), file).await?;
                 self.bytes = bytes.clone().map(|bytes| (file.key.clone(), bytes));
                 bytes
             }
@@ -309,9 +313,8 @@ where
         self.part = Some(match bytes {
             Some(bytes) => gathering.read(bytes, file)?,
             None => {
-                let ports = (self.wires.table, self.wires.objects);
-                let file = (files.as_slice(), number);
-                compacted::read(ports, &self.tenant, entry, file, gathering).await?
+                let stores = self.wires.stores;
+                compacted::read(stores, &self.tenant, entry, files, number, gathering).await?
             }
         });
         Ok(Found::Further)
@@ -319,7 +322,7 @@ where
 
     /// Merges results as the stream function does: merged again they stay as they are.
     async fn write(&self, writes: &[ResultWrite], budget: Duration) -> Result<(), PortError> {
-        let table = self.wires.table;
+        let table = self.wires.stores.table();
         stream::iter(writes)
             .map(|w| {
                 retry(budget, async || {

@@ -11,6 +11,7 @@ use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::LineHead;
 use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::stores::ReconcileStores;
 
 /// Filters that a process keeps between runs, bytes: 4 for each event of the look-back.
 const FILTERS_KEPT_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -63,12 +64,13 @@ pub(super) struct Look {
 ///
 /// # Errors
 /// The stores'.
-pub(super) async fn filters_of<T: Chains, O: Objects>(
-    (table, objects): (&T, &O),
+pub(super) async fn filters_of<S: ReconcileStores>(
+    stores: &S,
     kept: &Kept,
     tenant: &TenantId,
     seals: &[SealEntry],
 ) -> Result<Vec<Look>, PortError> {
+    let (table, objects) = (stores.table(), stores.objects());
     let mut found: Vec<Look> = Vec::with_capacity(seals.len());
     let mut days: BTreeMap<u64, Look> = BTreeMap::new();
     for entry in seals.iter().filter(|s| s.tally.events > 0) {
@@ -206,10 +208,11 @@ impl Suspects {
     ///
     /// # Errors
     /// The stores'.
-    pub(super) async fn look_up<T: Chains, O: Objects>(
+    pub(super) async fn look_up<S: ReconcileStores>(
         &mut self,
-        (table, objects): (&T, &O),
+        stores: &S,
     ) -> Result<(), PortError> {
+        let (table, objects) = (stores.table(), stores.objects());
         let waiting = std::mem::take(&mut self.waiting);
         let waiting: Vec<Asked<'_>> = waiting.iter().map(Suspect::asked).collect();
         let mut gone = Vec::new();

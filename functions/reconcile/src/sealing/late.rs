@@ -11,20 +11,12 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::account::WindowState;
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::ports::{
-    Blocks, Chains, Commits, Notices, Objects, PortError, Receipts, SealKey,
-};
+use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::segment::Place;
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 
-impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
-where
-    T: Receipts + Commits + Blocks + Chains,
-    O: Objects,
-    N: Notices,
-    K: SealKey,
-    C: Fn() -> Millis,
-{
+impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
     /// Seals a backfill for one window that holds more than its seals say.
     pub(super) async fn seal_late(
         &mut self,
@@ -40,8 +32,8 @@ where
         };
         let from = oldest.plus_seconds(-WINDOW_SECONDS_MAX);
         let seals = self
-            .ports
-            .table
+            .stores
+            .table()
             .seals(&tenant.id, from, Millis(newest.0 + 1));
         let seals = seals.await?;
         let windows: BTreeSet<Window> = seals
@@ -107,7 +99,7 @@ where
         window: Window,
         seals: &[SealEntry],
     ) -> Result<HashSet<Place>, PortError> {
-        let objects = &self.ports.objects;
+        let objects = self.stores.objects();
         let mut places = HashSet::new();
         for entry in seals.iter().filter(|s| s.window == window) {
             let seal = read_seal(objects, &tenant.id, entry).await?;
@@ -124,7 +116,7 @@ where
                     places.extend(found);
                     continue;
                 }
-                let (table, class) = (&self.ports.table, file.class());
+                let (table, class) = (self.stores.table(), file.class());
                 let day = covering_gone(table, objects, &tenant.id, entry, file).await?;
                 let of_seal = (entry.sequence, class);
                 for_each_covered(objects, &day, of_seal, Reading::WithoutEvents, |row| {

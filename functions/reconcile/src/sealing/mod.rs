@@ -16,7 +16,7 @@ mod late;
 mod window;
 mod workshop;
 
-use crate::{Ports, Settings, balance, receipts_of, take_turns};
+use crate::{Settings, balance, receipts_of, take_turns};
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use vernier_archive::Fault;
@@ -32,14 +32,14 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::live;
 use vernier_ledger::ports::{
-    Blocks, ChainOutcome, Chains, Commits, Directory, Notices, Objects, PortError, PutOutcome,
-    Receipts, SealKey,
+    ChainOutcome, Chains, Directory, Notices, Objects, PortError, PutOutcome, SealKey,
 };
 use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 use window::Job;
 pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
-pub use workshop::Workshop;
+pub use workshop::{SealingTimes, Workshop};
 
 /// Windows that a tenant's chain passes over at most; with more the chain stops, and the alarm stays.
 const PASSED_OVER_MAX: usize = 96;
@@ -117,9 +117,9 @@ struct Records {
 }
 
 /// One run's view of the world.
-pub(crate) struct Run<'a, T, O, N, K, C> {
-    pub(crate) ports: &'a Ports<T, O, N>,
-    pub(crate) workshop: &'a Workshop<K>,
+pub(crate) struct Run<'a, S, C> {
+    pub(crate) stores: &'a S,
+    pub(crate) workshop: &'a Workshop,
     settings: Settings,
     pub(crate) clock: C,
     records: Records,
@@ -149,28 +149,22 @@ enum Step {
 ///
 /// # Errors
 /// When the tenants cannot be listed. One tenant's failure does not hold up the others.
-pub async fn seal_due<T, O, N, K>(
-    ports: &Ports<T, O, N>,
-    workshop: &Workshop<K>,
+pub async fn seal_due<S: ReconcileStores>(
+    stores: &S,
+    workshop: &Workshop,
     settings: Settings,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<SealSummary, PortError>
-where
-    T: Receipts + Commits + Blocks + Directory + Chains,
-    O: Objects,
-    N: Notices,
-    K: SealKey,
-{
-    let mut names = ports.table.tenants().await?;
+) -> Result<SealSummary, PortError> {
+    let mut names = stores.table().tenants().await?;
     take_turns(&mut names, clock());
     let mut waiting = VecDeque::new();
     for name in names {
-        if let Some(tenant) = ports.table.tenant(&name).await? {
+        if let Some(tenant) = stores.table().tenant(&name).await? {
             waiting.push_back((tenant, Stage::Late));
         }
     }
-    let mut run = Run::new(ports, workshop, settings, clock);
+    let mut run = Run::new(stores, workshop, settings, clock);
     while let Some((tenant, stage)) = waiting.pop_front() {
         if (run.clock)() >= deadline {
             run.summary.left = u32::try_from(waiting.len() + 1).unwrap_or(u32::MAX);
@@ -198,15 +192,10 @@ where
     Ok(run.summary)
 }
 
-impl<'a, T, O, N, K, C> Run<'a, T, O, N, K, C> {
-    pub(crate) fn new(
-        ports: &'a Ports<T, O, N>,
-        workshop: &'a Workshop<K>,
-        settings: Settings,
-        clock: C,
-    ) -> Self {
+impl<'a, S, C> Run<'a, S, C> {
+    pub(crate) fn new(stores: &'a S, workshop: &'a Workshop, settings: Settings, clock: C) -> Self {
         Self {
-            ports,
+            stores,
             workshop,
             settings,
             clock,
@@ -220,17 +209,10 @@ impl<'a, T, O, N, K, C> Run<'a, T, O, N, K, C> {
     }
 }
 
-impl<T, O, N, K, C> Run<'_, T, O, N, K, C>
-where
-    T: Receipts + Commits + Blocks + Chains,
-    O: Objects,
-    N: Notices,
-    K: SealKey,
-    C: Fn() -> Millis,
-{
+impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
     async fn step(&mut self, tenant: &Tenant, stage: Stage) -> Result<Step, PortError> {
         let first = first_window(tenant.created_at, self.settings.window_minutes);
-        let head = self.ports.table.chain(&tenant.id).await?;
+        let head = self.stores.table().chain(&tenant.id).await?;
         let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
         let lag = (self.clock)().0 - head.through.0;
         let stand = Stand {
@@ -259,13 +241,13 @@ where
             return Ok(Step::Sealed);
         }
         self.summary.held += 1;
-        let overdue = now >= window.end.plus_seconds(self.workshop.hold_seconds);
+        let overdue = now >= window.end.plus_seconds(self.workshop.times.hold_seconds);
         if !overdue || head.passed_over.len() >= PASSED_OVER_MAX {
             return Ok(Step::Done);
         }
         let why = "it does not add up; the windows after it are sealed before it";
         self.announce(tenant, window, why).await?;
-        let table = &self.ports.table;
+        let table = self.stores.table();
         table
             .move_chain(&tenant.id, &head.past(window), None)
             .await?;
@@ -313,9 +295,8 @@ where
 
     /// Seals what the window's lines, without some, come to.
     async fn seal(&mut self, job: Job<'_>) -> Result<bool, PortError> {
-        let (table, objects) = (&self.ports.table, &self.ports.objects);
         let now = (self.clock)();
-        let written = match window::write(table, objects, self.workshop, &job, now).await {
+        let written = match window::write(self.stores, self.workshop, &job, now).await {
             Ok(written) => written,
             Err(Trouble::Port(error)) => return Err(error),
             Err(Trouble::Held(why)) => {
@@ -333,19 +314,24 @@ where
         head: &ChainHead,
         written: Written,
     ) -> Result<bool, PortError> {
-        let key = self.workshop.public_key().await?;
+        let key = self.workshop.public_key(self.stores.key()).await?;
         let fatal = |e: Fault| PortError::Fatal(e.to_string());
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
         let draft = written.draft(previous, (self.clock)(), &key);
         self.show_key(&key).await?;
         let message = draft.message().map_err(fatal)?;
-        let seal = draft.signed(&self.workshop.key.sign(&message).await?);
+        let seal = draft.signed(&self.stores.key().sign(&message).await?);
         if !seal.is_signed_by(&key).map_err(fatal)? {
             let what = "the key's signature is not its public half's";
             return Err(PortError::Fatal(what.to_owned()));
         }
         let bytes = seal.to_bytes().map_err(fatal)?;
-        match self.ports.objects.put_new(&seal.key(), bytes, None).await? {
+        match self
+            .stores
+            .objects()
+            .put_new(&seal.key(), bytes, None)
+            .await?
+        {
             PutOutcome::Created => self.move_over(tenant, head, &seal).await,
             PutOutcome::Exists => self.take_over(tenant, head).await,
         }
@@ -356,7 +342,7 @@ where
         let name = format!("keys/{}.pem", key.id());
         if self.workshop.is_new(&name) {
             let pem = key.to_pem().into_bytes();
-            self.ports.objects.put_new(&name, pem, None).await?;
+            self.stores.objects().put_new(&name, pem, None).await?;
         }
         Ok(())
     }
@@ -369,12 +355,12 @@ where
         head: &ChainHead,
     ) -> Result<bool, PortError> {
         let name = seal_key(&tenant.id, head.sequence);
-        let Some(bytes) = self.ports.objects.get(&name, None).await? else {
+        let Some(bytes) = self.stores.objects().get(&name, None).await? else {
             return Ok(false);
         };
         let damaged = |what: &str| PortError::Fatal(format!("{name} {what}"));
         let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
-        let key = self.workshop.public_key().await?;
+        let key = self.workshop.public_key(self.stores.key()).await?;
         let signed = seal.is_signed_by(&key).map_err(|e| damaged(&e.to_string()));
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
         let follows = seal.previous.map(|hash| hash.0) == previous;
@@ -394,7 +380,7 @@ where
         let next = head.with(&entry).ok_or_else(|| {
             PortError::Fatal(format!("{} does not follow in its chain", seal.key()))
         })?;
-        let table = &self.ports.table;
+        let table = self.stores.table();
         let moved = table.move_chain(&tenant.id, &next, Some(&entry)).await?;
         if moved == ChainOutcome::Moved {
             let of = match seal.kind {
@@ -424,7 +410,7 @@ where
     /// The account of a window as it stands now.
     async fn account(&self, tenant: &Tenant, window: Window) -> Result<DrawnUp, PortError> {
         let now = (self.clock)();
-        let table = &self.ports.table;
+        let table = self.stores.table();
         // Receipts first: what is committed between the two reads is then seen as stored.
         let receipts = receipts_of(table, tenant, &[window]).await?;
         let items = live::items_between(table, &tenant.id, window.start, window.end, now).await?;
@@ -437,7 +423,7 @@ where
     /// Reads segment records since an instant, unless the run has them.
     async fn reach(&mut self, since: Millis) -> Result<(), PortError> {
         if since < self.records.since {
-            let list = live::records_since(&self.ports.table, since, (self.clock)()).await?;
+            let list = live::records_since(self.stores.table(), since, (self.clock)()).await?;
             self.records = Records { since, list };
         }
         Ok(())
@@ -455,7 +441,7 @@ where
         let body = body.to_string();
         if self.workshop.is_new(&body) {
             let subject = "Vernier: a window is not sealed";
-            self.ports.notices.publish(subject, &body).await?;
+            self.stores.notices().publish(subject, &body).await?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use vernier_ledger::line::{self, EventRef, LineHead};
 use vernier_ledger::live::{self, LiveBlock};
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::segment::{self, Place};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 
 /// Rows of a part: 34 MB at the reference mix, which one request uploads within its time-out.
@@ -88,10 +89,9 @@ impl Collector {
 ///
 /// # Errors
 /// The stores'; held when what is there cannot be sealed.
-pub(super) async fn write<T: Chains, O: Objects, K>(
-    table: &T,
-    objects: &O,
-    workshop: &Workshop<K>,
+pub(super) async fn write<S: ReconcileStores>(
+    stores: &S,
+    workshop: &Workshop,
     job: &Job<'_>,
     now: Millis,
 ) -> Result<Written, Trouble> {
@@ -99,12 +99,15 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
         .prefix("vernier-seal-")
         .tempdir_in(&workshop.temporary)
         .map_err(Fault::Io)?;
-    let since = job.window.start.plus_seconds(-workshop.lookback_seconds);
-    let mut seals = table.seals(&job.tenant.id, since, now).await?;
+    let since = job
+        .window
+        .start
+        .plus_seconds(-workshop.times.lookback_seconds);
+    let mut seals = stores.table().seals(&job.tenant.id, since, now).await?;
     // Another run may have sealed this very window meanwhile: only what stands before it in the chain decides,
     // so that both write the same files.
     seals.retain(|seal| seal.sequence < job.head.sequence);
-    let earlier = filters_of((table, objects), &workshop.kept, &job.tenant.id, &seals).await?;
+    let earlier = filters_of(stores, &workshop.kept, &job.tenant.id, &seals).await?;
     let plan = Plan {
         tenant: job.tenant.id.clone(),
         window: job.window,
@@ -125,9 +128,9 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
     };
     let (start, end) = (job.window.start, job.window.end);
     for block in live::blocks_of(job.items, start, end) {
-        collect((table, objects), &mut collector, job, &block, folder.path()).await?;
+        collect(stores, &mut collector, job, &block, folder.path()).await?;
     }
-    collector.suspects.look_up((table, objects)).await?;
+    collector.suspects.look_up(stores).await?;
     let found = collector.suspects.into_found();
     let sink = Directory::new(folder.path().join("files"));
     let oversize = Fetched(collector.oversize);
@@ -142,17 +145,18 @@ pub(super) async fn write<T: Chains, O: Objects, K>(
             "its lines do not come to what its account says".to_owned(),
         ));
     }
-    upload(objects, &written, &folder.path().join("files")).await?;
+    upload(stores.objects(), &written, &folder.path().join("files")).await?;
     Ok(written)
 }
 
-async fn collect<T: Chains, O: Objects>(
-    (table, objects): (&T, &O),
+async fn collect<S: ReconcileStores>(
+    stores: &S,
     collector: &mut Collector,
     job: &Job<'_>,
     live: &LiveBlock,
     folder: &Path,
 ) -> Result<(), Trouble> {
+    let objects = stores.objects();
     let held = |what: &str| Trouble::Held(format!("segment {} {what}", live.object));
     let range = Some((live.block.offset, live.block.bytes));
     let Some(bytes) = objects.get(&live.object, range).await? else {
@@ -172,7 +176,7 @@ async fn collect<T: Chains, O: Objects>(
         collector.oversize.insert(key, path);
     }
     if collector.suspects.are_many() {
-        collector.suspects.look_up((table, objects)).await?;
+        collector.suspects.look_up(stores).await?;
     }
     Ok(())
 }

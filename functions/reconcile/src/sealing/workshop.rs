@@ -8,43 +8,45 @@ use std::sync::{Mutex, PoisonError};
 use vernier_archive::keys::PublicKey;
 use vernier_ledger::ports::{PortError, SealKey};
 
-/// What sealing needs beside the ports.
-pub struct Workshop<K> {
-    /// Signs seals.
-    pub key: K,
-    /// A folder for what does not fit into memory; nothing stays in it.
-    pub temporary: PathBuf,
-    /// Threads that encode.
-    pub threads: usize,
+/// How far back and for how long sealing looks.
+#[derive(Debug, Clone, Copy)]
+pub struct SealingTimes {
     /// How far back an event's first occurrence is looked for, seconds.
     pub lookback_seconds: i64,
     /// How long a window that does not add up holds back those after it, seconds.
     pub hold_seconds: i64,
+}
+
+/// What sealing needs beside the stores.
+pub struct Workshop {
+    /// A folder for what does not fit into memory; nothing stays in it.
+    pub temporary: PathBuf,
+    /// Threads that encode.
+    pub threads: usize,
+    /// How far back and for how long sealing looks.
+    pub times: SealingTimes,
     pub(super) kept: Kept,
     public: Mutex<Option<PublicKey>>,
     /// What was announced by this process, so that it is not announced at every run.
     announced: Mutex<HashSet<String>>,
 }
 
-impl<K> fmt::Debug for Workshop<K> {
-    /// Never the key.
+impl fmt::Debug for Workshop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workshop")
-            .field("lookback_seconds", &self.lookback_seconds)
-            .field("hold_seconds", &self.hold_seconds)
+            .field("times", &self.times)
             .finish_non_exhaustive()
     }
 }
 
-impl<K> Workshop<K> {
-    /// With nothing known yet.
-    pub fn new(key: K, temporary: PathBuf, (lookback_seconds, hold_seconds): (i64, i64)) -> Self {
+impl Workshop {
+    /// Begins with nothing known, and as many threads as there are processors.
+    #[must_use]
+    pub fn new(temporary: PathBuf, times: SealingTimes) -> Self {
         Self {
-            key,
             temporary,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            lookback_seconds,
-            hold_seconds,
+            times,
             kept: Kept::default(),
             public: Mutex::default(),
             announced: Mutex::default(),
@@ -59,17 +61,15 @@ impl<K> Workshop<K> {
             .unwrap_or_else(PoisonError::into_inner);
         announced.insert(notice.to_owned())
     }
-}
 
-impl<K: SealKey> Workshop<K> {
     /// The key's public half, read once by a process.
-    pub(super) async fn public_key(&self) -> Result<PublicKey, PortError> {
+    pub(super) async fn public_key<K: SealKey>(&self, key: &K) -> Result<PublicKey, PortError> {
         let known = || self.public.lock().unwrap_or_else(PoisonError::into_inner);
         let before = known().clone();
         if let Some(key) = before {
             return Ok(key);
         }
-        let bytes = self.key.public_key().await?;
+        let bytes = key.public_key().await?;
         let key = PublicKey::read(&bytes).map_err(|e| PortError::Fatal(e.to_string()))?;
         *known() = Some(key.clone());
         Ok(key)

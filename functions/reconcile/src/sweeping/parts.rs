@@ -7,7 +7,8 @@ use vernier_archive::stored::read_seal;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, WINDOW_SECONDS_MAX};
-use vernier_ledger::ports::{Chains, Directory, Inventory, Objects, PortError, Removal, Sweeps};
+use vernier_ledger::ports::{Chains, Directory, PortError, Sweeps};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::sweep::{Sweep, SweepMark};
 use vernier_ledger::time::Millis;
 
@@ -25,22 +26,17 @@ const HOURS_MAX: usize = 24;
 ///
 /// # Errors
 /// When the tenants cannot be listed. One tenant's failure does not hold up the others.
-pub async fn sweep_parts<T, O>(
-    table: &T,
-    objects: &O,
+pub async fn sweep_parts<S: ReconcileStores>(
+    stores: &S,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<SweepSummary, PortError>
-where
-    T: Directory + Chains + Sweeps,
-    O: Objects + Inventory + Removal,
-{
+) -> Result<SweepSummary, PortError> {
     let mut summary = SweepSummary::default();
-    for tenant in table.tenants().await? {
+    for tenant in stores.table().tenants().await? {
         if clock() >= deadline {
             break;
         }
-        match sweep_tenant(table, objects, &tenant, clock()).await {
+        match sweep_tenant(stores, &tenant, clock()).await {
             Ok(removed) => summary.unnamed += removed,
             Err(error) => {
                 summary.failed += 1;
@@ -51,16 +47,12 @@ where
     Ok(summary)
 }
 
-async fn sweep_tenant<T, O>(
-    table: &T,
-    objects: &O,
+async fn sweep_tenant<S: ReconcileStores>(
+    stores: &S,
     tenant: &TenantId,
     now: Millis,
-) -> Result<u64, PortError>
-where
-    T: Chains + Sweeps,
-    O: Objects + Inventory + Removal,
-{
+) -> Result<u64, PortError> {
+    let table = stores.table();
     let sweep = Sweep::Parts(tenant);
     let mark = table.sweep_mark(sweep).await?.unwrap_or_default();
     let to = now.plus_seconds(-AFTER_SECONDS);
@@ -85,7 +77,7 @@ where
     }
     let mut removed = 0;
     for hour in &hours {
-        removed += sweep_hour(table, objects, tenant, *hour, head.sequence).await?;
+        removed += sweep_hour(stores, tenant, *hour, head.sequence).await?;
     }
     if through > mark.through {
         let mark = SweepMark { through, ..mark };
@@ -99,18 +91,17 @@ fn hour_start(at: Millis) -> Millis {
 }
 
 /// Removes what no seal names of the windows that begin in an hour.
-async fn sweep_hour<T, O>(
-    table: &T,
-    objects: &O,
+async fn sweep_hour<S: ReconcileStores>(
+    stores: &S,
     tenant: &TenantId,
     hour: Millis,
     next_sequence: u64,
-) -> Result<u64, PortError>
-where
-    T: Chains,
-    O: Objects + Inventory + Removal,
-{
-    let seals = table.seals(tenant, hour, hour.plus_seconds(3_600)).await?;
+) -> Result<u64, PortError> {
+    let objects = stores.objects();
+    let seals = stores
+        .table()
+        .seals(tenant, hour, hour.plus_seconds(3_600))
+        .await?;
     let sealed: BTreeSet<Millis> = seals
         .iter()
         .filter(|s| !s.backfill)

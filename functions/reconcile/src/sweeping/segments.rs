@@ -1,7 +1,6 @@
 //! Segments and oversize events.
 
 use super::{SweepSummary, Sweeping, remove_where};
-use crate::Ports;
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use vernier_ledger::Invariant;
@@ -12,9 +11,10 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
 use vernier_ledger::ports::{
-    Chains, Commits, Directory, Inventory, Notices, Objects, PortError, Removal, Sweeps,
+    Chains, Commits, Directory, Inventory, Notices, PortError, Removal, Sweeps,
 };
 use vernier_ledger::segment::{Block, SegmentRecord};
+use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::sweep::{LeftDay, LeftSegment, Sweep, SweepMark};
 use vernier_ledger::time::{Millis, Window};
 
@@ -35,9 +35,8 @@ const LEFT_AGAIN_MAX: usize = 20;
 const NEAR_SECONDS: i64 = 2 * HOUR_SECONDS;
 
 /// One run's sweep.
-struct Run<'a, T, O> {
-    table: &'a T,
-    objects: &'a O,
+struct Run<'a, S> {
+    stores: &'a S,
     /// Records committed around the hour at hand.
     near: Vec<SegmentRecord>,
     /// Windows that were judged, by their tenant: all that was committed until then is sealed.
@@ -49,24 +48,18 @@ struct Run<'a, T, O> {
 ///
 /// # Errors
 /// The stores'. What was done counts; the next run goes on from there.
-pub async fn sweep_segments<T, O, N>(
-    ports: &Ports<T, O, N>,
+pub async fn sweep_segments<S: ReconcileStores>(
+    stores: &S,
     settings: Sweeping,
     clock: impl Fn() -> Millis,
     deadline: Millis,
-) -> Result<SweepSummary, PortError>
-where
-    T: Commits + Chains + Directory + Sweeps,
-    O: Objects + Inventory + Removal,
-    N: Notices,
-{
-    let table = &ports.table;
+) -> Result<SweepSummary, PortError> {
+    let table = stores.table();
     let Some(mut mark) = mark_of(table).await? else {
         return Ok(SweepSummary::default());
     };
     let mut run = Run {
-        table,
-        objects: &ports.objects,
+        stores,
         near: Vec::new(),
         judged: HashMap::new(),
         summary: SweepSummary::default(),
@@ -84,7 +77,7 @@ where
         run.sweep_hour(&mut mark, settings).await?;
         if mark.left_count() > before {
             // Before it is kept: a crash in between announces twice rather than never.
-            announce(&ports.notices, &mark).await?;
+            announce(stores.notices(), &mark).await?;
         }
         // Behind what was done: a crash repeats an hour, and finds it done.
         table.save_sweep_mark(Sweep::Segments, &mark).await?;
@@ -138,11 +131,7 @@ fn hour_prefix(key: &str) -> Option<&str> {
     key.get(..end)
 }
 
-impl<T, O> Run<'_, T, O>
-where
-    T: Commits + Chains + Directory,
-    O: Objects + Inventory + Removal,
-{
+impl<S: ReconcileStores> Run<'_, S> {
     async fn sweep_hour(
         &mut self,
         mark: &mut SweepMark,
@@ -154,7 +143,7 @@ where
             from.plus_seconds(-NEAR_SECONDS),
             last.plus_seconds(NEAR_SECONDS),
         );
-        self.near = self.table.records(near.0, near.1).await?;
+        self.near = self.stores.table().records(near.0, near.1).await?;
         self.judged.clear();
         let of_hour = self.near.iter();
         let of_hour = of_hour.filter(|r| from <= r.committed_at && r.committed_at < to);
@@ -172,7 +161,7 @@ where
         self.remove_unnamed(mark, to, settings).await?;
         if to.0.rem_euclid(DAY_MILLIS) == 0 {
             let start = Millis(to.0 - DAY_MILLIS);
-            for tenant in self.table.tenants().await? {
+            for tenant in self.stores.table().tenants().await? {
                 let day = LeftDay { start, tenant };
                 if !self.expire_day(&day, mark).await? {
                     mark.left_days.insert(day);
@@ -194,7 +183,7 @@ where
                 at.plus_seconds(-NEAR_SECONDS),
                 at.plus_seconds(NEAR_SECONDS),
             );
-            self.near = self.table.records(near.0, near.1).await?;
+            self.near = self.stores.table().records(near.0, near.1).await?;
             self.judged.clear();
             let object = Some(&segment.object);
             let record = self.near.iter().find(|r| r.object.as_ref() == object);
@@ -228,7 +217,7 @@ where
                 return Ok(false);
             }
         }
-        self.objects.remove(object).await?;
+        self.stores.objects().remove(object).await?;
         self.summary.segments += 1;
         Ok(true)
     }
@@ -241,7 +230,11 @@ where
         };
         let tenant = &block.tenant;
         let begin = first.plus_seconds(-WINDOW_SECONDS_MAX);
-        let seals = self.table.seals(tenant, begin, Millis(last.0 + 1)).await?;
+        let seals = self
+            .stores
+            .table()
+            .seals(tenant, begin, Millis(last.0 + 1))
+            .await?;
         let mut windows = BTreeSet::new();
         for minute in minutes {
             let seal = seals
@@ -287,7 +280,7 @@ where
         let mut from = window.start.plus_seconds(-CLOCK_SKEW_SECONDS_MAX);
         while from < end {
             let to = from.plus_seconds(HOUR_SECONDS).min(end);
-            let records = self.table.records(from, Millis(to.0 - 1)).await?;
+            let records = self.stores.table().records(from, Millis(to.0 - 1)).await?;
             stored.merge(&stored_in(window, &items_of(tenant, &records)));
             from = to;
         }
@@ -308,7 +301,7 @@ where
         let written_before = to.plus_seconds(-settings.trigger_seconds);
         let from = written_before.plus_seconds(-HOUR_SECONDS);
         let last = Millis(written_before.0 - 1);
-        let records = self.table.records(from, last).await?;
+        let records = self.stores.table().records(from, last).await?;
         // Segments lie where their events were received, which may be as long before.
         let hours = settings.trigger_seconds / HOUR_SECONDS;
         let folders = (0..=hours).map(|back| {
@@ -321,7 +314,7 @@ where
         let left: BTreeSet<&str> = mark.left.iter().map(|l| l.object.as_str()).collect();
         let goes = |key: &str, at: Millis| at < written_before && !left.contains(key);
         for prefix in prefixes {
-            self.summary.unnamed += remove_where(self.objects, &prefix, goes).await?;
+            self.summary.unnamed += remove_where(self.stores.objects(), &prefix, goes).await?;
         }
         Ok(())
     }
@@ -331,10 +324,16 @@ where
         let end = Millis(day.start.0 + DAY_MILLIS);
         let (date, _) = day.start.date_and_hour();
         let prefix = format!("oversize/dt={date}/{}/", day.tenant);
-        if self.objects.listed(&prefix, None).await?.is_empty() {
+        if self
+            .stores
+            .objects()
+            .listed(&prefix, None)
+            .await?
+            .is_empty()
+        {
             return Ok(true);
         }
-        let head = self.table.chain(&day.tenant).await?;
+        let head = self.stores.table().chain(&day.tenant).await?;
         let sealed = head.is_some_and(|head| {
             let passed = head.passed_over.iter();
             let mut passed = passed.filter(|w| w.start < end && w.end > day.start);
@@ -343,7 +342,7 @@ where
         if !sealed || !mark.left.is_empty() {
             return Ok(false);
         }
-        self.summary.oversize += remove_where(self.objects, &prefix, |_, _| true).await?;
+        self.summary.oversize += remove_where(self.stores.objects(), &prefix, |_, _| true).await?;
         Ok(true)
     }
 }

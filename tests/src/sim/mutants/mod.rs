@@ -7,8 +7,11 @@ mod stream;
 mod table;
 
 use std::sync::{Arc, Mutex};
-use vernier_fakes::{MemoryBucket, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{
+    MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+};
 use vernier_ledger::ports::NewRecord;
+use vernier_ledger::stores::StoreSet;
 
 /// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,60 +159,49 @@ pub struct Topic {
 }
 
 /// Stores with at most one bug among them.
-#[derive(Debug, Clone)]
-pub struct Planted {
-    /// The stream.
-    pub stream: Stream,
-    /// The table.
-    pub table: Table,
-    /// The bucket.
-    pub bucket: Bucket,
-    /// The topic.
-    pub topic: Topic,
+pub type Planted = StoreSet<Table, Bucket, Stream, Topic, MemoryKey>;
+
+/// Plants a bug into sound stores.
+#[must_use]
+pub fn plant(sound: MemoryStores, bug: Option<Bug>) -> Planted {
+    let late = Late::default();
+    let late_records = Arc::default();
+    Planted {
+        table: Table {
+            inner: sound.table,
+            bucket: sound.objects.clone(),
+            stream: sound.stream.clone(),
+            late: Arc::clone(&late),
+            late_records: Arc::clone(&late_records),
+            bug,
+        },
+        objects: Bucket {
+            inner: sound.objects,
+            late,
+            bug,
+        },
+        stream: Stream {
+            inner: sound.stream,
+            late_records,
+            bug,
+        },
+        notices: Topic {
+            inner: sound.notices,
+            bug,
+        },
+        key: sound.key,
+    }
 }
 
-impl Planted {
-    /// Over sound ones.
-    #[must_use]
-    pub fn new(
-        (stream, table, bucket, topic): (MemoryStream, MemoryTable, MemoryBucket, MemoryTopic),
-        bug: Option<Bug>,
-    ) -> Self {
-        let late = Late::default();
-        let late_records = Arc::default();
-        Self {
-            table: Table {
-                inner: table,
-                bucket: bucket.clone(),
-                stream: stream.clone(),
-                late: Arc::clone(&late),
-                late_records: Arc::clone(&late_records),
-                bug,
-            },
-            bucket: Bucket {
-                inner: bucket,
-                late,
-                bug,
-            },
-            stream: Stream {
-                inner: stream,
-                late_records,
-                bug,
-            },
-            topic: Topic { inner: topic, bug },
-        }
-    }
-
-    /// The same stores as one part of the run has them.
-    #[must_use]
-    pub fn of(&self, role: Role) -> Self {
-        let bug = self.table.bug;
-        let bug = bug.filter(|b| b.role().is_none_or(|of| of == role));
-        let mut own = self.clone();
-        own.table.bug = bug;
-        own.bucket.bug = bug;
-        own.stream.bug = bug;
-        own.topic.bug = bug;
-        own
-    }
+/// The same stores as one part of the run has them.
+#[must_use]
+pub fn of_role(planted: &Planted, role: Role) -> Planted {
+    let bug = planted.table.bug;
+    let bug = bug.filter(|b| b.role().is_none_or(|of| of == role));
+    let mut own = planted.clone();
+    own.table.bug = bug;
+    own.objects.bug = bug;
+    own.stream.bug = bug;
+    own.notices.bug = bug;
+    own
 }

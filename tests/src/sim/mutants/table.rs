@@ -7,10 +7,12 @@ use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::{
-    Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, Objects, PortError,
-    Receipts, Results,
+    Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, Objects, PortError, Receipts,
+    RefusedEnvelopes, Results,
 };
+use vernier_ledger::rates::{RateCounters, SpendOutcome, Spending};
 use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
+use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, Window};
@@ -235,5 +237,34 @@ impl Accounts for Table {
         window: Window,
     ) -> Result<Option<WindowAccount>, PortError> {
         self.inner.account(tenant, window).await
+    }
+}
+
+impl RefusedEnvelopes for Table {
+    async fn add_refused(&self, tenant: &TenantId, count: &RefusedCount) -> Result<(), PortError> {
+        self.inner.add_refused(tenant, count).await
+    }
+
+    async fn refused(
+        &self,
+        tenant: &TenantId,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<RefusedCount>, PortError> {
+        self.inner.refused(tenant, from, to).await
+    }
+}
+
+impl RateCounters for Table {
+    async fn spend(
+        &self,
+        tenant: &TenantId,
+        spending: &Spending,
+    ) -> Result<SpendOutcome, PortError> {
+        self.inner.spend(tenant, spending).await
+    }
+
+    async fn forget_spent(&self, tenant: &TenantId) -> Result<(), PortError> {
+        self.inner.forget_spent(tenant).await
     }
 }

@@ -111,10 +111,11 @@ pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(
             }
         }
         let range = (BEGINNING, world.now());
-        let ports = &world.functions.reconcile;
+        let stores = &world.functions.general;
         let tenant = &identity.tenant;
         let accounts =
-            vernier_reconcile::counted_accounts(ports, RECONCILE, tenant, range, world.now()).await;
+            vernier_reconcile::counted_accounts(stores, RECONCILE, tenant, range, world.now())
+                .await;
         let accounts = accounts
             .map_err(|e| Violation::new(Invariant::Complete, format!("no accounts: {e}")))?;
         let mut found = DispositionCounts::default();

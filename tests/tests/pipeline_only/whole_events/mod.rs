@@ -118,11 +118,6 @@ impl History {
 
     /// Hands the envelope to the stores; whether each of its events is accepted.
     async fn accept(&self, body: &str, receipt: ReceiptId) -> Vec<bool> {
-        let ports = vernier_intake::Ports {
-            stream: self.world.stream.clone(),
-            receipts: self.world.table.clone(),
-            objects: self.world.bucket.clone(),
-        };
         let token = TokenInfo {
             token_id: self.member.token_id.clone(),
             tenant: self.tenant.id.clone(),
@@ -139,9 +134,10 @@ impl History {
             signing_key: [0; 32],
         };
         let settings = vernier_intake::Settings { receipt_days: 30 };
-        let (who, budget) = ((&identity, None), Duration::from_secs(5));
+        let (stores, body) = (&self.world.reconcile.stores, body.as_bytes());
+        let budget = Duration::from_secs(5);
         let accepted =
-            vernier_intake::accept(&ports, settings, who, body.as_bytes(), receipt, budget);
+            vernier_intake::accept(stores, settings, &identity, None, body, receipt, budget);
         let accepted = accepted.await.expect("acknowledged");
         let items = accepted.envelope.items.iter();
         items.map(|item| item.verdict.accepted).collect()

@@ -1,13 +1,13 @@
 //! [`Directory`] and [`Administration`] on DynamoDB: tenants, and tokens by their hash.
 
-use super::Table;
-use super::attributes::{Item, Reader, json, s};
-use super::error::{misshapen, port_error};
-use crate::access::{Tenant, TokenInfo};
-use crate::ids::TenantId;
-use crate::ports::{Administration, Directory, PortError, TenantSettings};
-use crate::time::Millis;
+use crate::error::{misshapen, port_error};
+use crate::table::Table;
+use crate::table::attributes::{Item, Reader, json, s};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use vernier_ledger::access::{Tenant, TokenInfo};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{Administration, Directory, PortError, TenantSettings};
+use vernier_ledger::time::Millis;
 
 fn token_key(sha256: &[u8; 32]) -> AttributeValue {
     s(format!("token#{}", hex::encode(sha256)))

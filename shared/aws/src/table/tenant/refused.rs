@@ -1,13 +1,13 @@
 //! [`RefusedEnvelopes`] as items of the table: one for each tenant, hour, rule and sensor.
 
-use super::Table;
-use super::attributes::{Item, Reader, n, s, ttl};
-use super::error::{misshapen, port_error};
-use crate::ids::TenantId;
-use crate::ports::{PortError, RefusedEnvelopes};
-use crate::refused::RefusedCount;
-use crate::time::Millis;
+use crate::error::{misshapen, port_error};
+use crate::table::Table;
+use crate::table::attributes::{Item, Reader, n, s, ttl};
 use aws_sdk_dynamodb::types::AttributeValue;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{PortError, RefusedEnvelopes};
+use vernier_ledger::refused::RefusedCount;
+use vernier_ledger::time::Millis;
 
 const WHAT: &str = "refused envelopes";
 

@@ -1,13 +1,13 @@
 //! [`TenantItems`] on DynamoDB: one pass over the table.
 
-use super::Table;
-use super::attributes::{Item, Reader, s};
-use super::error::port_error;
-use crate::ids::TenantId;
-use crate::offboarding::{ItemCounts, TenantItems, family_of};
-use crate::ports::PortError;
+use crate::error::port_error;
+use crate::table::Table;
+use crate::table::attributes::{Item, Reader, s};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::offboarding::{ItemCounts, TenantItems, family_of};
+use vernier_ledger::ports::PortError;
 
 /// An item's keys, and what they begin with.
 struct OwnItem {
@@ -20,7 +20,7 @@ fn own(tenant: &TenantId, item: &Item) -> Result<Option<OwnItem>, PortError> {
     let reader = Reader { what: "item", item };
     let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
     let of_token = || {
-        let token: Option<crate::access::TokenInfo> = reader.json("token").ok();
+        let token: Option<vernier_ledger::access::TokenInfo> = reader.json("token").ok();
         token.is_some_and(|token| token.tenant == *tenant)
     };
     let family = match family_of(tenant, pk, sk) {

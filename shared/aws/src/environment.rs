@@ -1,4 +1,4 @@
-//! Reading settings: each function's `context.rs` calls this, and what reaches AWS (`aws/config.rs`).
+//! Settings from the process environment, for each function's `context.rs` and for [`crate::config()`].
 
 use std::str::FromStr;
 

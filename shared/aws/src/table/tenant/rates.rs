@@ -1,12 +1,12 @@
 //! [`RateCounters`] as one item of the table for each tenant that has rates.
 
-use super::Table;
-use super::attributes::{Item, n, s, ttl};
-use super::error::{misshapen, port_error};
-use crate::ids::TenantId;
-use crate::ports::PortError;
-use crate::rates::{Move, RateCounters, RateUnit, SpendOutcome, Spending, SpentUntil};
+use crate::error::{misshapen, port_error};
+use crate::table::Table;
+use crate::table::attributes::{Item, n, s, ttl};
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::rates::{Move, RateCounters, RateUnit, SpendOutcome, Spending, SpentUntil};
 
 const WHAT: &str = "rates";
 

@@ -1,12 +1,12 @@
 //! [`Objects`] on S3: written once with `If-None-Match: *`.
 
-use super::error::port_error;
-use crate::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
-use crate::time::Millis;
+use crate::error::port_error;
 use aws_config::SdkConfig;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::time::Millis;
 
 /// The ledger's bucket.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! [`Notices`] on SNS.
 
-use super::error::port_error;
-use crate::ports::{Notices, PortError};
+use crate::error::port_error;
 use aws_config::SdkConfig;
+use vernier_ledger::ports::{Notices, PortError};
 
 /// The audit topic.
 #[derive(Debug, Clone)]

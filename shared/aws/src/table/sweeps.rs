@@ -2,10 +2,10 @@
 
 use super::Table;
 use super::attributes::{Reader, json, s};
-use super::error::port_error;
-use crate::ports::{PortError, Sweeps};
-use crate::sweep::{Sweep, SweepMark};
+use crate::error::port_error;
 use aws_sdk_dynamodb::types::AttributeValue;
+use vernier_ledger::ports::{PortError, Sweeps};
+use vernier_ledger::sweep::{Sweep, SweepMark};
 
 fn key_of(sweep: Sweep<'_>) -> (AttributeValue, AttributeValue) {
     let name = match sweep {

@@ -1,11 +1,11 @@
 //! DynamoDB attribute values, to and from plain ones.
 
-use super::error::misshapen;
-use crate::ports::PortError;
-use crate::time::Millis;
+use crate::error::misshapen;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 use std::collections::HashMap;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::time::Millis;
 
 /// An item as the SDK gives it.
 pub(super) type Item = HashMap<String, AttributeValue>;

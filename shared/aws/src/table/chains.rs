@@ -2,13 +2,13 @@
 
 use super::Table;
 use super::attributes::{Reader, json, n, s};
-use super::error::port_error;
-use crate::chain::{ChainHead, SealEntry};
-use crate::ids::TenantId;
-use crate::ports::{ChainOutcome, Chains, PortError};
-use crate::time::Millis;
+use crate::error::port_error;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
+use vernier_ledger::time::Millis;
 
 fn partition(tenant: &TenantId) -> AttributeValue {
     s(format!("seals#{tenant}"))

@@ -1,16 +1,15 @@
-//! [`ScalingLogs`] on DynamoDB, [`Shards`] on Kinesis, [`StreamMetrics`] on CloudWatch.
+//! [`Shards`] on Kinesis, [`StreamMetrics`] on CloudWatch.
 
-use super::attributes::{Reader, json, s};
-use super::error::port_error;
-use super::{KinesisStream, Table};
-use crate::ports::{PortError, ScalingLogs, Shards, StreamMetrics};
-use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
-use crate::time::Minute;
+use crate::error::port_error;
+use crate::kinesis::KinesisStream;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy};
 use aws_sdk_kinesis::types::{ScalingType, StreamStatus};
 use aws_smithy_types::DateTime;
 use std::collections::BTreeMap;
+use vernier_ledger::ports::{PortError, Shards, StreamMetrics};
+use vernier_ledger::scaling::{StreamLoad, StreamShards};
+use vernier_ledger::time::Minute;
 
 /// Sums of a stream's metrics, by the id that a query gives them.
 const SUMS: [(&str, &str); 3] = [
@@ -18,25 +17,6 @@ const SUMS: [(&str, &str); 3] = [
     ("records", "IncomingRecords"),
     ("refused", "WriteProvisionedThroughputExceeded"),
 ];
-
-impl ScalingLogs for Table {
-    async fn scaling_log(&self, stream: &str) -> Result<ScalingLog, PortError> {
-        let item = self.get(s("scaling"), s(stream), "read scaling").await?;
-        let read = item.map(|item| {
-            let what = "scaling";
-            Reader { what, item: &item }.json("log")
-        });
-        read.transpose().map(Option::unwrap_or_default)
-    }
-
-    async fn save_scaling_log(&self, stream: &str, log: &ScalingLog) -> Result<(), PortError> {
-        let put = self.client.put_item().table_name(&self.name);
-        let put = put.item("pk", s("scaling")).item("sk", s(stream));
-        let put = put.item("log", json(log)).send().await;
-        put.map_err(|e| port_error("save scaling", e))?;
-        Ok(())
-    }
-}
 
 impl Shards for KinesisStream {
     async fn shards(&self) -> Result<StreamShards, PortError> {

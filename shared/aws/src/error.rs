@@ -1,9 +1,9 @@
 //! SDK errors in the ledger's two kinds.
 
-use crate::ports::PortError;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use vernier_ledger::ports::PortError;
 
 /// Codes after which the same call may succeed.
 const RETRYABLE_CODES: &[&str] = &[

@@ -1,11 +1,11 @@
 //! [`SealKey`] on KMS: an ECDSA P-256 key that never leaves it.
 
-use super::error::port_error;
-use crate::digest::Fingerprint;
-use crate::ports::{PortError, SealKey};
+use crate::error::port_error;
 use aws_config::SdkConfig;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use aws_smithy_types::Blob;
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ports::{PortError, SealKey};
 
 /// A key of the key service.
 #[derive(Debug, Clone)]

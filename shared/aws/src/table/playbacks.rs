@@ -3,13 +3,13 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, json, n, s, ttl};
-use super::error::{misshapen, port_error};
-use crate::ids::TenantId;
-use crate::limits::PLAYBACK_DAYS;
-use crate::playback_job::{PlaybackId, PlaybackJob};
-use crate::ports::{PlaybackOutcome, Playbacks, PortError};
+use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::PLAYBACK_DAYS;
+use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
+use vernier_ledger::ports::{PlaybackOutcome, Playbacks, PortError};
 
 const WHAT: &str = "playback";
 

@@ -1,41 +1,24 @@
-//! The ports on AWS: one file per service, the only place that names the SDK.
+//! The ledger's DynamoDB table: one file per port.
 
 mod accounts;
 mod attributes;
 mod blocks;
 mod chains;
 mod commits;
-mod config;
-mod directory;
-mod error;
-mod kinesis;
-mod kms;
-mod offboarding;
 mod playbacks;
-mod rates;
 mod receipts;
-mod refused;
 mod results;
-mod s3;
 mod scaling;
-mod schemas;
-mod sns;
 mod sweeps;
+mod tenant;
 
-pub use config::{BadBundle, config, users_config};
-pub use kinesis::KinesisStream;
-pub use kms::KmsKey;
-pub use s3::Bucket;
-pub use scaling::KinesisMetrics;
-pub use sns::Topic;
-
-use crate::ports::PortError;
+use crate::error::port_error;
 use attributes::Item;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
-use error::port_error;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use vernier_ledger::ports::PortError;
 
 /// The ledger's one DynamoDB table. docs/tables.md lists every item shape.
 #[derive(Debug, Clone)]

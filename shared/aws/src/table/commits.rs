@@ -1,17 +1,17 @@
 //! [`Commits`] on DynamoDB: a cursor per shard, segment records by hour of commit.
 
-use super::attributes::{Reader, json, n, s};
-use super::error::{misshapen, port_error};
 use super::{Table, blocks};
-use crate::block_item::BlockItem;
-use crate::ids::Shard;
-use crate::limits::SEGMENT_SLOTS;
-use crate::ports::{CommitOutcome, Commits, Cursor, PortError};
-use crate::segment::SegmentRecord;
-use crate::time::Millis;
+use super::attributes::{Reader, json, n, s};
+use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::ids::Shard;
+use vernier_ledger::limits::SEGMENT_SLOTS;
+use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, PortError};
+use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::time::Millis;
 
 fn cursor_key(shard: &Shard) -> AttributeValue {
     s(format!("cursor#{}#{}", shard.stream, shard.id))
@@ -153,7 +153,7 @@ impl Commits for Table {
                         .collect::<Result<Vec<SegmentRecord>, _>>()
                 }
             })
-            .buffer_unordered(crate::limits::READS_IN_FLIGHT_MAX)
+            .buffer_unordered(vernier_ledger::limits::READS_IN_FLIGHT_MAX)
             .try_collect()
             .await?;
         Ok(pages.into_iter().flatten().collect())

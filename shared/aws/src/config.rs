@@ -171,7 +171,7 @@ fn pem_of(certificate: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Fingerprint;
+    use vernier_ledger::digest::Fingerprint;
 
     /// As <https://www.amazontrust.com/repository/> publishes them, and Amazon's own root of before.
     #[test]
@@ -203,8 +203,9 @@ mod tests {
 
     #[test]
     fn a_bundle_that_cannot_be_used_is_an_error_that_says_why() {
-        let folder = std::env::temp_dir().join(format!("bundle-{}", uuid::Uuid::new_v4()));
-        assert!(error_of(&folder).starts_with("cannot be read: "));
+        let folder = tempfile::tempdir().expect("a folder");
+        let bundle = folder.path().join("bundle.pem");
+        assert!(error_of(&bundle).starts_with("cannot be read: "));
         let begin = "-----BEGIN CERTIFICATE-----";
         let end = "-----END CERTIFICATE-----";
         for (text, why) in [
@@ -220,14 +221,13 @@ mod tests {
                 "certificate 1 cannot be used: ",
             ),
         ] {
-            std::fs::write(&folder, &text).expect("written");
-            let said = error_of(&folder);
+            std::fs::write(&bundle, &text).expect("written");
+            let said = error_of(&bundle);
             assert!(said.starts_with(why), "{text:?}: {said}");
         }
         let roots: String = amazon_roots().map(pem_of).collect();
-        std::fs::write(&folder, &roots).expect("written");
-        let read = read_bundle(folder.to_string_lossy().into_owned());
+        std::fs::write(&bundle, &roots).expect("written");
+        let read = read_bundle(bundle.to_string_lossy().into_owned());
         assert_eq!(read.expect("a bundle"), roots.as_bytes());
-        std::fs::remove_file(&folder).expect("removed");
     }
 }

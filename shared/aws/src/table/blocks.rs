@@ -2,16 +2,16 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, json, s, ttl};
-use super::error::{misshapen, port_error};
-use crate::block_item::{BlockItem, ListingMark};
-use crate::ids::TenantId;
-use crate::limits::{BLOCK_ITEM_DAYS, READS_IN_FLIGHT_MAX, SEGMENT_SLOTS};
-use crate::ports::{Blocks, Listing, PortError};
-use crate::time::{Millis, Slice};
+use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::{BLOCK_ITEM_DAYS, READS_IN_FLIGHT_MAX, SEGMENT_SLOTS};
+use vernier_ledger::ports::{Blocks, Listing, PortError};
+use vernier_ledger::time::{Millis, Slice};
 
 /// Items of one `BatchWriteItem` (service limit).
 const BATCH_ITEMS_MAX: usize = 25;

@@ -7,15 +7,17 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, b, json, s};
-use super::error::{misshapen, port_error};
-use crate::ids::TenantId;
-use crate::limits::{RESULT_SLOTS, RESULTS_READ_MAX};
-use crate::ports::{PortError, Results};
-use crate::results::{Cause, Register, Registers, ResultItem, ResultKey, ResultList, id_digest};
+use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::{RESULT_SLOTS, RESULTS_READ_MAX};
+use vernier_ledger::ports::{PortError, Results};
+use vernier_ledger::results::{
+    Cause, Register, Registers, ResultItem, ResultKey, ResultList, id_digest,
+};
 
 const WHAT: &str = "result";
 
@@ -271,9 +273,9 @@ impl Results for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Fingerprint;
-    use crate::results::{Count, Score, Started, Status, Submitted};
-    use crate::time::Millis;
+    use vernier_ledger::digest::Fingerprint;
+    use vernier_ledger::results::{Count, Score, Started, Status, Submitted};
+    use vernier_ledger::time::Millis;
 
     fn register<T>(value: T) -> Option<Register<T>> {
         let id = Some("urn:uuid:a50ca17f-5971-47bb-8fca-4e6e6879001d");

@@ -2,15 +2,17 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, b, n, s, ttl};
-use super::error::{misshapen, port_error};
-use crate::digest::Digest;
-use crate::frame::Tally;
-use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
-use crate::ports::{PortError, Receipts};
-use crate::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt};
-use crate::time::Minute;
+use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::BTreeMap;
+use vernier_ledger::digest::Digest;
+use vernier_ledger::frame::Tally;
+use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
+use vernier_ledger::ports::{PortError, Receipts};
+use vernier_ledger::receipt::{
+    Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
+};
+use vernier_ledger::time::Minute;
 
 const WHAT: &str = "receipt";
 

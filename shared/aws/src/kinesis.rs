@@ -1,15 +1,15 @@
 //! [`FrameStream`] on Kinesis: one `PutRecords` per call of at most 500 records and 5 MiB; and
 //! [`FrameRecords`].
 
-use super::error::{is_retryable_code, port_error};
-use crate::ids::{Sequence, Shard};
-use crate::limits;
-use crate::ports::{FrameRecords, FrameStream, NewRecord, PortError};
-use crate::receipt::Origin;
+use crate::error::{is_retryable_code, port_error};
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, ShardIteratorType};
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::limits;
+use vernier_ledger::ports::{FrameRecords, FrameStream, NewRecord, PortError};
+use vernier_ledger::receipt::Origin;
 
 /// An emulator that counts from 1 writes zeros before its numbers and compares them as text: it finds
 /// one of as many digits as its own.
@@ -76,7 +76,7 @@ impl KinesisStream {
                 PortError::Fatal(text)
             });
         }
-        let bad = |e: crate::ids::BadId| PortError::Retryable(format!("put records: {e}"));
+        let bad = |e: vernier_ledger::ids::BadId| PortError::Retryable(format!("put records: {e}"));
         let shard = Shard::new(&self.name, result.shard_id().unwrap_or_default()).map_err(bad)?;
         let sequence = result
             .sequence_number()

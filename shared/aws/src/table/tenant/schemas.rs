@@ -1,12 +1,12 @@
 //! [`Schemas`] on DynamoDB: the current version of each type, and every version.
 
-use super::Table;
-use super::attributes::{Item, Reader, json, n, s};
-use crate::digest::Fingerprint;
-use crate::ids::TenantId;
-use crate::ports::{PortError, Schemas};
-use crate::schema::StoredSchema;
+use crate::table::Table;
+use crate::table::attributes::{Item, Reader, json, n, s};
 use aws_sdk_dynamodb::types::{AttributeValue, Put};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{PortError, Schemas};
+use vernier_ledger::schema::StoredSchema;
 
 fn current_key(tenant: &TenantId) -> AttributeValue {
     s(format!("schemas#{tenant}"))

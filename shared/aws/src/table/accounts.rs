@@ -2,12 +2,12 @@
 
 use super::Table;
 use super::attributes::{Reader, json, s};
-use super::error::port_error;
-use crate::account::WindowAccount;
-use crate::ids::TenantId;
-use crate::ports::{Accounts, PortError};
-use crate::time::{Millis, Window};
+use crate::error::port_error;
 use aws_sdk_dynamodb::types::AttributeValue;
+use vernier_ledger::account::WindowAccount;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{Accounts, PortError};
+use vernier_ledger::time::{Millis, Window};
 
 fn key_of(tenant: &TenantId, window: Window) -> (AttributeValue, AttributeValue) {
     let span = format!("{:015}-{:015}", window.start.0, window.end.0);

@@ -1,0 +1,170 @@
+//! The stores of a function as one parameter, instead of a type parameter for each of its ports.
+//!
+//! [`Stores`] is what every function has, [`IntakeStores`] adds the stream, [`ReconcileStores`] the rest. A
+//! function takes `&S` of the trait that it needs; whoever builds the stores, on AWS or in memory, puts them into
+//! a [`StoreSet`].
+
+use crate::ports::{
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Listing, Notices, Objects,
+    Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
+};
+use crate::rates::RateCounters;
+
+/// Every port of the ledger's one table.
+pub trait LedgerTable:
+    Receipts
+    + Commits
+    + Blocks
+    + Listing
+    + Results
+    + Directory
+    + Schemas
+    + Accounts
+    + Chains
+    + Playbacks
+    + Sweeps
+    + RefusedEnvelopes
+    + RateCounters
+{
+}
+
+impl<T> LedgerTable for T where
+    T: Receipts
+        + Commits
+    + Blocks
+    + Listing
+        + Results
+        + Directory
+        + Schemas
+        + Accounts
+        + Chains
+        + Playbacks
+        + Sweeps
+        + RefusedEnvelopes
+        + RateCounters
+{
+}
+
+/// The table and the bucket, which every function has.
+pub trait Stores {
+    /// The ledger's table.
+    type Table: LedgerTable;
+    /// The bucket of segments, parts, seals and quarantine.
+    type Objects: Objects;
+
+    /// Gives the table.
+    fn table(&self) -> &Self::Table;
+
+    /// Gives the bucket.
+    fn objects(&self) -> &Self::Objects;
+}
+
+/// The stores of a function that puts envelopes on the stream.
+pub trait IntakeStores: Stores {
+    /// The stream of frames.
+    type Stream: FrameStream;
+
+    /// Gives the stream.
+    fn stream(&self) -> &Self::Stream;
+}
+
+/// The stores of the function that accounts, recovers, seals, plays back and sweeps.
+pub trait ReconcileStores:
+    IntakeStores<Stream: FrameRecords> + Stores<Objects: Inventory + Removal>
+{
+    /// The audit topic.
+    type Notices: Notices;
+    /// The key that signs seals.
+    type Key: SealKey;
+
+    /// Gives the audit topic.
+    fn notices(&self) -> &Self::Notices;
+
+    /// Gives the key that signs seals.
+    fn key(&self) -> &Self::Key;
+}
+
+/// Stores side by side; `()` stands for one that a function does not have.
+#[derive(Debug, Clone)]
+pub struct StoreSet<T, O, S = (), N = (), K = ()> {
+    /// The ledger's table.
+    pub table: T,
+    /// The bucket.
+    pub objects: O,
+    /// The stream of frames.
+    pub stream: S,
+    /// The audit topic.
+    pub notices: N,
+    /// The key that signs seals.
+    pub key: K,
+}
+
+impl<T, O> StoreSet<T, O> {
+    /// Puts a table and a bucket together, without a stream, a topic or a key.
+    pub const fn new(table: T, objects: O) -> Self {
+        Self {
+            table,
+            objects,
+            stream: (),
+            notices: (),
+            key: (),
+        }
+    }
+
+    /// Adds the stream.
+    pub fn with_stream<S>(self, stream: S) -> StoreSet<T, O, S> {
+        StoreSet {
+            table: self.table,
+            objects: self.objects,
+            stream,
+            notices: (),
+            key: (),
+        }
+    }
+}
+
+impl<T: LedgerTable, O: Objects, S, N, K> Stores for StoreSet<T, O, S, N, K> {
+    type Table = T;
+    type Objects = O;
+
+    fn table(&self) -> &T {
+        &self.table
+    }
+
+    fn objects(&self) -> &O {
+        &self.objects
+    }
+}
+
+impl<T, O, S, N, K> IntakeStores for StoreSet<T, O, S, N, K>
+where
+    T: LedgerTable,
+    O: Objects,
+    S: FrameStream,
+{
+    type Stream = S;
+
+    fn stream(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl<T, O, S, N, K> ReconcileStores for StoreSet<T, O, S, N, K>
+where
+    T: LedgerTable,
+    O: Objects + Inventory + Removal,
+    S: FrameStream + FrameRecords,
+    N: Notices,
+    K: SealKey,
+{
+    type Notices = N;
+    type Key = K;
+
+    fn notices(&self) -> &N {
+        &self.notices
+    }
+
+    fn key(&self) -> &K {
+        &self.key
+    }
+}
