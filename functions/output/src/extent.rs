@@ -10,7 +10,7 @@ use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
 use vernier_ledger::ports::{Chains, Commits, Objects, PortError};
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// What comes late to a sealed window is sealed after it within this time, or its window is held:
 /// commits are looked at so far back, seconds (6 hours, 48 partitions).
@@ -60,9 +60,10 @@ impl Extent {
     pub(crate) async fn of<T: Chains + Commits>(
         table: &T,
         tenant: &TenantId,
-        (from, to): (Millis, Millis),
+        range: TimeRange,
         now: Millis,
     ) -> Result<Self, PortError> {
+        let TimeRange { from, to } = range;
         let horizon = from.max(now.plus_seconds(-LIVE_SECONDS_MAX));
         // The head first: what is sealed after it is read has its seal as well.
         let head = table.chain(tenant).await?;

@@ -33,7 +33,7 @@ use vernier_ledger::ports::{Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{Millis, Minute, Window};
+use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
 
 /// Puts another one first each minute: where a run's time is short, all have their turn.
 fn take_turns<T>(list: &mut [T], now: Millis) {
@@ -64,10 +64,10 @@ pub async fn accounts<T: Receipts + Commits>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
-    let (accounts, _) = draw_up_range(table, settings, tenant, (from, to), 0, now).await?;
+    let (accounts, _) = draw_up_range(table, settings, tenant, range, 0, now).await?;
     Ok(accounts)
 }
 
@@ -80,14 +80,14 @@ pub async fn counted_accounts<S: Stores>(
     stores: &S,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
     let (mut accounts, records) = draw_up_range(
         stores.table(),
         settings,
         tenant,
-        (from, to),
+        range,
         LOOKBACK_SECONDS,
         now,
     )
@@ -107,11 +107,12 @@ async fn draw_up_range<T: Receipts + Commits>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     lookback_seconds: i64,
     now: Millis,
 ) -> Result<(Vec<WindowAccount>, Vec<SegmentRecord>), PortError> {
-    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
+    let windows = Window::touching(range.from, range.to, settings.window_minutes);
+    let windows: Vec<Window> = windows.collect();
     let Some(first) = windows.first() else {
         return Ok((Vec::new(), Vec::new()));
     };
