@@ -32,8 +32,8 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, write_line};
 use vernier_ledger::ports::{Chains, Objects, PortError, PutOutcome};
 use vernier_ledger::stores::StoreSet;
-use vernier_ledger::time::Window;
-use vernier_output::events::{by_id, page};
+use vernier_ledger::time::{TimeRange, Window};
+use vernier_output::events::{Paging, by_id, page};
 use vernier_output::query::{EventQuery, Sort};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -271,15 +271,27 @@ fn sample(folder: &Path, seal: &Seal) -> [String; 3] {
 }
 
 impl Archive {
+    const fn range(&self) -> TimeRange {
+        TimeRange {
+            from: self.window.start,
+            to: self.window.end,
+        }
+    }
+
     fn all(&self) -> EventQuery {
-        EventQuery::between(self.window.start, self.window.end)
+        EventQuery::between(self.range())
     }
 
     /// Asks, prints what it took, and answers it.
     async fn ask(&self, what: &str, query: &EventQuery, limit: usize) -> Value {
-        let now = (self.window.end, &[0; 32]);
+        let paging = Paging {
+            after: None,
+            limit,
+            now: self.window.end,
+            signing_key: &[0; 32],
+        };
         let started = Instant::now();
-        let asked = page(&self.stores, &self.tenant, query, (None, limit), now).await;
+        let asked = page(&self.stores, &self.tenant, query, paging).await;
         let took = started.elapsed();
         let (page, reads) = asked.expect("answered");
         let part = 100.0 * reads.bytes as f64 / self.bytes as f64;
@@ -306,12 +318,12 @@ impl Archive {
 
     async fn find(&self, id: &str) {
         let started = Instant::now();
-        let range = (self.window.start, self.window.end);
         let found = by_id(
             &self.stores,
             &self.tenant,
-            (id, None),
-            range,
+            id,
+            None,
+            self.range(),
             self.window.end,
         )
         .await;

@@ -19,7 +19,7 @@ pub type AwsStores = StoreSet<Table, Bucket, KinesisStream>;
 pub struct Context<S: IntakeStores = AwsStores> {
     /// The table, the bucket and the stream.
     pub stores: S,
-    /// Token look-ups.
+    /// Finds the identity behind a token.
     pub authenticator: Authenticator<S::Table>,
     /// Tenants' own event types.
     pub schemas: SchemaCache<S::Table>,
@@ -27,7 +27,7 @@ pub struct Context<S: IntakeStores = AwsStores> {
     pub rates: RateKeeper,
     /// What this process refused and has not written yet.
     pub refused: RefusedTally,
-    /// Settings.
+    /// How long receipts are kept.
     pub settings: Settings,
     /// Whose pages may send.
     pub origins: AllowedOrigins,

@@ -16,9 +16,9 @@ pub type AwsStores = StoreSet<Table, Bucket>;
 pub struct Context<S: Stores = AwsStores> {
     /// The table and the bucket.
     pub stores: S,
-    /// Token look-ups.
+    /// Finds the identity behind a token.
     pub authenticator: Authenticator<S::Table>,
-    /// The page.
+    /// The files of Insights, the web page.
     pub insights: Insights,
     /// Whose pages may ask.
     pub origins: AllowedOrigins,

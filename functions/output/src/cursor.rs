@@ -60,13 +60,16 @@ fn sign(key: &[u8; 32], bytes: &[u8]) -> Hmac<Sha256> {
 mod tests {
     use super::*;
     use vernier_ledger::ids::ReceiptId;
-    use vernier_ledger::time::Millis;
+    use vernier_ledger::time::{Millis, TimeRange};
 
     #[test]
     fn only_the_own_untouched_cursor_opens() {
         let receipt = ReceiptId::from_parts(Millis(1_700_000_000_000), 0, [1; 8]);
         let cursor = PageCursor {
-            query: EventQuery::between(Millis(0), Millis(9)),
+            query: EventQuery::between(TimeRange {
+                from: Millis(0),
+                to: Millis(9),
+            }),
             after: (Millis(7), (receipt, 3)),
         };
         let text = cursor.seal(&[1; 32]);

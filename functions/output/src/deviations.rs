@@ -16,7 +16,7 @@ use vernier_ledger::line::{Verdict, rules_of};
 use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{PortError, RefusedEnvelopes};
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 
 /// Sealed events whose columns one report reads: at 10 to 20 bytes each 100 MB at most, and 10 s.
 pub const REPORT_EVENTS_MAX: u64 = 5_000_000;
@@ -163,17 +163,17 @@ impl From<PortError> for NoReport {
 pub async fn report<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     now: Millis,
 ) -> Result<Report, NoReport> {
-    let extent = Extent::of(stores.table(), tenant, (from, to), now).await?;
+    let extent = Extent::of(stores.table(), tenant, range, now).await?;
     let seals: Vec<&SealEntry> = extent.windows.values().flatten().collect();
     let events = seals.iter().map(|s| s.tally.events).sum();
     if events > REPORT_EVENTS_MAX {
         return Err(NoReport::TooMuch(events));
     }
     let sealed: Figures = stream::iter(&seals)
-        .map(|entry| of_seal(stores, tenant, entry, (from, to)))
+        .map(|entry| of_seal(stores, tenant, entry, range))
         .buffer_unordered(SEALS_IN_FLIGHT_MAX)
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
@@ -190,11 +190,11 @@ pub async fn report<S: Stores>(
         });
     })?;
     Ok(Report {
-        from: from.rfc3339(),
-        to: to.rfc3339(),
+        from: range.from.rfc3339(),
+        to: range.to.rfc3339(),
         complete_through: extent.complete_through.map(Millis::rfc3339),
         sensors: views(sealed.merge(unsealed)),
-        refused: refused(stores.table(), tenant, (from, to)).await?,
+        refused: refused(stores.table(), tenant, range).await?,
     })
 }
 
@@ -202,10 +202,10 @@ pub async fn report<S: Stores>(
 async fn refused<T: RefusedEnvelopes>(
     table: &T,
     tenant: &TenantId,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Vec<RefusedView>, PortError> {
     let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for count in table.refused(tenant, from, to).await? {
+    for count in table.refused(tenant, range.from, range.to).await? {
         *sums.entry((count.sensor, count.rule)).or_default() += count.envelopes;
     }
     let views = sums
@@ -224,11 +224,11 @@ async fn of_seal<S: Stores>(
     stores: &S,
     tenant: &TenantId,
     entry: &SealEntry,
-    range: (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Figures, PortError> {
     let seal = read_seal(stores.objects(), tenant, entry).await?;
-    let archive = of_class(stores, tenant, (entry, &seal), PartClass::Archive, range).await?;
-    let exceptions = of_class(stores, tenant, (entry, &seal), PartClass::Exceptions, range).await?;
+    let archive = of_class(stores, tenant, entry, &seal, PartClass::Archive, range).await?;
+    let exceptions = of_class(stores, tenant, entry, &seal, PartClass::Exceptions, range).await?;
     Ok(archive.merge(exceptions))
 }
 
@@ -236,18 +236,18 @@ async fn of_seal<S: Stores>(
 async fn of_class<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (entry, seal): (&SealEntry, &Seal),
+    entry: &SealEntry,
+    seal: &Seal,
     class: PartClass,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Figures, PortError> {
     let objects = stores.objects();
-    let here = |at: Millis| from <= at && at < to;
     let mut all = Figures::default();
     for file in seal.files_of(class) {
         let found = find_file(objects, file, |ranges| {
             let mut figures = Figures::default();
             Part::open(ranges)?.for_each_verdicts(|row| {
-                if here(row.receipt.received_at()) {
+                if range.contains(row.receipt.received_at()) {
                     figures.add(&Verdicts {
                         sensor: row.sensor,
                         rejected: row.disposition == "rejected",
@@ -267,7 +267,7 @@ async fn of_class<S: Stores>(
         let mut figures = Figures::default();
         let of = (entry.sequence, class);
         let rows = for_each_covered(objects, &day, of, Reading::WithoutEvents, |row| {
-            if here(row.received_at) {
+            if range.contains(row.received_at) {
                 figures.add(&Verdicts {
                     sensor: row.sensor,
                     rejected: row.disposition == Disposition::Rejected,

@@ -14,7 +14,7 @@ use vernier_ledger::line::{EventRef, LineHead};
 use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 
 /// One event of an answer.
 #[derive(Debug, Serialize)]
@@ -143,6 +143,19 @@ pub struct EventsPage {
     pub provisional: bool,
 }
 
+/// Which page of a query is asked for, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging<'k> {
+    /// The key of the last event before the page; none for the first page.
+    pub after: Option<Key>,
+    /// Events of the page at most.
+    pub limit: usize,
+    /// The time of the request.
+    pub now: Millis,
+    /// The key that signs the next page's cursor.
+    pub signing_key: &'k [u8; 32],
+}
+
 /// One page of a query, from the cursor's key on, and what was read for it.
 ///
 /// # Errors
@@ -151,12 +164,11 @@ pub async fn page<S: Stores>(
     stores: &S,
     tenant: &TenantId,
     query: &EventQuery,
-    (after, limit): (Option<Key>, usize),
-    (now, key): (Millis, &[u8; 32]),
+    paging: Paging<'_>,
 ) -> Result<(EventsPage, Reads), ReadError> {
     let metered = Metered::new(stores);
-    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
-    let mut gathering = Gathering::new(query, after, limit);
+    let extent = Extent::of(stores.table(), tenant, query.range(), paging.now).await?;
+    let mut gathering = Gathering::new(query, paging.after, paging.limit);
     // What is rejected is known without the others.
     let decided = query.disposition != Some(Disposition::Rejected);
     let live = extent.live(&metered, decided).await?;
@@ -171,7 +183,7 @@ pub async fn page<S: Stores>(
     })?;
     drop(live);
     sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
-    let (events, next_cursor) = gathering.finish(&metered, key).await?;
+    let (events, next_cursor) = gathering.finish(&metered, paging.signing_key).await?;
     let page = EventsPage {
         provisional: events.iter().any(|event| event.provisional),
         events,
@@ -214,8 +226,9 @@ pub struct Occurrence {
 pub async fn by_id<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (id, actor): (&str, Option<&str>),
-    (from, to): (Millis, Millis),
+    id: &str,
+    actor: Option<&str>,
+    range: TimeRange,
     now: Millis,
 ) -> Result<Option<(EventById, Reads)>, ReadError> {
     let actor = actor.map(|actor| ("actor".to_owned(), actor.to_owned()));
@@ -225,10 +238,16 @@ pub async fn by_id<S: Stores>(
         disposition: None,
         sort: Sort::ReceivedAt,
         order: Order::Oldest,
-        ..EventQuery::between(from, to)
+        ..EventQuery::between(range)
     };
-    let place = (None, OCCURRENCES_MAX);
-    let (page, reads) = self::page(stores, tenant, &query, place, (now, &[0; 32])).await?;
+    let paging = Paging {
+        after: None,
+        limit: OCCURRENCES_MAX,
+        now,
+        // Nobody is given the cursor.
+        signing_key: &[0; 32],
+    };
+    let (page, reads) = self::page(stores, tenant, &query, paging).await?;
     let mut events = page.events;
     let occurrences = events
         .iter()

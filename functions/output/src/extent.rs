@@ -9,7 +9,7 @@ use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_
 use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
 use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// What comes late to a sealed window is sealed after it within minutes; until then it is seen in windows that
 /// began this long ago at most, seconds (6 hours, 48 partitions).
@@ -59,9 +59,10 @@ impl Extent {
     pub(crate) async fn of<T: Chains + Commits + Blocks>(
         table: &T,
         tenant: &TenantId,
-        (from, to): (Millis, Millis),
+        range: TimeRange,
         now: Millis,
     ) -> Result<Self, PortError> {
+        let TimeRange { from, to } = range;
         let horizon = from.max(now.plus_seconds(-LIVE_SECONDS_MAX));
         // The head first: what is sealed after it is read has its seal as well.
         let head = table.chain(tenant).await?;
@@ -103,9 +104,11 @@ impl Extent {
             .live_from
             .min(now.plus_seconds(-LATE_SECONDS))
             .max(horizon);
-        let since = recent.plus_seconds(-LOOKBACK_SECONDS);
-        let until = now.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
-        self.items = live::items_between(table, tenant, since, until, now).await?;
+        let asked = TimeRange {
+            from: recent.plus_seconds(-LOOKBACK_SECONDS),
+            to: now.plus_seconds(CLOCK_SKEW_SECONDS_MAX),
+        };
+        self.items = live::items_between(table, tenant, asked, now).await?;
         for window in self.windows_with_later_commits(recent) {
             let sealed = sealed_in(window, self.windows.values().flatten());
             if stored_in(window, &self.items) != sealed {

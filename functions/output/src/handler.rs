@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::cursor::{PageCursor, key_of_route};
 use crate::deviations::{self, NoReport};
+use crate::events::Paging;
 use crate::insights::{Asked, POLICY};
 use crate::metered::READS;
 use crate::openapi::SERVED;
@@ -18,7 +19,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Answers one request; every failure is an answer.
@@ -231,8 +232,8 @@ impl<S: Stores> Call<'_, S> {
         let id: ReceiptId = text
             .parse()
             .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
-        let place = (id, first_index);
-        let view = receipts::view(&self.context.stores, self.tenant(), place, self.now).await?;
+        let (stores, tenant) = (&self.context.stores, self.tenant());
+        let view = receipts::view(stores, tenant, id, first_index, self.now).await?;
         let view = view.ok_or_else(|| not_found("no such receipt"))?;
         Ok(vernier_web::json(200, &[], &view))
     }
@@ -245,10 +246,10 @@ impl<S: Stores> Call<'_, S> {
     }
 
     /// The first of these ids that is an event's.
-    async fn event_of(&self, ids: &[Cow<'_, str>], range: (Millis, Millis)) -> Answer {
+    async fn event_of(&self, ids: &[Cow<'_, str>], range: TimeRange) -> Answer {
+        let (stores, tenant) = (&self.context.stores, self.tenant());
         for id in ids {
-            let of = (&**id, self.own_learner());
-            let found = events::by_id(&self.context.stores, self.tenant(), of, range, self.now);
+            let found = events::by_id(stores, tenant, id, self.own_learner(), range, self.now);
             if let Some((event, reads)) = found.await? {
                 let reads = [(READS, reads.to_string())];
                 return Ok(vernier_web::json(200, &reads, &event));
@@ -268,10 +269,7 @@ impl<S: Stores> Call<'_, S> {
         if let Some(learner) = self.own_learner() {
             given.only_actor(learner)?;
         }
-        let (query, after) = continued(request, given, key)?;
-        let (stores, at) = (&self.context.stores, (self.now, key));
-        let (page, reads) = events::page(stores, self.tenant(), &query, (after, limit), at).await?;
-        Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
+        self.page_of(given, limit, key).await
     }
 
     async fn quarantine(&self) -> Answer {
@@ -281,9 +279,20 @@ impl<S: Stores> Call<'_, S> {
         let key = &key_of_route(&self.identity.signing_key, "/quarantine");
         let range = request.range(self.now, QUARANTINE_SECONDS.0, QUARANTINE_SECONDS.1)?;
         let given = EventQuery::read_quarantine(request, range)?;
-        let (query, after) = continued(request, given, key)?;
-        let (stores, at) = (&self.context.stores, (self.now, key));
-        let (page, reads) = events::page(stores, self.tenant(), &query, (after, limit), at).await?;
+        self.page_of(given, limit, key).await
+    }
+
+    /// A page of a query, or of the one that the request's cursor goes on with.
+    async fn page_of(&self, given: EventQuery, limit: usize, key: &[u8; 32]) -> Answer {
+        let (query, after) = continued(self.request, given, key)?;
+        let paging = Paging {
+            after,
+            limit,
+            now: self.now,
+            signing_key: key,
+        };
+        let page = events::page(&self.context.stores, self.tenant(), &query, paging);
+        let (page, reads) = page.await?;
         Ok(vernier_web::json(200, &[(READS, reads.to_string())], &page))
     }
 

@@ -15,12 +15,12 @@ pub(crate) struct Metered<'s, S> {
     bytes: AtomicU64,
 }
 
-/// What was read.
+/// How much of the bucket was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reads {
     /// Requests for an object or a part of one.
     pub gets: u64,
-    /// Bytes that came.
+    /// Bytes of their answers.
     pub bytes: u64,
 }
 

@@ -10,7 +10,7 @@ use vernier_ledger::event_id::EventId;
 use vernier_ledger::limits::PAGE_EVENTS_MAX;
 use vernier_ledger::line::{LineHead, names_rule};
 use vernier_ledger::segment::Place;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Page size when none is given.
@@ -101,17 +101,25 @@ pub const QUARANTINE_PARAMETERS: [&str; 8] = [
 const FILTERS: [&str; 6] = ["type", "action", "actor", "group", "sensor", "id"];
 
 impl EventQuery {
-    /// All stored events of a range.
+    /// Asks for all stored events that were received in a range.
     #[must_use]
-    pub fn between(from: Millis, to: Millis) -> Self {
+    pub fn between(range: TimeRange) -> Self {
         Self {
-            from,
-            to,
+            from: range.from,
+            to: range.to,
             event_time: None,
             filters: Vec::new(),
             disposition: Some(Disposition::Stored),
             sort: Sort::ReceivedAt,
             order: Order::Newest,
+        }
+    }
+
+    /// Gives the range of received-at.
+    pub(crate) const fn range(&self) -> TimeRange {
+        TimeRange {
+            from: self.from,
+            to: self.to,
         }
     }
 
@@ -131,8 +139,8 @@ impl EventQuery {
                 since.saturating_add(EARLY_SECONDS).min(seconds_max)
             }
         });
-        let (from, to) = request.range(now, default_seconds, seconds_max)?;
-        let mut query = Self::between(from, to);
+        let range = request.range(now, default_seconds, seconds_max)?;
+        let mut query = Self::between(range);
         query.event_time = event_time;
         query.read_filters(request, &FILTERS)?;
         query.read_filters(request, &["deviation"])?;
@@ -165,9 +173,9 @@ impl EventQuery {
     /// Names the parameter and what it should be.
     pub fn read_quarantine(
         request: Request<'_>,
-        (from, to): (Millis, Millis),
+        range: TimeRange,
     ) -> Result<Self, ProblemDocument> {
-        let mut query = Self::between(from, to);
+        let mut query = Self::between(range);
         query.disposition = Some(Disposition::Rejected);
         query.read_filters(request, &["sensor", "rule", "type"])?;
         query.order = Self::read_order(request)?;

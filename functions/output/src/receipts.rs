@@ -19,7 +19,7 @@ use vernier_ledger::live::{self, Fetched, ReadError};
 use vernier_ledger::ports::{PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{Millis, Minute};
+use vernier_ledger::time::{Millis, Minute, TimeRange};
 
 /// Where an envelope is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,7 +109,8 @@ pub struct ReceiptView {
 pub async fn view<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (id, first_index): (ReceiptId, u32),
+    id: ReceiptId,
+    first_index: u32,
     now: Millis,
 ) -> Result<Option<ReceiptView>, ReadError> {
     let Some(receipt) = stores.table().receipt(tenant, id).await? else {
@@ -129,7 +130,11 @@ pub async fn view<S: Stores>(
     let through = now.min(received_at.plus_seconds(LIVE_SECONDS_MAX));
     // First occurrences come at or before this receipt's own minute.
     let minute_end = Minute(id.minute().0 + 1).start();
-    let items = live::items_between(stores.table(), tenant, since, minute_end, through).await?;
+    let asked = TimeRange {
+        from: since,
+        to: minute_end,
+    };
+    let items = live::items_between(stores.table(), tenant, asked, through).await?;
     let coverage = Coverage::of_items(&items);
     let committed = |slice: &u32| {
         let claim = receipt.claims.get(slice);
@@ -179,10 +184,13 @@ async fn sealed_events<S: Stores>(
         Column::Deviations,
     ];
     let at = id.received_at();
-    let mut query = EventQuery::between(at, Millis(at.0 + 1));
+    let mut query = EventQuery::between(TimeRange {
+        from: at,
+        to: Millis(at.0 + 1),
+    });
     query.disposition = None;
     let metered = Metered::new(stores);
-    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
+    let extent = Extent::of(stores.table(), tenant, query.range(), now).await?;
     let mut events = BTreeMap::new();
     let search = query.search();
     let sources = extent

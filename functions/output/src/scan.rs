@@ -38,7 +38,7 @@ pub(crate) async fn scan<S: Stores>(
     mut each: impl FnMut(&Seen<'_>),
 ) -> Result<(Reach, Reads), ReadError> {
     let metered = Metered::new(stores);
-    let extent = Extent::of(stores.table(), tenant, (query.from, query.to), now).await?;
+    let extent = Extent::of(stores.table(), tenant, query.range(), now).await?;
     let mut provisional = false;
     extent
         .live(&metered, true)

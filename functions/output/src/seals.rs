@@ -19,7 +19,7 @@ use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::segment::Place;
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{TimeRange, Window};
 
 /// Seals whose files are searched at a time.
 const SEALS_IN_FLIGHT_MAX: usize = 16;
@@ -106,10 +106,10 @@ pub struct SealList {
 pub async fn list<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
 ) -> Result<SealList, PortError> {
-    let mut seals = touching(stores, tenant, (from, to)).await?;
-    seals.extend(days(stores, tenant, (from, to)).await?);
+    let mut seals = touching(stores, tenant, range).await?;
+    seals.extend(days(stores, tenant, range).await?);
     Ok(SealList {
         chain: chain(stores, tenant).await?,
         seals: seals.iter().map(SealView::from).collect(),
@@ -131,11 +131,11 @@ async fn chain<S: Stores>(stores: &S, tenant: &TenantId) -> Result<ChainView, Po
 async fn touching<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Vec<SealEntry>, PortError> {
-    let since = from.plus_seconds(-WINDOW_SECONDS_MAX);
-    let mut seals = stores.table().seals(tenant, since, to).await?;
-    seals.retain(|seal| seal.window.end > from);
+    let since = range.from.plus_seconds(-WINDOW_SECONDS_MAX);
+    let mut seals = stores.table().seals(tenant, since, range.to).await?;
+    seals.retain(|seal| seal.window.end > range.from);
     Ok(seals)
 }
 
@@ -143,10 +143,10 @@ async fn touching<S: Stores>(
 async fn days<S: Stores>(
     stores: &S,
     tenant: &TenantId,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Vec<SealEntry>, PortError> {
-    let since = day_of(from).start;
-    stores.table().days(tenant, since, to).await
+    let since = day_of(range.from).start;
+    stores.table().days(tenant, since, range.to).await
 }
 
 /// A seal's bytes as they were signed, once its chain has moved over it.
@@ -203,7 +203,7 @@ pub async fn proof<S: Stores>(
     stores: &S,
     tenant: &TenantId,
     id: &str,
-    range: (Millis, Millis),
+    range: TimeRange,
 ) -> Result<Option<ProofView>, NoProof> {
     let mut seals = touching(stores, tenant, range).await?;
     seals.retain(|seal| seal.tally.events > seal.tally.rejected);

@@ -26,20 +26,20 @@ pub type AwsStores = StoreSet<Table, Bucket, KinesisStream, Topic, KmsKey>;
 pub struct Context<S: ReconcileStores = AwsStores> {
     /// The table, the bucket, the stream, the audit topic and the key.
     pub stores: S,
-    /// Token look-ups.
+    /// Finds the identity behind a token.
     pub authenticator: Authenticator<S::Table>,
     /// What the process keeps from one run to the next.
     pub process: Process<S::Table>,
     /// Settings of a run.
     pub settings: RunSettings,
-    /// What a run found and did, counted.
+    /// Where the line of a run's metrics is written.
     pub metrics: Metrics,
     /// Whose pages may ask.
     pub origins: AllowedOrigins,
 }
 
 impl<S: ReconcileStores> Context<S> {
-    /// What playbacks need of it.
+    /// Gives what playbacks read and write.
     pub const fn wires(&self) -> Wires<'_, S> {
         Wires::new(&self.stores, &self.process, self.settings.receipt_days)
     }

@@ -34,7 +34,7 @@ use vernier_ledger::live::{self, ReadError};
 use vernier_ledger::ports::{Blocks, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{Millis, Minute, Window};
+use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
 
 /// Puts another one first each minute: where a run's time is short, all have their turn.
 fn take_turns<T>(list: &mut [T], now: Millis) {
@@ -65,10 +65,10 @@ pub async fn accounts<T: Receipts + Commits + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
-    let (accounts, _) = draw_up_range(table, settings, tenant, (from, to), 0, now).await?;
+    let (accounts, _) = draw_up_range(table, settings, tenant, range, 0, now).await?;
     Ok(accounts)
 }
 
@@ -81,14 +81,14 @@ pub async fn counted_accounts<S: Stores>(
     stores: &S,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     now: Millis,
 ) -> Result<Vec<WindowAccount>, PortError> {
     let (mut accounts, items) = draw_up_range(
         stores.table(),
         settings,
         tenant,
-        (from, to),
+        range,
         LOOKBACK_SECONDS,
         now,
     )
@@ -108,18 +108,22 @@ async fn draw_up_range<T: Receipts + Commits + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
-    (from, to): (Millis, Millis),
+    range: TimeRange,
     lookback_seconds: i64,
     now: Millis,
 ) -> Result<(Vec<WindowAccount>, Vec<BlockItem>), PortError> {
-    let windows: Vec<Window> = Window::touching(from, to, settings.window_minutes).collect();
+    let windows = Window::touching(range.from, range.to, settings.window_minutes);
+    let windows: Vec<Window> = windows.collect();
     let (Some(first), Some(last)) = (windows.first(), windows.last()) else {
         return Ok((Vec::new(), Vec::new()));
     };
     // Receipts first: what is committed between the two reads is then seen as stored.
     let receipts = receipts_of(table, tenant, &windows).await?;
-    let since = first.start.plus_seconds(-lookback_seconds);
-    let items = live::items_between(table, &tenant.id, since, last.end, now).await?;
+    let asked = TimeRange {
+        from: first.start.plus_seconds(-lookback_seconds),
+        to: last.end,
+    };
+    let items = live::items_between(table, &tenant.id, asked, now).await?;
     let accounts = balance(settings, &windows, receipts, &items, now);
     Ok((accounts, items))
 }

@@ -11,7 +11,7 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Chains, Directory, Notices, PortError};
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// Windows back from the newest that is over which a run looks at for every tenant.
 const WINDOWS_BACK_MAX: i64 = 16;
@@ -36,7 +36,7 @@ pub struct RunSummary {
 /// What a run found.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
-    /// In figures.
+    /// The run in figures.
     pub summary: RunSummary,
     /// Receipts that are not wholly stored in windows that should add up.
     pub missing: Vec<(TenantId, ReceiptId)>,
@@ -66,15 +66,8 @@ pub async fn survey<S: ReconcileStores>(
         };
         survey.summary.tenants += 1;
         let items = items_of(&id, &records);
-        let newest = run_tenant(
-            stores,
-            settings,
-            &tenant,
-            (&due, Look::Unless(Some(&items))),
-            now,
-            &mut survey,
-        );
-        let newest = newest.await;
+        let unless = Look::Unless(Some(&items));
+        let newest = run_tenant(stores, settings, &tenant, &due, unless, now, &mut survey).await;
         let older = run_older(stores, settings, &tenant, since, now, &mut survey).await;
         if let Err(error) = newest.and(older) {
             survey.summary.failed += 1;
@@ -102,12 +95,12 @@ async fn run_older<S: ReconcileStores>(
         at = window.end;
         behind.push(window);
     }
-    let behind = (behind.as_slice(), Look::Unless(None));
-    run_tenant(stores, settings, tenant, behind, now, survey).await?;
+    let unless = Look::Unless(None);
+    run_tenant(stores, settings, tenant, &behind, unless, now, survey).await?;
     let next = window_after(head.through, settings.window_minutes);
     if next.end.plus_seconds(settings.grace_seconds) <= now {
-        let next = (std::slice::from_ref(&next), Look::Doubted);
-        run_tenant(stores, settings, tenant, next, now, survey).await?;
+        let next = std::slice::from_ref(&next);
+        run_tenant(stores, settings, tenant, next, Look::Doubted, now, survey).await?;
     }
     let turn = usize::try_from(now.minute().0).unwrap_or(0);
     let Some(turn) = turn.checked_rem(head.passed_over.len()) else {
@@ -119,8 +112,8 @@ async fn run_older<S: ReconcileStores>(
     } else {
         Look::Doubted
     };
-    let one = (std::slice::from_ref(one), look);
-    run_tenant(stores, settings, tenant, one, now, survey).await
+    let one = std::slice::from_ref(one);
+    run_tenant(stores, settings, tenant, one, look, now, survey).await
 }
 
 /// Which windows are looked at, by their kept accounts.
@@ -131,7 +124,7 @@ enum Look<'r> {
     /// Those that were complete, and could have been sealed since: an envelope without an answer may
     /// have shown.
     Doubted,
-    /// All.
+    /// Every window, whatever its kept account says.
     Always,
 }
 
@@ -153,7 +146,8 @@ async fn run_tenant<S: ReconcileStores>(
     stores: &S,
     settings: Settings,
     tenant: &Tenant,
-    (due, look): (&[Window], Look<'_>),
+    due: &[Window],
+    look: Look<'_>,
     now: Millis,
     survey: &mut Survey,
 ) -> Result<(), PortError> {
@@ -168,7 +162,10 @@ async fn run_tenant<S: ReconcileStores>(
     let (Some((first, _)), Some((last, _))) = (open.first(), open.last()) else {
         return Ok(());
     };
-    let range = (first.start, last.end);
+    let range = TimeRange {
+        from: first.start,
+        to: last.end,
+    };
     let drawn_up = accounts(stores.table(), settings, tenant, range, now).await?;
     for (window, before) in open {
         let Some(account) = drawn_up.iter().find(|a| a.window() == window) else {

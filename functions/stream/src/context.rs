@@ -14,7 +14,7 @@ pub type AwsStores = StoreSet<Table, Bucket>;
 pub struct Context<S: Stores = AwsStores> {
     /// The table and the bucket.
     pub stores: S,
-    /// Settings.
+    /// How long receipts are kept.
     pub settings: Settings,
     /// What was done, counted.
     pub metrics: Metrics,

@@ -25,7 +25,7 @@ use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Minute};
+use vernier_ledger::time::{Millis, Minute, TimeRange};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -387,15 +387,14 @@ impl Blocks for MemoryTable {
     async fn block_items(
         &self,
         tenant: &TenantId,
-        from: Millis,
-        to: Millis,
+        range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError> {
         self.faults
             .around(Operation::Read, || {
                 let state = lock(&self.state);
                 let items = state.blocks.values().flatten();
                 let of_tenant = items.filter(|i| i.block.tenant == *tenant);
-                let within = of_tenant.filter(|i| from < to && i.block.touches(from, to));
+                let within = of_tenant.filter(|i| range.from < range.to && i.block.touches(range.from, range.to));
                 within.cloned().collect()
             })
             .await

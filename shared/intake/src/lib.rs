@@ -19,7 +19,7 @@ use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
 
-/// Settings.
+/// Settings of whoever puts envelopes on the stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How long receipts are kept, days.
@@ -160,7 +160,7 @@ pub async fn accept<'b, S: IntakeStores>(
 /// An envelope's lines on their way.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
-    /// Whose.
+    /// The tenant whose envelope it is.
     pub tenant: &'a TenantId,
     /// The sensor that sent it.
     pub sensor: &'a str,

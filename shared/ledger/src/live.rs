@@ -7,7 +7,7 @@ use crate::limits;
 use crate::line::LineHead;
 use crate::ports::{Blocks, Commits, Objects, PortError};
 use crate::segment::{self, Block, BlockError, SegmentRecord};
-use crate::time::Millis;
+use crate::time::{Millis, TimeRange};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -40,7 +40,7 @@ pub async fn records_since<C: Commits>(
         .await
 }
 
-/// A tenant's items of what is committed and was received in `[from, to)`, to the minute.
+/// A tenant's items of what is committed and was received in the range, to the minute.
 ///
 /// They are the tenant's own, so that what is read depends on that tenant alone; until all commits of earlier
 /// versions are listed they are taken from the records of everybody.
@@ -50,16 +50,15 @@ pub async fn records_since<C: Commits>(
 pub async fn items_between<T: Commits + Blocks>(
     table: &T,
     tenant: &TenantId,
-    from: Millis,
-    to: Millis,
+    range: TimeRange,
     now: Millis,
 ) -> Result<Vec<BlockItem>, PortError> {
     if table.are_blocks_listed().await? {
-        return table.block_items(tenant, from, to).await;
+        return table.block_items(tenant, range).await;
     }
-    let records = records_since(table, from, now).await?;
+    let records = records_since(table, range.from, now).await?;
     let mut items = items_of(tenant, &records);
-    items.retain(|item| item.block.touches(from, to));
+    items.retain(|item| item.block.touches(range.from, range.to));
     Ok(items)
 }
 

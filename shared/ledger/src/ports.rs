@@ -17,7 +17,7 @@ use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
 use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
 use crate::sweep::{Sweep, SweepMark};
-use crate::time::{Millis, Minute, Window};
+use crate::time::{Millis, Minute, TimeRange, Window};
 
 /// A storage call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,13 +135,12 @@ pub trait Commits {
 /// What is committed of a tenant, by five minutes of received-at.
 #[allow(async_fn_in_trait)]
 pub trait Blocks {
-    /// A tenant's items that hold something received in `[from, to)`, any order, read consistently; none when the
-    /// range ends before it begins. Without [`ListingMark::complete`] those of earlier versions' commits may lack.
+    /// A tenant's items that hold something received in the range, to the minute, any order, read consistently; none
+    /// when it ends before it begins. Without [`ListingMark::complete`] those of earlier versions' commits may lack.
     async fn block_items(
         &self,
         tenant: &TenantId,
-        from: Millis,
-        to: Millis,
+        range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError>;
 
     /// Whether every commit has its items: [`ListingMark::complete`]. Once it is so, it stays so.

@@ -155,7 +155,24 @@ impl Slice {
     }
 }
 
-/// A time range of received-at, `[start, end)`, of whole minutes.
+/// A run of instants, `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first instant.
+    pub from: Millis,
+    /// The first instant after the range.
+    pub to: Millis,
+}
+
+impl TimeRange {
+    /// Says whether the instant lies in the range.
+    #[must_use]
+    pub const fn contains(self, at: Millis) -> bool {
+        self.from.0 <= at.0 && at.0 < self.to.0
+    }
+}
+
+/// A time slice of received-at, `[start, end)`, of whole minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// First instant.

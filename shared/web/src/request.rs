@@ -10,7 +10,7 @@ use http::Method;
 use std::borrow::Cow;
 use vernier_ledger::access::Caller;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, RANGE_SECONDS_MAX};
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 
 /// A borrowed view of the request.
 #[derive(Debug, Clone, Copy)]
@@ -196,16 +196,16 @@ impl Request<'_> {
     ///
     /// # Errors
     /// When they are no times, in the wrong order, too far apart or too long ago (invariant 8).
-    pub fn live_range(&self, now: Millis) -> Result<(Millis, Millis), ProblemDocument> {
-        let (from, to) = self.range(now, DEFAULT_RANGE_SECONDS, RANGE_SECONDS_MAX)?;
-        if from < now.plus_seconds(-LIVE_SECONDS_MAX) {
+    pub fn live_range(&self, now: Millis) -> Result<TimeRange, ProblemDocument> {
+        let range = self.range(now, DEFAULT_RANGE_SECONDS, RANGE_SECONDS_MAX)?;
+        if range.from < now.plus_seconds(-LIVE_SECONDS_MAX) {
             let why = format!(
                 "is over {} hours ago; the live store ends there",
                 LIVE_SECONDS_MAX / 3_600
             );
             return Err(ProblemDocument::parameter("from", &why));
         }
-        Ok((from, to))
+        Ok(range)
     }
 
     /// A range of its own, by the names of its parameters: none when neither is given. What has no
@@ -243,7 +243,7 @@ impl Request<'_> {
         now: Millis,
         default_seconds: i64,
         seconds_max: i64,
-    ) -> Result<(Millis, Millis), ProblemDocument> {
+    ) -> Result<TimeRange, ProblemDocument> {
         let time = |name| {
             self.query(name)?
                 .map(|text| parse_time(name, text))
@@ -261,7 +261,7 @@ impl Request<'_> {
             );
             return Err(ProblemDocument::parameter("from", &why));
         }
-        Ok((from, to))
+        Ok(TimeRange { from, to })
     }
 }
 

@@ -7,7 +7,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::COMMIT_BLOCKS_MAX;
 use vernier_ledger::ports::{Blocks, CommitOutcome, Commits, Cursor, Listing};
 use vernier_ledger::segment::{Block, MinuteTally, SegmentRecord};
-use vernier_ledger::time::{Millis, Minute};
+use vernier_ledger::time::{Millis, Minute, TimeRange};
 
 /// An hour's first minute: 2001-09-09T01:00Z.
 const HOUR: i64 = 16_666_620;
@@ -35,8 +35,11 @@ fn block(tenant: &TenantId, minutes: &[i64]) -> Block {
 
 /// A tenant's items between two minutes, by position and first minute.
 async fn listed(table: &impl Blocks, tenant: &TenantId, from: i64, to: i64) -> Vec<BlockItem> {
-    let items = table.block_items(tenant, at(from), at(to)).await;
-    let mut items = items.expect("read");
+    let range = TimeRange {
+        from: at(from),
+        to: at(to),
+    };
+    let mut items = table.block_items(tenant, range).await.expect("read");
     items.sort_by_key(|i| (i.position, i.slice()));
     items
 }

@@ -20,6 +20,7 @@ use vernier_ledger::account::WindowState;
 use vernier_ledger::clock;
 use vernier_ledger::ports::Results as _;
 use vernier_ledger::results::{Registers, ResultKey};
+use vernier_ledger::time::TimeRange;
 use vernier_tests::proxy::Tally;
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
@@ -192,7 +193,10 @@ async fn check_receipts(environment: &Environment, sent: &Sent, stored: &Stored)
     };
     let now = clock::now();
     let (table, tenant) = (&environment.table, &environment.identity.tenant);
-    let range = (sent.first_at, sent.last_at.plus_seconds(1));
+    let range = TimeRange {
+        from: sent.first_at,
+        to: sent.last_at.plus_seconds(1),
+    };
     let accounts =
         vernier_reconcile::accounts(table, settings, tenant, range, now.plus_seconds(120));
     let accounts = accounts.await.expect("the table answers");

@@ -10,9 +10,9 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::Removal;
 use vernier_ledger::segment::Place;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_output::cursor::PageCursor;
-use vernier_output::events::{EventView, page};
+use vernier_output::events::{EventView, Paging, page};
 use vernier_output::query::{EventQuery, Key, Order, Sort};
 use vernier_output::receipts;
 use vernier_reconcile::compaction::compact_due;
@@ -174,7 +174,10 @@ impl History {
 
     fn query(&mut self) -> EventQuery {
         let end = self.school.clock.get().plus_seconds(1);
-        let mut query = EventQuery::between(EVENING, end);
+        let mut query = EventQuery::between(TimeRange {
+            from: EVENING,
+            to: end,
+        });
         if self.one_of(3) == 0 {
             let from = i64::from(self.one_of(400));
             query.from = EVENING.plus_seconds(from);
@@ -243,8 +246,13 @@ impl History {
         let (mut query, mut after, mut all) = (query.clone(), None, Vec::new());
         loop {
             let tenant = &self.school.tenant.id;
-            let now = (self.school.clock.get(), &KEY);
-            let page = page(&self.school.stores, tenant, &query, (after, limit), now).await;
+            let paging = Paging {
+                after,
+                limit,
+                now: self.school.clock.get(),
+                signing_key: &KEY,
+            };
+            let page = page(&self.school.stores, tenant, &query, paging).await;
             let (page, _) = page.expect("within bounds");
             assert!(page.events.len() <= limit);
             all.extend(page.events);
@@ -316,7 +324,7 @@ async fn a_receipt_outlives_its_segments_and_its_windows_files() {
     school.deliver().await;
     let view = async || {
         let (tenant, now) = (&school.tenant.id, school.clock.get());
-        let view = receipts::view(&school.stores, tenant, (receipt, 0), now).await;
+        let view = receipts::view(&school.stores, tenant, receipt, 0, now).await;
         serde_json::to_value(view.expect("reads").expect("there")).expect("JSON")
     };
     let mut live = view().await;

@@ -14,7 +14,7 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
 use vernier_ledger::rates::Rates;
 use vernier_ledger::stores::StoreSet;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
@@ -130,7 +130,10 @@ impl World {
         };
         // Segments are committed by the machine's clock.
         let now = vernier_ledger::clock::now().max(self.stream.now());
-        let range = (START, self.stream.now().plus_seconds(1));
+        let range = TimeRange {
+            from: START,
+            to: self.stream.now().plus_seconds(1),
+        };
         vernier_reconcile::accounts(
             &self.table,
             settings,

@@ -4,7 +4,7 @@ use super::history::HistoryOf;
 use super::{Activity, Asking, Bucket, History, Reach, Rendered, Sections, Seen, Usage, Zone};
 use crate::query::EventQuery;
 use vernier_archive::search::Column;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::TimeRange;
 use vernier_web::ProblemDocument;
 
 /// The range of received-at when none is given, seconds: a week.
@@ -43,8 +43,8 @@ enum Fold {
 #[derive(Debug)]
 pub struct Asked<'r> {
     asking: Asking<'r>,
-    /// Of received-at.
-    pub range: (Millis, Millis),
+    /// The range of received-at.
+    pub range: TimeRange,
     /// Of the events.
     pub filter: Filter,
     fold: Fold,
@@ -98,8 +98,7 @@ impl<'r> Asked<'r> {
 
     /// The events that the fold wants, as far as a query can say it.
     pub(crate) fn query(&self) -> EventQuery {
-        let (from, to) = self.range;
-        let mut query = EventQuery::between(from, to);
+        let mut query = EventQuery::between(self.range);
         if matches!(self.fold, Fold::History(_)) {
             query.disposition = None;
         }
@@ -125,8 +124,7 @@ impl<'r> Asked<'r> {
     /// Takes an event, whether it is meant or not; each one once, in any order. A describe is something that
     /// was said of an entity and nothing that happened: no report counts it.
     pub fn add(&mut self, seen: &Seen<'_>) {
-        let (from, to) = self.range;
-        let is_meant = from <= seen.received_at && seen.received_at < to && !seen.is_describe();
+        let is_meant = self.range.contains(seen.received_at) && !seen.is_describe();
         if !is_meant || !self.filter.passes(seen) {
             return;
         }
@@ -161,7 +159,7 @@ fn zone(asking: Asking<'_>) -> Result<Zone, ProblemDocument> {
     Zone::named(name).ok_or_else(|| ProblemDocument::parameter("zone", why))
 }
 
-fn usage(asking: Asking<'_>, range: (Millis, Millis)) -> Result<Usage, ProblemDocument> {
+fn usage(asking: Asking<'_>, range: TimeRange) -> Result<Usage, ProblemDocument> {
     let bucket = match asking.request.query("bucket")? {
         Some("hour") => Bucket::Hour,
         Some("day") => Bucket::Day,

@@ -10,6 +10,7 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::results::{
     Cause, Count, Register, Registers, ResultItem, ResultKey, ResultList, Score, Status,
 };
+use vernier_ledger::time::TimeRange;
 
 const HOUR: i64 = 3_600_000;
 
@@ -188,7 +189,10 @@ proptest! {
         from in 0i64..30 * HOUR, hours in 1i64..30,
     ) {
         let from = Millis(BASE + from);
-        let range = (from, Millis(from.0 + hours * HOUR));
+        let range = TimeRange {
+            from,
+            to: Millis(from.0 + hours * HOUR),
+        };
         let starts = Zone::named("Europe/Berlin").map(|z| z.starts(range, bucket));
         let starts = starts.expect("a calendar");
         let mut fold = Usage::new(bucket, starts.clone(), range);
@@ -196,7 +200,7 @@ proptest! {
         let found = fold.finish().expect("few").buckets;
         prop_assert_eq!(found.len(), starts.len());
         for (number, view) in found.iter().enumerate() {
-            let end = starts.get(number + 1).copied().unwrap_or(range.1);
+            let end = starts.get(number + 1).copied().unwrap_or(range.to);
             let begin = view.start.max(from);
             let of = || stored(&events).filter(|e| begin <= e.received_at && e.received_at < end);
             let mut straight = BTreeMap::new();

@@ -5,7 +5,7 @@ use super::{Bucket, Cell, NoAnswer, Report, Seen, Sheet, rfc3339};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 
 /// Pairs of bucket and type of one report: at 60 bytes each 3 MB of an answer's 4. A month of hours
 /// with 60 types has 45,000.
@@ -19,7 +19,7 @@ const UNTYPED: &str = "untyped";
 #[derive(Debug)]
 pub struct Usage {
     bucket: Bucket,
-    range: (Millis, Millis),
+    range: TimeRange,
     starts: Vec<Millis>,
     events: Vec<BTreeMap<String, u64>>,
     active: Vec<u64>,
@@ -44,14 +44,14 @@ pub struct BucketView {
 pub struct UsageReport {
     /// How long they are.
     pub bucket: Bucket,
-    /// They.
+    /// The buckets, empty ones too.
     pub buckets: Vec<BucketView>,
 }
 
 impl Usage {
     /// Nothing so far, in buckets that begin at `starts` and hold `[from, to)`.
     #[must_use]
-    pub fn new(bucket: Bucket, starts: Vec<Millis>, range: (Millis, Millis)) -> Self {
+    pub fn new(bucket: Bucket, starts: Vec<Millis>, range: TimeRange) -> Self {
         Self {
             events: vec![BTreeMap::new(); starts.len()],
             active: vec![0; starts.len()],
@@ -65,9 +65,8 @@ impl Usage {
 
     /// Counts one.
     pub fn add(&mut self, seen: &Seen<'_>) {
-        let (from, to) = self.range;
         let at = seen.received_at;
-        let is_here = from <= at && at < to && seen.disposition == Disposition::Stored;
+        let is_here = self.range.contains(at) && seen.disposition == Disposition::Stored;
         if !is_here || self.cells > CELLS_MAX {
             return;
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, TimeRange};
 
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
@@ -89,7 +89,8 @@ impl Zone {
     /// The beginning of the bucket that holds `from` and of every one after it that begins before
     /// `to`. Where the zone's calendar ends, days are 24 hours long.
     #[must_use]
-    pub fn starts(&self, (from, to): (Millis, Millis), bucket: Bucket) -> Vec<Millis> {
+    pub fn starts(&self, range: TimeRange, bucket: Bucket) -> Vec<Millis> {
+        let TimeRange { from, to } = range;
         let mut starts = Vec::new();
         let mut at = match bucket {
             Bucket::Hour => self.hour_of(from),
@@ -155,7 +156,11 @@ mod tests {
 
     fn starts(zone: &str, from: &str, to: &str, bucket: Bucket) -> Vec<Millis> {
         let zone = Zone::named(zone).expect("a zone");
-        zone.starts((at(from), at(to)), bucket)
+        let range = TimeRange {
+            from: at(from),
+            to: at(to),
+        };
+        zone.starts(range, bucket)
     }
 
     #[test]
@@ -183,7 +188,10 @@ mod tests {
         let twice = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(at);
         assert_eq!(twice.map(|t| zone.weekday_and_hour(t)), [(6, 2), (6, 2)]);
         assert_eq!(zone.weekday_and_hour(at("2026-03-29T01:00:00Z")), (6, 3));
-        let range = (twice[0], Millis(twice[1].0 + 1));
+        let range = TimeRange {
+            from: twice[0],
+            to: Millis(twice[1].0 + 1),
+        };
         let found = zone.starts(range, Bucket::Hour);
         assert_eq!(
             found,
@@ -247,7 +255,7 @@ mod tests {
         ) {
             let zone = Zone::named(zone).expect("a zone");
             let (from, to) = (Millis(from), Millis(from + seconds * 1_000));
-            let starts = zone.starts((from, to), bucket);
+            let starts = zone.starts(TimeRange { from, to }, bucket);
             prop_assert!(starts[0] <= from && starts.last().is_some_and(|last| *last < to));
             for pair in starts.windows(2) {
                 prop_assert!(pair[0] < pair[1]);

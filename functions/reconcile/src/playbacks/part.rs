@@ -75,7 +75,7 @@ pub(super) struct OpenPart {
 pub(super) struct Batch {
     pub(super) changes: Changes,
     pub(super) again: Vec<Again>,
-    /// Of those.
+    /// How many bytes the events in `again` take.
     pub(super) bytes: usize,
     pub(super) events: u64,
 }
@@ -218,7 +218,8 @@ impl OpenPart {
         &mut self,
         tenant: &TenantId,
         job: &mut PlaybackJob,
-        (batch, most): (&mut Batch, u64),
+        batch: &mut Batch,
+        most: u64,
     ) -> bool {
         let before = job.position.row;
         while batch.events < most

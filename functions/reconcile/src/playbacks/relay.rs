@@ -46,7 +46,7 @@ pub(super) struct Sent {
 #[derive(Clone, Copy)]
 pub(super) struct Way {
     pub(super) source: PlaybackSource,
-    /// Only counts.
+    /// Counts what would be sent, and sends nothing.
     pub(super) dry_run: bool,
     pub(super) now: Millis,
     pub(super) budget: Duration,

@@ -122,7 +122,7 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
         named(&self.tenant, &self.job)
     }
 
-    /// Whose it is.
+    /// Gives back the tenant whose playback it was.
     pub(super) fn into_tenant(self) -> TenantId {
         self.tenant
     }
@@ -198,7 +198,7 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
                 Found::Here => {
                     let tenant = &self.tenant;
                     let part = self.part.as_mut();
-                    if part.is_none_or(|p| p.take(tenant, &mut next, (&mut batch, most))) {
+                    if part.is_none_or(|p| p.take(tenant, &mut next, &mut batch, most)) {
                         self.part = None;
                     }
                 }

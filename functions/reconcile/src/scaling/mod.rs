@@ -62,7 +62,12 @@ impl<M: StreamMetrics, S: Shards, L: ScalingLogs> Scaler<M, S, L> {
         let mut log = self.log.scaling_log(&self.stream).await?;
         if log.changes.last().is_none_or(|last| last.to != shards.open) {
             let from = log.changes.last().map_or(shards.open, |last| last.to);
-            self.note(&mut log, (from, shards.open), now).await?;
+            let change = Resharding {
+                at: now,
+                from,
+                to: shards.open,
+            };
+            self.note(&mut log, change).await?;
         }
         let minute = now.minute();
         let recent = Minute(minute.0 - RECENT_MINUTES);
@@ -75,7 +80,12 @@ impl<M: StreamMetrics, S: Shards, L: ScalingLogs> Scaler<M, S, L> {
         let decision = decide(&self.policy, &seen, &log);
         if let Some(to) = decision.to {
             self.shards.reshard(to).await?;
-            self.note(&mut log, (shards.open, to), now).await?;
+            let change = Resharding {
+                at: now,
+                from: shards.open,
+                to,
+            };
+            self.note(&mut log, change).await?;
         }
         Ok(decision)
     }
@@ -99,14 +109,9 @@ impl<M: StreamMetrics, S: Shards, L: ScalingLogs> Scaler<M, S, L> {
         Ok(Some(found))
     }
 
-    async fn note(
-        &self,
-        log: &mut ScalingLog,
-        (from, to): (u32, u32),
-        at: Millis,
-    ) -> Result<(), PortError> {
-        log.changes.push(Resharding { at, from, to });
-        let since = at.plus_seconds(-REMEMBERED_SECONDS);
+    async fn note(&self, log: &mut ScalingLog, change: Resharding) -> Result<(), PortError> {
+        let since = change.at.plus_seconds(-REMEMBERED_SECONDS);
+        log.changes.push(change);
         // The last one before says how many shards there were when the month began.
         let old = log.changes.iter().filter(|c| c.at < since).count();
         log.changes.drain(..old.saturating_sub(1));

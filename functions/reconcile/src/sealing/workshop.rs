@@ -21,7 +21,7 @@ pub struct SealingTimes {
 pub struct Workshop {
     /// A folder for what does not fit into memory; nothing stays in it.
     pub temporary: PathBuf,
-    /// Threads that encode.
+    /// How many threads encode a window's files.
     pub threads: usize,
     /// How far back and for how long sealing looks.
     pub times: SealingTimes,

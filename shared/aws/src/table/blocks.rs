@@ -11,7 +11,7 @@ use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{BLOCK_ITEM_DAYS, READS_IN_FLIGHT_MAX, SEGMENT_SLOTS};
 use vernier_ledger::ports::{Blocks, Listing, PortError};
-use vernier_ledger::time::{Millis, Slice};
+use vernier_ledger::time::{Millis, Slice, TimeRange};
 
 /// Items of one `BatchWriteItem` (service limit).
 const BATCH_ITEMS_MAX: usize = 25;
@@ -55,24 +55,24 @@ impl Blocks for Table {
     async fn block_items(
         &self,
         tenant: &TenantId,
-        from: Millis,
-        to: Millis,
+        range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError> {
+        let TimeRange { from, to } = range;
         if from >= to {
             return Ok(Vec::new());
         }
         let first = Slice::containing(from.minute());
         let last = Slice::containing(Millis(to.0 - 1).minute());
-        let range = (slice_prefix(first), format!("{}~", slice_prefix(last)));
+        let keys = (slice_prefix(first), format!("{}~", slice_prefix(last)));
         let hours = first.first_minute().start().hour()..=last.first_minute().start().hour();
         let partitions: Vec<AttributeValue> = hours
             .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| partition(tenant, hour, slot)))
             .collect();
         let pages: Vec<Vec<BlockItem>> = stream::iter(partitions)
             .map(|pk| {
-                let range = range.clone();
+                let keys = keys.clone();
                 async move {
-                    let items = self.query(pk, Some(range), "list blocks").await?;
+                    let items = self.query(pk, Some(keys), "list blocks").await?;
                     let what = "block";
                     let read = |item| Reader { what, item }.json("block");
                     items.iter().map(read).collect::<Result<Vec<_>, _>>()

@@ -15,7 +15,7 @@ use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest
 use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Minute, Window};
+use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
 
 impl Table {
     fn claim_before(&self, request: &ClaimRequest<'_>) -> Option<Claim> {
@@ -132,10 +132,9 @@ impl Blocks for Table {
     async fn block_items(
         &self,
         tenant: &TenantId,
-        from: Millis,
-        to: Millis,
+        range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError> {
-        self.inner.block_items(tenant, from, to).await
+        self.inner.block_items(tenant, range).await
     }
 
     async fn are_blocks_listed(&self) -> Result<bool, PortError> {

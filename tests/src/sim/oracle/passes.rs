@@ -17,7 +17,7 @@ use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// Windows back from now that the survey always looks at.
 const SURVEYED: i64 = 16;
@@ -110,7 +110,10 @@ pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(
                 Some(_) => expected.conflict += 1,
             }
         }
-        let range = (BEGINNING, world.now());
+        let range = TimeRange {
+            from: BEGINNING,
+            to: world.now(),
+        };
         let stores = &world.functions.general;
         let tenant = &identity.tenant;
         let accounts =
