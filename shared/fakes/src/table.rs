@@ -394,7 +394,8 @@ impl Blocks for MemoryTable {
                 let state = lock(&self.state);
                 let items = state.blocks.values().flatten();
                 let of_tenant = items.filter(|i| i.block.tenant == *tenant);
-                let within = of_tenant.filter(|i| range.from < range.to && i.block.touches(range.from, range.to));
+                let within = of_tenant
+                    .filter(|i| range.from < range.to && i.block.touches(range.from, range.to));
                 within.cloned().collect()
             })
             .await

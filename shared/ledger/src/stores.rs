@@ -5,8 +5,9 @@
 //! a [`StoreSet`].
 
 use crate::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Listing, Notices, Objects,
-    Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Listing,
+    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey,
+    Sweeps,
 };
 use crate::rates::RateCounters;
 
@@ -31,8 +32,8 @@ pub trait LedgerTable:
 impl<T> LedgerTable for T where
     T: Receipts
         + Commits
-    + Blocks
-    + Listing
+        + Blocks
+        + Listing
         + Results
         + Directory
         + Schemas

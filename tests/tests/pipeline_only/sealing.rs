@@ -313,7 +313,7 @@ async fn a_run_that_is_overtaken_leaves_no_file_that_no_seal_names() {
             break;
         }
         overtaken += 1;
-        let other = school.seal_with(&workshop(&school.key)).await;
+        let other = school.seal_with(&workshop()).await;
         assert_eq!(other.map(|s| s.failed), Ok(0), "after {polls} polls");
         assert_eq!(run.await.failed, 0, "after {polls} polls");
         let seals = school.seals();

@@ -1,7 +1,7 @@
 //! [`Commits`] on DynamoDB: a cursor per shard, segment records by hour of commit.
 
-use super::{Table, blocks};
 use super::attributes::{Reader, json, n, s};
+use super::{Table, blocks};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
