@@ -42,7 +42,7 @@ pub async fn list_commits<T: Commits + Listing + Directory + Chains>(
     let mark = table.listing_mark().await?;
     let mut mark = mark.unwrap_or(ListingMark {
         through: now,
-        back_to: now,
+        back_to: now.plus_seconds(-COMMIT_SECONDS_MAX),
         complete: false,
     });
     let since = mark.through.plus_seconds(-COMMIT_SECONDS_MAX);
