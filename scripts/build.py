@@ -7,8 +7,8 @@
 Without `--local`: first one `cargo lambda build` of the four binaries at once, so that cargo compiles what they share
 once and links them side by side; then `sam build`, which finds them fresh and only copies.
 
-With it: one `cargo build` of functions and command in the dev profile, which tests build too, so that
-nothing is compiled twice. The tools' packages and the page's are fetched while it compiles, and
+With it: one `cargo build` of functions and command in the dev profile, whose external crates tests use too, so that
+none is compiled twice. The tools' packages and the page's are fetched while it compiles, and
 the template is the same, with other places in it for the functions. Such functions are five to ten times as slow as
 those that are deployed, and link against this machine's libraries.
 

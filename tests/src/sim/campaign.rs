@@ -43,6 +43,10 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+/// Histories that shrinking may play where the bug was planted: that its script is played again matters there, not
+/// that it is the shortest.
+const HUNT_PLAYS_MAX: u32 = 60;
+
 /// Findings that are shrunk and kept.
 const FINDINGS_MAX: usize = 5;
 
@@ -94,7 +98,7 @@ pub fn hunt(bug: Bug, seeds: Range<u64>) -> Option<(u64, Finding)> {
     for seed in seeds.clone() {
         let script = generate::script(seed);
         if let Some(violation) = play(&script, Some(bug)).violation {
-            let (script, violation) = shrink::shrink(script, violation, Some(bug));
+            let (script, violation) = shrink::shrink(script, violation, Some(bug), HUNT_PLAYS_MAX);
             let finding = Finding {
                 seed,
                 script,
@@ -118,7 +122,8 @@ impl Report {
         if let Some(violation) = played.violation {
             self.violations += 1;
             if self.findings.len() < FINDINGS_MAX {
-                let (script, violation) = shrink::shrink(script, violation, None);
+                let (script, violation) =
+                    shrink::shrink(script, violation, None, shrink::PLAYS_MAX);
                 self.findings.push(Finding {
                     seed,
                     script,

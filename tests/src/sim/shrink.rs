@@ -4,12 +4,12 @@ use super::mutants::Bug;
 use super::script::{Op, Script};
 use super::{Violation, play};
 
-/// Histories that shrinking may play; a minute at most.
-const PLAYS_MAX: u32 = 800;
+/// Histories that shrinking may play where somebody reads what is left; a minute at most.
+pub const PLAYS_MAX: u32 = 800;
 
 struct Shrinker {
     bug: Option<Bug>,
-    plays: u32,
+    plays_left: u32,
     best: Script,
     violation: Violation,
 }
@@ -17,10 +17,10 @@ struct Shrinker {
 impl Shrinker {
     /// Plays a candidate; keeps it when it fails, whatever it fails with.
     fn fails(&mut self, ops: Vec<Op>) -> bool {
-        if self.plays >= PLAYS_MAX {
+        if self.plays_left == 0 {
             return false;
         }
-        self.plays += 1;
+        self.plays_left -= 1;
         let candidate = Script {
             seed: self.best.seed,
             ops,
@@ -132,12 +132,17 @@ fn smaller(op: &Op) -> Vec<Op> {
     }
 }
 
-/// The shortest script found that still fails, and with what.
+/// The shortest script found by playing at most `plays_max` histories that still fails, and with what.
 #[must_use]
-pub fn shrink(script: Script, violation: Violation, bug: Option<Bug>) -> (Script, Violation) {
+pub fn shrink(
+    script: Script,
+    violation: Violation,
+    bug: Option<Bug>,
+    plays_max: u32,
+) -> (Script, Violation) {
     let mut shrinker = Shrinker {
         bug,
-        plays: 0,
+        plays_left: plays_max,
         best: script,
         violation,
     };

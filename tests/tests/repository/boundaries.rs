@@ -101,14 +101,14 @@ const HANDLER_PLACES: [&str; 3] = ["functions/*/src/handler.rs", "shared/web/", 
 fn the_environment_has_one_reader() {
     let rule =
         "only context.rs, shared/aws/src/environment.rs and the command read the environment";
-    report(rule, environment_readers(&crate_sources()));
+    report(rule, environment_readers(crate_sources()));
 }
 
 #[test]
 fn the_sdk_has_one_place() {
     report(
         "only shared/aws names the AWS SDK",
-        named(&crate_sources(), is_sdk, &SDK_PLACES),
+        named(crate_sources(), is_sdk, &SDK_PLACES),
     );
 }
 
@@ -117,7 +117,7 @@ fn trigger_types_stay_in_handlers() {
     let rule = "only handler.rs and shared/web name the types of triggers and answers";
     report(
         rule,
-        named(&crate_sources(), is_trigger_type, &HANDLER_PLACES),
+        named(crate_sources(), is_trigger_type, &HANDLER_PLACES),
     );
 }
 
@@ -127,7 +127,7 @@ fn the_runtime_stays_in_handlers_and_main() {
     let is_runtime = |name: &str| matches!(name, "lambda_runtime" | "LambdaEvent" | "lambda_http");
     report(
         "only handler.rs and main.rs name the Lambda runtime",
-        named(&crate_sources(), is_runtime, &places),
+        named(crate_sources(), is_runtime, &places),
     );
 }
 

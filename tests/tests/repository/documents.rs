@@ -97,9 +97,9 @@ fn is_mentioned(page: &str, name: &str) -> bool {
     page.contains(&format!("`{name}`")) || (prefix && page.contains(&format!("`{name}")))
 }
 
-fn adapters() -> Vec<Source> {
+fn adapters() -> Vec<&'static Source> {
     crate_sources()
-        .into_iter()
+        .iter()
         .filter(|s| s.path.starts_with("shared/aws/src/"))
         .collect()
 }
@@ -110,6 +110,7 @@ fn every_key_prefix_is_in_the_tables_page() {
     let adapters = adapters();
     let all: Vec<String> = adapters
         .iter()
+        .copied()
         .flat_map(key_prefixes)
         .map(|(name, _)| name)
         .collect();
@@ -143,6 +144,7 @@ fn every_attribute_is_in_the_tables_page() {
     let adapters = adapters();
     let all: Vec<String> = adapters
         .iter()
+        .copied()
         .flat_map(attributes)
         .map(|(name, _)| name)
         .collect();

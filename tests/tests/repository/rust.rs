@@ -4,6 +4,7 @@ use crate::tree;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 use syn::visit::Visit;
 
 /// One token; delimiters and punctuation are tokens of their own.
@@ -33,10 +34,12 @@ pub(crate) struct Source {
     pub(crate) path: String,
     /// All tokens outside of `#[cfg(test)]`.
     pub(crate) tokens: Vec<Token>,
-    /// All functions outside of `#[cfg(test)]`.
-    pub(crate) functions: Vec<Function>,
     /// Lines outside of `#[cfg(test)]`.
     pub(crate) lines: usize,
+    /// The text that `tokens` were read from.
+    text: String,
+    /// Lines of items under `#[cfg(test)]`.
+    tests: Vec<RangeInclusive<usize>>,
     /// Modules that are declared for tests only and lie in files of their own.
     test_modules: Vec<String>,
 }
@@ -48,24 +51,31 @@ impl Source {
             .parse()
             .unwrap_or_else(|e| panic!("{path}: does not parse: {e}"));
         let mut split = Split::default();
-        split.take(stream.clone());
+        split.take(stream);
         let in_test = |line: usize| split.tests.iter().any(|range| range.contains(&line));
-        let mut finder = FunctionFinder::default();
-        finder.visit_file(
-            &syn::parse2(stream).unwrap_or_else(|e| panic!("{path}: does not parse: {e}")),
-        );
-        finder.found.retain(|f| !in_test(f.first_line));
         let lines = (1..=text.lines().count())
             .filter(|line| !in_test(*line))
             .count();
-        let (tokens, test_modules) = (split.tokens, split.test_modules);
         Self {
             path: path.to_owned(),
-            tokens,
-            functions: finder.found,
+            tokens: split.tokens,
             lines,
-            test_modules,
+            text: text.to_owned(),
+            tests: split.tests,
+            test_modules: split.test_modules,
         }
+    }
+
+    /// All functions outside of `#[cfg(test)]`. Each call parses the text again, into a syntax tree, which
+    /// takes longer than reading its tokens.
+    pub(crate) fn functions(&self) -> Vec<Function> {
+        let file = syn::parse_file(&self.text)
+            .unwrap_or_else(|e| panic!("{}: does not parse: {e}", self.path));
+        let mut finder = FunctionFinder::default();
+        finder.visit_file(&file);
+        let in_test = |line: usize| self.tests.iter().any(|range| range.contains(&line));
+        finder.found.retain(|f| !in_test(f.first_line));
+        finder.found
     }
 
     /// Lines at which these tokens follow each other.
@@ -110,19 +120,22 @@ impl Source {
     }
 }
 
-/// The sources of all crates without their tests: what lies in a `src` folder.
-pub(crate) fn crate_sources() -> Vec<Source> {
-    let in_src = |path: &str| path.ends_with(".rs") && path.split('/').any(|step| step == "src");
-    let sources: Vec<Source> = tree::texts()
-        .iter()
-        .filter(|(path, _)| in_src(path))
-        .map(|(path, text)| Source::parse(path, text))
-        .collect();
-    let tests: BTreeSet<String> = sources.iter().flat_map(Source::test_files).collect();
-    sources
-        .into_iter()
-        .filter(|s| !tests.contains(&s.path))
-        .collect()
+/// The sources of all crates without their tests: what lies in a `src` folder. They are read once for all
+/// rules of a process.
+pub(crate) fn crate_sources() -> &'static [Source] {
+    static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+    SOURCES.get_or_init(|| {
+        let in_src =
+            |path: &str| path.ends_with(".rs") && path.split('/').any(|step| step == "src");
+        let mut sources: Vec<Source> = tree::texts()
+            .iter()
+            .filter(|(path, _)| in_src(path))
+            .map(|(path, text)| Source::parse(path, text))
+            .collect();
+        let tests: BTreeSet<String> = sources.iter().flat_map(Source::test_files).collect();
+        sources.retain(|s| !tests.contains(&s.path));
+        sources
+    })
 }
 
 /// Parts a file's tokens into tests and the rest.
@@ -250,15 +263,10 @@ impl<'ast> Visit<'ast> for FunctionFinder {
 fn tests_are_told_from_the_rest() {
     let text = "fn kept() {\n}\n#[cfg(test)]\nuse hidden::{a};\n#[cfg(test)]\nmod far;\n#[cfg(test)]\nmod tests {\n    fn hidden() {}\n}\nimpl X {\n    fn last() {\n        std::env::var(\"A\");\n    }\n}\n";
     let source = Source::parse("crate/src/near.rs", text);
-    let names: Vec<&str> = source.functions.iter().map(|f| f.name.as_str()).collect();
+    let functions = source.functions();
+    let names: Vec<&str> = functions.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["kept", "last"]);
-    assert_eq!(
-        (
-            source.functions[1].first_line,
-            source.functions[1].last_line
-        ),
-        (12, 14)
-    );
+    assert_eq!((functions[1].first_line, functions[1].last_line), (12, 14));
     assert_eq!(source.find(&["std", ":", ":", "env"]), [13]);
     assert_eq!(source.find(&["hidden"]), Vec::<usize>::new());
     assert_eq!(source.strings(), [("A".to_owned(), 13)]);

@@ -24,8 +24,9 @@ const LONG_FUNCTIONS: &[Allowed] = &[];
 
 fn long_functions(sources: &[Source]) -> Vec<Violation> {
     let mut found = Vec::new();
-    for source in sources {
-        for function in &source.functions {
+    // No function is longer than its file.
+    for source in sources.iter().filter(|s| s.lines > FUNCTION_LINES_MAX) {
+        for function in source.functions() {
             let lines = function.last_line - function.first_line + 1;
             let allowed = |a: &Allowed| a.file == source.path && a.function == function.name;
             if lines > FUNCTION_LINES_MAX && !LONG_FUNCTIONS.iter().any(allowed) {
@@ -47,7 +48,7 @@ fn long_files(sources: &[Source]) -> Vec<Violation> {
 fn functions_are_short() {
     report(
         "a function has at most 70 lines",
-        long_functions(&crate_sources()),
+        long_functions(crate_sources()),
     );
 }
 
@@ -55,7 +56,7 @@ fn functions_are_short() {
 fn files_are_short() {
     report(
         "a file has at most 500 lines without its tests",
-        long_files(&crate_sources()),
+        long_files(crate_sources()),
     );
 }
 
@@ -72,8 +73,8 @@ fn exceptions_are_needed_and_have_reasons() {
         let mut functions = sources
             .iter()
             .filter(|s| s.path == allowed.file)
-            .flat_map(|s| &s.functions);
-        let long = |f: &crate::rust::Function| {
+            .flat_map(|s| s.functions());
+        let long = |f: crate::rust::Function| {
             f.name == allowed.function && f.last_line - f.first_line >= FUNCTION_LINES_MAX
         };
         assert!(

@@ -3,9 +3,12 @@
 use crate::rust::Source;
 use crate::tree::{self, Violation, line_at, report};
 
+/// Macros that stand where code is missing.
+const UNFINISHED: [&str; 2] = ["todo", "unimplemented"];
+
 fn unfinished(source: &Source) -> Vec<Violation> {
     let mut found = Vec::new();
-    for macro_name in ["todo", "unimplemented"] {
+    for macro_name in UNFINISHED {
         let of = |line| Violation::new(&source.path, line, format!("{macro_name}!"));
         found.extend(source.find(&[macro_name, "!"]).into_iter().map(of));
     }
@@ -38,9 +41,10 @@ fn marks(path: &str, text: &str) -> Vec<Violation> {
 
 #[test]
 fn no_macro_stands_for_missing_code() {
-    let rust = tree::texts()
-        .into_iter()
-        .filter(|(path, _)| path.ends_with(".rs"));
+    let rust = tree::texts().into_iter().filter(|(path, text)| {
+        path.ends_with(".rs") && UNFINISHED.iter().any(|m| text.contains(m))
+    });
+    // Few files have the words, in other uses: only these are read as tokens.
     let found = rust
         .flat_map(|(path, text)| unfinished(&whole(&path, &text)))
         .collect();

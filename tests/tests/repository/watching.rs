@@ -232,9 +232,9 @@ fn everything_that_is_measured_is_shown_and_told() {
 
 /// All texts of the sources: those of the logging macros and of lines of metrics are among them.
 fn said() -> BTreeSet<String> {
-    let texts = crate_sources().into_iter().flat_map(|s| {
+    let texts = crate_sources().iter().flat_map(|s| {
         let strings = s.strings();
-        strings.into_iter().map(|(text, _)| text.to_string())
+        strings.into_iter().map(|(text, _)| text)
     });
     texts.collect()
 }

@@ -245,10 +245,11 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
     );
 }
 
-/// A learner in a section lies on a page or two of each column.
+/// A learner in a section lies in a window's file on a page or two of each column; in a day's in one block or two
+/// that touch, of which the table tells. Sealing and merging both takes most of the time, so it is done once.
 #[tokio::test]
-async fn a_narrow_search_reads_little() {
-    let (store, [window, _]) = store(40_000);
+async fn a_narrow_search_of_a_window_reads_little_and_of_a_day_two_ranges() {
+    let (store, [window, day]) = store(40_000);
     let file = &window.files[0];
     let wanted = learner_in(&store, file);
     let (gets, bytes) = reads_of(&store, file, &wanted).await;
@@ -259,12 +260,6 @@ async fn a_narrow_search_reads_little() {
         gets <= 2 && bytes < 100_000,
         "{gets} requests, {bytes} bytes"
     );
-}
-
-/// And in a day in one block or two that touch, of which the table tells.
-#[tokio::test]
-async fn a_learners_rows_of_a_day_are_two_requests() {
-    let (store, [_, day]) = store(40_000);
     let file = &day.files[0];
     let wanted = learner_in(&store, file);
     let (gets, bytes) = reads_of(&store, file, &wanted).await;
