@@ -13,6 +13,7 @@ mod rates;
 mod relays;
 mod results;
 mod scaling;
+mod scheduled;
 mod sealing;
 mod sweeping;
 mod tokens;
