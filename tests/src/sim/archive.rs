@@ -140,7 +140,8 @@ fn failure_key(failure: &Failure) -> String {
     format!("mapping/{}/{:06}", failure.shard.id, failure.number)
 }
 
-/// What the handler does of a scheduled run, with the same calls in the same order.
+/// The parts of [`vernier_reconcile::scheduled::run`] in its order, each over the stores of its own role, so that a bug
+/// can be in one part alone. Failed batches are looked for in every run, and sweeps are an operation of their own.
 async fn scheduled(
     functions: &Functions,
     workshop: &Workshop,

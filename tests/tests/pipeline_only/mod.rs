@@ -14,6 +14,7 @@ mod rates;
 mod relays;
 mod results;
 mod scaling;
+mod scheduled;
 mod sealing;
 mod sweeping;
 mod tokens;

@@ -11,7 +11,7 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::sweeping::{SweepSummary, Sweeping, sweep_parts, sweep_segments};
 use vernier_tests::envelopes::{event, events};
 
-const SWEEPING: Sweeping = Sweeping {
+pub(super) const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 3 * 3_600,
     trigger_seconds: 2 * 3_600,
 };
