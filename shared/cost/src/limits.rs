@@ -30,9 +30,6 @@ pub const LANES_MAX: f64 = 256.0;
 /// Claims, or results, under way at once in one stream function.
 pub const IN_FLIGHT: f64 = 32.0;
 
-/// Items of a commit's transaction, whatever the batch holds; the service takes 100.
-pub const TRANSACTION_ITEMS: f64 = 2.0;
-
 /// How far back a scheduled run reads segment records, seconds: 16 windows of 15 minutes, and what
 /// clocks may differ by.
 pub const SURVEY_SECONDS: f64 = 16.0 * 900.0 + 300.0;
