@@ -12,7 +12,7 @@ use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// What comes late to a sealed window is sealed after it within minutes; until then it is seen in windows that
-/// began this long ago at most, seconds (6 hours, 48 partitions).
+/// began this long ago at most, seconds (6 hours, 24 partitions).
 const LATE_SECONDS: i64 = 6 * 3_600;
 
 /// Where sealed rows lie.

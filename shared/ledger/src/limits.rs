@@ -41,6 +41,11 @@ pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
 /// transaction's 4 MB.
 pub const COMMIT_BLOCKS_MAX: usize = 98;
 
+/// Partitions of a tenant's block items of an hour, by shard. Each takes 1,000 write units a second and an item costs 2.
+/// A shard at its full 1 MB/s fills the 4.4 MB of a batch in 4.4 s: 15 million events a second of one tenant, 4,400
+/// shards, are 1,000 items a second, half of what four partitions take. A reader asks each of them for each hour.
+pub const BLOCK_SLOTS: u8 = 4;
+
 /// How long a block item is kept, days: long after its window must have been sealed, which alarms
 /// within hours when it is not.
 pub const BLOCK_ITEM_DAYS: u32 = 400;

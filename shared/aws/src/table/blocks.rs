@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::limits::{BLOCK_ITEM_DAYS, READS_IN_FLIGHT_MAX, SEGMENT_SLOTS};
+use vernier_ledger::limits::{BLOCK_ITEM_DAYS, BLOCK_SLOTS, READS_IN_FLIGHT_MAX};
 use vernier_ledger::ports::{Blocks, Listing, PortError};
 use vernier_ledger::time::{Millis, Slice, TimeRange};
 
@@ -42,7 +42,7 @@ pub(super) fn attributes_of(item: &BlockItem) -> Result<Item, PortError> {
     let expires = item
         .committed_at
         .plus_seconds(i64::from(BLOCK_ITEM_DAYS) * 86_400);
-    let slot = item.shard.segment_slot();
+    let slot = item.shard.segment_slot() % BLOCK_SLOTS;
     Ok(HashMap::from([
         ("pk".to_owned(), partition(&item.block.tenant, hour, slot)),
         ("sk".to_owned(), s(sort)),
@@ -66,7 +66,7 @@ impl Blocks for Table {
         let keys = (slice_prefix(first), format!("{}~", slice_prefix(last)));
         let hours = first.first_minute().start().hour()..=last.first_minute().start().hour();
         let partitions: Vec<AttributeValue> = hours
-            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| partition(tenant, hour, slot)))
+            .flat_map(|hour| (0..BLOCK_SLOTS).map(move |slot| partition(tenant, hour, slot)))
             .collect();
         let pages: Vec<Vec<BlockItem>> = stream::iter(partitions)
             .map(|pk| {
