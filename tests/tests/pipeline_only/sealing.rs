@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -295,6 +296,43 @@ async fn two_sealers_at_once_do_no_harm() {
         assert_eq!(a.sealed + b.sealed, 3, "seed {seed}: {a:?} {b:?}");
         school.assert_sealed(THREE_WINDOWS);
     }
+}
+
+/// Invariant 4: wherever another run overtakes one, both write the same files, and the seals name all of them.
+#[tokio::test]
+async fn a_run_that_is_overtaken_leaves_no_file_that_no_seal_names() {
+    let (mut polls, mut overtaken) = (1, 0);
+    loop {
+        let school = School::new().await;
+        school.three_windows().await;
+        school.faults.interleave(7);
+        let mut run = pin!(school.seal());
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready());
+        if ended {
+            break;
+        }
+        overtaken += 1;
+        let other = school.seal_with(&workshop()).await;
+        assert_eq!(other.map(|s| s.failed), Ok(0), "after {polls} polls");
+        assert_eq!(run.await.failed, 0, "after {polls} polls");
+        let seals = school.seals();
+        let named: BTreeSet<&str> = seals
+            .iter()
+            .flat_map(|seal| &seal.files)
+            .map(|file| file.key.as_str())
+            .collect();
+        let mut written = school.bucket.keys("archive/");
+        written.extend(school.bucket.keys("exceptions/"));
+        let unnamed: Vec<_> = written
+            .iter()
+            .filter(|key| !named.contains(key.as_str()))
+            .collect();
+        assert!(unnamed.is_empty(), "after {polls} polls: {unnamed:?}");
+        school.assert_sealed(THREE_WINDOWS);
+        polls += 2;
+    }
+    assert!(overtaken > 30, "{overtaken}");
 }
 
 /// Wherever a run dies, the next one ends with the same rows.
