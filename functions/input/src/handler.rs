@@ -103,8 +103,11 @@ async fn take<S: IntakeStores>(
 ) -> Result<ApiGatewayProxyResponse, Refused> {
     rates::check(context, identity, now)?;
     let body = body::read(request)?;
-    let schemas = context.schemas.of(&identity.tenant.id).await;
-    let schemas = schemas.map_err(ProblemDocument::from)?;
+    let schemas = context
+        .schemas
+        .of(&identity.tenant.id)
+        .await
+        .map_err(ProblemDocument::from)?;
     let receipt = new_receipt(&identity.tenant, now);
     let read = ReadEnvelope::read(identity, schemas.as_deref(), &body, receipt);
     let demand = Demand {

@@ -233,8 +233,8 @@ impl<S: Stores> Call<'_, S> {
             .parse()
             .map_err(|e| ProblemDocument::parameter("id", &format!("{e}")))?;
         let (stores, tenant) = (&self.context.stores, self.tenant());
-        let view = receipts::view(stores, tenant, id, first_index, self.now).await?;
-        let view = view.ok_or_else(|| not_found("no such receipt"))?;
+        let found = receipts::view(stores, tenant, id, first_index, self.now).await?;
+        let view = found.ok_or_else(|| not_found("no such receipt"))?;
         Ok(vernier_web::json(200, &[], &view))
     }
 
@@ -324,8 +324,8 @@ impl<S: Stores> Call<'_, S> {
         let sequence = text.parse().map_err(|_| {
             ProblemDocument::parameter("sequence", "expected a whole number from 0")
         })?;
-        let seal = seals::document(&self.context.stores, self.tenant(), sequence).await?;
-        let seal = seal.ok_or_else(|| not_found("no such seal"))?;
+        let found = seals::document(&self.context.stores, self.tenant(), sequence).await?;
+        let seal = found.ok_or_else(|| not_found("no such seal"))?;
         Ok(vernier_web::json(200, &[], &seal))
     }
 
@@ -339,8 +339,8 @@ impl<S: Stores> Call<'_, S> {
 
     async fn report(&self, name: &str) -> Answer {
         let stores = &self.context.stores;
-        let rendered = reports::answer(name, stores, self.tenant(), self.asking()).await?;
-        let rendered = rendered.ok_or_else(|| not_found(format!("no report {name}")))?;
+        let answer = reports::answer(name, stores, self.tenant(), self.asking()).await?;
+        let rendered = answer.ok_or_else(|| not_found(format!("no report {name}")))?;
         Ok(shown(rendered))
     }
 

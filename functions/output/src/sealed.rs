@@ -142,8 +142,8 @@ pub(crate) async fn ready<S: Stores>(
             .buffered(READS_IN_FLIGHT_MAX)
             .try_collect()
             .await?;
-        let gone = files.iter().zip(&found).find(|(_, found)| found.is_none());
-        let gone = gone.map(|(file, _)| (*file).clone());
+        let mut pairs = files.iter().zip(&found);
+        let gone = pairs.find_map(|(file, found)| found.is_none().then(|| (*file).clone()));
         let there = found
             .into_iter()
             .flatten()

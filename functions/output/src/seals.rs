@@ -163,8 +163,8 @@ pub async fn document<S: Stores>(
         return Ok(None);
     }
     let key = seal_key(tenant, sequence);
-    let bytes = stores.objects().get(&key, None).await?;
-    let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone")))?;
+    let found = stores.objects().get(&key, None).await?;
+    let bytes = found.ok_or_else(|| PortError::Fatal(format!("{key} is gone")))?;
     let text = String::from_utf8(bytes).ok();
     let raw = text.and_then(|text| RawValue::from_string(text).ok());
     raw.map(Some)

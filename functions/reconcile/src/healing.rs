@@ -185,8 +185,8 @@ async fn heal_receipt<S: ReconcileStores>(
         return Ok(());
     };
     for slice in receipt.expected_slices() {
-        let claimed = receipt.claims.get(&slice);
-        let claimed = claimed.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
+        let claim = receipt.claims.get(&slice);
+        let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
         let at = usize::try_from(slice).unwrap_or(usize::MAX);
         let Some((shard_id, sequence)) = claimed.or_else(|| receipt.placed.get(at).cloned()) else {
             continue;

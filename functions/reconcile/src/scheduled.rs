@@ -136,8 +136,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> ScheduledRun<'_, S, C> {
             return (HealSummary::default(), MissingSummary::default());
         }
         let days = self.settings.receipt_days.0;
-        let healed = heal(self.stores, days, &self.clock, until).await;
-        let healed = healed.unwrap_or_else(|error| {
+        let healing = heal(self.stores, days, &self.clock, until);
+        let healed = healing.await.unwrap_or_else(|error| {
             tracing::error!(%error, "failed batches not listed");
             HealSummary::default()
         });
@@ -176,7 +176,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> ScheduledRun<'_, S, C> {
 
     async fn compact(&self) -> CompactSummary {
         let until = self.half_of_what_is_left();
-        let compacted = compact_due(
+        let compaction = compact_due(
             self.stores,
             &self.process.workshop,
             self.settings.windows,
@@ -184,7 +184,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> ScheduledRun<'_, S, C> {
             &self.clock,
             until,
         );
-        let compacted = compacted.await.unwrap_or_else(|error| {
+        let compacted = compaction.await.unwrap_or_else(|error| {
             tracing::error!(%error, "tenants not listed");
             CompactSummary {
                 failed: 1,
@@ -206,8 +206,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> ScheduledRun<'_, S, C> {
     async fn play_back(&self) -> PlaybackSummary {
         let until = self.half_of_what_is_left();
         let wires = Wires::new(self.stores, self.process, self.settings.receipt_days);
-        let played = play_due(wires, &self.clock, until).await;
-        let played = played.unwrap_or_else(|error| {
+        let playing = play_due(wires, &self.clock, until);
+        let played = playing.await.unwrap_or_else(|error| {
             tracing::error!(%error, "playbacks not listed");
             PlaybackSummary {
                 failed: 1,

@@ -86,9 +86,9 @@ async fn run_older<S: ReconcileStores>(
     now: Millis,
     survey: &mut Survey,
 ) -> Result<(), PortError> {
-    let head = stores.table().chain(&tenant.id).await?;
+    let chain = stores.table().chain(&tenant.id).await?;
     let first = first_window(tenant.created_at, settings.window_minutes);
-    let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+    let head = chain.unwrap_or_else(|| ChainHead::beginning(first.start));
     let (mut behind, mut at) = (Vec::new(), head.through);
     while at < newest && behind.len() < WINDOWS_BEHIND_MAX {
         let window = window_after(at, settings.window_minutes);
@@ -99,11 +99,11 @@ async fn run_older<S: ReconcileStores>(
     run_tenant(stores, settings, tenant, &behind, unless, now, survey).await?;
     let next = window_after(head.through, settings.window_minutes);
     if next.end.plus_seconds(settings.grace_seconds) <= now {
-        let next = std::slice::from_ref(&next);
-        run_tenant(stores, settings, tenant, next, Look::Doubted, now, survey).await?;
+        let window = std::slice::from_ref(&next);
+        run_tenant(stores, settings, tenant, window, Look::Doubted, now, survey).await?;
     }
-    let turn = usize::try_from(now.minute().0).unwrap_or(0);
-    let Some(turn) = turn.checked_rem(head.passed_over.len()) else {
+    let minute = usize::try_from(now.minute().0).unwrap_or(0);
+    let Some(turn) = minute.checked_rem(head.passed_over.len()) else {
         return Ok(());
     };
     let one = &head.passed_over[turn];
@@ -112,8 +112,8 @@ async fn run_older<S: ReconcileStores>(
     } else {
         Look::Doubted
     };
-    let one = std::slice::from_ref(one);
-    run_tenant(stores, settings, tenant, one, look, now, survey).await
+    let window = std::slice::from_ref(one);
+    run_tenant(stores, settings, tenant, window, look, now, survey).await
 }
 
 /// Which windows are looked at, by their kept accounts.

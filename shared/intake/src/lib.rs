@@ -151,8 +151,8 @@ pub async fn accept<'b, S: IntakeStores>(
     budget: Duration,
 ) -> Result<Accepted<'b>, NotAccepted> {
     let started = tokio::time::Instant::now();
-    let read = ReadEnvelope::read(identity, schemas, body, receipt);
-    let read = read.map_err(NotAccepted::Refused)?;
+    let read =
+        ReadEnvelope::read(identity, schemas, body, receipt).map_err(NotAccepted::Refused)?;
     let left = budget.saturating_sub(started.elapsed());
     read.accept(stores, settings, identity, left).await
 }

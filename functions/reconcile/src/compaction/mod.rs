@@ -200,8 +200,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, S, C> {
         let mut written = merge::write(objects, workshop, &tenant.id, day, seals).await?;
         // Meanwhile the chain may have moved: over windows, which is no matter, or over this day.
         let table = self.run.stores.table();
-        let now = table.chain(&tenant.id).await?;
-        let now = now.unwrap_or_else(|| head.clone());
+        let chain = table.chain(&tenant.id).await?;
+        let now = chain.unwrap_or_else(|| head.clone());
         if now.revision != head.revision && self.plan(tenant, day).await? != seals {
             return Ok(());
         }

@@ -59,8 +59,8 @@ pub async fn route<S: ReconcileStores>(
             Ok((200, json!({ "playbacks": newest })))
         }
         ("GET", "/playbacks/{id}", _) => {
-            let job = table.playback(tenant, id_of(request)?).await?;
-            let job = job.ok_or(NotMoved::Unknown)?;
+            let found = table.playback(tenant, id_of(request)?).await?;
+            let job = found.ok_or(NotMoved::Unknown)?;
             Ok((200, view(&job)))
         }
         (method, _, _) => Err(ProblemDocument::new(

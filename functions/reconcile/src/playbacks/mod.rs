@@ -190,10 +190,10 @@ pub async fn act<T: Playbacks>(
     now: Millis,
 ) -> Result<PlaybackJob, NotMoved> {
     for _ in 0..ACTION_TRIES_MAX {
-        let job = table.playback(tenant, id).await?;
-        let job = job.ok_or(NotMoved::Unknown)?;
-        let next = job.after(action, now);
-        let next = next.ok_or(NotMoved::Ended(job.state.as_str()))?;
+        let found = table.playback(tenant, id).await?;
+        let job = found.ok_or(NotMoved::Unknown)?;
+        let after = job.after(action, now);
+        let next = after.ok_or(NotMoved::Ended(job.state.as_str()))?;
         if next.revision == job.revision {
             return Ok(job);
         }

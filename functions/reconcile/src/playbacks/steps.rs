@@ -87,8 +87,8 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
         let table = wires.stores.table();
         // Whoever registers a schema and plays back at once means the new one.
         wires.schemas.forget(tenant);
-        let job = table.playback(tenant, id).await?;
-        let mut job = job.ok_or_else(|| PortError::Fatal("no such playback".to_owned()))?;
+        let found = table.playback(tenant, id).await?;
+        let mut job = found.ok_or_else(|| PortError::Fatal("no such playback".to_owned()))?;
         let sealed = job.request.source != PlaybackSource::Failures;
         let seals = if job.state.is_due() && sealed {
             seals_of(table, tenant, &job.request, job.before_sequence).await?
@@ -242,8 +242,8 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
         now: Millis,
         budget: Duration,
     ) -> Result<(), PortError> {
-        let tenant = self.wires.stores.table().tenant(&self.tenant).await?;
-        let tenant = tenant.ok_or_else(|| PortError::Fatal("the tenant is gone".to_owned()))?;
+        let found = self.wires.stores.table().tenant(&self.tenant).await?;
+        let tenant = found.ok_or_else(|| PortError::Fatal("the tenant is gone".to_owned()))?;
         if tenant.closed_at.is_some() {
             return Err(PortError::Fatal("the tenant was closed".to_owned()));
         }

@@ -31,11 +31,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
             return Ok(Step::Done);
         };
         let from = oldest.plus_seconds(-WINDOW_SECONDS_MAX);
-        let seals = self
-            .stores
-            .table()
-            .seals(&tenant.id, from, Millis(newest.0 + 1));
-        let seals = seals.await?;
+        let table = self.stores.table();
+        let seals = table.seals(&tenant.id, from, Millis(newest.0 + 1)).await?;
         let windows: BTreeSet<Window> = seals
             .iter()
             .map(|s| s.window)

@@ -212,8 +212,8 @@ impl<'a, S, C> Run<'a, S, C> {
 impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
     async fn step(&mut self, tenant: &Tenant, stage: Stage) -> Result<Step, PortError> {
         let first = first_window(tenant.created_at, self.settings.window_minutes);
-        let head = self.stores.table().chain(&tenant.id).await?;
-        let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+        let chain = self.stores.table().chain(&tenant.id).await?;
+        let head = chain.unwrap_or_else(|| ChainHead::beginning(first.start));
         let lag = (self.clock)().0 - head.through.0;
         let stand = Stand {
             lag_millis: u64::try_from(lag).unwrap_or(0),
@@ -260,8 +260,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
         tenant: &Tenant,
         head: &ChainHead,
     ) -> Result<Step, PortError> {
-        let turn = usize::try_from((self.clock)().minute().0).unwrap_or(0);
-        let turn = turn.checked_rem(head.passed_over.len());
+        let minute = usize::try_from((self.clock)().minute().0).unwrap_or(0);
+        let turn = minute.checked_rem(head.passed_over.len());
         let Some(window) = turn.map(|at| head.passed_over[at]) else {
             return Ok(Step::Done);
         };

@@ -169,8 +169,8 @@ async fn collect<S: ReconcileStores>(
     let lines = segment::open_block(&live.block, &bytes).map_err(|e| held(&e.to_string()))?;
     drop(bytes);
     for key in collector.take(job, &lines)? {
-        let event = objects.get(&key, None).await?;
-        let event = event.ok_or_else(|| Trouble::Held(format!("oversize event {key} is gone")))?;
+        let found = objects.get(&key, None).await?;
+        let event = found.ok_or_else(|| Trouble::Held(format!("oversize event {key} is gone")))?;
         let path = folder.join(format!("oversize-{}", collector.oversize.len()));
         fs::write(&path, event).map_err(Fault::Io)?;
         collector.oversize.insert(key, path);
@@ -188,8 +188,8 @@ pub(crate) async fn upload<O: Objects>(
     folder: &Path,
 ) -> Result<(), PortError> {
     for file in &written.files {
-        let bytes = fs::read(folder.join(&file.key));
-        let bytes = bytes.map_err(|e| PortError::Retryable(format!("{}: {e}", file.key)))?;
+        let read = fs::read(folder.join(&file.key));
+        let bytes = read.map_err(|e| PortError::Retryable(format!("{}: {e}", file.key)))?;
         objects.put_new(&file.key, bytes, None).await?;
     }
     Ok(())

@@ -16,7 +16,7 @@ use vernier_ledger::ports::{
 use vernier_ledger::segment::{Block, SegmentRecord};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::sweep::{LeftDay, LeftSegment, Sweep, SweepMark};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
 
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_MILLIS: i64 = 86_400_000;
@@ -145,8 +145,8 @@ impl<S: ReconcileStores> Run<'_, S> {
         );
         self.near = self.stores.table().records(near.0, near.1).await?;
         self.judged.clear();
-        let of_hour = self.near.iter();
-        let of_hour = of_hour.filter(|r| from <= r.committed_at && r.committed_at < to);
+        let hour = TimeRange { from, to };
+        let of_hour = self.near.iter().filter(|r| hour.contains(r.committed_at));
         let of_hour: Vec<SegmentRecord> = of_hour.cloned().collect();
         for record in &of_hour {
             if !self.expire(record).await?
