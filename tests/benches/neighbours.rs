@@ -7,20 +7,22 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[allow(dead_code)] // the other benches' part
+#[path = "support/program.rs"]
+mod program;
 
+use program::{executable, memory, program};
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use vernier_ledger::access::NewToken;
 use vernier_ledger::rates::Rates;
 use vernier_tests::stub::load::{self, Holder};
 use vernier_tests::stub::process::Process;
 use vernier_tests::stub::{Counts, Stub};
-use vernier_tests::trigger::runtime::Program;
-
-/// Memory that the template gives input, MiB.
-const MEMORY_MIB: u32 = 512;
 
 /// Events of each envelope.
 const EVENTS: usize = 10;
@@ -28,15 +30,23 @@ const EVENTS: usize = 10;
 /// Between two envelopes of the tenant beside.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The tenant that is over its rate, and the one beside it.
-const CROWD: Holder = Holder {
-    tenant: "crowd",
-    secret: "vrn_c0",
-};
-const BESIDE: Holder = Holder {
-    tenant: "beside",
-    secret: "vrn_be51de",
-};
+/// The tenant that is over its rate.
+fn busy() -> Holder<'static> {
+    static SECRET: LazyLock<String> = LazyLock::new(|| NewToken::generate().secret);
+    Holder {
+        tenant: "crowd",
+        secret: &SECRET,
+    }
+}
+
+/// The tenant beside it.
+fn neighbour() -> Holder<'static> {
+    static SECRET: LazyLock<String> = LazyLock::new(|| NewToken::generate().secret);
+    Holder {
+        tenant: "beside",
+        secret: &SECRET,
+    }
+}
 
 struct Options {
     input: PathBuf,
@@ -52,7 +62,7 @@ impl Options {
         let number = |name: &str| option(name).and_then(|n| n.parse::<u32>().ok());
         let functions = PathBuf::from(option("--functions=")?);
         Some(Self {
-            input: functions.join("InputFunction").join("bootstrap"),
+            input: executable(&functions, "input")?,
             processes: number("--processes=").unwrap_or(50) as usize,
             seconds: number("--seconds=").unwrap_or(10).into(),
             rate: NonZeroU32::new(number("--rate=").unwrap_or(2_000))?,
@@ -60,47 +70,23 @@ impl Options {
     }
 
     fn start(&self, stub: &Stub) -> Process {
-        let url = stub.url();
-        let environment = [
-            ("VERNIER_TABLE", "bench"),
-            ("VERNIER_BUCKET", "bench"),
-            ("VERNIER_STREAM", "bench"),
-            ("VERNIER_WINDOW_SECONDS", "900"),
-            ("VERNIER_TOKEN_CACHE_SECONDS", "900"),
-            ("VERNIER_RECEIPT_DAYS", "30"),
-            ("RUST_LOG", "info"),
-            ("AWS_ENDPOINT_URL", &url),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "bench"),
-            ("AWS_SECRET_ACCESS_KEY", "bench"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ];
-        let program = Program {
-            path: self.input.clone(),
-            name: "vernier-input".to_owned(),
-            environment: environment
-                .into_iter()
-                .chain(load::ALLOCATOR)
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            timeout: Duration::from_secs(60),
-        };
-        Process::start(&program, MEMORY_MIB)
+        let program = program(&self.input, "input", &stub.url());
+        Process::start(&program, memory("input"))
     }
 }
 
 fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let Some(options) = Options::read() else {
-        println!("left out: --functions names no folder");
+        println!("left out: --functions names no folder with the input function");
         return;
     };
     let rates = Rates {
         events_per_second: Some(options.rate),
         ..Rates::default()
     };
-    let mut items = load::items_of(CROWD, rates);
-    items.extend(load::items_of(BESIDE, Rates::default()));
+    let mut items = load::items_of(busy(), rates);
+    items.extend(load::items_of(neighbour(), Rates::default()));
     let stub = Stub::start(items);
     let body = load::bodies(&load::events(5, EVENTS as u64, 1), EVENTS).remove(0);
     let mut beside = options.start(&stub);
@@ -124,7 +110,7 @@ fn main() {
 
 /// Sends an envelope now and then; how long each took, milliseconds, in order.
 fn latencies(process: &mut Process, body: &str, length: Duration) -> Vec<f64> {
-    let event = load::api_event_of(BESIDE, body);
+    let event = load::api_event_of(neighbour(), body);
     let began = Instant::now();
     let mut all = Vec::new();
     while began.elapsed() < length {
@@ -157,7 +143,7 @@ fn together(
     length: Duration,
 ) -> (Vec<f64>, Sent) {
     let (sent, is_over) = (Sent::default(), AtomicBool::new(false));
-    let event = load::api_event_of(CROWD, body);
+    let event = load::api_event_of(busy(), body);
     let crowded = std::thread::scope(|scope| {
         for mut process in crowd {
             let (sent, is_over, event) = (&sent, &is_over, &event);

@@ -5,11 +5,11 @@
 //! repeated at will: an item's key and content follow from its commit.
 
 use vernier_ledger::access::Tenant;
-use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::chain::ChainHead;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Commits, Directory, Listing, PortError};
+use vernier_ledger::ports::{Chains, Commits, Directory, PortError};
 use vernier_ledger::time::Millis;
 
 /// A commit lands at most so long after the time that it bears, seconds: the longest a function may take.

@@ -4,6 +4,7 @@
 //! or after it (it happened, and the caller is told that it failed): the second is what time-outs
 //! look like.
 
+mod blocks;
 mod chains;
 mod faults;
 mod key;

@@ -15,8 +15,8 @@ use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, RESULTS_READ_MAX};
 use vernier_ledger::ports::{
-    Administration, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, PortError,
-    Receipts, Results, Schemas,
+    Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts, Results,
+    Schemas,
 };
 use vernier_ledger::receipt::{
     Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
@@ -25,7 +25,7 @@ use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Minute, TimeRange};
+use vernier_ledger::time::{Millis, Minute};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -96,26 +96,6 @@ impl MemoryTable {
     pub fn records_after(&self, count: usize) -> Vec<SegmentRecord> {
         let state = lock(&self.state);
         state.records.get(count..).unwrap_or_default().to_vec()
-    }
-
-    /// The block items of a commit, by its record's shard and position.
-    #[must_use]
-    pub fn items_of_commit(&self, record: &SegmentRecord) -> Vec<BlockItem> {
-        let commit = (record.shard.clone(), record.position);
-        let state = lock(&self.state);
-        state.blocks.get(&commit).cloned().unwrap_or_default()
-    }
-
-    /// Makes the commits after the first `count` those of an earlier version, which wrote no block items.
-    pub fn unlist_commits(&self, count: usize) {
-        let mut state = lock(&self.state);
-        let State {
-            records, blocks, ..
-        } = &mut *state;
-        for record in records.iter_mut().skip(count) {
-            record.listed = false;
-            blocks.remove(&(record.shard.clone(), record.position));
-        }
     }
 
     /// A receipt as it lies there, no fault in between.
@@ -365,65 +345,6 @@ impl Commits for MemoryTable {
                 let state = lock(&self.state);
                 let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
                 state.records.iter().filter(within).cloned().collect()
-            })
-            .await
-    }
-}
-
-impl State {
-    fn list(&mut self, items: &[BlockItem]) {
-        for item in items {
-            let commit = (item.shard.clone(), item.position);
-            let of_commit = self.blocks.entry(commit).or_default();
-            let is_same =
-                |i: &BlockItem| (&i.block.tenant, i.slice()) == (&item.block.tenant, item.slice());
-            of_commit.retain(|i| !is_same(i));
-            of_commit.push(item.clone());
-        }
-    }
-}
-
-impl Blocks for MemoryTable {
-    async fn block_items(
-        &self,
-        tenant: &TenantId,
-        range: TimeRange,
-    ) -> Result<Vec<BlockItem>, PortError> {
-        self.faults
-            .around(Operation::Read, || {
-                let state = lock(&self.state);
-                let items = state.blocks.values().flatten();
-                let of_tenant = items.filter(|i| i.block.tenant == *tenant);
-                let within = of_tenant
-                    .filter(|i| range.from < range.to && i.block.touches(range.from, range.to));
-                within.cloned().collect()
-            })
-            .await
-    }
-
-    async fn are_blocks_listed(&self) -> Result<bool, PortError> {
-        let mark = self.listing_mark().await?;
-        Ok(mark.is_some_and(|mark| mark.complete))
-    }
-}
-
-impl Listing for MemoryTable {
-    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
-        self.faults
-            .around(Operation::ListBlocks, || lock(&self.state).list(items))
-            .await
-    }
-
-    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError> {
-        self.faults
-            .around(Operation::Read, || lock(&self.state).listing)
-            .await
-    }
-
-    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError> {
-        self.faults
-            .around(Operation::ListBlocks, || {
-                lock(&self.state).listing = Some(*mark);
             })
             .await
     }

@@ -7,6 +7,7 @@
 
 use crate::frame::Tally;
 use crate::ids::{Sequence, Shard, TenantId};
+use crate::ports::PortError;
 use crate::segment::{Block, MinuteTally, SegmentRecord};
 use crate::time::{Millis, Slice, Window};
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,19 @@ pub struct ListingMark {
     pub back_to: Millis,
     /// Whether all that can be asked for was looked at: from then on readers take items alone.
     pub complete: bool,
+}
+
+/// Items of commits by earlier versions, which wrote none.
+#[allow(async_fn_in_trait)]
+pub trait Listing {
+    /// Lists items of such commits. Durable on return; listing again changes nothing.
+    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError>;
+
+    /// How far the listing is; none before it was first saved.
+    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError>;
+
+    /// Saves a mark over the one before.
+    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError>;
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
-use crate::block_item::{BlockItem, ListingMark};
+use crate::block_item::BlockItem;
 use crate::chain::{ChainHead, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
@@ -136,28 +136,15 @@ pub trait Commits {
 #[allow(async_fn_in_trait)]
 pub trait Blocks {
     /// A tenant's items that hold something received in the range, to the minute, any order, read consistently; none
-    /// when it ends before it begins. Without [`ListingMark::complete`] those of earlier versions' commits may lack.
+    /// when it ends before it begins. Without [`crate::block_item::ListingMark::complete`] those of earlier versions' commits may lack.
     async fn block_items(
         &self,
         tenant: &TenantId,
         range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError>;
 
-    /// Whether every commit has its items: [`ListingMark::complete`]. Once it is so, it stays so.
+    /// Whether every commit has its items: [`crate::block_item::ListingMark::complete`]. Once it is so, it stays so.
     async fn are_blocks_listed(&self) -> Result<bool, PortError>;
-}
-
-/// Items of commits by earlier versions, which wrote none.
-#[allow(async_fn_in_trait)]
-pub trait Listing {
-    /// Lists items of such commits. Durable on return; listing again changes nothing.
-    async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError>;
-
-    /// How far the listing is; none before it was first saved.
-    async fn listing_mark(&self) -> Result<Option<ListingMark>, PortError>;
-
-    /// Saves a mark over the one before.
-    async fn save_listing_mark(&self, mark: &ListingMark) -> Result<(), PortError>;
 }
 
 /// Results: where learners stand.

@@ -4,10 +4,10 @@
 //! function takes `&S` of the trait that it needs; whoever builds the stores, on AWS or in memory, puts them into
 //! a [`StoreSet`].
 
+use crate::block_item::Listing;
 use crate::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Listing,
-    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey,
-    Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices,
+    Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
 };
 use crate::rates::RateCounters;
 

@@ -2,10 +2,10 @@
 
 use super::commits::{cursor_after, record_after};
 use super::{shard, tally, tenant_id};
-use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::COMMIT_BLOCKS_MAX;
-use vernier_ledger::ports::{Blocks, CommitOutcome, Commits, Cursor, Listing};
+use vernier_ledger::ports::{Blocks, CommitOutcome, Commits, Cursor};
 use vernier_ledger::segment::{Block, MinuteTally, SegmentRecord};
 use vernier_ledger::time::{Millis, Minute, TimeRange};
 

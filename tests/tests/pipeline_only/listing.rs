@@ -2,7 +2,8 @@
 //! commits that wrote theirs.
 
 use super::sealing::{BEGINNING, School, THREE_WINDOWS};
-use vernier_ledger::ports::{Blocks, Listing};
+use vernier_ledger::block_item::Listing;
+use vernier_ledger::ports::Blocks;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::listing::{ListingSummary, list_commits};
 use vernier_tests::envelopes::events;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use vernier_fakes::{Faults, MemoryBucket, MemoryTable};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::limits::{FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
+use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
 use vernier_ledger::ports::Commits as _;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
@@ -90,12 +90,13 @@ async fn ten_thousand_frames_of_one_event() {
     assert!(stored.segments <= 3, "{} commits", stored.segments);
 }
 
-/// A step has room for some 600 tenants: the rest is committed by the next.
+/// A transaction has room for 98 tenants: the rest is committed by the next steps.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_tenants_in_one_batch() {
     let of = |n| envelope(&format!("school-{n}"), START);
     let stored = deliver((0..1_000).map(of).collect()).await;
-    assert_eq!((stored.lines.len(), stored.segments), (1_000, 2));
+    let steps = 1_000_usize.div_ceil(COMMIT_BLOCKS_MAX);
+    assert_eq!((stored.lines.len(), stored.segments), (1_000, steps));
 }
 
 /// What lay at a sensor for years comes in one batch: two minutes of every day.
@@ -103,7 +104,8 @@ async fn a_thousand_tenants_in_one_batch() {
 async fn a_batch_from_a_thousand_minutes_of_the_past() {
     let of = |n: i64| envelope("school", START.plus_seconds(-n * 43_200));
     let stored = deliver((0..1_500).map(of).collect()).await;
-    assert_eq!((stored.lines.len(), stored.segments), (1_500, 3));
+    let steps = 1_500_usize.div_ceil(COMMIT_BLOCKS_MAX);
+    assert_eq!((stored.lines.len(), stored.segments), (1_500, steps));
 }
 
 /// Frames as large as they get, between small ones.

@@ -7,10 +7,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{BLOCK_ITEM_DAYS, BLOCK_SLOTS, READS_IN_FLIGHT_MAX};
-use vernier_ledger::ports::{Blocks, Listing, PortError};
+use vernier_ledger::ports::{Blocks, PortError};
 use vernier_ledger::time::{Millis, Slice, TimeRange};
 
 /// Items of one `BatchWriteItem` (service limit).

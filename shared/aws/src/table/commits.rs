@@ -4,6 +4,7 @@ use super::attributes::{Reader, json, n, s};
 use super::{Table, blocks};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_ledger::block_item::BlockItem;
@@ -24,6 +25,41 @@ fn records_partition(hour: i64, slot: u8) -> AttributeValue {
 /// Sort keys begin with the instant of commit, padded so that text order is time order.
 fn commit_prefix(at: Millis) -> String {
     format!("{:015}", at.0.max(0))
+}
+
+impl Table {
+    /// Puts the record, unless it is there, and the items of its blocks.
+    fn puts(
+        &self,
+        record: &SegmentRecord,
+        items: &[BlockItem],
+    ) -> Result<Vec<TransactWriteItem>, PortError> {
+        let sort = format!(
+            "{}#{}#{}#{}",
+            commit_prefix(record.committed_at),
+            record.shard.stream,
+            record.shard.id,
+            record.first.padded(),
+        );
+        let slot = record.shard.segment_slot();
+        let hour = record.committed_at.hour();
+        let mut puts = vec![
+            Put::builder()
+                .item("pk", records_partition(hour, slot))
+                .item("sk", s(sort))
+                .item("record", json(record))
+                .condition_expression("attribute_not_exists(pk)"),
+        ];
+        for item in items {
+            puts.push(Put::builder().set_item(Some(blocks::attributes_of(item)?)));
+        }
+        let built = |put: PutBuilder| {
+            let put = put.table_name(&self.name).build();
+            let put = put.map_err(|e| PortError::Fatal(format!("commit: {e}")))?;
+            Ok(TransactWriteItem::builder().put(put).build())
+        };
+        puts.into_iter().map(built).collect()
+    }
 }
 
 impl Commits for Table {
@@ -72,38 +108,12 @@ impl Commits for Table {
                 .expression_attribute_values(":seen", s(sequence.as_str()))
                 .expression_attribute_values(":position", n(seen.next_position)),
         };
-        let sort = format!(
-            "{}#{}#{}#{}",
-            commit_prefix(record.committed_at),
-            record.shard.stream,
-            record.shard.id,
-            record.first.padded(),
-        );
-        let put = Put::builder()
-            .table_name(&self.name)
-            .item(
-                "pk",
-                records_partition(record.committed_at.hour(), record.shard.segment_slot()),
-            )
-            .item("sk", s(sort))
-            .item("record", json(record))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(built)?;
         let mut writes = vec![
             TransactWriteItem::builder()
                 .update(cursor.build().map_err(built)?)
                 .build(),
-            TransactWriteItem::builder().put(put).build(),
         ];
-        for item in items {
-            let put = Put::builder()
-                .table_name(&self.name)
-                .set_item(Some(blocks::attributes_of(item)?))
-                .build()
-                .map_err(built)?;
-            writes.push(TransactWriteItem::builder().put(put).build());
-        }
+        writes.extend(self.puts(record, items)?);
         let answer = self
             .client
             .transact_write_items()

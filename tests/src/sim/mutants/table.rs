@@ -4,11 +4,11 @@ use super::{Bug, Table};
 use std::sync::PoisonError;
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
-use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::{
-    Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Listing, Objects, PortError,
-    Receipts, RefusedEnvelopes, Results,
+    Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Objects, PortError, Receipts,
+    RefusedEnvelopes, Results,
 };
 use vernier_ledger::rates::{RateCounters, SpendOutcome, Spending};
 use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Receipt};
