@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo gameday up down status env deploy test lint page unit pipeline repo emulator outside kill artifacts sam-local sim bench fuzz fmt clean
+.PHONY: help setup build local demo gameday up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -29,8 +29,7 @@ help:
 	@echo "    make lint              fmt, clippy, docs, template rules"
 	@echo "    make page              the page: types, unit tests, and in a Chromium (installed if it must be) on its fixture"
 	@echo "    make unit              tests inside the crates        make pipeline   handlers on fakes, simulations"
-	@echo "    make repo              the repository's own rules     make emulator   tests of the deployed stack, on the emulator"
-	@echo "    make outside           the deployed stack from outside: the page, the API against its description, kill"
+	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build as for AWS, and that every artifact starts (12 minutes; no part of make test)"
 	@echo "    make gameday           break the deployed stack in eight ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
@@ -83,8 +82,8 @@ lint page unit pipeline repo: setup
 artifacts: setup
 	@$(PYTHON) scripts/test.py artifacts
 
-emulator outside: setup
-	@$(PYTHON) scripts/test.py build $@
+emulator: setup
+	@$(PYTHON) scripts/test.py build emulator
 
 kill: setup
 	@$(if $(EVENTS),VERNIER_KILL_EVENTS=$(EVENTS)) $(PYTHON) scripts/test.py build kill

@@ -1,50 +1,103 @@
 #!/usr/bin/env python3
 """The checks and tests of `make test`, step by step with their times; or some of the steps by name.
 
-  test.py             all of them: what checks and compiles first, then the tests, the stacks' beside the others
-  test.py lint        fmt, clippy, docs, template
+  test.py             all of them, the quick ones first, stopping at the first that fails
+  test.py lint        fmt, clippy, template, docs
   test.py page        the page: types, unit tests, and in a Chromium against its fixture server
   test.py unit        tests inside the crates, and the documentation's
   test.py pipeline    handlers on fakes, from events/, and the simulations
   test.py repo        the repository's own rules
   test.py build       the functions and the command for the local stack
-  test.py compile     all tests, before some of them run beside others
-  test.py emulator    the tests of the deployed stack, on a local emulator that is started and ended here
-  test.py outside     another such stack from outside: the page over a semester, the API against its
-                      description (schemathesis), and kill
-  test.py kill        only the built stream function, killed and throttled, on the emulator's stores;
-                      200,000 events (VERNIER_KILL_EVENTS), ten times as many as with `outside`
   test.py artifacts   by name only: `sam build` as for AWS, and that each artifact starts
+  test.py emulator    the deployed stack on a local emulator, started and ended here: the tests, the
+                      API against its description (schemathesis), and kill
+  test.py kill        only the built stream function, killed and throttled, on the emulator's stores;
+                      200,000 events (VERNIER_KILL_EVENTS), ten times as many as with `emulator`
 
-Of several steps `emulator` and `outside`, which mostly wait, run beside the others, and first where processor time
-is scarce. What they print goes to .run/test-emulator/step.log and .run/test-outside/step.log, and is shown when they
-are done.
-The first step that fails ends all of them, with the last lines of each. Whatever happens (failure, Ctrl-C, a kill),
-no process of it is left behind.
+Whatever happens (failure, Ctrl-C, a kill), no process of it is left behind.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import setup  # noqa: E402
 from common import (  # noqa: E402
-    EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TOOLS, VERNIER, Failed, beside, main_guard, need_setup, say, tool_env,
+    EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TOOLS, VERNIER, Failed, beside, end_group, main_guard, need_setup, say, took, tool_env,
 )  # fmt: skip
-from stack import child_env, vernier_env  # noqa: E402
-from steps import COUNTS, LOOK_SECONDS, Beside, look_beside, processor_seconds, row, run_step, stack_of  # noqa: E402
+from stack import Stack, child_env, vernier_env  # noqa: E402
+
+CARGO_TEST_RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
+NEXTEST_RESULT = re.compile(r"^\s*Summary \[.*?\]\s+.*? run: (.*)$")
+VITEST_RESULT = re.compile(r"^\s*Tests\s+(\d.*)\(\d+\)\s*$")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Counts:
+    """Tests that ran, from the runners' own closing lines."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def read(self, line: str) -> None:
+        line = COLOUR.sub("", line)
+        found = CARGO_TEST_RESULT.match(line)
+        if found:
+            passed, failed, skipped = (int(number) for number in found.groups())
+        elif found := NEXTEST_RESULT.match(line) or VITEST_RESULT.match(line):
+            amount = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", found.group(1))}
+            passed, skipped = amount.get("passed", 0), amount.get("skipped", 0)
+            failed = amount.get("failed", 0) + amount.get("exec", 0) + amount.get("timed", 0)
+        else:
+            return
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+COUNTS = Counts()
+
 
 #: Events of the kill tier where it is one step of many: a tenth of what `make kill` sends.
 KILL_EVENTS = 20_000
 
 #: Events of the semester that the page is shown over.
 PAGE_EVENTS = 3_000
+
+
+def run_step(command: list, env: dict | None = None, counted: bool = False) -> None:
+    """Runs a command in a process group of its own; ends all of the group when interrupted."""
+    env = dict(env or tool_env())
+    if sys.stdout.isatty():
+        env.setdefault("CARGO_TERM_COLOR", "always")
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if counted else None,
+        stderr=subprocess.STDOUT if counted else None,
+        start_new_session=True,
+    )
+    try:
+        if counted:
+            for raw in process.stdout:
+                line = raw.decode("utf-8", "replace")
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                COUNTS.read(line)
+        code = process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    if code != 0:
+        raise Failed(f"Failed ({code}): {' '.join(str(part) for part in command)}")
 
 
 # ---- what cargo has
@@ -123,9 +176,7 @@ def step_pipeline() -> None:
 
 
 def step_repo() -> None:
-    chosen = [part for target in test_targets() if is_repo(target) for part in ("--test", target)]
-    # In one process, which reads the tree once for all rules; nextest would start one for each.
-    run_step(["cargo", "test", "--workspace", *chosen], counted=True)
+    cargo_tests([target for target in test_targets() if is_repo(target)])
 
 
 def step_build() -> None:
@@ -137,38 +188,31 @@ def step_artifacts() -> None:
     run_step([sys.executable, ROOT / "scripts" / "check_artifacts.py"])
 
 
-def step_compile() -> None:
-    """All that the steps after it run, so that none of them waits for another's compiler."""
-    run_step(["cargo", "test", "--workspace", "--no-run", "--lib", "--bins", "--tests"])
-
-
 def step_emulator() -> None:
-    on_a_stack("emulator", "emulator", lambda _, env: cargo_tests(["emulator"], env=env))
-
-
-def step_outside() -> None:
-    def from_outside(state: dict, env: dict[str, str]) -> None:
-        page_on_the_stack(state["api_url"], env)
-        run_step([sys.executable, ROOT / "scripts" / "api.py"], env=env)
-        cargo_tests(["kill"], env={"VERNIER_KILL_EVENTS": str(KILL_EVENTS), **env})
-
-    on_a_stack("outside", "kill", from_outside)
+    os.environ.setdefault("VERNIER_KILL_EVENTS", str(KILL_EVENTS))
+    on_the_stack(["emulator", "kill"])
 
 
 def step_kill() -> None:
-    on_a_stack("kill", "kill", lambda _, env: cargo_tests(["kill"], env=env))
+    on_the_stack(["kill"])
 
 
-def on_a_stack(step: str, target: str, tests: Callable[[dict, dict[str, str]], None]) -> None:
-    """Runs a step's tests on a stack of its own: what they are given is its state and their environment."""
+def on_the_stack(targets: list[str]) -> None:
+    """Runs tests one target after the other on a stack of their own."""
     # Compiled first: the emulator need not wait for it.
-    run_step(["cargo", "test", "--workspace", "--no-run", "--test", target])
-    stack = stack_of(step)
+    run_step(["cargo", "test", "--workspace", "--no-run", *(part for target in targets for part in ("--test", target))])
+    stack = Stack(RUN / "test")
     stack.down(quiet=True)
     try:
         state = stack.up(None)
+        env = {**child_env(state), **vernier_env(state), **test_env(state)}
         try:
-            tests(state, {**child_env(state), **vernier_env(state), **test_env(state)})
+            for target in targets:
+                cargo_tests([target], env=env)
+                if target == "emulator":
+                    # After the tests, whose windows they would otherwise keep from being sealed in time.
+                    page_on_the_stack(state["api_url"], env)
+                    run_step([sys.executable, ROOT / "scripts" / "api.py"], env=env)
         except Failed as failure:
             raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
     finally:
@@ -221,58 +265,31 @@ def test_env(state: dict) -> dict[str, str]:
 STEPS = {
     "fmt": step_fmt,
     "clippy": step_clippy,
-    "docs": step_docs,
-    "build": step_build,
-    "compile": step_compile,
     "template": step_template,
+    "docs": step_docs,
     "page": step_page,
-    "repo": step_repo,
     "unit": step_unit,
     "pipeline": step_pipeline,
+    "repo": step_repo,
+    "build": step_build,
     "emulator": step_emulator,
-    "outside": step_outside,
 }
 #: How many steps, from the first on, need nothing that setup installs.
 TOOLLESS_STEPS = 2
-#: Steps after which nothing is left to compile: those beside others begin after the last of them.
-FIRST = ("fmt", "clippy", "docs", "build", "compile")
-#: Steps that run beside the others, each with a stack of its own.
-ON_A_STACK = ("emulator", "outside")
 #: Steps that run by name only: another holds them already, or they take too long for every time.
 PARTS = {"kill": step_kill, "artifacts": step_artifacts}
-GROUPS = {"lint": ["fmt", "clippy", "docs", "template"]}
+GROUPS = {"lint": ["fmt", "clippy", "template", "docs"]}
 
 
-def run_steps(names: list[str], rows: list[str]) -> None:
-    """Runs the steps in their order and adds each one's row to the table; stops at the first that fails."""
+def run_steps(names: list[str], times: list[tuple[str, str]]) -> None:
+    """Runs the steps in their order and adds how long each took; stops at the first that fails."""
     for name in names:
         say(f"\n=== {name}")
-        started, processor_before = time.monotonic(), processor_seconds()
+        started = time.monotonic()
         try:
             (STEPS | PARTS)[name]()
         finally:
-            rows.append(row(name, started, processor_before))
-
-
-def run_side_by_side(names: list[str], rows: list[str]) -> None:
-    """Runs those on a stack beside the others, when it is more than one step."""
-    others = [name for name in names if name not in ON_A_STACK]
-    on_stacks = [name for name in names if name in ON_A_STACK]
-    if len(names) == 1:
-        run_steps(names, rows)
-        return
-    started: list[Beside] = []
-    try:
-        for name in on_stacks:
-            started.append(Beside(name))
-        run_steps(others, rows)
-        while Beside.running:
-            look_beside()
-            time.sleep(LOOK_SECONDS)
-    finally:
-        for step in list(Beside.running):
-            step.end()
-        rows += [step.row for step in started]
+            times.append((name, took(started)))
 
 
 def main() -> int:
@@ -281,24 +298,20 @@ def main() -> int:
         if name not in STEPS and name not in PARTS and name not in GROUPS:
             raise Failed(f"Unknown step {name}. There are: {', '.join([*STEPS, *PARTS, *GROUPS])}")
     names = [step for name in asked for step in GROUPS.get(name, [name])] or list(STEPS)
-    first = [name for name in names if name in FIRST]
-    rest = [name for name in names if name not in FIRST]
-    began, processor_before = time.monotonic(), processor_seconds()
-    rows: list[str] = []
+    began = time.monotonic()
+    times: list[tuple[str, str]] = []
     try:
         if asked:
             need_setup()
-            run_steps(first, rows)
+            run_steps(names, times)
         else:
             setup.check()
             # Cargo fetches and compiles while the tools are installed, which these steps do not need.
             with beside([sys.executable, ROOT / "scripts" / "setup.py"]):
-                run_steps(first[:TOOLLESS_STEPS], rows)
-            run_steps(first[TOOLLESS_STEPS:], rows)
-        run_side_by_side(rest, rows)
+                run_steps(names[:TOOLLESS_STEPS], times)
+            run_steps(names[TOOLLESS_STEPS:], times)
     finally:
-        rows.append(row("total", began, processor_before))
-        say("\n" + "\n".join([f"{'step':9} {'time':>12} {'processors':>11}", *rows]))
+        say("\n" + "\n".join(f"{name:9} {taken:>12}" for name, taken in [*times, ("total", took(began))]))
         if COUNTS.passed + COUNTS.failed + COUNTS.skipped:
             say(f"tests: {COUNTS.passed} passed, {COUNTS.failed} failed, {COUNTS.skipped} skipped")
     return 0

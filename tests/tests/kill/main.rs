@@ -1,7 +1,7 @@
 //! Kill tier: the built stream binary on the emulator's stores. Its processes are killed at random
 //! moments and its calls are throttled, and nothing may be lost or stored twice.
 //!
-//! `make kill` sets what it needs: the deployed stack's variables, `VERNIER_STREAM_BINARY` and
+//! `make emulator` sets what it needs: the deployed stack's variables, `VERNIER_STREAM_BINARY` and
 //! `VERNIER_STREAM_CREDENTIALS`. `VERNIER_KILL_SEED` repeats the choices of a run (not the moments
 //! at which they strike), `VERNIER_KILL_EVENTS` sets its size.
 
