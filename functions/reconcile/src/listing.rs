@@ -45,7 +45,10 @@ pub async fn list_commits<T: Commits + Listing + Directory + Chains>(
         back_to: now.plus_seconds(-COMMIT_SECONDS_MAX),
         complete: false,
     });
-    let since = mark.through.plus_seconds(-COMMIT_SECONDS_MAX);
+    // Of what was committed before that, the runs of the earlier version that was there sealed what they could.
+    let oldest_live = now.plus_seconds(-LIVE_SECONDS_MAX);
+    let last_run = mark.through.plus_seconds(-COMMIT_SECONDS_MAX);
+    let since = last_run.max(oldest_live);
     let until = now.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
     list_between(table, since, until, &mut summary).await?;
     mark.through = now;

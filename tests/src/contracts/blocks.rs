@@ -3,6 +3,7 @@
 use super::commits::{cursor_after, record_after};
 use super::{shard, tally, tenant_id};
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
+use vernier_ledger::clock;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::COMMIT_BLOCKS_MAX;
 use vernier_ledger::ports::{Blocks, CommitOutcome, Commits, Cursor};
@@ -145,10 +146,11 @@ pub async fn listing_again_changes_nothing(table: &(impl Commits + Blocks + List
 
 pub async fn how_far_the_listing_is_is_kept(table: &(impl Blocks + Listing)) {
     let before = table.listing_mark().await.expect("read");
-    // Another process may be at it: what is there is only saved again.
+    // Another process may be at it and go on from what is saved here: it is what was there, or a beginning.
+    let now = clock::now();
     let mark = before.unwrap_or(ListingMark {
-        through: at(0),
-        back_to: at(0),
+        through: now,
+        back_to: now,
         complete: false,
     });
     table.save_listing_mark(&mark).await.expect("saved");

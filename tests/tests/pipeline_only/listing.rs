@@ -2,7 +2,7 @@
 //! commits that wrote theirs.
 
 use super::sealing::{BEGINNING, School, THREE_WINDOWS};
-use vernier_ledger::block_item::Listing;
+use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ports::Blocks;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::listing::{ListingSummary, list_commits};
@@ -111,4 +111,27 @@ async fn a_listing_goes_on_where_the_last_run_ended() {
     assert!(mark.back_to < BEGINNING);
     while school.seal().await.sealed > 0 {}
     school.assert_sealed([5, 0, 0, 0]);
+}
+
+/// After a rest of years a run looks at no more than anybody can ask for.
+#[tokio::test]
+async fn a_mark_of_long_ago_does_not_make_a_long_run() {
+    let school = School::new().await;
+    let mark = ListingMark {
+        through: Millis(0),
+        back_to: Millis(0),
+        complete: true,
+    };
+    school.table.save_listing_mark(&mark).await.expect("saved");
+    school.three_windows().await;
+    school.unlist();
+    school.pass(80 * 3_600);
+    assert_eq!(school.list().await.commits, 0, "eighty hours ago");
+    let mark = school
+        .table
+        .listing_mark()
+        .await
+        .expect("read")
+        .expect("one");
+    assert_eq!((mark.through, mark.complete), (school.clock.get(), true));
 }
