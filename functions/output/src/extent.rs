@@ -1,7 +1,7 @@
 //! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
 
 use std::collections::BTreeMap;
-use vernier_ledger::block_item::{BlockItem, stored_in};
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::TenantId;
@@ -9,6 +9,7 @@ use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_
 use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
 use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
+use vernier_ledger::segment::stored_in;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
 /// What comes late to a sealed window is sealed after it within minutes; until then it is seen in windows that
@@ -111,7 +112,8 @@ impl Extent {
         self.items = live::items_between(table, tenant, asked, now).await?;
         for window in self.windows_with_later_commits(recent) {
             let sealed = sealed_in(window, self.windows.values().flatten());
-            if stored_in(window, &self.items) != sealed {
+            let blocks = self.items.iter().map(|item| &item.block);
+            if stored_in(window, blocks) != sealed {
                 self.windows.remove(&window.start);
                 self.live_from = self.live_from.min(window.start);
             }

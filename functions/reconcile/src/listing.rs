@@ -20,9 +20,9 @@ const HOUR_SECONDS: i64 = 3_600;
 /// What a run listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListingSummary {
-    /// Commits without items.
+    /// How many commits had no items.
     pub commits: u64,
-    /// Their items.
+    /// How many items these commits were given.
     pub items: u64,
     /// Whether every commit that can be asked for has its items.
     pub complete: bool,
@@ -58,6 +58,8 @@ pub async fn list_commits<T: Commits + Listing + Directory + Chains>(
             let from = mark.back_to.plus_seconds(-HOUR_SECONDS).max(oldest);
             list_between(table, from, mark.back_to, &mut summary).await?;
             mark.back_to = from;
+            // An hour that is listed is not listed again when the next one fails.
+            table.save_listing_mark(&mark).await?;
         }
         mark.complete = mark.back_to <= oldest;
     }

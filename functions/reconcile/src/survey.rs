@@ -4,12 +4,12 @@ use crate::{Settings, accounts};
 use serde_json::json;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
-use vernier_ledger::block_item::{BlockItem, items_of, stored_in};
 use vernier_ledger::chain::{ChainHead, first_window, window_after};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Chains, Directory, Notices, PortError};
+use vernier_ledger::segment::{Block, stored_in};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
@@ -23,7 +23,7 @@ const WINDOWS_BEHIND_MAX: usize = 16;
 /// What a run did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunSummary {
-    /// Tenants looked at.
+    /// The tenants whose windows were looked at.
     pub tenants: u32,
     /// Windows that add up and were not known to.
     pub completed: u32,
@@ -49,8 +49,8 @@ pub struct Survey {
 /// complete is looked at again: an envelope without an answer may have shown in it.
 ///
 /// # Errors
-/// When the tenants or the segment records cannot be listed. One tenant's failure does not hold up
-/// the others.
+/// When the tenants or the segment records cannot be listed. One tenant's failure
+/// does not hold up the others.
 pub async fn survey<S: ReconcileStores>(
     stores: &S,
     settings: Settings,
@@ -65,8 +65,8 @@ pub async fn survey<S: ReconcileStores>(
             continue;
         };
         survey.summary.tenants += 1;
-        let items = items_of(&id, &records);
-        let unless = Look::Unless(Some(&items));
+        let blocks: Vec<&Block> = records.iter().filter_map(|r| r.block(&id)).collect();
+        let unless = Look::Unless(Some(&blocks));
         let newest = run_tenant(stores, settings, &tenant, &due, unless, now, &mut survey).await;
         let older = run_older(stores, settings, &tenant, since, now, &mut survey).await;
         if let Err(error) = newest.and(older) {
@@ -119,10 +119,10 @@ async fn run_older<S: ReconcileStores>(
 /// Which windows are looked at, by their kept accounts.
 #[derive(Debug, Clone, Copy)]
 enum Look<'r> {
-    /// All but those that stand: complete, also by these items.
-    Unless(Option<&'r [BlockItem]>),
-    /// Those that were complete, and could have been sealed since: an envelope without an answer may
-    /// have shown.
+    /// All but those that stand: complete, also by these blocks of the tenant.
+    Unless(Option<&'r [&'r Block]>),
+    /// Those that were complete, and could have been sealed since: an envelope without
+    /// an answer may have shown.
     Doubted,
     /// Every window, whatever its kept account says.
     Always,
@@ -131,8 +131,8 @@ enum Look<'r> {
 impl Look<'_> {
     fn leaves(self, settings: Settings, account: &WindowAccount) -> bool {
         match self {
-            Self::Unless(items) => {
-                let stored = items.map(|items| stored_in(account.window(), items));
+            Self::Unless(blocks) => {
+                let stored = blocks.map(|b| stored_in(account.window(), b.iter().copied()));
                 stands(settings, account, stored.as_ref())
             }
             Self::Doubted => account.state != WindowState::Complete,

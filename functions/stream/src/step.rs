@@ -42,8 +42,9 @@ pub(crate) fn take(records: &[Record]) -> Step {
             Ok(frame) => {
                 bytes += frame.lines.len();
                 let (tenant, minute) = (&frame.header.tenant, frame.header.receipt.minute());
-                minutes.insert((tenant.clone(), minute));
-                slices.insert((tenant.clone(), Slice::containing(minute)));
+                if minutes.insert((tenant.clone(), minute)) {
+                    slices.insert((tenant.clone(), Slice::containing(minute)));
+                }
                 let over = bytes > limits::STEP_LINES_BYTES_MAX
                     || slices.len() > limits::COMMIT_BLOCKS_MAX
                     || !segment::record_fits(minutes.len());
@@ -155,7 +156,7 @@ pub(crate) fn oldest(claimed: &[&Frame]) -> Option<Millis> {
 /// What lies in the bucket of a step: nothing when nothing was claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// The object's key.
+    /// The key of the object; none where nothing was claimed.
     pub(crate) object: Option<String>,
     /// Its blocks, one for each tenant.
     pub(crate) blocks: Vec<Block>,

@@ -19,7 +19,7 @@ pub enum Operation {
     Claim,
     /// `Commits::commit`.
     Commit,
-    /// `Listing::list_blocks` and `Listing::save_listing_mark`.
+    /// Both writes of `Listing`: `list_blocks` and `save_listing_mark`.
     ListBlocks,
     /// `Results::merge`.
     MergeResult,

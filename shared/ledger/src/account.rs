@@ -1,12 +1,12 @@
 //! A window's account: received against stored, and what is missing by receipt (invariant 3).
 
-use crate::block_item::{BlockItem, stored_in};
+use crate::block_item::BlockItem;
 use crate::disposition::DispositionCounts;
 use crate::frame::Tally;
 use crate::ids::{ReceiptId, Sequence, Shard};
 use crate::limits;
 use crate::receipt::Receipt;
-use crate::segment::SegmentRecord;
+use crate::segment::{SegmentRecord, stored_in};
 use crate::time::{Millis, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ pub fn draw_up(
         received.bytes += receipt.body_bytes.unwrap_or(0);
         received.tally.merge(&receipt.received());
     }
-    let stored_side = stored_in(window, items);
+    let stored_side = stored_in(window, items.iter().map(|item| &item.block));
     let missing: Vec<MissingReceipt> = if received.tally == stored_side {
         Vec::new()
     } else {

@@ -5,11 +5,10 @@
 //! blocks for the shard's chain. Commits of earlier versions wrote none: theirs are listed afterwards
 //! ([`BlockItem::listing`]), and until all are, readers take them from the records.
 
-use crate::frame::Tally;
 use crate::ids::{Sequence, Shard, TenantId};
 use crate::ports::PortError;
 use crate::segment::{Block, MinuteTally, SegmentRecord};
-use crate::time::{Millis, Slice, Window};
+use crate::time::{Millis, Slice};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,7 +25,7 @@ pub struct BlockItem {
     pub last: Sequence,
     /// When the batch was committed, by the committing function's clock.
     pub committed_at: Millis,
-    /// The object's key.
+    /// The key of the segment object that has the events.
     pub object: String,
     /// Where the events lie in the object, and what they come to. An item of a commit by an earlier version names
     /// the tenant's whole block with the slice's minutes.
@@ -52,8 +51,8 @@ impl BlockItem {
         blocks.into_iter().map(item).collect()
     }
 
-    /// The items of a record that was committed without them: each block once for every slice that it touches, with
-    /// that slice's minutes.
+    /// The items of a record that was committed without them. Each block has one for every slice that it touches,
+    /// with the minutes of that slice alone.
     #[must_use]
     pub fn listing(record: &SegmentRecord) -> Vec<Self> {
         let cut = record.blocks.iter().flat_map(|block| {
@@ -94,16 +93,6 @@ pub fn items_of(tenant: &TenantId, records: &[SegmentRecord]) -> Vec<BlockItem> 
     own.flatten().collect()
 }
 
-/// The stored side of a window, by what a tenant's items say of their blocks.
-#[must_use]
-pub fn stored_in(window: Window, items: &[BlockItem]) -> Tally {
-    let mut stored = Tally::default();
-    for item in items {
-        stored.merge(&item.block.tally_in(window));
-    }
-    stored
-}
-
 /// How far the listing is of commits that wrote no items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListingMark {
@@ -131,8 +120,9 @@ pub trait Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::SEGMENT_VERSION;
-    use crate::time::Minute;
+    use crate::frame::Tally;
+    use crate::segment::{SEGMENT_VERSION, stored_in};
+    use crate::time::{Minute, Window};
 
     fn record(minutes: &[i64]) -> SegmentRecord {
         let of_minute = |minute: &i64| MinuteTally {
@@ -188,9 +178,10 @@ mod tests {
             start: Millis(0),
             end: Millis(3_600_000),
         };
-        assert_eq!(stored_in(all, &items).events, 5);
+        let stored = |items: &[BlockItem]| stored_in(all, items.iter().map(|i| &i.block)).events;
+        assert_eq!(stored(&items), 5);
         let whole = items_of(&"school".parse().expect("a tenant"), &[record]);
-        assert_eq!((whole.len(), stored_in(all, &whole).events), (1, 5));
+        assert_eq!((whole.len(), stored(&whole)), (1, 5));
     }
 
     #[test]

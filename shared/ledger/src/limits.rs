@@ -37,8 +37,8 @@ pub const STEP_LINES_BYTES_MAX: usize = 24 * 1024 * 1024;
 pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
 
 /// Block items that one commit writes: a transaction takes 100 items (service limit), and the cursor and the
-/// segment record are two of them. 98 items of 1.5 KB (five minutes' tallies, the longest name) are 147 KB of the
-/// transaction's 4 MB.
+/// segment record are two of them. 98 items of 1.5 KB (five minutes' tallies, the longest name) are 147 KB;
+/// a transaction takes 4 MB.
 pub const COMMIT_BLOCKS_MAX: usize = 98;
 
 /// Partitions of a tenant's block items of an hour, by shard. Each takes 1,000 write units a second and an item costs 2.

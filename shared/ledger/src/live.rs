@@ -46,7 +46,7 @@ pub async fn records_since<C: Commits>(
 /// versions are listed they are taken from the records of everybody.
 ///
 /// # Errors
-/// The store's.
+/// Whatever error reading the table gives.
 pub async fn items_between<T: Commits + Blocks>(
     table: &T,
     tenant: &TenantId,

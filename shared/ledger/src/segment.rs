@@ -74,6 +74,16 @@ impl Block {
     }
 }
 
+/// The stored side of a window, by what a tenant's blocks say of their minutes.
+#[must_use]
+pub fn stored_in<'b>(window: Window, blocks: impl IntoIterator<Item = &'b Block>) -> Tally {
+    let mut stored = Tally::default();
+    for block in blocks {
+        stored.merge(&block.tally_in(window));
+    }
+    stored
+}
+
 /// What one committed batch says of itself. Records of a shard form a chain: each names the hash
 /// of the one before, the cursor holds the last, so that a dropped or changed record shows even
 /// before its window is sealed (invariant 6).

@@ -48,15 +48,15 @@ impl<T> LedgerTable for T where
 
 /// The table and the bucket, which every function has.
 pub trait Stores {
-    /// The ledger's table.
+    /// The type of the ledger's table.
     type Table: LedgerTable;
     /// The bucket of segments, parts, seals and quarantine.
     type Objects: Objects;
 
-    /// Gives the table.
+    /// Lends the ledger's table to the caller.
     fn table(&self) -> &Self::Table;
 
-    /// Gives the bucket.
+    /// Lends the ledger's bucket to the caller.
     fn objects(&self) -> &Self::Objects;
 }
 
@@ -65,7 +65,7 @@ pub trait IntakeStores: Stores {
     /// The stream of frames.
     type Stream: FrameStream;
 
-    /// Gives the stream.
+    /// Lends the stream of frames to the caller.
     fn stream(&self) -> &Self::Stream;
 }
 
@@ -73,7 +73,7 @@ pub trait IntakeStores: Stores {
 pub trait ReconcileStores:
     IntakeStores<Stream: FrameRecords> + Stores<Objects: Inventory + Removal>
 {
-    /// The audit topic.
+    /// The topic that notices of the audit go to.
     type Notices: Notices;
     /// The key that signs seals.
     type Key: SealKey;
@@ -88,13 +88,13 @@ pub trait ReconcileStores:
 /// Stores side by side; `()` stands for one that a function does not have.
 #[derive(Debug, Clone)]
 pub struct StoreSet<T, O, S = (), N = (), K = ()> {
-    /// The ledger's table.
+    /// The table that has every item of the ledger.
     pub table: T,
-    /// The bucket.
+    /// The bucket that has every object of the ledger.
     pub objects: O,
     /// The stream of frames.
     pub stream: S,
-    /// The audit topic.
+    /// The topic that notices of the audit go to.
     pub notices: N,
     /// The key that signs seals.
     pub key: K,
@@ -112,7 +112,7 @@ impl<T, O> StoreSet<T, O> {
         }
     }
 
-    /// Adds the stream.
+    /// Puts a stream beside the table and the bucket.
     pub fn with_stream<S>(self, stream: S) -> StoreSet<T, O, S> {
         StoreSet {
             table: self.table,

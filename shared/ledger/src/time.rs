@@ -148,7 +148,7 @@ impl Slice {
         Self(Minute(minute.0.div_euclid(SLICE_MINUTES) * SLICE_MINUTES))
     }
 
-    /// Its first minute.
+    /// The minute that the slice begins with.
     #[must_use]
     pub const fn first_minute(self) -> Minute {
         self.0
@@ -158,7 +158,7 @@ impl Slice {
 /// A run of instants, `[from, to)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {
-    /// The first instant.
+    /// The instant that the range begins with.
     pub from: Millis,
     /// The first instant after the range.
     pub to: Millis,
@@ -179,6 +179,15 @@ pub struct Window {
     pub start: Millis,
     /// First instant after it.
     pub end: Millis,
+}
+
+impl From<Window> for TimeRange {
+    fn from(window: Window) -> Self {
+        Self {
+            from: window.start,
+            to: window.end,
+        }
+    }
 }
 
 impl Window {

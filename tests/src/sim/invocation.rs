@@ -21,13 +21,13 @@ use vernier_reconcile::sweeping::SweepSummary;
 pub(super) struct Functions {
     /// Of input, stream, and whatever of reconcile is named nowhere else.
     pub(super) general: Planted,
-    /// What brings back within the scheduled run.
+    /// The stores of whatever brings back, with its planted bug.
     pub(super) healing: Planted,
-    /// What seals.
+    /// The stores of whatever seals, with its planted bug.
     pub(super) sealing: Planted,
-    /// What plays back.
+    /// The stores of whatever plays back, with its planted bug.
     pub(super) playing: Planted,
-    /// What sweeps.
+    /// The stores of whatever sweeps, with its planted bug.
     pub(super) sweeping: Planted,
     /// Schemas that playbacks judge by.
     pub(super) schemas: SchemaCache<Table>,

@@ -1,10 +1,10 @@
 //! Days over the fakes: compacted, removed, and everything that reads sealed files afterwards.
 
+use super::ends_within;
 use super::playbacks::archive;
 use super::sealing::{SETTINGS, School, THREE_WINDOWS, workshop};
 use serde_json::{Value, json};
 use std::pin::pin;
-use std::task::{Context, Waker};
 use vernier_archive::seal::SealKind;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::ports::{Chains, PortError};
@@ -118,8 +118,7 @@ async fn a_crash_in_the_middle_of_compaction_is_made_good() {
         school.faults.interleave(7);
         let ended = {
             let mut run = pin!(compact(&school));
-            let mut context = Context::from_waker(Waker::noop());
-            (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready())
+            ends_within(run.as_mut(), polls)
         };
         if ended {
             break;
@@ -151,8 +150,7 @@ async fn a_crash_in_the_middle_of_removal_is_made_good() {
         school.faults.interleave(11);
         let ended = {
             let mut run = pin!(compact(&school));
-            let mut context = Context::from_waker(Waker::noop());
-            (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready())
+            ends_within(run.as_mut(), polls)
         };
         school.assert_sealed(THREE_WINDOWS);
         if ended {

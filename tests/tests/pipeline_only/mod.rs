@@ -21,6 +21,8 @@ mod tokens;
 mod whole_events;
 
 use serde_json::Value;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
@@ -34,6 +36,12 @@ use vernier_tests::files::{expected_status, files_of, files_secret, name_of, tex
 use vernier_tests::memory::{MemoryWorld, trigger_event};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
+
+/// Polls a run so often by hand, so that it stands wherever the last poll left it; whether it has ended.
+fn ends_within(mut run: Pin<&mut impl Future>, polls: u32) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready())
+}
 
 async fn world_of_the_files() -> MemoryWorld {
     let world = MemoryWorld::default();

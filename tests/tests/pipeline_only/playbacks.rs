@@ -1,10 +1,10 @@
 //! Playbacks over the fakes: results rebuilt from the archive, with crashes, faults, two at once.
 
+use super::ends_within;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::task::{Context, Waker};
 use vernier_cli::generate::{Params, Semester};
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::clock;
@@ -222,8 +222,7 @@ async fn a_crash_repeats_a_step_at_most() {
         school.world.faults.interleave(7);
         {
             let mut run = pin!(school.run());
-            let mut context = Context::from_waker(Waker::noop());
-            if (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready()) {
+            if ends_within(run.as_mut(), polls) {
                 break;
             }
         }

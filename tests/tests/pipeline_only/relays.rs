@@ -1,9 +1,9 @@
 //! Playbacks to the stream over the fakes: large events, crashes, events sealed long ago, and
 //! batches that the trigger gave up.
 
+use super::ends_within;
 use serde_json::{Value, json};
 use std::pin::pin;
-use std::task::{Context, Waker};
 use vernier_cli::generate::{Params, Semester};
 use vernier_ledger::clock;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
@@ -192,8 +192,7 @@ async fn a_crash_sends_a_step_twice_at_most() {
         school.world.faults.interleave(7);
         {
             let mut run = pin!(school.run());
-            let mut context = Context::from_waker(Waker::noop());
-            if (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready()) {
+            if ends_within(run.as_mut(), polls) {
                 break;
             }
         }

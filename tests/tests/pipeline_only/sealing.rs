@@ -1,10 +1,10 @@
 //! Sealing over the fakes: with a clock of its own, crashes, faults, two at once.
 
+use super::ends_within;
 use serde_json::Value;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::task::{Context, Waker};
 use std::time::Duration;
 use vernier_archive::files::Memory;
 use vernier_archive::seal::Seal;
@@ -307,8 +307,7 @@ async fn a_run_that_is_overtaken_leaves_no_file_that_no_seal_names() {
         school.three_windows().await;
         school.faults.interleave(7);
         let mut run = pin!(school.seal());
-        let mut context = Context::from_waker(Waker::noop());
-        let ended = (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready());
+        let ended = ends_within(run.as_mut(), polls);
         if ended {
             break;
         }
@@ -352,8 +351,7 @@ async fn a_crash_in_the_middle_of_sealing_is_made_good() {
         school.faults.interleave(7);
         {
             let mut run = pin!(school.seal());
-            let mut context = Context::from_waker(Waker::noop());
-            let ended = (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready());
+            let ended = ends_within(run.as_mut(), polls);
             if ended {
                 break;
             }

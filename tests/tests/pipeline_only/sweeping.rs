@@ -1,9 +1,9 @@
 //! What is removed, and what never is: over the fakes, with faults and crashes.
 
+use super::ends_within;
 use super::sealing::School;
 use serde_json::json;
 use std::pin::pin;
-use std::task::{Context, Waker};
 use vernier_archive::seal::SealKind;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::ports::{Objects, PutOutcome};
@@ -243,8 +243,7 @@ async fn a_sweep_that_dies_is_ended_by_the_next() {
             let clock = || school.clock.get();
             let run = sweep_segments(&school.stores, SWEEPING, clock, Millis(i64::MAX));
             let mut run = pin!(run);
-            let mut context = Context::from_waker(Waker::noop());
-            if (0..polls).any(|_| run.as_mut().poll(&mut context).is_ready()) {
+            if ends_within(run.as_mut(), polls) {
                 break;
             }
         }

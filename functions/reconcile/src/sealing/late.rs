@@ -12,7 +12,7 @@ use vernier_ledger::account::WindowState;
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, PortError};
-use vernier_ledger::segment::Place;
+use vernier_ledger::segment::{Place, stored_in};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 
@@ -63,6 +63,12 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
         seals: &[SealEntry],
     ) -> Result<bool, PortError> {
         let sealed = sealed_in(window, seals);
+        self.reach(window.start).await?;
+        let records = self.records.list.iter();
+        // What the run has read already tells of most windows that nothing came late.
+        if stored_in(window, records.filter_map(|r| r.block(&tenant.id))) == sealed {
+            return Ok(false);
+        }
         let DrawnUp { account, items } = self.account(tenant, window).await?;
         let stored = account.stored_side;
         if account.state != WindowState::Complete || stored == sealed {

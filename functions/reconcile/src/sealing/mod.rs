@@ -36,7 +36,7 @@ use vernier_ledger::ports::{
 };
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::time::{Millis, Window};
 use window::Job;
 pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
 pub use workshop::{SealingTimes, Workshop};
@@ -413,11 +413,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
         let table = self.stores.table();
         // Receipts first: what is committed between the two reads is then seen as stored.
         let receipts = receipts_of(table, tenant, &[window]).await?;
-        let asked = TimeRange {
-            from: window.start,
-            to: window.end,
-        };
-        let items = live::items_between(table, &tenant.id, asked, now).await?;
+        let items = live::items_between(table, &tenant.id, window.into(), now).await?;
         let mut accounts = balance(self.settings, &[window], receipts, &items, now);
         let account = accounts.pop();
         let account = account.ok_or_else(|| PortError::Fatal("no account".to_owned()))?;

@@ -4,7 +4,6 @@ use super::{SweepSummary, Sweeping, remove_where};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use vernier_ledger::Invariant;
-use vernier_ledger::block_item::{items_of, stored_in};
 use vernier_ledger::chain::{SealEntry, sealed_in};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
@@ -13,7 +12,7 @@ use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
 use vernier_ledger::ports::{
     Chains, Commits, Directory, Inventory, Notices, PortError, Removal, Sweeps,
 };
-use vernier_ledger::segment::{Block, SegmentRecord};
+use vernier_ledger::segment::{Block, SegmentRecord, stored_in};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::sweep::{LeftDay, LeftSegment, Sweep, SweepMark};
 use vernier_ledger::time::{Millis, TimeRange, Window};
@@ -270,7 +269,7 @@ impl<S: ReconcileStores> Run<'_, S> {
         seals: &[SealEntry],
     ) -> Result<Millis, PortError> {
         let sealed = sealed_in(window, seals);
-        if stored_in(window, &items_of(tenant, &self.near)) == sealed {
+        if stored_in(window, blocks_of(tenant, &self.near)) == sealed {
             return Ok(Millis(i64::MAX));
         }
         let of_window = seals.iter().filter(|s| s.window == window);
@@ -281,7 +280,7 @@ impl<S: ReconcileStores> Run<'_, S> {
         while from < end {
             let to = from.plus_seconds(HOUR_SECONDS).min(end);
             let records = self.stores.table().records(from, Millis(to.0 - 1)).await?;
-            stored.merge(&stored_in(window, &items_of(tenant, &records)));
+            stored.merge(&stored_in(window, blocks_of(tenant, &records)));
             from = to;
         }
         Ok(if stored == sealed {
@@ -345,4 +344,12 @@ impl<S: ReconcileStores> Run<'_, S> {
         self.summary.oversize += remove_where(self.stores.objects(), &prefix, |_, _| true).await?;
         Ok(true)
     }
+}
+
+/// A tenant's blocks in these records.
+fn blocks_of<'r>(
+    tenant: &TenantId,
+    records: &'r [SegmentRecord],
+) -> impl Iterator<Item = &'r Block> {
+    records.iter().filter_map(|record| record.block(tenant))
 }

@@ -4,20 +4,16 @@ use super::Table;
 use super::attributes::{Item, Reader, json, s, ttl};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::limits::{BLOCK_ITEM_DAYS, BLOCK_SLOTS, READS_IN_FLIGHT_MAX};
+use vernier_ledger::limits::{BLOCK_ITEM_DAYS, BLOCK_SLOTS};
 use vernier_ledger::ports::{Blocks, PortError};
 use vernier_ledger::time::{Millis, Slice, TimeRange};
 
 /// Items of one `BatchWriteItem` (service limit).
 const BATCH_ITEMS_MAX: usize = 25;
-
-/// What a batch leaves is asked for again this often.
-const BATCH_TRIES_MAX: u32 = 8;
 
 fn partition(tenant: &TenantId, hour: i64, slot: u8) -> AttributeValue {
     s(format!("blocks#{tenant}#{hour}#{slot}"))
@@ -65,23 +61,9 @@ impl Blocks for Table {
         let last = Slice::containing(Millis(to.0 - 1).minute());
         let keys = (slice_prefix(first), format!("{}~", slice_prefix(last)));
         let hours = first.first_minute().start().hour()..=last.first_minute().start().hour();
-        let partitions: Vec<AttributeValue> = hours
-            .flat_map(|hour| (0..BLOCK_SLOTS).map(move |slot| partition(tenant, hour, slot)))
-            .collect();
-        let pages: Vec<Vec<BlockItem>> = stream::iter(partitions)
-            .map(|pk| {
-                let keys = keys.clone();
-                async move {
-                    let items = self.query(pk, Some(keys), "list blocks").await?;
-                    let what = "block";
-                    let read = |item| Reader { what, item }.json("block");
-                    items.iter().map(read).collect::<Result<Vec<_>, _>>()
-                }
-            })
-            .buffer_unordered(READS_IN_FLIGHT_MAX)
-            .try_collect()
-            .await?;
-        let mut items: Vec<BlockItem> = pages.into_iter().flatten().collect();
+        let partitions =
+            hours.flat_map(|hour| (0..BLOCK_SLOTS).map(move |slot| partition(tenant, hour, slot)));
+        let mut items: Vec<BlockItem> = self.query_json(partitions, keys, "block", "block").await?;
         items.retain(|item| item.block.touches(from, to));
         Ok(items)
     }
@@ -132,17 +114,15 @@ impl Listing for Table {
 }
 
 impl Table {
-    /// Writes a batch, and what the service left of it again.
+    /// Writes a batch. What the service leaves of it is the caller's to write again.
     async fn write_batch(&self, writes: Vec<WriteRequest>) -> Result<(), PortError> {
-        let mut left = HashMap::from([(self.name.clone(), writes)]);
-        for _ in 0..BATCH_TRIES_MAX {
-            let request = self.client.batch_write_item().set_request_items(Some(left));
-            let answer = request.send().await;
-            let answer = answer.map_err(|e| port_error("list blocks", e))?;
-            left = answer.unprocessed_items.unwrap_or_default();
-            if left.values().all(Vec::is_empty) {
-                return Ok(());
-            }
+        let request = self.client.batch_write_item();
+        let request = request.request_items(&self.name, writes);
+        let answer = request.send().await;
+        let answer = answer.map_err(|e| port_error("list blocks", e))?;
+        let mut left = answer.unprocessed_items.iter().flat_map(HashMap::values);
+        if left.all(Vec::is_empty) {
+            return Ok(());
         }
         let what = "list blocks: the service left some unwritten";
         Err(PortError::Retryable(what.to_owned()))

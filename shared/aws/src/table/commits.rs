@@ -6,7 +6,6 @@ use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
-use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::limits::SEGMENT_SLOTS;
@@ -142,31 +141,10 @@ impl Commits for Table {
             return Ok(Vec::new());
         }
         let range = (commit_prefix(from), format!("{}~", commit_prefix(to)));
-        let partitions: Vec<AttributeValue> = (from.hour()..=to.hour())
-            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| records_partition(hour, slot)))
-            .collect();
-        let pages: Vec<Vec<SegmentRecord>> = stream::iter(partitions)
-            .map(|pk| {
-                let range = range.clone();
-                async move {
-                    let items = self.query(pk, Some(range), "list segment records").await?;
-                    let read = |item| {
-                        Reader {
-                            what: "segment record",
-                            item,
-                        }
-                        .json("record")
-                    };
-                    items
-                        .iter()
-                        .map(read)
-                        .collect::<Result<Vec<SegmentRecord>, _>>()
-                }
-            })
-            .buffer_unordered(vernier_ledger::limits::READS_IN_FLIGHT_MAX)
-            .try_collect()
-            .await?;
-        Ok(pages.into_iter().flatten().collect())
+        let partitions = (from.hour()..=to.hour())
+            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| records_partition(hour, slot)));
+        self.query_json(partitions, range, "segment record", "record")
+            .await
     }
 }
 

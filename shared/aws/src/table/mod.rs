@@ -13,11 +13,14 @@ mod sweeps;
 mod tenant;
 
 use crate::error::port_error;
-use attributes::Item;
+use attributes::{Item, Reader};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::PortError;
 
 /// The ledger's one DynamoDB table. docs/tables.md lists every item shape.
@@ -60,6 +63,28 @@ impl Table {
             .await
             .map_err(|e| port_error(what, e))?;
         Ok(answer.item)
+    }
+
+    /// The values in a JSON attribute of all items of some partitions whose sort keys lie in a closed range, read
+    /// consistently, in any order.
+    async fn query_json<V: DeserializeOwned>(
+        &self,
+        partitions: impl IntoIterator<Item = AttributeValue>,
+        range: (String, String),
+        what: &'static str,
+        attribute: &'static str,
+    ) -> Result<Vec<V>, PortError> {
+        let range = &range;
+        let pages: Vec<Vec<V>> = stream::iter(partitions)
+            .map(|pk| async move {
+                let items = self.query(pk, Some(range.clone()), what).await?;
+                let read = |item| Reader { what, item }.json(attribute);
+                items.iter().map(read).collect::<Result<Vec<V>, _>>()
+            })
+            .buffer_unordered(READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        Ok(pages.into_iter().flatten().collect())
     }
 
     /// All items of a partition, or those whose sort key lies in a closed range, read
