@@ -5,7 +5,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Grades, Sections } from '../../src/types.ts';
 import * as truth from '../truth.ts';
-import { allEvents, ask, number, rangeOf } from './api.ts';
+import { allEvents, ask, lastMonth, number, rangeOf } from './api.ts';
 import { launch, target, type Visit, visit } from './browser.ts';
 
 let browser: Browser;
@@ -24,9 +24,7 @@ afterEach(async () => {
 
 /** The section with the most events of the last 31 days. */
 async function busiest(): Promise<string> {
-  const to = new Date().toISOString();
-  const from = new Date(Date.now() - 31 * 86_400_000).toISOString();
-  const { sections } = await ask<Sections>('reports/sections', { from, to });
+  const { sections } = await ask<Sections>('reports/sections', lastMonth());
   const named = sections.filter((row) => row.section !== null).sort((a, b) => b.events - a.events);
   expect(named.length).toBeGreaterThan(0);
   return named[0]?.section ?? '';
@@ -64,7 +62,7 @@ test('sections: events, active learners and their order', async () => {
 
 test('grades: every cell, the means, sorting, and the CSV', async () => {
   const section = await busiest();
-  const events = await allEvents({ from: new Date(Date.now() - 31 * 86_400_000).toISOString(), to: new Date().toISOString(), group: section });
+  const events = await allEvents({ ...lastMonth(), group: section });
   const expected = truth.grades(truth.attempts(events, section));
   expect(expected.learners.length).toBeGreaterThan(0);
   await openSection(section);
@@ -116,7 +114,7 @@ test('a learner: attempts, scores, times, and how a score came to be', async () 
   const section = await busiest();
   const grades = await ask<Grades>('reports/grades', { section });
   const all = truth.attempts(
-    await allEvents({ from: new Date(Date.now() - 31 * 86_400_000).toISOString(), to: new Date().toISOString(), group: section }),
+    await allEvents({ ...lastMonth(), group: section }),
     section,
   );
   // Who took most attempts shows most.
