@@ -39,5 +39,6 @@ pub mod stores;
 pub mod sweep;
 pub mod time;
 pub mod traffic;
+pub mod work;
 
 pub use invariant::Invariant;

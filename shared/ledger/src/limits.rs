@@ -50,6 +50,13 @@ pub const BLOCK_SLOTS: u8 = 4;
 /// within hours when it is not.
 pub const BLOCK_ITEM_DAYS: u32 = 400;
 
+/// Partitions of the due index, by owner. Each takes 1,000 write units a second, and an entry's item costs one when it is
+/// put and one when it is removed: 8,000 entries a second. The planner reads each of them in every run.
+pub const WORK_SLOTS: u8 = 16;
+
+/// Over how long the closings of one window are spread, by tenant, seconds.
+pub const CLOSE_SPREAD_SECONDS_MAX: i64 = 60;
+
 /// Claims under way at once in one stream function: a batch of 10,000 frames at 5 ms a claim
 /// takes 1.6 s.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 32;

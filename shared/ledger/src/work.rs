@@ -1,0 +1,404 @@
+//! What is to be done, and when: work lists, the due index, and the nudges that go through the queue.
+//!
+//! An [`Owner`]'s list is the truth. The index says when an owner has something due; it and the queue may lose, repeat
+//! and delay. An entry and its index item belong together by the entry's [`Nonce`]: whoever puts an entry writes the
+//! index item first, whoever removes one removes the entry first, on condition of the nonce that was seen before the
+//! work began. So a crash in between leaves an index item without an entry, which is removed by the worker that it
+//! nudges, and never an entry that nobody is nudged for.
+
+use crate::ids::{BadId, TenantId};
+use crate::limits::{CLOSE_SPREAD_SECONDS_MAX, WORK_SLOTS};
+use crate::ports::PortError;
+use crate::time::{Millis, Window};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How the ledger's own list is named where tenants' lists have their tenant's name; no tenant can have it.
+const LEDGER: &str = ".ledger";
+
+/// Whose work it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Owner {
+    /// A tenant's own.
+    Tenant(TenantId),
+    /// The ledger's, for all tenants together: what the shards' segments and the trigger's failures want.
+    Ledger,
+}
+
+impl Owner {
+    /// The slot of the due index that has the owner's items, below [`WORK_SLOTS`].
+    #[must_use]
+    pub fn slot(&self) -> u8 {
+        let slot = self.hash() % u64::from(WORK_SLOTS);
+        u8::try_from(slot).unwrap_or(0)
+    }
+
+    /// FNV-1a of the name: stable across versions, unlike the standard library's hasher.
+    fn hash(&self) -> u64 {
+        let bytes = self.as_str().bytes();
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
+    /// The name of the owner's list.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Tenant(tenant) => tenant.as_str(),
+            Self::Ledger => LEDGER,
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Owner {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        match text {
+            LEDGER => Ok(Self::Ledger),
+            _ => text.parse().map(Self::Tenant),
+        }
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = BadId;
+
+    fn try_from(text: String) -> Result<Self, BadId> {
+        text.parse()
+    }
+}
+
+impl From<Owner> for String {
+    fn from(owner: Owner) -> Self {
+        owner.as_str().to_owned()
+    }
+}
+
+/// Why there is something to do, in the order in which a worker takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Something was committed of a window that was over for a minute.
+    Late,
+    /// A window may have received something and is to be sealed.
+    Close,
+    /// A day's files are to be merged into few, and the windows' own to be removed later.
+    Compact,
+    /// A playback is to go on.
+    Playback,
+    /// Parts that no seal names are to be removed.
+    Sweep,
+    /// Of the ledger: commits of earlier versions are to be listed by tenant.
+    List,
+    /// Of the ledger: batches that the trigger gave up are to be brought back.
+    Recover,
+    /// Of the ledger: segments and oversize events that are sealed are to be removed.
+    SweepSegments,
+    /// Of the ledger: every tenant's list is to be compared with what the tenant has.
+    Audit,
+}
+
+impl Cause {
+    /// Every cause, in the order in which a worker takes them.
+    pub const ALL: [Self; 9] = [
+        Self::Late,
+        Self::Close,
+        Self::Compact,
+        Self::Playback,
+        Self::Sweep,
+        Self::List,
+        Self::Recover,
+        Self::SweepSegments,
+        Self::Audit,
+    ];
+
+    /// The cause's name in keys and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Close => "close",
+            Self::Compact => "compact",
+            Self::Playback => "playback",
+            Self::Sweep => "sweep",
+            Self::List => "list",
+            Self::Recover => "recover",
+            Self::SweepSegments => "sweep-segments",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// What an entry is about. An owner has at most one entry for each key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkKey {
+    /// Why there is something to do.
+    pub cause: Cause,
+    /// With what: the beginning of a window, an hour or a day in milliseconds (15 digits, so that text order is time
+    /// order), a playback's id, or nothing where the cause says it all.
+    pub subject: String,
+}
+
+impl WorkKey {
+    /// Makes the key of work that an instant names: the beginning of a window, an hour or a day.
+    #[must_use]
+    pub fn at(cause: Cause, start: Millis) -> Self {
+        Self {
+            cause,
+            subject: format!("{:015}", start.0.max(0)),
+        }
+    }
+
+    /// Makes the key of work that a name stands for.
+    #[must_use]
+    pub fn of(cause: Cause, name: impl Into<String>) -> Self {
+        Self {
+            cause,
+            subject: name.into(),
+        }
+    }
+
+    /// The beginning of the window, hour or day that the work is about; none where it is about something else.
+    #[must_use]
+    pub fn start(&self) -> Option<Millis> {
+        match self.subject.len() {
+            15 => self.subject.parse().ok().map(Millis),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for WorkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.cause.as_str(), self.subject)
+    }
+}
+
+/// A random number that makes an entry another one than all that had its key before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nonce(pub [u8; 16]);
+
+impl Nonce {
+    /// Draws a nonce.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl TryFrom<String> for Nonce {
+    type Error = hex::FromHexError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes).map(|()| Self(bytes))
+    }
+}
+
+impl From<Nonce> for String {
+    fn from(nonce: Nonce) -> Self {
+        nonce.to_string()
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkEntry {
+    /// What it is about.
+    #[serde(flatten)]
+    pub key: WorkKey,
+    /// Nobody does it before this instant.
+    pub due: Millis,
+    /// Which put of the key this is.
+    pub nonce: Nonce,
+    /// How often it was tried in vain.
+    #[serde(default)]
+    pub tries: u32,
+    /// Where work that takes several turns goes on; none where it was not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl WorkEntry {
+    /// Makes an entry that was not tried yet.
+    #[must_use]
+    pub const fn new(key: WorkKey, due: Millis, nonce: Nonce) -> Self {
+        Self {
+            key,
+            due,
+            nonce,
+            tries: 0,
+            place: None,
+        }
+    }
+
+    /// The entry's item in the due index.
+    #[must_use]
+    pub fn nudge(&self, owner: &Owner) -> Nudge {
+        Nudge {
+            owner: owner.clone(),
+            due: self.due,
+            nonce: self.nonce,
+        }
+    }
+}
+
+/// An item of the due index, and the message that a worker gets: an owner has something to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Nudge {
+    /// When the entry was due.
+    pub due: Millis,
+    /// Whose list has the entry.
+    pub owner: Owner,
+    /// Which entry; the list may not have it any more.
+    pub nonce: Nonce,
+}
+
+/// When a window is to be closed: its end, the time that it may take to add up, and a share of a fifteenth of its
+/// length, by the tenant's name, of at most [`CLOSE_SPREAD_SECONDS_MAX`]. All windows end at once, and not all
+/// tenants' workers should begin at once.
+#[must_use]
+pub fn close_due(tenant: &TenantId, window: Window, grace_seconds: i64) -> Millis {
+    let length_seconds = (window.end.0 - window.start.0) / 1_000;
+    let spread_seconds = (length_seconds / 15).clamp(1, CLOSE_SPREAD_SECONDS_MAX);
+    // The remainder of a division by at most 60,000 milliseconds.
+    let hash = Owner::Tenant(tenant.clone()).hash() >> 8;
+    let share = hash % u64::try_from(spread_seconds * 1_000).unwrap_or(1);
+    let end = window.end.plus_seconds(grace_seconds);
+    Millis(end.0 + i64::try_from(share).unwrap_or(0))
+}
+
+/// Work lists and their due index.
+#[allow(async_fn_in_trait)]
+pub trait WorkLists {
+    /// An owner's entries in the order in which a worker takes them: by cause, then by subject. Read consistently.
+    async fn work(&self, owner: &Owner) -> Result<Vec<WorkEntry>, PortError>;
+
+    /// The entry of a key, read consistently; none where there is none.
+    async fn work_entry(
+        &self,
+        owner: &Owner,
+        key: &WorkKey,
+    ) -> Result<Option<WorkEntry>, PortError>;
+
+    /// Puts an entry, in the place of one that may be there: its index item first. Durable on return.
+    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError>;
+
+    /// Puts an entry unless its key has one, whose index item then stays alone; answers whether it was put.
+    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError>;
+
+    /// Puts `next`, of the same key and another nonce, in the place of the entry that was seen: its index item
+    /// first, then the entry, then the seen one's index item is removed. False where the entry is not the one that was
+    /// seen any more: then nothing but the index item of `next` was put, and that is removed again.
+    async fn move_work(
+        &self,
+        owner: &Owner,
+        seen: &WorkEntry,
+        next: &WorkEntry,
+    ) -> Result<bool, PortError>;
+
+    /// Removes the entry that was seen, then its index item; false where the entry is not that one any more (then
+    /// neither is touched).
+    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
+
+    /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by
+    /// owner and nonce. Read consistently.
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError>;
+
+    /// Removes an index item, whose entry its owner's list does not have any more. That there is none is as good.
+    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
+}
+
+/// The queue between planner and workers: in order for an owner, at least once, and the same nudge within five
+/// minutes once.
+#[allow(async_fn_in_trait)]
+pub trait NudgeQueue {
+    /// Sends nudges, one answer each and in order. A nudge whose answer is an error may have been sent all the same.
+    async fn send(&self, nudges: &[Nudge]) -> Vec<Result<(), PortError>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn owners_and_keys_are_read_as_they_are_written() {
+        let school: TenantId = "school".parse().expect("a name");
+        for owner in [Owner::Tenant(school), Owner::Ledger] {
+            assert_eq!(owner.to_string().parse(), Ok(owner.clone()));
+        }
+        assert!(LEDGER.parse::<TenantId>().is_err());
+        let entry = WorkEntry::new(
+            WorkKey::at(Cause::SweepSegments, Millis(60_000)),
+            Millis(7),
+            Nonce([3; 16]),
+        );
+        let text = serde_json::to_string(&entry).expect("JSON");
+        assert_eq!(serde_json::from_str::<WorkEntry>(&text).ok(), Some(entry));
+    }
+
+    #[test]
+    fn keys_sort_by_cause_and_then_by_time() {
+        let late = WorkKey::at(Cause::Late, Millis(900_000));
+        let close = [9_i64, 10, 100].map(|n| WorkKey::at(Cause::Close, Millis(n * 60_000)));
+        assert!(late < close[0] && close.is_sorted());
+        assert_eq!(close[2].start(), Some(Millis(6_000_000)));
+        assert_eq!(WorkKey::of(Cause::Playback, "x").start(), None);
+        let names: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+        assert_eq!(names.len(), Cause::ALL.len());
+        assert!(Cause::ALL.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_is_due_after_its_grace_within_a_fifteenth_of_its_length(
+            name in "[a-z][a-z0-9-]{0,20}",
+            minutes in 1_u32..1_440,
+            grace in 0_i64..3_600,
+        ) {
+            let tenant: TenantId = name.parse().expect("a name");
+            let window = Window::containing(Millis(1_795_167_900_000), minutes);
+            let due = close_due(&tenant, window, grace);
+            let wait = due.0 - window.end.plus_seconds(grace).0;
+            prop_assert!(wait >= 0 && wait < (i64::from(minutes) * 4_000).min(60_000));
+            prop_assert!(Owner::Tenant(tenant).slot() < WORK_SLOTS);
+        }
+    }
+
+    #[test]
+    fn owners_are_spread_over_the_slots_and_over_the_minute() {
+        let tenants: Vec<TenantId> = (0..1_000)
+            .map(|n| format!("school-{n}").parse().expect("a name"))
+            .collect();
+        let slots: BTreeSet<u8> = tenants
+            .iter()
+            .map(|tenant| Owner::Tenant(tenant.clone()).slot())
+            .collect();
+        assert_eq!(slots.len(), usize::from(WORK_SLOTS));
+        let window = Window::containing(Millis(1_795_167_900_000), 15);
+        let seconds = tenants.iter().map(|tenant| {
+            let due = close_due(tenant, window, 0);
+            (due.0 - window.end.0) / 1_000
+        });
+        assert!(seconds.collect::<BTreeSet<_>>().len() > 50);
+    }
+}
