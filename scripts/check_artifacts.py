@@ -109,6 +109,7 @@ def environment(api: RuntimeApi, name: str) -> dict[str, str]:
         "VERNIER_BUCKET": "bucket",
         "VERNIER_STREAM": "stream",
         "VERNIER_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:topic",
+        "VERNIER_QUEUE_URL": f"http://{place}/000000000000/work.fifo",
         "VERNIER_SEAL_KEY": "alias/key",
         "VERNIER_LOOKBACK_SECONDS": "86400",
         "VERNIER_HOLD_SECONDS": "86400",

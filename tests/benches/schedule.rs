@@ -17,7 +17,7 @@ use aws_types::region::Region;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
-use vernier_fakes::{Faults, MemoryKey, MemoryTopic, Operation};
+use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic, Operation};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
@@ -133,7 +133,7 @@ impl School {
     /// What the function does each minute.
     async fn run(
         &self,
-        stores: &StoreSet<Table, Bucket, KinesisStream, MemoryTopic, MemoryKey>,
+        stores: &StoreSet<Table, Bucket, KinesisStream, MemoryTopic, MemoryKey, MemoryQueue>,
         workshop: &Workshop,
         now: Millis,
     ) -> u32 {
@@ -187,6 +187,7 @@ async fn main() {
         stream: school.stream.clone(),
         notices: MemoryTopic::new(faults.clone()),
         key: MemoryKey::new(faults.clone()),
+        queue: MemoryQueue::new(faults.clone()),
     };
     let times = SealingTimes {
         lookback_seconds: 86_400,

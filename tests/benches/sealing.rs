@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vernier_cli::generate::{Params, Semester};
 use vernier_fakes::{
-    Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic, Operation,
+    Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTable, MemoryTopic, Operation,
 };
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
@@ -181,13 +181,14 @@ impl World {
     fn stores<O>(
         &self,
         objects: O,
-    ) -> StoreSet<MemoryTable, O, MemoryStream, MemoryTopic, MemoryKey> {
+    ) -> StoreSet<MemoryTable, O, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue> {
         StoreSet {
             table: self.table.clone(),
             objects,
             stream: self.stream.clone(),
             notices: MemoryTopic::new(self.faults.clone()),
             key: MemoryKey::new(self.faults.clone()),
+            queue: MemoryQueue::new(self.faults.clone()),
         }
     }
 
@@ -286,7 +287,7 @@ async fn measure(events: u64) -> Value {
 
 /// Merges the day's windows, when the chain has passed it: time, requests and bytes.
 async fn compact(
-    stores: &StoreSet<MemoryTable, Counting, MemoryStream, MemoryTopic, MemoryKey>,
+    stores: &StoreSet<MemoryTable, Counting, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>,
     workshop: &Workshop,
     settings: vernier_reconcile::Settings,
     events: f64,

@@ -12,7 +12,8 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{
-    Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+    Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
+    MemoryTopic,
 };
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
@@ -51,6 +52,8 @@ pub struct MemoryWorld {
     pub topic: MemoryTopic,
     /// Signs seals.
     pub key: MemoryKey,
+    /// Brings nudges from the planner to the workers.
+    pub queue: MemoryQueue,
     input: vernier_input::context::Context<MemoryStores>,
     streaming: vernier_stream::context::Context<MemoryStores>,
     output: vernier_output::context::Context<MemoryStores>,
@@ -146,6 +149,7 @@ impl MemoryWorld {
         let bucket = MemoryBucket::new(faults.clone());
         let topic = MemoryTopic::default();
         let key = MemoryKey::new(faults.clone());
+        let queue = MemoryQueue::new(faults.clone());
         let ttl = Duration::from_millis(50);
         let measured = Arc::<Mutex<String>>::default();
         let stores = MemoryStores {
@@ -154,6 +158,7 @@ impl MemoryWorld {
             stream: stream.clone(),
             notices: topic.clone(),
             key: key.clone(),
+            queue: queue.clone(),
         };
         let authenticator = || Authenticator::new(table.clone(), LookUps::trusting(ttl));
         Self {
@@ -184,6 +189,7 @@ impl MemoryWorld {
             bucket,
             topic,
             key,
+            queue,
             delivered: Mutex::default(),
             measured,
         }

@@ -1,6 +1,8 @@
 //! Contract tests of the ports, on the fakes; the emulator tier runs the same bodies on AWS.
 
-use vernier_fakes::{Faults, MemoryBucket, MemoryKey, MemoryStream, MemoryTable, MemoryTopic};
+use vernier_fakes::{
+    Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTable, MemoryTopic,
+};
 use vernier_ledger::time::Millis;
 use vernier_tests::contracts;
 use vernier_tests::trigger::SimStream;
@@ -11,6 +13,10 @@ fn stream() -> MemoryStream {
 
 fn table() -> MemoryTable {
     MemoryTable::default()
+}
+
+fn queue() -> MemoryQueue {
+    MemoryQueue::default()
 }
 
 fn objects() -> MemoryBucket {

@@ -9,7 +9,7 @@ use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_aws::environment::{number, text, text_or};
-use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Table, Topic};
+use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Queue, Table, Topic};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
@@ -19,12 +19,12 @@ use vernier_web::AllowedOrigins;
 const DAY_SECONDS: i64 = 86_400;
 
 /// The function's stores on AWS.
-pub type AwsStores = StoreSet<Table, Bucket, KinesisStream, Topic, KmsKey>;
+pub type AwsStores = StoreSet<Table, Bucket, KinesisStream, Topic, KmsKey, Queue>;
 
 /// What lives as long as the process.
 #[derive(Debug)]
 pub struct Context<S: ReconcileStores = AwsStores> {
-    /// The table, the bucket, the stream, the audit topic and the key.
+    /// The table, the bucket, the stream, the audit topic, the key and the queue.
     pub stores: S,
     /// Finds the identity behind a token.
     pub authenticator: Authenticator<S::Table>,
@@ -46,8 +46,8 @@ impl<S: ReconcileStores> Context<S> {
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_WINDOW_SECONDS`
-    /// (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_TOPIC_ARN`, `VERNIER_QUEUE_URL`,
+    /// `VERNIER_WINDOW_SECONDS` (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
     /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
@@ -77,7 +77,7 @@ impl Context {
             window_minutes: window_seconds / 60,
             grace_seconds: number("VERNIER_GRACE_SECONDS")?,
         };
-        let key = text("VERNIER_SEAL_KEY")?;
+        let (key, queue) = (text("VERNIER_SEAL_KEY")?, text("VERNIER_QUEUE_URL")?);
         let times = SealingTimes {
             lookback_seconds: number("VERNIER_LOOKBACK_SECONDS")?,
             hold_seconds: number("VERNIER_HOLD_SECONDS")?,
@@ -103,6 +103,7 @@ impl Context {
                 stream: KinesisStream::new(&config, stream),
                 notices: Topic::new(&config, topic),
                 key: KmsKey::new(&config, key),
+                queue: Queue::new(&config, queue),
             },
             authenticator: Authenticator::new(table.clone(), look_ups),
             process: Process {

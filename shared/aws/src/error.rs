@@ -22,6 +22,8 @@ const RETRYABLE_CODES: &[&str] = &[
     "RequestTimeout",
     "RequestTimeoutException",
     "KMSThrottlingException",
+    "KmsThrottled",
+    "RequestThrottled",
     "OperationAborted",
     "ConditionalRequestConflict",
 ];

@@ -49,6 +49,16 @@ pub enum Operation {
     Sign,
     /// `Notices::publish`.
     Publish,
+    /// A put of an item of the due index, by all of `WorkLists` that puts an entry.
+    PutIndex,
+    /// A put of a work list's entry, by the same.
+    PutWork,
+    /// A removal of a work list's entry, by `WorkLists::remove_work`.
+    RemoveWork,
+    /// A removal of an item of the due index, by `WorkLists`.
+    RemoveIndex,
+    /// `NudgeQueue::send`, once per nudge.
+    SendNudge,
 }
 
 impl Operation {

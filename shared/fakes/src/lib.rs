@@ -10,6 +10,7 @@ mod faults;
 mod key;
 mod objects;
 mod playbacks;
+mod queue;
 mod rates;
 mod refused;
 mod scalings;
@@ -18,10 +19,12 @@ mod sweeps;
 mod table;
 mod tenancy;
 mod topic;
+mod work;
 
 pub use faults::{Fault, FaultPlan, Faults, Operation};
 pub use key::MemoryKey;
 pub use objects::MemoryBucket;
+pub use queue::{DEDUPLICATED_SECONDS, Delivery, MemoryQueue, RECEIVES_MAX, VISIBILITY_SECONDS};
 pub use stream::{MemoryStream, ShardDescription, ShardRecords, refusal};
 pub use table::MemoryTable;
 pub use topic::MemoryTopic;
@@ -30,7 +33,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use vernier_ledger::stores::StoreSet;
 
 /// All stores of a function in memory.
-pub type MemoryStores = StoreSet<MemoryTable, MemoryBucket, MemoryStream, MemoryTopic, MemoryKey>;
+pub type MemoryStores =
+    StoreSet<MemoryTable, MemoryBucket, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>;
 
 /// A panic of another test thread leaves plain data behind, which is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,6 +7,7 @@ use crate::playbacks::PlaybacksState;
 use crate::rates::RatesState;
 use crate::refused::RefusedState;
 use crate::sweeps::SweepsState;
+use crate::work::WorkState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
@@ -54,6 +55,7 @@ pub struct MemoryTable {
     pub(crate) refused: Arc<Mutex<RefusedState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
+    pub(crate) work: Arc<Mutex<WorkState>>,
     pub(crate) faults: Faults,
 }
 
@@ -69,6 +71,7 @@ impl MemoryTable {
             refused: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
+            work: Arc::default(),
             faults,
         }
     }

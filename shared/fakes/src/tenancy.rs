@@ -6,10 +6,12 @@ use crate::table::MemoryTable;
 use std::collections::BTreeMap;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::WindowAccount;
-use vernier_ledger::ids::TenantId;
+use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::ids::{Shard, TenantId};
 use vernier_ledger::offboarding::{ItemCounts, TenantItems};
 use vernier_ledger::ports::{Accounts, PortError, TenantSettings};
 use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::work::Owner;
 
 impl TenantSettings for MemoryTable {
     async fn change_tenant(&self, seen: &Tenant, next: &Tenant) -> Result<bool, PortError> {
@@ -77,6 +79,21 @@ fn take<K: Ord, V>(
     own as u64
 }
 
+/// Removes a tenant's items from all commits, or only counts them.
+fn take_blocks(
+    commits: &mut BTreeMap<(Shard, u64), Vec<BlockItem>>,
+    tenant: &TenantId,
+    removes: bool,
+) -> u64 {
+    let is_own = |item: &BlockItem| item.block.tenant == *tenant;
+    let own = commits.values().flatten().filter(|i| is_own(i)).count();
+    if removes {
+        let all = commits.values_mut();
+        all.for_each(|items| items.retain(|item| !is_own(item)));
+    }
+    own as u64
+}
+
 impl MemoryTable {
     fn take_items(&self, tenant: &TenantId, removes: bool) -> ItemCounts {
         let mut state = lock(&self.state);
@@ -87,10 +104,8 @@ impl MemoryTable {
                 *counts.entry(family.to_owned()).or_default() += count;
             }
         };
-        add(
-            "receipts",
-            take(&mut state.receipts, |(t, _), _| t == tenant, removes),
-        );
+        let receipts = take(&mut state.receipts, |(t, _), _| t == tenant, removes);
+        add("receipts", receipts);
         let tokens = take(
             &mut state.tokens,
             |_, token| token.tenant == *tenant,
@@ -99,18 +114,19 @@ impl MemoryTable {
         // In the table each lies in its tenant's list and under its hash.
         add("token", tokens);
         add("tenant", tokens);
-        add(
-            "windows",
-            take(&mut state.accounts, |(t, ..), _| t == tenant, removes),
-        );
-        add(
-            "results",
-            take(&mut state.results, |(t, _), _| t == tenant, removes),
-        );
-        add(
-            "schemas",
-            take(&mut state.schemas, |(t, ..), _| t == tenant, removes),
-        );
+        let windows = take(&mut state.accounts, |(t, ..), _| t == tenant, removes);
+        add("windows", windows);
+        let results = take(&mut state.results, |(t, _), _| t == tenant, removes);
+        add("results", results);
+        let schemas = take(&mut state.schemas, |(t, ..), _| t == tenant, removes);
+        add("schemas", schemas);
+        add("blocks", take_blocks(&mut state.blocks, tenant, removes));
+        let owner = Owner::Tenant(tenant.clone());
+        let mut work = lock(&self.work);
+        let entries = take(&mut work.entries, |(o, _), _| *o == owner, removes);
+        add("work", entries);
+        let due = take(&mut work.index, |nudge, ()| nudge.owner == owner, removes);
+        add("due", due);
         if state.tenants.contains_key(tenant) && !state.unlisted.contains(tenant) {
             add("tenants", 1);
             if removes {

@@ -279,7 +279,7 @@ where
 }
 
 /// Keys of the table under which a tenant's name stands second.
-const FAMILIES: [&str; 9] = [
+const FAMILIES: [&str; 11] = [
     "tenant",
     "schemas",
     "receipts",
@@ -289,6 +289,8 @@ const FAMILIES: [&str; 9] = [
     "seals",
     "playbacks",
     "results",
+    "blocks",
+    "work",
 ];
 
 /// What an item's keys begin with, if it is one tenant's, its settings left out. The item that a token is looked up by
@@ -302,6 +304,7 @@ pub fn family_of<'k>(tenant: &TenantId, pk: &'k str, sk: &str) -> Option<&'k str
         "playbacks" if rest.is_empty() => sk.split('/').next() == Some(id),
         "sweeps" => sk.strip_prefix("parts#") == Some(id),
         "tenant" => rest == id && sk != "tenant",
+        "due" => sk.split('#').nth(1) == Some(id),
         _ => FAMILIES.contains(&family) && rest.split('#').next() == Some(id),
     };
     is_own.then_some(family)
@@ -340,6 +343,16 @@ mod tests {
             ("playbacks", "school-2/id", None),
             ("sweeps", "parts#school", Some("sweeps")),
             ("sweeps", "segments", None),
+            (
+                "blocks#school#500000#3",
+                "0030000000#frames#shard#000000000000007",
+                Some("blocks"),
+            ),
+            ("blocks#school-2#500000#3", "x", None),
+            ("work#school", "close#001795167900000", Some("work")),
+            ("work#.ledger", "recover#", None),
+            ("due#7", "001795167900000#school#00ff", Some("due")),
+            ("due#7", "001795167900000#school-2#00ff", None),
             ("segments#500000#3", "school", None),
             ("cursor#school#shard", "cursor", None),
             ("scaling", "school", None),

@@ -10,6 +10,7 @@ use crate::ports::{
     Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
 };
 use crate::rates::RateCounters;
+use crate::work::{NudgeQueue, WorkLists};
 
 /// Every port of the ledger's one table.
 pub trait LedgerTable:
@@ -26,6 +27,7 @@ pub trait LedgerTable:
     + Sweeps
     + RefusedEnvelopes
     + RateCounters
+    + WorkLists
 {
 }
 
@@ -43,6 +45,7 @@ impl<T> LedgerTable for T where
         + Sweeps
         + RefusedEnvelopes
         + RateCounters
+        + WorkLists
 {
 }
 
@@ -77,17 +80,22 @@ pub trait ReconcileStores:
     type Notices: Notices;
     /// The key that signs seals.
     type Key: SealKey;
+    /// The queue of nudges from the planner to the workers.
+    type Queue: NudgeQueue;
 
     /// Gives the audit topic.
     fn notices(&self) -> &Self::Notices;
 
     /// Gives the key that signs seals.
     fn key(&self) -> &Self::Key;
+
+    /// Lends the queue of nudges to the caller.
+    fn queue(&self) -> &Self::Queue;
 }
 
 /// Stores side by side; `()` stands for one that a function does not have.
 #[derive(Debug, Clone)]
-pub struct StoreSet<T, O, S = (), N = (), K = ()> {
+pub struct StoreSet<T, O, S = (), N = (), K = (), Q = ()> {
     /// The table that has every item of the ledger.
     pub table: T,
     /// The bucket that has every object of the ledger.
@@ -98,10 +106,12 @@ pub struct StoreSet<T, O, S = (), N = (), K = ()> {
     pub notices: N,
     /// The key that signs seals.
     pub key: K,
+    /// The queue of nudges from the planner to the workers.
+    pub queue: Q,
 }
 
 impl<T, O> StoreSet<T, O> {
-    /// Puts a table and a bucket together, without a stream, a topic or a key.
+    /// Puts a table and a bucket together, without a stream, a topic, a key or a queue.
     pub const fn new(table: T, objects: O) -> Self {
         Self {
             table,
@@ -109,6 +119,7 @@ impl<T, O> StoreSet<T, O> {
             stream: (),
             notices: (),
             key: (),
+            queue: (),
         }
     }
 
@@ -120,11 +131,12 @@ impl<T, O> StoreSet<T, O> {
             stream,
             notices: (),
             key: (),
+            queue: (),
         }
     }
 }
 
-impl<T: LedgerTable, O: Objects, S, N, K> Stores for StoreSet<T, O, S, N, K> {
+impl<T: LedgerTable, O: Objects, S, N, K, Q> Stores for StoreSet<T, O, S, N, K, Q> {
     type Table = T;
     type Objects = O;
 
@@ -137,7 +149,7 @@ impl<T: LedgerTable, O: Objects, S, N, K> Stores for StoreSet<T, O, S, N, K> {
     }
 }
 
-impl<T, O, S, N, K> IntakeStores for StoreSet<T, O, S, N, K>
+impl<T, O, S, N, K, Q> IntakeStores for StoreSet<T, O, S, N, K, Q>
 where
     T: LedgerTable,
     O: Objects,
@@ -150,16 +162,18 @@ where
     }
 }
 
-impl<T, O, S, N, K> ReconcileStores for StoreSet<T, O, S, N, K>
+impl<T, O, S, N, K, Q> ReconcileStores for StoreSet<T, O, S, N, K, Q>
 where
     T: LedgerTable,
     O: Objects + Inventory + Removal,
     S: FrameStream + FrameRecords,
     N: Notices,
     K: SealKey,
+    Q: NudgeQueue,
 {
     type Notices = N;
     type Key = K;
+    type Queue = Q;
 
     fn notices(&self) -> &N {
         &self.notices
@@ -167,5 +181,9 @@ where
 
     fn key(&self) -> &K {
         &self.key
+    }
+
+    fn queue(&self) -> &Q {
+        &self.queue
     }
 }

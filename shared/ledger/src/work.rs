@@ -301,12 +301,14 @@ pub trait WorkLists {
     /// Puts an entry, in the place of one that may be there: its index item first. Durable on return.
     async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError>;
 
-    /// Puts an entry unless its key has one, whose index item then stays alone; answers whether it was put.
+    /// Puts an entry unless its key has one; answers whether the key's entry is this one, as it is after a repeated
+    /// call too. Where it is another one, the index item that was put stays alone, and nudges once for nothing.
     async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError>;
 
     /// Puts `next`, of the same key and another nonce, in the place of the entry that was seen: its index item
-    /// first, then the entry, then the seen one's index item is removed. False where the entry is not the one that was
-    /// seen any more: then nothing but the index item of `next` was put, and that is removed again.
+    /// first, then the entry, then the seen one's index item is removed. A call that is repeated after an error finds
+    /// `next` there, and goes on. False where the entry is neither: then nothing but the index item of `next` was put,
+    /// and that is removed again.
     async fn move_work(
         &self,
         owner: &Owner,

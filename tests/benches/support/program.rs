@@ -39,6 +39,10 @@ pub(crate) fn program(path: &Path, name: &str, url: &str) -> Program {
             "VERNIER_SEAL_KEY",
             "arn:aws:kms:us-east-1:000000000000:key/bench",
         ),
+        (
+            "VERNIER_QUEUE_URL",
+            "https://sqs.us-east-1.amazonaws.com/0/bench.fifo",
+        ),
         ("VERNIER_WINDOW_SECONDS", "900"),
         ("VERNIER_GRACE_SECONDS", "300"),
         ("VERNIER_LOOKBACK_SECONDS", "86400"),

@@ -22,6 +22,7 @@ pub mod refused;
 pub mod scalings;
 pub mod seal_key;
 pub mod sweeps;
+pub mod work;
 
 use uuid::Uuid;
 use vernier_ledger::digest::Digest;
@@ -29,7 +30,7 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{Sequence, Shard, TenantId};
 use vernier_ledger::receipt::Origin;
 
-/// All bodies: the subject that a tier hands in (`stream`, `table`, `key`, `objects` or `notices`), then
+/// All bodies: the subject that a tier hands in (`stream`, `table`, `queue`, `key`, `objects` or `notices`), then
 /// the body's place.
 #[macro_export]
 macro_rules! for_each_contract {
@@ -92,6 +93,14 @@ macro_rules! for_each_contract {
             table rates::of_concurrent_charges_each_counts,
             table refused::counts_of_refused_envelopes_add_up,
             table refused::counts_of_refused_envelopes_are_read_by_whole_hours,
+            table work::an_entry_is_put_moved_and_removed_with_its_index_item,
+            table work::an_entry_that_was_put_again_stays,
+            table work::of_concurrent_adds_one_counts,
+            table work::a_list_is_its_owners_and_in_the_order_of_causes,
+            table work::index_items_are_due_at_their_instant,
+            queue work::an_owner_has_one_nudge_under_way,
+            queue work::the_same_nudge_comes_once,
+            queue work::more_nudges_than_one_call_takes,
             key seal_key::what_it_signs_its_public_half_verifies,
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use vernier_fakes::{
-    Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+    Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
+    MemoryTopic,
 };
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
@@ -123,6 +124,7 @@ pub(super) struct World {
     pub(super) table: MemoryTable,
     pub(super) bucket: MemoryBucket,
     pub(super) topic: MemoryTopic,
+    pub(super) queue: MemoryQueue,
     pub(super) archive: Archive,
     pub(super) functions: SharedFunctions,
     pub(super) identities: Vec<Identity>,
@@ -179,12 +181,14 @@ impl World {
         let plan = arms.clone();
         faults.plan(move |operation, _| plan.fate(operation));
         let topic = MemoryTopic::new(faults.clone());
+        let queue = MemoryQueue::new(faults.clone());
         let sound = MemoryStores {
             table: table.clone(),
             objects: bucket.clone(),
             stream: stream.clone(),
             notices: topic.clone(),
             key: MemoryKey::fixed(faults.clone()),
+            queue: queue.clone(),
         };
         let functions = Functions::new(&plant(sound, bug));
         Self {
@@ -197,6 +201,7 @@ impl World {
             table,
             bucket,
             topic,
+            queue,
             archive: Archive::new(bug),
             functions: Rc::new(functions),
             identities,
@@ -312,6 +317,7 @@ impl World {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.clock.set(Millis(self.clock.get().0 + millis));
         self.bucket.set_clock(self.now());
+        self.queue.set_clock(self.now());
     }
 
     /// Runs an invocation as armed: to its end, to its crash, or until it is parked.

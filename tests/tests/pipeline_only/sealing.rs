@@ -10,8 +10,8 @@ use vernier_archive::files::Memory;
 use vernier_archive::seal::Seal;
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_fakes::{
-    Fault, Faults, MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
-    Operation,
+    Fault, Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
+    MemoryTopic, Operation,
 };
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
@@ -72,6 +72,7 @@ impl School {
                 stream: stream.clone(),
                 notices: topic.clone(),
                 key: key.clone(),
+                queue: MemoryQueue::new(faults.clone()),
             },
             workshop: workshop(),
             stream,
@@ -89,6 +90,7 @@ impl School {
     pub(super) fn pass(&self, seconds: i64) {
         self.clock.set(self.clock.get().plus_seconds(seconds));
         self.bucket.set_clock(self.clock.get());
+        self.stores.queue.set_clock(self.clock.get());
     }
 
     /// Sends an envelope under a receipt that does not depend on chance.

@@ -282,6 +282,7 @@ fn policies_fit_with_the_longest_names() {
             ("Table.Arn", 60 + 255),
             ("Stream.Arn", 60 + 128),
             ("AuditTopic", 50 + 256),
+            ("WorkQueue.Arn", 40 + 80),
         ] {
             text = text.replace(name, &"s".repeat(length));
         }

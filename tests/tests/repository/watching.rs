@@ -14,7 +14,7 @@ const PARTS: [&str; 4] = ["**Means.**", "**Look at.**", "**Do.**", "**Over when.
 
 /// What AWS's services measure by themselves, without a price (their User Guides, "metrics"), by the
 /// dimensions that are asked for here.
-const MEASURED_BY_AWS: [(&str, &[&str], &[&str]); 4] = [
+const MEASURED_BY_AWS: [(&str, &[&str], &[&str]); 5] = [
     (
         "AWS/Lambda",
         &["FunctionName"],
@@ -38,6 +38,17 @@ const MEASURED_BY_AWS: [(&str, &[&str], &[&str]); 4] = [
         &["WriteProvisionedThroughputExceeded"],
     ),
     ("AWS/DynamoDB", &["TableName"], &["WriteThrottleEvents"]),
+    (
+        "AWS/SQS",
+        &["QueueName"],
+        &[
+            "ApproximateAgeOfOldestMessage",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesVisible",
+            "NumberOfMessagesDeleted",
+            "NumberOfMessagesSent",
+        ],
+    ),
 ];
 
 /// A metric that is asked for: namespace, name, names of its dimensions.

@@ -11,6 +11,7 @@ mod results;
 mod scaling;
 mod sweeps;
 mod tenant;
+mod work;
 
 use crate::error::port_error;
 use attributes::{Item, Reader};

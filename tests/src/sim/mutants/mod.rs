@@ -8,7 +8,7 @@ mod table;
 
 use std::sync::{Arc, Mutex};
 use vernier_fakes::{
-    MemoryBucket, MemoryKey, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
+    MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
 };
 use vernier_ledger::ports::NewRecord;
 use vernier_ledger::stores::StoreSet;
@@ -159,7 +159,7 @@ pub struct Topic {
 }
 
 /// Stores with at most one bug among them.
-pub type Planted = StoreSet<Table, Bucket, Stream, Topic, MemoryKey>;
+pub type Planted = StoreSet<Table, Bucket, Stream, Topic, MemoryKey, MemoryQueue>;
 
 /// Plants a bug into sound stores.
 #[must_use]
@@ -190,6 +190,7 @@ pub fn plant(sound: MemoryStores, bug: Option<Bug>) -> Planted {
             bug,
         },
         key: sound.key,
+        queue: sound.queue,
     }
 }
 

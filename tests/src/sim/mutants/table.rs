@@ -16,6 +16,7 @@ use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
+use vernier_ledger::work::{Nudge, Owner, WorkEntry, WorkKey, WorkLists};
 
 impl Table {
     fn claim_before(&self, request: &ClaimRequest<'_>) -> Option<Claim> {
@@ -265,5 +266,48 @@ impl RateCounters for Table {
 
     async fn forget_spent(&self, tenant: &TenantId) -> Result<(), PortError> {
         self.inner.forget_spent(tenant).await
+    }
+}
+
+impl WorkLists for Table {
+    async fn work(&self, owner: &Owner) -> Result<Vec<WorkEntry>, PortError> {
+        self.inner.work(owner).await
+    }
+
+    async fn work_entry(
+        &self,
+        owner: &Owner,
+        key: &WorkKey,
+    ) -> Result<Option<WorkEntry>, PortError> {
+        self.inner.work_entry(owner, key).await
+    }
+
+    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
+        self.inner.put_work(owner, entry).await
+    }
+
+    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
+        self.inner.add_work(owner, entry).await
+    }
+
+    async fn move_work(
+        &self,
+        owner: &Owner,
+        seen: &WorkEntry,
+        next: &WorkEntry,
+    ) -> Result<bool, PortError> {
+        self.inner.move_work(owner, seen, next).await
+    }
+
+    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        self.inner.remove_work(owner, seen).await
+    }
+
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
+        self.inner.due_work(slot, at).await
+    }
+
+    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+        self.inner.remove_nudge(nudge).await
     }
 }

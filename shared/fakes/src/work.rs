@@ -1,0 +1,159 @@
+//! Work lists and their due index in memory.
+
+use crate::faults::Operation;
+use crate::lock;
+use crate::table::MemoryTable;
+use std::collections::BTreeMap;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+
+#[derive(Debug, Default)]
+pub(crate) struct WorkState {
+    pub(crate) entries: BTreeMap<(Owner, WorkKey), WorkEntry>,
+    /// A map without values, so that it is removed from as the others are.
+    pub(crate) index: BTreeMap<Nudge, ()>,
+}
+
+/// What must be there for an entry to be put.
+enum Condition {
+    Anything,
+    Nothing,
+    Seen(Nonce),
+}
+
+impl MemoryTable {
+    /// Every entry of every list, by owner and key.
+    #[must_use]
+    pub fn all_work(&self) -> Vec<(Owner, WorkEntry)> {
+        let work = lock(&self.work);
+        let entries = work.entries.iter();
+        entries.map(|((o, _), e)| (o.clone(), e.clone())).collect()
+    }
+
+    /// Every item of the due index, by when it is due.
+    #[must_use]
+    pub fn all_due(&self) -> Vec<Nudge> {
+        lock(&self.work).index.keys().cloned().collect()
+    }
+
+    async fn put_index(&self, nudge: Nudge) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::PutIndex, || {
+                lock(&self.work).index.insert(nudge, ());
+            })
+            .await
+    }
+
+    /// Whether the key's entry is this one now: it was put, or it was put by an earlier call.
+    async fn put_entry(
+        &self,
+        owner: &Owner,
+        entry: &WorkEntry,
+        condition: Condition,
+    ) -> Result<bool, PortError> {
+        self.faults
+            .around(Operation::PutWork, || {
+                let mut work = lock(&self.work);
+                let at = (owner.clone(), entry.key.clone());
+                let there = work.entries.get(&at).map(|e| e.nonce);
+                let holds = match condition {
+                    Condition::Anything => true,
+                    Condition::Nothing => there.is_none(),
+                    Condition::Seen(nonce) => there == Some(nonce),
+                };
+                if holds {
+                    work.entries.insert(at, entry.clone());
+                }
+                holds || there == Some(entry.nonce)
+            })
+            .await
+    }
+}
+
+impl WorkLists for MemoryTable {
+    async fn work(&self, owner: &Owner) -> Result<Vec<WorkEntry>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let work = lock(&self.work);
+                let own = work.entries.iter().filter(|((o, _), _)| o == owner);
+                own.map(|(_, entry)| entry.clone()).collect()
+            })
+            .await
+    }
+
+    async fn work_entry(
+        &self,
+        owner: &Owner,
+        key: &WorkKey,
+    ) -> Result<Option<WorkEntry>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let at = (owner.clone(), key.clone());
+                lock(&self.work).entries.get(&at).cloned()
+            })
+            .await
+    }
+
+    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
+        self.put_index(entry.nudge(owner)).await?;
+        self.put_entry(owner, entry, Condition::Anything).await?;
+        Ok(())
+    }
+
+    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
+        self.put_index(entry.nudge(owner)).await?;
+        self.put_entry(owner, entry, Condition::Nothing).await
+    }
+
+    async fn move_work(
+        &self,
+        owner: &Owner,
+        seen: &WorkEntry,
+        next: &WorkEntry,
+    ) -> Result<bool, PortError> {
+        self.put_index(next.nudge(owner)).await?;
+        let condition = Condition::Seen(seen.nonce);
+        let moved = self.put_entry(owner, next, condition).await?;
+        let lone = if moved { seen } else { next };
+        self.remove_nudge(&lone.nudge(owner)).await?;
+        Ok(moved)
+    }
+
+    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        let removed = self
+            .faults
+            .around(Operation::RemoveWork, || {
+                let mut work = lock(&self.work);
+                let at = (owner.clone(), seen.key.clone());
+                let is_seen = work.entries.get(&at).map(|e| e.nonce) == Some(seen.nonce);
+                if is_seen {
+                    work.entries.remove(&at);
+                }
+                is_seen
+            })
+            .await?;
+        if removed {
+            self.remove_nudge(&seen.nudge(owner)).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let work = lock(&self.work);
+                let due = work.index.keys().take_while(|nudge| nudge.due <= at);
+                due.filter(|n| n.owner.slot() == slot).cloned().collect()
+            })
+            .await
+    }
+
+    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::RemoveIndex, || {
+                lock(&self.work).index.remove(nudge);
+            })
+            .await
+    }
+}
