@@ -8,11 +8,12 @@ use vernier_ledger::ports::{Administration, Directory, RefusedEnvelopes};
 use vernier_ledger::rates::{Charge, Move, RateCounters, RateUnit, Rates, SpendOutcome, Spending};
 use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_validation::{Mode, Profile};
 
 async fn furnish<T>(table: &T, id: &TenantId) -> [u8; 32]
 where
-    T: Administration + RefusedEnvelopes + RateCounters,
+    T: Administration + RefusedEnvelopes + RateCounters + WorkLists,
 {
     let tenant = Tenant {
         id: id.clone(),
@@ -54,19 +55,26 @@ where
         expires: Millis(4_000_000_000_000),
     };
     assert_eq!(table.spend(id, &spending).await, Ok(SpendOutcome::Spent));
+    // In the year 3000: nobody does it before it is removed.
+    let due = Millis(32_503_680_000_000);
+    let entry = WorkEntry::new(WorkKey::of(Cause::Sweep, ""), due, Nonce::random());
+    let owner = Owner::Tenant(id.clone());
+    assert_eq!(table.put_work(&owner, &entry).await, Ok(()));
     new.sha256
 }
 
 /// Invariant 7: of two tenants of like names each keeps its own.
 pub async fn a_tenants_items_are_counted_and_removed<T>(table: &T)
 where
-    T: Administration + Directory + RefusedEnvelopes + RateCounters + TenantItems,
+    T: Administration + Directory + RefusedEnvelopes + RateCounters + WorkLists + TenantItems,
 {
     let id = tenant_id();
     let like: TenantId = format!("{id}-2").parse().expect("a tenant's name");
     let token = furnish(table, &id).await;
     let others = furnish(table, &like).await;
-    let families = ["rates", "refused", "tenant", "tenants", "token"];
+    let families = [
+        "due", "rates", "refused", "tenant", "tenants", "token", "work",
+    ];
     let counts: ItemCounts = families.map(|f| (f.to_owned(), 1)).into();
     assert_eq!(table.count_items(&id).await, Ok(counts.clone()));
     assert_eq!(table.remove_items(&id).await, Ok(counts.clone()));

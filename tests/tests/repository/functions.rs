@@ -7,6 +7,7 @@ use aws_lambda_events::kinesis::KinesisEvent;
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use vernier_ledger::work::Nudge;
 use vernier_tests::bodies::walls::DOORS;
 use vernier_web::{ROUTES, Route};
 
@@ -48,6 +49,8 @@ enum Trigger {
     Api { method: String, path: String },
     /// The stream.
     Kinesis,
+    /// The queue of nudges.
+    Queue,
     /// The clock.
     Schedule,
 }
@@ -147,6 +150,7 @@ fn trigger(name: &str, event: &Value) -> Trigger {
             path: property("Path"),
         },
         Some("Kinesis") => Trigger::Kinesis,
+        Some("SQS") => Trigger::Queue,
         Some("Schedule" | "ScheduleV2") => Trigger::Schedule,
         other => panic!("template.yaml: event {name}: no rule for the type {other:?}"),
     }
@@ -197,6 +201,9 @@ fn read_event(text: &str) -> Result<Trigger, String> {
             path,
         });
     }
+    if json["Records"][0]["eventSource"] == "aws:sqs" {
+        return read_nudges(&json);
+    }
     if json.get("Records").is_some() {
         let event: KinesisEvent =
             serde_json::from_value(json).map_err(|e| format!("no Kinesis event: {e}"))?;
@@ -216,6 +223,21 @@ fn read_event(text: &str) -> Result<Trigger, String> {
         "Scheduled Event" => Ok(Trigger::Schedule),
         other => Err(format!("the schedule sends no {other:?}")),
     }
+}
+
+/// Messages whose bodies are nudges, each in the group of its owner and without a twin by its nonce.
+fn read_nudges(json: &Value) -> Result<Trigger, String> {
+    for record in json["Records"].as_array().into_iter().flatten() {
+        let body = record["body"].as_str().ok_or("a message without a body")?;
+        let nudge: Nudge = serde_json::from_str(body).map_err(|e| format!("no nudge: {e}"))?;
+        let of = &record["attributes"];
+        if of["MessageGroupId"] != nudge.owner.as_str()
+            || of["MessageDeduplicationId"] != nudge.nonce.to_string()
+        {
+            return Err("a message of another group, or with another id".to_owned());
+        }
+    }
+    Ok(Trigger::Queue)
 }
 
 fn event_files(function: &str) -> Vec<(String, String)> {
@@ -299,7 +321,7 @@ fn every_route_is_tried_with_the_wrong_token() {
     let deployed: BTreeSet<(String, String)> = triggers
         .filter_map(|(_, trigger)| match trigger {
             Trigger::Api { method, path } if method != ANY => Some((method, path)),
-            Trigger::Api { .. } | Trigger::Kinesis | Trigger::Schedule => None,
+            Trigger::Api { .. } | Trigger::Kinesis | Trigger::Queue | Trigger::Schedule => None,
         })
         .collect();
     let tried = DOORS
@@ -352,6 +374,7 @@ fn events_of_no_trigger_are_found() {
         "{}",
         r#"{"Records":[]}"#,
         r#"{"Records":[{"s3":{}}]}"#,
+        r#"{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}"#,
         r#"{"detail-type":"x","source":"y","detail":{}}"#,
         r#"{"httpMethod":5}"#,
     ] {
