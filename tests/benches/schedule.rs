@@ -1,5 +1,6 @@
-//! What reconcile's schedule costs where nothing is wrong: requests and units of each minute's run, with
-//! as many commits as the stream function makes at its batch window, however few events they hold.
+//! What reconcile's schedule costs where nothing is wrong: requests and units of each minute's planner and of the
+//! workers that it nudges, with as many commits as the stream function makes at its batch window, however few events
+//! they hold.
 //!
 //! `cargo bench -p vernier-tests --bench schedule`, and with `-- --hours=8` as many hours. The function's
 //! own code over the SDK, against the counting endpoints; the clock is the bench's. Playbacks are left
@@ -23,38 +24,47 @@ use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_reconcile::healing::heal;
-use vernier_reconcile::listing::list_commits;
-use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
-use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
-use vernier_reconcile::{Settings, survey};
+use vernier_ledger::work::Nonce;
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::sealing::{SealingTimes, Workshop};
+use vernier_reconcile::sweeping::Sweeping;
+use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
+use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Counts, Stub, load};
 use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
 const BUDGET: Duration = Duration::from_secs(60);
-const FOREVER: Millis = Millis(i64::MAX);
 
 /// The template's.
 const SETTINGS: Settings = Settings {
     window_minutes: 15,
     grace_seconds: 300,
 };
-const SWEEPING: Sweeping = Sweeping {
-    segment_seconds: 30 * 86_400,
-    trigger_seconds: 90_000,
+const WORK: WorkSettings = WorkSettings {
+    windows: SETTINGS,
+    receipt_days: ReceiptDays(RECEIPT_DAYS),
+    compacting: Compacting {
+        compact_after_seconds: 6 * 3_600,
+        remove_after_seconds: 7 * 86_400,
+        bytes_max: COMPACT_BYTES_MAX,
+    },
+    sweeping: Sweeping {
+        segment_seconds: 30 * 86_400,
+        trigger_seconds: 90_000,
+    },
+    paused: false,
 };
 const RECEIPT_DAYS: u32 = 30;
 
-/// A run looks back over 16 windows of 15 minutes: from here on all are alike.
-const HOURS_UNTIL_STEADY: u32 = 4;
-
-/// Minutes between two looks for failed batches, and between two sweeps.
-const SELDOM_MINUTES: i64 = 15;
+/// Parts are swept an hour after their seals: from here on all hours are alike.
+const HOURS_UNTIL_STEADY: u32 = 2;
 
 const LANES: u16 = 4;
 const EVENTS_PER_COMMIT: usize = 4;
@@ -130,32 +140,17 @@ impl School {
         done.await.expect("committed");
     }
 
-    /// What the function does each minute.
+    /// What planner and workers do each minute.
     async fn run(
         &self,
         stores: &StoreSet<Table, Bucket, KinesisStream, MemoryTopic, MemoryKey, MemoryQueue>,
-        workshop: &Workshop,
+        process: &Process<Table>,
         now: Millis,
     ) -> u32 {
-        let clock = || now;
-        let listed = list_commits(&stores.table, clock, FOREVER).await;
-        listed.expect("listed");
-        let found = survey(stores, SETTINGS, now).await.expect("listed");
-        assert_eq!((found.summary.failed, found.summary.incomplete), (0, 0));
-        let seldom = now.minute().0 % SELDOM_MINUTES == 0;
-        if seldom {
-            let healed = heal(stores, RECEIPT_DAYS, clock, FOREVER).await;
-            healed.expect("nothing to heal");
-        }
-        let sealed = seal_due(stores, workshop, SETTINGS, clock, FOREVER).await;
-        let sealed = sealed.expect("listed");
-        assert_eq!((sealed.failed, sealed.held), (0, 0), "{sealed:?}");
-        if seldom {
-            let parts = sweep_parts(stores, clock, FOREVER).await;
-            let segments = sweep_segments(stores, SWEEPING, clock, FOREVER).await;
-            assert!(parts.is_ok() && segments.is_ok(), "{parts:?} {segments:?}");
-        }
-        sealed.sealed
+        let turn = work_until_rest(stores, process, &WORK, &|| now).await;
+        let turn = turn.expect("lists are read");
+        assert_eq!((turn.failed, turn.sealed.held), (0, 0), "{turn:?}");
+        turn.sealed.sealed
     }
 }
 
@@ -195,6 +190,12 @@ async fn main() {
     };
     let mut workshop = Workshop::new(std::env::temp_dir(), times);
     workshop.threads = 1;
+    let process = Process {
+        workshop,
+        schemas: SchemaCache::new(school.table.clone(), Duration::from_secs(60)),
+        new_receipt: vernier_intake::new_receipt,
+        new_nonce: Nonce::random,
+    };
     let step = load::BATCH_WINDOW_SECONDS as i64;
     let (mut counts, mut seconds, mut seals, mut signatures) = (Counts::default(), 0.0, 0, 0);
     for minute in 0..i64::from(hours) * 60 {
@@ -203,13 +204,10 @@ async fn main() {
             school.commit(start.plus_seconds(second)).await;
         }
         let is_measured = minute >= i64::from(steady) * 60;
-        if !is_measured && minute % SELDOM_MINUTES != SELDOM_MINUTES - 1 {
-            continue;
-        }
         let _ = school.stub.take_counts();
         let signed = faults.calls(Operation::Sign);
         let before = thread_seconds();
-        let sealed = school.run(&stores, &workshop, start.plus_seconds(60)).await;
+        let sealed = school.run(&stores, &process, start.plus_seconds(60)).await;
         if is_measured {
             seconds += thread_seconds() - before;
             seals += sealed;

@@ -19,6 +19,7 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTable, MemoryTopic, Operation,
 };
 use vernier_ledger::access::Tenant;
+use vernier_ledger::chain::day_of;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{
     Administration, Inventory, ListedObject, Objects, PortError, PutOutcome, Removal,
@@ -27,13 +28,39 @@ use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
 use vernier_ledger::rates::Rates;
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
-use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::sealing::{SealingTimes, Workshop};
+use vernier_reconcile::sweeping::Sweeping;
+use vernier_reconcile::worker::Turn;
+use vernier_reconcile::{ReceiptDays, Settings};
+use vernier_tests::orchestra::turn_of;
 use vernier_validation::{Mode, Profile};
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
+/// The settings of workers, those of the template but for the time after which a day is compacted.
+const WORK: WorkSettings = WorkSettings {
+    windows: Settings {
+        window_minutes: WINDOW_MINUTES,
+        grace_seconds: 60,
+    },
+    receipt_days: ReceiptDays(RECEIPT_DAYS),
+    compacting: Compacting {
+        compact_after_seconds: 3_600,
+        remove_after_seconds: 7 * 86_400,
+        bytes_max: COMPACT_BYTES_MAX,
+    },
+    sweeping: Sweeping {
+        segment_seconds: 30 * 86_400,
+        trigger_seconds: 90_000,
+    },
+    paused: false,
+};
+
 const BUDGET: Duration = Duration::from_secs(60);
 const RECEIPT_DAYS: u32 = 30;
 const WINDOWS: i64 = 3;
@@ -225,19 +252,20 @@ async fn measure(events: u64) -> Value {
         lookback_seconds: 86_400,
         hold_seconds: 86_400,
     };
-    let workshop = Workshop::new(std::env::temp_dir(), times);
-    let settings = vernier_reconcile::Settings {
-        window_minutes: WINDOW_MINUTES,
-        grace_seconds: 60,
+    let process = Process {
+        workshop: Workshop::new(std::env::temp_dir(), times),
+        schemas: SchemaCache::new(world.table.clone(), Duration::ZERO),
+        new_receipt: vernier_intake::new_receipt,
+        new_nonce: Nonce::random,
     };
+    let owner = Owner::Tenant(world.tenant.clone());
     let now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS + 120_000);
     let called = |operation| world.faults.calls(operation);
     let before = [Operation::MoveChain, Operation::Sign].map(called);
     let started = Instant::now();
-    let sealed = seal_due(&stores, &workshop, settings, || now, Millis(i64::MAX)).await;
+    let sealed = take_turn(&stores, &process, &owner, now).await.sealed;
     let seconds = started.elapsed().as_secs_f64();
     let total = events * WINDOWS.unsigned_abs();
-    let sealed = sealed.expect("listed");
     assert_eq!(sealed.events, total, "{sealed:?}");
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
     let moves = (called(Operation::MoveChain) - before[0]) as f64;
@@ -270,7 +298,7 @@ async fn measure(events: u64) -> Value {
         ),
     ];
     show(&rows, events);
-    let compacted = compact(&stores, &workshop, settings, events).await;
+    let compacted = compact(&stores, &process, &owner, events).await;
     json!({
         "compaction": compacted,
         "events": events,
@@ -285,11 +313,28 @@ async fn measure(events: u64) -> Value {
     })
 }
 
+/// The stores of this bench.
+type Stores = StoreSet<MemoryTable, Counting, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>;
+
+/// One turn of the tenant's.
+async fn take_turn(
+    stores: &Stores,
+    process: &Process<MemoryTable>,
+    owner: &Owner,
+    now: Millis,
+) -> Turn {
+    let forever = Millis(i64::MAX);
+    let turn = turn_of(stores, process, &WORK, owner, &|| now, forever).await;
+    let turn = turn.expect("its list is read");
+    assert_eq!((turn.failed, turn.compacted.held), (0, 0), "{turn:?}");
+    turn
+}
+
 /// Merges the day's windows, when the chain has passed it: time, requests and bytes.
 async fn compact(
-    stores: &StoreSet<MemoryTable, Counting, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>,
-    workshop: &Workshop,
-    settings: vernier_reconcile::Settings,
+    stores: &Stores,
+    process: &Process<MemoryTable>,
+    owner: &Owner,
     events: f64,
 ) -> Value {
     let counts = Arc::clone(&stores.objects.1);
@@ -297,46 +342,24 @@ async fn compact(
         [&counts.gets, &counts.puts, &counts.bytes]
             .map(|count| count.load(Ordering::Relaxed) as f64)
     };
-    let compacting = Compacting {
-        compact_after_seconds: 0,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    };
-    let mut now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS);
-    loop {
-        now = now.plus_seconds(3_600);
-        let survey = vernier_reconcile::survey(stores, settings, now).await;
-        survey.expect("listed");
-        let sealed = seal_due(stores, workshop, settings, || now, Millis(i64::MAX)).await;
-        sealed.expect("listed");
-        let before = read();
-        let started = Instant::now();
-        let done = compact_due(
-            stores,
-            workshop,
-            settings,
-            compacting,
-            || now,
-            Millis(i64::MAX),
-        );
-        let done = done.await.expect("listed");
-        assert_eq!((done.failed, done.held), (0, 0), "{done:?}");
-        assert!(
-            now.0 < BEGINNING.0 + 3 * 86_400_000,
-            "a day is compacted: {done:?}"
-        );
-        if done.days == 0 {
-            continue;
-        }
-        let micros = started.elapsed().as_secs_f64() * 1e6 / events;
-        let after = read();
-        let [gets, puts, bytes] = [0, 1, 2].map(|i: usize| after[i] - before[i]);
-        println!(
-            "  compacting the day     {micros:10.2} µs/event, {:.1} bytes/event in {puts} objects, {gets} GETs",
-            bytes / events
-        );
-        return json!({ "us_per_event": micros, "gets": gets, "puts": puts, "bytes_per_event": bytes / events });
-    }
+    let end = day_of(BEGINNING).end;
+    // The rest of the day, which received nothing, is sealed before.
+    let key = WorkKey::at(Cause::Close, Millis(end.0 - 1));
+    let rest = WorkEntry::new(key, Millis(0), Nonce::random());
+    stores.table.put_work(owner, &rest).await.expect("put");
+    take_turn(stores, process, owner, Millis(end.0 + 120_000)).await;
+    let before = read();
+    let started = Instant::now();
+    let done = take_turn(stores, process, owner, end.plus_seconds(86_400)).await;
+    assert_eq!(done.compacted.days, 1, "{done:?}");
+    let micros = started.elapsed().as_secs_f64() * 1e6 / events;
+    let after = read();
+    let [gets, puts, bytes] = [0, 1, 2].map(|i: usize| after[i] - before[i]);
+    println!(
+        "  compacting the day     {micros:10.2} µs/event, {:.1} bytes/event in {puts} objects, {gets} GETs",
+        bytes / events
+    );
+    json!({ "us_per_event": micros, "gets": gets, "puts": puts, "bytes_per_event": bytes / events })
 }
 
 /// What was called and what it costs, for a million events.

@@ -141,10 +141,6 @@ impl World for DeployedWorld {
         world::close(&self.table, member).await;
     }
 
-    async fn survey(&self) {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-    }
-
     async fn revoke(&self, member: &Member) {
         world::revoke_token(&self.table, member).await;
     }

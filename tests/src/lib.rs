@@ -11,6 +11,7 @@ pub mod envelopes;
 pub mod files;
 pub mod memory;
 pub mod openapi;
+pub mod orchestra;
 pub mod proxy;
 pub mod readback;
 pub mod sim;

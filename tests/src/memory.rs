@@ -1,5 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
+use crate::orchestra::work_until_rest;
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
@@ -18,17 +19,18 @@ use vernier_fakes::{
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
-use vernier_ledger::ports::{FrameStream, NewRecord, Results};
+use vernier_ledger::ports::{FrameStream, NewRecord, PortError, Results};
 use vernier_ledger::rates::{RateKeeper, Rates};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::Nonce;
 use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
-use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::Wires;
-use vernier_reconcile::scheduled::{Process, RunSettings};
-use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
+use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
+use vernier_reconcile::worker::Turn;
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 
@@ -111,12 +113,14 @@ fn reconcile(
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(stores.table.clone(), ttl),
             new_receipt: vernier_intake::new_receipt,
+            new_nonce: Nonce::random,
         },
-        settings: RunSettings {
+        settings: WorkSettings {
             windows: SETTINGS,
             receipt_days: vernier_reconcile::ReceiptDays(90),
             compacting: COMPACTING,
             sweeping: SWEEPING,
+            paused: false,
         },
         metrics: kept(measured),
         origins: origins(),
@@ -128,6 +132,20 @@ impl MemoryWorld {
     #[must_use]
     pub const fn wires(&self) -> Wires<'_, MemoryStores> {
         self.reconcile.wires()
+    }
+
+    /// Plans and takes turns until nothing is due by a clock.
+    ///
+    /// # Errors
+    /// The first error of planner or worker.
+    pub async fn work(&self, clock: &impl Fn() -> Millis) -> Result<Turn, PortError> {
+        let vernier_reconcile::context::Context {
+            stores,
+            process,
+            settings,
+            ..
+        } = &self.reconcile;
+        work_until_rest(stores, process, settings, clock).await
     }
 
     /// A workshop whose sealing looks back on nothing.
@@ -402,17 +420,6 @@ impl World for MemoryWorld {
         world::close(&self.table, member).await;
     }
 
-    async fn survey(&self) {
-        // As if the window had ended two minutes ago.
-        let now = vernier_ledger::clock::now().plus_seconds(120);
-        let windows = self.reconcile.settings.windows;
-        let table = &self.reconcile.stores.table;
-        let listed = list_commits(table, || now, Millis(i64::MAX)).await;
-        assert_eq!(listed.map(|listed| listed.complete), Ok(true));
-        let surveyed = vernier_reconcile::survey(&self.reconcile.stores, windows, now).await;
-        assert_eq!(surveyed.expect("tenants are listed").summary.failed, 0);
-    }
-
     async fn revoke(&self, member: &Member) {
         world::revoke_token(&self.table, member).await;
     }
@@ -453,10 +460,8 @@ impl World for MemoryWorld {
     async fn seal(&self) {
         // As if the window had ended two minutes ago.
         let clock = || vernier_ledger::clock::now().plus_seconds(120);
-        let (stores, workshop) = (&self.reconcile.stores, &self.reconcile.process.workshop);
-        let windows = self.reconcile.settings.windows;
-        let sealed = seal_due(stores, workshop, windows, clock, Millis(i64::MAX)).await;
-        assert_eq!(sealed.expect("tenants are listed").failed, 0);
+        let worked = self.work(&clock).await;
+        assert_eq!(worked.expect("lists are read").failed, 0);
     }
 
     fn results(&self) -> &impl Results {

@@ -236,10 +236,6 @@ pub trait World {
     /// Closes a tenant and revokes its tokens.
     async fn close(&self, member: &Member);
 
-    /// Lets the reconcile function draw up the accounts of what was received until now; on a deployed stack, waits a
-    /// moment.
-    async fn survey(&self);
-
     /// Revokes a token.
     async fn revoke(&self, member: &Member);
 

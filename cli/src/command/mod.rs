@@ -20,6 +20,7 @@ mod time;
 mod token;
 mod verify;
 mod windows;
+mod work;
 
 use crate::validate::{self, ValidateArgs};
 use clap::{Parser, Subcommand};
@@ -73,6 +74,7 @@ Examples:
   vernier verify copy/ --key seals.pub.pem
   vernier playback start --from -1d --dry-run --watch
   vernier quarantine report --from -1d
+  vernier work list school
   vernier cost --events-per-month 20M --envelope 25
 
 Exit codes: 0 all well, 1 something rejected or not adding up, 2 wrong usage or out of reach.";
@@ -100,6 +102,7 @@ enum Command {
     Quarantine(quarantine::Args),
     Report(report::Args),
     Schema(schema::Args),
+    Work(work::Args),
     Cost(cost::Args),
 }
 
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Quarantine(args) => quarantine::run(args, format),
         Command::Report(args) => report::run(&args, format),
         Command::Schema(args) => schema::run(args, format),
+        Command::Work(args) => work::run(&args, format),
         Command::Cost(args) => cost::run(&args, format),
     }
 }

@@ -11,6 +11,7 @@ use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
 use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::work::{Completeness, WorkLists, completeness};
 
 /// What comes late to a sealed window is sealed after it within minutes; until then it is seen in windows that
 /// began this long ago at most, seconds (6 hours, 24 partitions).
@@ -43,7 +44,7 @@ pub(crate) struct Extent {
     days: Vec<SealEntry>,
     /// Windows before this instant have no files of their own where a day covers them.
     removed: Option<Millis>,
-    /// Windows before this instant are sealed, but for those passed over.
+    /// Windows before this instant are sealed or received nothing, but for those passed over.
     pub(crate) complete_through: Option<Millis>,
     /// Before this instant all is sealed that the live store holds.
     live_from: Millis,
@@ -57,7 +58,7 @@ impl Extent {
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn of<T: Chains + Commits + Blocks>(
+    pub(crate) async fn of<T: Chains + Commits + Blocks + WorkLists>(
         table: &T,
         tenant: &TenantId,
         range: TimeRange,
@@ -65,8 +66,8 @@ impl Extent {
     ) -> Result<Self, PortError> {
         let TimeRange { from, to } = range;
         let horizon = from.max(now.plus_seconds(-LIVE_SECONDS_MAX));
-        // The head first: what is sealed after it is read has its seal as well.
-        let head = table.chain(tenant).await?;
+        // First: what is sealed after it is read has its seal as well.
+        let Completeness { head, through } = completeness(table, tenant, now).await?;
         let since = from.plus_seconds(-WINDOW_SECONDS_MAX);
         let seals = table.seals(tenant, since, to).await?;
         let days = table.days(tenant, day_of(since).start, to).await?;
@@ -75,13 +76,14 @@ impl Extent {
             windows.entry(seal.window.start).or_default().push(seal);
         }
         let passed = head.iter().flat_map(|h| &h.passed_over).map(|w| w.start);
-        let through = head.as_ref().map_or(from, |head| head.through);
-        let live_from = passed.fold(through, Millis::min).max(horizon);
+        let live_from = passed
+            .fold(through.unwrap_or(from), Millis::min)
+            .max(horizon);
         let mut extent = Self {
             windows,
             days,
             removed: head.as_ref().and_then(|head| head.removed),
-            complete_through: head.map(|head| head.through),
+            complete_through: through,
             live_from,
             to,
             items: Vec::new(),

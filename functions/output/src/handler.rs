@@ -314,7 +314,7 @@ impl<S: Stores> Call<'_, S> {
         let range = self
             .request
             .range(self.now, SEALS_SECONDS.0, SEALS_SECONDS.1)?;
-        let list = seals::list(&self.context.stores, self.tenant(), range).await?;
+        let list = seals::list(&self.context.stores, self.tenant(), range, self.now).await?;
         Ok(vernier_web::json(200, &[], &list))
     }
 
@@ -356,7 +356,7 @@ impl<S: Stores> Call<'_, S> {
             .request
             .range(self.now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
         for id in self.request.ids_in_path() {
-            match seals::proof(&self.context.stores, self.tenant(), &id, range).await {
+            match seals::proof(&self.context.stores, self.tenant(), &id, range, self.now).await {
                 Ok(Some(proof)) => return Ok(vernier_web::json(200, &[], &proof)),
                 Ok(None) => {}
                 Err(NoProof::Port(error)) => return Err(error.into()),

@@ -19,7 +19,8 @@ use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::segment::Place;
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{TimeRange, Window};
+use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::work::{Completeness, completeness};
 
 /// Seals whose files are searched at a time.
 const SEALS_IN_FLIGHT_MAX: usize = 16;
@@ -107,23 +108,28 @@ pub async fn list<S: Stores>(
     stores: &S,
     tenant: &TenantId,
     range: TimeRange,
+    now: Millis,
 ) -> Result<SealList, PortError> {
     let mut seals = touching(stores, tenant, range).await?;
     seals.extend(days(stores, tenant, range).await?);
     Ok(SealList {
-        chain: chain(stores, tenant).await?,
+        chain: chain(stores, tenant, now).await?,
         seals: seals.iter().map(SealView::from).collect(),
     })
 }
 
-async fn chain<S: Stores>(stores: &S, tenant: &TenantId) -> Result<ChainView, PortError> {
-    let head = stores.table().chain(tenant).await?;
+async fn chain<S: Stores>(
+    stores: &S,
+    tenant: &TenantId,
+    now: Millis,
+) -> Result<ChainView, PortError> {
+    let Completeness { head, through } = completeness(stores.table(), tenant, now).await?;
     let passed_over = head.as_ref().map(|h| h.passed_over.clone());
     let passed_over = passed_over.unwrap_or_default();
     Ok(ChainView {
         seals: head.as_ref().map_or(0, |h| h.sequence),
         head: head.as_ref().and_then(|h| h.last_hash.clone()),
-        complete_through: head.as_ref().map(|h| h.through.rfc3339()),
+        complete_through: through.map(Millis::rfc3339),
         passed_over: passed_over.into_iter().map(PassedOver::from).collect(),
     })
 }
@@ -204,6 +210,7 @@ pub async fn proof<S: Stores>(
     tenant: &TenantId,
     id: &str,
     range: TimeRange,
+    now: Millis,
 ) -> Result<Option<ProofView>, NoProof> {
     let mut seals = touching(stores, tenant, range).await?;
     seals.retain(|seal| seal.tally.events > seal.tally.rejected);
@@ -246,7 +253,7 @@ pub async fn proof<S: Stores>(
     Ok(Some(ProofView {
         proof,
         seal: raw,
-        chain: chain(stores, tenant).await?,
+        chain: chain(stores, tenant, now).await?,
     }))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::compaction::{COMPACT_BYTES_MAX, Compacting};
 use crate::playbacks::Wires;
+use crate::process::{Process, WorkSettings};
 use crate::scaling::{Policy, Scaler};
-use crate::scheduled::{Process, RunSettings};
 use crate::sealing::{SealingTimes, Workshop};
 use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
@@ -14,6 +14,7 @@ use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::{ReconcileStores, StoreSet};
+use vernier_ledger::work::Nonce;
 use vernier_web::AllowedOrigins;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -28,11 +29,11 @@ pub struct Context<S: ReconcileStores = AwsStores> {
     pub stores: S,
     /// Finds the identity behind a token.
     pub authenticator: Authenticator<S::Table>,
-    /// What the process keeps from one run to the next.
+    /// What the process keeps from one invocation to the next.
     pub process: Process<S::Table>,
-    /// Settings of a run.
-    pub settings: RunSettings,
-    /// Where the line of a run's metrics is written.
+    /// Settings of planner and workers.
+    pub settings: WorkSettings,
+    /// Where the lines of metrics are written.
     pub metrics: Metrics,
     /// Whose pages may ask.
     pub origins: AllowedOrigins,
@@ -51,7 +52,7 @@ impl Context {
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
     /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_METRICS` (the metrics' namespace) and
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_PAUSE_SEALING` (`on` or `off`), `VERNIER_METRICS` (the metrics' namespace) and
     /// `VERNIER_ALLOWED_ORIGINS` if they are there, and the ordinary AWS environment.
     ///
     /// # Errors
@@ -110,16 +111,27 @@ impl Context {
                 workshop: Workshop::new(std::env::temp_dir(), times),
                 schemas: SchemaCache::new(table, ttl),
                 new_receipt: vernier_intake::new_receipt,
+                new_nonce: Nonce::random,
             },
-            settings: RunSettings {
+            settings: WorkSettings {
                 windows,
                 receipt_days,
                 compacting,
                 sweeping,
+                paused: switch("VERNIER_PAUSE_SEALING")?,
             },
             metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
+    }
+}
+
+/// Whether a variable says `on`; where it is not there it is off.
+fn switch(name: &str) -> Result<bool, String> {
+    match text(name).as_deref() {
+        Ok("on") => Ok(true),
+        Ok("off") | Err(_) => Ok(false),
+        Ok(other) => Err(format!("{name} is {other:?}, not on or off")),
     }
 }
 
@@ -133,10 +145,8 @@ impl Context {
 /// Names the variable that is missing or misshapen.
 pub async fn scaler_from_env()
 -> Result<Option<Scaler<KinesisMetrics, KinesisStream, Table>>, String> {
-    match text("VERNIER_SCALE_SHARDS").as_deref() {
-        Ok("on") => {}
-        Ok("off") | Err(_) => return Ok(None),
-        Ok(other) => return Err(format!("VERNIER_SCALE_SHARDS is {other:?}, not on or off")),
+    if !switch("VERNIER_SCALE_SHARDS")? {
+        return Ok(None);
     }
     let policy = Policy {
         shards_min: number("VERNIER_SCALE_SHARDS_MIN")?,

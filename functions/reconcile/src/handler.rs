@@ -1,11 +1,13 @@
-//! Routes and status codes of the accounts; the schedule's event.
+//! Routes and status codes of the accounts; the schedule's event and the queue's.
 
 use crate::context::Context;
 use crate::counted_accounts;
+use crate::planner::plan;
 use crate::playbacks;
 use crate::scaling::Scaler;
-use crate::scheduled::run;
+use crate::worker::turn;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
+use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,15 +18,16 @@ use vernier_ledger::digest::Digest;
 use vernier_ledger::ports::{ScalingLogs, Shards, StreamMetrics};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::Nudge;
 use vernier_web::{ProblemDocument, Request};
 
 /// Before a scheduled run's other work, so that a peak does not wait for a window to be sealed: looks at
-/// the stream and scales it. A look that failed is the next run's. An API request scales nothing.
+/// the stream and scales it. A look that failed is the next run's. An API request and a nudge scale nothing.
 pub async fn scale<M: StreamMetrics, H: Shards, L: ScalingLogs>(
     scaler: &Scaler<M, H, L>,
     event: &LambdaEvent<Value>,
 ) {
-    if is_api_request(event) {
+    if is_api_request(event) || is_from_queue(event) {
         return;
     }
     match scaler.run(clock::now()).await {
@@ -41,10 +44,15 @@ fn is_api_request(event: &LambdaEvent<Value>) -> bool {
     event.payload.get("httpMethod").is_some()
 }
 
-/// Answers an API request, or takes the schedule's event.
+fn is_from_queue(event: &LambdaEvent<Value>) -> bool {
+    let source = event.payload.pointer("/Records/0/eventSource");
+    source.and_then(Value::as_str) == Some("aws:sqs")
+}
+
+/// Answers an API request, takes the turns that the queue's nudges ask for, or plans, as the schedule's event asks.
 ///
 /// # Errors
-/// When a scheduled run could not list the tenants.
+/// When the due index or a work list could not be read, or a message is no nudge.
 pub async fn handle<S: ReconcileStores>(
     context: &Context<S>,
     event: LambdaEvent<Value>,
@@ -55,26 +63,45 @@ pub async fn handle<S: ReconcileStores>(
         let answer = vernier_web::answered(&context.origins, Request(&request), route).await;
         return Ok(serde_json::to_value(answer)?);
     }
-    let deadline = Millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
-    let (stores, process) = (&context.stores, &context.process);
-    let done = run(stores, process, &context.settings, clock::now, deadline).await?;
-    let line = done.line(clock::now());
-    context
-        .metrics
-        .write(&line.with("requestId", event.context.request_id));
-    let (seals, swept) = (&done.sealed, &done.swept);
+    let request_id = event.context.request_id.clone();
+    if is_from_queue(&event) {
+        let deadline = Millis(i64::try_from(event.context.deadline).unwrap_or(i64::MAX));
+        let messages: SqsEvent = serde_json::from_value(event.payload)?;
+        for message in messages.records {
+            let nudge: Nudge = serde_json::from_str(&message.body.unwrap_or_default())?;
+            take_turn(context, &nudge, deadline, &request_id).await?;
+        }
+        return Ok(Value::Null);
+    }
+    let planned = plan(&context.stores, &context.process, clock::now()).await?;
+    let line = planned.line(clock::now());
+    context.metrics.write(&line.with("requestId", request_id));
     Ok(json!({
-        "completed": done.surveyed.completed,
-        "incomplete": done.surveyed.incomplete,
-        "failed": done.failed(),
-        "sealed": seals.sealed,
-        "backfills": seals.backfills,
-        "held": seals.held,
-        "days": done.compacted.days,
-        "files_removed": done.compacted.removed,
-        "playback_steps": done.played.steps,
-        "swept": swept.segments + swept.oversize + swept.unnamed,
+        "owners": planned.owners,
+        "sent": planned.sent,
+        "failed": planned.failed,
     }))
+}
+
+async fn take_turn<S: ReconcileStores>(
+    context: &Context<S>,
+    nudge: &Nudge,
+    deadline: Millis,
+    request_id: &str,
+) -> Result<(), Error> {
+    let (stores, process) = (&context.stores, &context.process);
+    let taking = turn(
+        stores,
+        process,
+        &context.settings,
+        nudge,
+        &clock::now,
+        deadline,
+    );
+    let taken = taking.await?;
+    let line = taken.line(clock::now());
+    context.metrics.write(&line.with("requestId", request_id));
+    Ok(())
 }
 
 #[derive(Serialize)]

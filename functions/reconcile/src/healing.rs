@@ -34,6 +34,16 @@ pub struct HealSummary {
     pub played_back: u64,
 }
 
+impl HealSummary {
+    /// Adds another look's.
+    pub fn add(&mut self, other: &Self) {
+        self.settled += other.settled;
+        self.pending += other.pending;
+        self.unreadable += other.unreadable;
+        self.played_back += other.played_back;
+    }
+}
+
 /// The invocation record that Lambda leaves.
 #[derive(Deserialize)]
 struct InvocationRecord {
@@ -94,7 +104,7 @@ pub(crate) fn read_batch(bytes: &[u8]) -> Option<Batch> {
 /// Brings back failed batches that were not settled before, until `deadline`.
 ///
 /// # Errors
-/// When the failures cannot be listed. What cannot be brought back now is tried at the next run.
+/// When the failures cannot be listed. What cannot be brought back now is tried at the next look.
 pub async fn heal<S: ReconcileStores>(
     stores: &S,
     receipt_days: u32,
@@ -146,20 +156,27 @@ pub struct MissingSummary {
     pub gone: u32,
 }
 
-/// Receipts that one run brings back.
-const RECEIPTS_MAX: usize = 100;
+impl MissingSummary {
+    /// Adds another window's.
+    pub fn add(&mut self, other: &Self) {
+        self.played_back += other.played_back;
+        self.pending += other.pending;
+        self.gone += other.gone;
+    }
+}
 
-/// Brings back slices of missing receipts whose records the trigger went past, from the stream by
+/// Brings back slices of a tenant's missing receipts whose records the trigger went past, from the stream by
 /// their sequence numbers, until `deadline`.
 pub async fn heal_missing<S: ReconcileStores>(
     stores: &S,
-    missing: &[(TenantId, ReceiptId)],
+    tenant: &TenantId,
+    missing: &[ReceiptId],
     receipt_days: u32,
     clock: impl Fn() -> Millis,
     deadline: Millis,
 ) -> MissingSummary {
     let mut summary = MissingSummary::default();
-    for (tenant, id) in missing.iter().take(RECEIPTS_MAX) {
+    for id in missing {
         if clock() >= deadline {
             break;
         }
@@ -169,6 +186,13 @@ pub async fn heal_missing<S: ReconcileStores>(
             summary.pending += 1;
         }
     }
+    tracing::info!(
+        %tenant,
+        played_back = summary.played_back,
+        pending = summary.pending,
+        gone = summary.gone,
+        "missing receipts"
+    );
     summary
 }
 

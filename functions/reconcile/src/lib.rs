@@ -1,11 +1,11 @@
 //! Received against stored, window by window (invariant 3).
 //!
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
-//! dispositions as well; [`survey`] draws up those of every tenant's windows that are over, keeps
-//! each, and announces those that do not add up; [`healing`] brings back what the trigger gave up, [`sealing`] seals what adds up,
-//! [`compaction`] merges what is sealed into day files, [`playbacks`] send events through again,
-//! [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed any more, [`scaling`] gives the stream as many shards as its load needs.
-//! [`scheduled::run`] does all of it but scaling, one after the other.
+//! dispositions as well. The [`planner`] nudges whoever has something due, a [`worker`] does it: [`sealing`] keeps the
+//! accounts of windows that are over, announces those that do not add up and seals those that do, [`healing`] brings
+//! back what the trigger gave up, [`compaction`] merges what is sealed into day files, [`playbacks`] send events
+//! through again, [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed
+//! any more. [`scaling`] gives the stream as many shards as its load needs.
 
 pub mod compaction;
 pub mod context;
@@ -13,14 +13,13 @@ pub mod handler;
 pub mod healing;
 pub mod listing;
 pub mod measured;
+pub mod planner;
 pub mod playbacks;
+pub mod process;
 pub mod scaling;
-pub mod scheduled;
 pub mod sealing;
-mod survey;
 pub mod sweeping;
-
-pub use survey::{RunSummary, Survey, survey};
+pub mod worker;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -35,13 +34,6 @@ use vernier_ledger::ports::{Blocks, Commits, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
-
-/// Puts another one first each minute: where a run's time is short, all have their turn.
-fn take_turns<T>(list: &mut [T], now: Millis) {
-    let turn = usize::try_from(now.minute().0).unwrap_or(0);
-    let first = turn.checked_rem(list.len()).unwrap_or(0);
-    list.rotate_left(first);
-}
 
 /// Settings of the function.
 #[derive(Debug, Clone, Copy)]

@@ -1,91 +1,93 @@
-//! A scheduled run's one line of metrics.
+//! The lines of metrics of planner and workers.
 
-use crate::RunSummary;
-use crate::compaction::CompactSummary;
-use crate::healing::{HealSummary, MissingSummary};
-use crate::playbacks::PlaybackSummary;
-use crate::sealing::SealSummary;
-use crate::sweeping::SweepSummary;
+use crate::planner::Planned;
+use crate::worker::Turn;
 use vernier_ledger::metrics::{Line, Metric};
 use vernier_ledger::time::Millis;
 
-/// What a run found and did.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Done {
-    /// Windows.
-    pub surveyed: RunSummary,
-    /// Failed batches.
-    pub healed: HealSummary,
-    /// Missing receipts.
-    pub missing: MissingSummary,
-    /// Seals.
-    pub sealed: SealSummary,
-    /// Days.
-    pub compacted: CompactSummary,
-    /// Playbacks.
-    pub played: PlaybackSummary,
-    /// What is not needed any more.
-    pub swept: SweepSummary,
+impl Planned {
+    /// The line of a run. One that is missing means that no run came to its end.
+    #[must_use]
+    pub fn line(&self, now: Millis) -> Line {
+        Line::new(now, "planned")
+            .millis(Metric::WorkOverdueSeconds, self.overdue_millis)
+            .with("level", "INFO")
+            .with("owners", self.owners)
+            .with("sent", self.sent)
+            .with("failed", self.failed)
+    }
 }
 
-impl Done {
-    /// Parts of it that failed and are tried again at the next run.
-    #[must_use]
-    pub const fn failed(&self) -> u32 {
-        self.surveyed.failed
-            + self.sealed.failed
-            + self.compacted.failed
-            + self.played.failed
-            + self.swept.failed
-    }
+impl Turn {
+    /// What a turn may measure.
+    pub const METRICS: [Metric; 11] = [
+        Metric::EventsStored,
+        Metric::EventsDuplicate,
+        Metric::EventsConflict,
+        Metric::EventsRejected,
+        Metric::WindowsIncomplete,
+        Metric::WindowsHeld,
+        Metric::WindowsOverdue,
+        Metric::SealLagSeconds,
+        Metric::FailedBatches,
+        Metric::FramesBroughtBack,
+        Metric::FramesGone,
+    ];
 
-    /// The line. Every metric is in every line: one that is missing means that no run came to its end.
+    /// The line of a turn, with the metrics of what happened in it.
     #[must_use]
     pub fn line(&self, now: Millis) -> Line {
         let counts = self.sealed.counts;
         let failed_batches = self.healed.settled + self.healed.pending + self.healed.unreadable;
         let overdue =
             u64::from(self.sealed.passed_over) + u64::from(self.compacted.held) + self.swept.left;
-        Line::new(now, "scheduled run ended")
-            .count(Metric::EventsStored, counts.stored)
-            .count(Metric::EventsDuplicate, counts.duplicate)
-            .count(Metric::EventsConflict, counts.conflict)
-            .count(Metric::EventsRejected, counts.rejected)
-            .count(Metric::WindowsIncomplete, self.surveyed.incomplete.into())
-            .count(Metric::WindowsHeld, self.sealed.held.into())
-            .count(Metric::WindowsOverdue, overdue)
-            .millis(Metric::SealLagSeconds, self.sealed.lag_millis_max)
-            .count(Metric::FailedBatches, failed_batches.into())
-            .count(
-                Metric::FramesBroughtBack,
-                self.healed.played_back + self.missing.played_back,
-            )
-            .count(Metric::FramesGone, self.missing.gone.into())
-            .with("level", "INFO")
-            .with("tenants", self.surveyed.tenants)
+        let brought_back = self.healed.played_back + self.missing.played_back;
+        let mut line = Line::new(now, "turn ended");
+        for (metric, value) in [
+            (Metric::EventsStored, counts.stored),
+            (Metric::EventsDuplicate, counts.duplicate),
+            (Metric::EventsConflict, counts.conflict),
+            (Metric::EventsRejected, counts.rejected),
+            (Metric::WindowsIncomplete, self.sealed.incomplete.into()),
+            (Metric::WindowsHeld, self.sealed.held.into()),
+            (Metric::WindowsOverdue, overdue),
+            (Metric::FailedBatches, failed_batches.into()),
+            (Metric::FramesBroughtBack, brought_back),
+            (Metric::FramesGone, self.missing.gone.into()),
+        ] {
+            if value > 0 {
+                line = line.count(metric, value);
+            }
+        }
+        if self.sealed.lag_millis > 0 {
+            line = line.millis(Metric::SealLagSeconds, self.sealed.lag_millis);
+        }
+        line.with("level", "INFO")
+            .with("due", self.due)
+            .with("done", self.done)
+            .with("moved", self.moved)
+            .with("failed", self.failed)
+            .with("left", self.left)
             .with("sealed", self.sealed.sealed)
             .with("backfills", self.sealed.backfills)
             .with("days", self.compacted.days)
-            .with("failed", self.failed())
-            .with("left", self.sealed.left)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compaction::CompactSummary;
+    use crate::healing::{HealSummary, MissingSummary};
+    use crate::sealing::SealSummary;
+    use crate::sweeping::SweepSummary;
     use serde_json::json;
     use vernier_ledger::disposition::DispositionCounts;
 
     #[test]
-    fn a_run_is_measured_with_what_is_past_its_time_in_one_sum() {
-        let done = Done {
-            surveyed: RunSummary {
-                tenants: 3,
-                incomplete: 2,
-                failed: 1,
-                ..RunSummary::default()
-            },
+    fn a_turn_is_measured_with_what_is_past_its_time_in_one_sum() {
+        let turn = Turn {
+            failed: 2,
             healed: HealSummary {
                 settled: 1,
                 pending: 2,
@@ -98,10 +100,10 @@ mod tests {
                 ..MissingSummary::default()
             },
             sealed: SealSummary {
+                incomplete: 2,
                 held: 8,
-                failed: 1,
                 passed_over: 9,
-                lag_millis_max: 61_500,
+                lag_millis: 61_500,
                 counts: DispositionCounts {
                     stored: 10,
                     duplicate: 11,
@@ -118,9 +120,9 @@ mod tests {
                 left: 1_000,
                 ..SweepSummary::default()
             },
-            ..Done::default()
+            ..Turn::default()
         };
-        let line = done.line(Millis(1)).to_json("Vernier");
+        let line = turn.line(Millis(1)).to_json("Vernier");
         for (name, value) in [
             ("EventsStored", json!(10)),
             ("EventsDuplicate", json!(11)),
@@ -137,5 +139,16 @@ mod tests {
         ] {
             assert_eq!(line[name], value, "{name}");
         }
+        for metric in Turn::METRICS {
+            assert!(line.get(metric.name()).is_some(), "{metric:?}");
+        }
+        let idle = Turn::default().line(Millis(1)).to_json("Vernier");
+        assert_eq!(idle.get("WindowsHeld"), None, "{idle}");
+    }
+
+    #[test]
+    fn every_run_of_the_planner_says_how_long_work_has_waited() {
+        let line = Planned::default().line(Millis(1)).to_json("Vernier");
+        assert_eq!(line["WorkOverdueSeconds"], json!(0.0));
     }
 }

@@ -7,13 +7,14 @@
 //! What a crashed try left lies where the segments of its hour lie; when every commit that could name
 //! it is behind the sweep, whatever is still there goes too.
 //!
-//! [`sweep_parts`] follows the seals. A part whose window is sealed, or whose backfill's sequence is
-//! taken, and that no seal names, can never be named any more.
+//! [`sweep_parts`] goes through the windows of an hour of one tenant. A part whose window is sealed, or whose
+//! backfill's sequence is taken, and that no seal names, can never be named any more.
 
 mod parts;
 mod segments;
 
 pub use parts::sweep_parts;
+pub(crate) use parts::{SWEEP_AFTER_SECONDS, hour_start};
 pub use segments::sweep_segments;
 
 use vernier_ledger::ports::{Inventory, PortError, Removal};
@@ -43,8 +44,6 @@ pub struct SweepSummary {
     pub unnamed: u64,
     /// Segments and days of oversize events that are past their time and not wholly sealed.
     pub left: u64,
-    /// Tenants whose stores failed.
-    pub failed: u32,
 }
 
 impl SweepSummary {
@@ -55,7 +54,6 @@ impl SweepSummary {
         self.oversize += other.oversize;
         self.unnamed += other.unnamed;
         self.left += other.left;
-        self.failed += other.failed;
     }
 }
 

@@ -11,8 +11,9 @@ use vernier_ledger::work::{Nonce, Nudge, NudgeQueue, Owner};
 /// How long a nudge that was sent is not taken again, seconds (SQS).
 pub const DEDUPLICATED_SECONDS: i64 = 300;
 
-/// How long a received message is nobody else's, seconds (the template's `VisibilityTimeout`).
-pub const VISIBILITY_SECONDS: i64 = 960;
+/// How long a received message is nobody else's, seconds: as long as a worker may run (the template's
+/// `VisibilityTimeout` is `ReconcileTimeoutSeconds`).
+pub const VISIBILITY_SECONDS: i64 = 120;
 
 /// How often a message is received before it is a dead letter (the template's `maxReceiveCount`).
 pub const RECEIVES_MAX: u32 = 2;

@@ -4,6 +4,7 @@ use crate::faults::Operation;
 use crate::lock;
 use crate::table::MemoryTable;
 use std::collections::BTreeMap;
+use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
@@ -147,6 +148,11 @@ impl WorkLists for MemoryTable {
                 due.filter(|n| n.owner.slot() == slot).cloned().collect()
             })
             .await
+    }
+
+    async fn is_seeded(&self) -> Result<bool, PortError> {
+        let mark = self.listing_mark().await?;
+        Ok(mark.is_some_and(|mark| mark.seeded))
     }
 
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {

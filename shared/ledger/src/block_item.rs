@@ -102,6 +102,27 @@ pub struct ListingMark {
     pub back_to: Millis,
     /// Whether all that can be asked for was looked at: from then on readers take items alone.
     pub complete: bool,
+    /// When a commit without items was last seen, or the listing began.
+    #[serde(default)]
+    pub unlisted_at: Millis,
+    /// Whether every unsealed window has its entry in its tenant's work list, also those of earlier versions: from
+    /// then on a window without an entry is one that received nothing.
+    #[serde(default)]
+    pub seeded: bool,
+}
+
+impl ListingMark {
+    /// Begins a listing: what is committed from now on is looked at, and what was committed before.
+    #[must_use]
+    pub const fn beginning(now: Millis) -> Self {
+        Self {
+            through: now,
+            back_to: now,
+            complete: false,
+            unlisted_at: now,
+            seeded: false,
+        }
+    }
 }
 
 /// Items of commits by earlier versions, which wrote none.

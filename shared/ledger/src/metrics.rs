@@ -51,6 +51,8 @@ pub enum Metric {
     WindowsOverdue,
     /// Seconds since the end of the last window that is sealed, of the tenant that is furthest behind.
     SealLagSeconds,
+    /// Seconds that the oldest entry of all work lists has been due, as seen by each run of the planner.
+    WorkOverdueSeconds,
     /// Batches at the trigger's failure destination that a run looked at.
     FailedBatches,
     /// Frames that a run put on the stream again.
@@ -71,7 +73,7 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
         Self::TimesUnreadable,
@@ -88,6 +90,7 @@ impl Metric {
         Self::WindowsHeld,
         Self::WindowsOverdue,
         Self::SealLagSeconds,
+        Self::WorkOverdueSeconds,
         Self::FailedBatches,
         Self::FramesBroughtBack,
         Self::FramesGone,
@@ -103,7 +106,9 @@ impl Metric {
     #[must_use]
     pub const fn unit(self) -> Unit {
         match self {
-            Self::FreshnessSeconds | Self::SealLagSeconds => Unit::Seconds,
+            Self::FreshnessSeconds | Self::SealLagSeconds | Self::WorkOverdueSeconds => {
+                Unit::Seconds
+            }
             _ => Unit::Count,
         }
     }
@@ -127,9 +132,10 @@ impl Metric {
             | Self::RecordsQuarantined
             | Self::FailedBatches
             | Self::TimesUnreadable => Invariant::NothingUnreadable,
-            Self::WindowsHeld | Self::WindowsOverdue | Self::SealLagSeconds => {
-                Invariant::TamperEvident
-            }
+            Self::WindowsHeld
+            | Self::WindowsOverdue
+            | Self::SealLagSeconds
+            | Self::WorkOverdueSeconds => Invariant::TamperEvident,
         }
     }
 }

@@ -23,18 +23,18 @@ pub struct DayTraffic {
     pub rejected: u64,
     /// Bytes of the bodies of envelopes that were answered, after decompression.
     pub bytes: u64,
-    /// Whether the day is over and each of its windows adds up, so that these figures stay.
+    /// Whether the day is sealed and each of its windows adds up, so that these figures stay.
     pub is_final: bool,
 }
 
-/// The days that touch `[from, to)`, oldest first, of a tenant that was created at an instant. `accounts` are those of
-/// windows that touch these days, in any order: where the length of windows changed, a longer one counts and not the
-/// shorter ones within it.
+/// The days that touch `[from, to)`, oldest first. `accounts` are those of windows that touch these days, in any order:
+/// where the length of windows changed, a longer one counts and not the shorter ones within it. A window that received
+/// nothing has no account. What was received before `through` is sealed, and was so before the accounts were read.
 #[must_use]
 pub fn by_day(
     accounts: &[WindowAccount],
     (from, to): (Millis, Millis),
-    created_at: Millis,
+    through: Millis,
 ) -> Vec<DayTraffic> {
     let mut accounts: Vec<&WindowAccount> = accounts.iter().collect();
     accounts.sort_by_key(|account| (account.start, Reverse(account.end)));
@@ -58,19 +58,15 @@ pub fn by_day(
             start,
             ..DayTraffic::default()
         };
-        // Before the tenant's first window there is nothing to wait for.
-        let (mut whole_through, mut are_complete) = (start.max(created_at.min(end)), true);
+        let mut are_complete = true;
         for account in of_day {
             day.requests += account.received.envelopes;
             day.events += account.received.tally.events;
             day.rejected += account.received.tally.rejected;
             day.bytes += account.received.bytes;
             are_complete &= account.state == WindowState::Complete;
-            if account.start <= whole_through {
-                whole_through = whole_through.max(account.end);
-            }
         }
-        day.is_final = are_complete && whole_through >= end;
+        day.is_final = are_complete && through >= end;
         day
     };
     (first..=last).map(day).collect()
@@ -121,7 +117,7 @@ mod tests {
         accounts[30].state = WindowState::Incomplete;
         accounts.extend(hours(3, WindowState::Complete).into_iter().take(5));
         let range = (Millis(DAY_MILLIS + 7), Millis(4 * DAY_MILLIS));
-        let days = by_day(&accounts, range, Millis(0));
+        let days = by_day(&accounts, range, Millis(3 * DAY_MILLIS + 5 * HOUR));
         let whole = DayTraffic {
             start: Millis(DAY_MILLIS),
             requests: 48,
@@ -136,13 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_day_before_the_tenant_is_over_and_its_first_begins_with_it() {
-        let created = Millis(2 * DAY_MILLIS + 20 * HOUR + 5);
+    fn windows_that_received_nothing_have_no_account_and_a_day_is_final_when_it_is_sealed() {
         let accounts: Vec<WindowAccount> = hours(2, WindowState::Complete).split_off(20);
-        let range = (Millis(DAY_MILLIS), Millis(3 * DAY_MILLIS));
-        let days = by_day(&accounts, range, created);
+        let range = (Millis(DAY_MILLIS), Millis(4 * DAY_MILLIS));
+        let days = by_day(&accounts, range, Millis(3 * DAY_MILLIS));
         let shown: Vec<(u64, bool)> = days.iter().map(|d| (d.events, d.is_final)).collect();
-        assert_eq!(shown, [(0, true), (12, true)]);
+        assert_eq!(shown, [(0, true), (12, true), (0, false)]);
     }
 
     #[test]
@@ -152,7 +147,7 @@ mod tests {
         let days = by_day(
             &accounts,
             (Millis(DAY_MILLIS), Millis(2 * DAY_MILLIS)),
-            Millis(0),
+            Millis(2 * DAY_MILLIS),
         );
         assert_eq!((days.len(), days[0].events), (1, 72));
         assert!(days[0].is_final);

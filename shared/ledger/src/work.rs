@@ -6,9 +6,10 @@
 //! work began. So a crash in between leaves an index item without an entry, which is removed by the worker that it
 //! nudges, and never an entry that nobody is nudged for.
 
+use crate::chain::ChainHead;
 use crate::ids::{BadId, TenantId};
 use crate::limits::{CLOSE_SPREAD_SECONDS_MAX, WORK_SLOTS};
-use crate::ports::PortError;
+use crate::ports::{Chains, PortError};
 use crate::time::{Millis, Window};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -16,6 +17,12 @@ use std::str::FromStr;
 
 /// How the ledger's own list is named where tenants' lists have their tenant's name; no tenant can have it.
 const LEDGER: &str = ".ledger";
+
+/// The subject of the audit that puts entries for what versions without work lists left to do.
+pub const AUDIT_SEED: &str = "seed";
+
+/// The subject of the audit of every day.
+pub const AUDIT_DAILY: &str = "daily";
 
 /// Whose work it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -285,6 +292,86 @@ pub fn close_due(tenant: &TenantId, window: Window, grace_seconds: i64) -> Milli
     Millis(end.0 + i64::try_from(share).unwrap_or(0))
 }
 
+/// An envelope's window has its entry so long after the envelope was received, seconds: no function that takes
+/// envelopes runs for longer.
+const ENTRY_SECONDS_MAX: i64 = 15 * 60;
+
+/// Through which instant all that was received of a tenant is sealed: where its chain stands, or beyond that what has
+/// no entry in its list, since a window without an entry received nothing. None where neither says anything.
+///
+/// `head` is to be read before `entries`, and `entries` before whatever seals are read. `is_seeded` is
+/// [`WorkLists::is_seeded`]. Windows that the chain passed over are not looked at.
+fn sealed_through(
+    head: Option<&ChainHead>,
+    entries: &[WorkEntry],
+    is_seeded: bool,
+    now: Millis,
+) -> Option<Millis> {
+    let chain = head.map(|head| head.through);
+    if !is_seeded {
+        return chain;
+    }
+    let windows = entries
+        .iter()
+        .filter(|entry| entry.key.cause <= Cause::Close);
+    let starts = windows.filter_map(|entry| entry.key.start());
+    let idle = starts.fold(now.plus_seconds(-ENTRY_SECONDS_MAX), Millis::min);
+    chain.max(Some(idle))
+}
+
+/// Makes all of an owner's entries due at once, under new nonces; answers how many there are.
+///
+/// # Errors
+/// The table's; entries that were made due stay so.
+pub async fn nudge_all<T: WorkLists>(
+    table: &T,
+    owner: &Owner,
+    new_nonce: fn() -> Nonce,
+    now: Millis,
+) -> Result<u64, PortError> {
+    let mut count = 0;
+    for entry in table.work(owner).await? {
+        let next = WorkEntry {
+            due: now,
+            nonce: new_nonce(),
+            ..entry.clone()
+        };
+        // One that was put again meanwhile has its own time.
+        count += u64::from(table.move_work(owner, &entry, &next).await?);
+    }
+    Ok(count)
+}
+
+/// How far a tenant's events are sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completeness {
+    /// The end of the tenant's chain; none before its first seal.
+    pub head: Option<ChainHead>,
+    /// Before this instant all that was received is sealed, but for windows that the chain passed over; none where
+    /// that is not known of any.
+    pub through: Option<Millis>,
+}
+
+/// Reads how far a tenant's events are sealed; seals that are read after it are at least as far.
+///
+/// # Errors
+/// The store's.
+pub async fn completeness<T: Chains + WorkLists>(
+    table: &T,
+    tenant: &TenantId,
+    now: Millis,
+) -> Result<Completeness, PortError> {
+    // The head first: a window that is sealed between the two reads has lost its entry to a seal.
+    let head = table.chain(tenant).await?;
+    let is_seeded = table.is_seeded().await?;
+    let entries = match is_seeded {
+        true => table.work(&Owner::Tenant(tenant.clone())).await?,
+        false => Vec::new(),
+    };
+    let through = sealed_through(head.as_ref(), &entries, is_seeded, now);
+    Ok(Completeness { head, through })
+}
+
 /// Work lists and their due index.
 #[allow(async_fn_in_trait)]
 pub trait WorkLists {
@@ -323,6 +410,10 @@ pub trait WorkLists {
     /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by
     /// owner and nonce. Read consistently.
     async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError>;
+
+    /// Whether every unsealed window of every tenant has its entry: [`crate::block_item::ListingMark::seeded`]. Once it
+    /// is so, it stays so.
+    async fn is_seeded(&self) -> Result<bool, PortError>;
 
     /// Removes an index item, whose entry its owner's list does not have any more. That there is none is as good.
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
@@ -368,6 +459,28 @@ mod tests {
         let names: BTreeSet<&str> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
         assert_eq!(names.len(), Cause::ALL.len());
         assert!(Cause::ALL.is_sorted());
+    }
+
+    #[test]
+    fn what_has_no_entry_is_sealed_once_the_lists_are_seeded() {
+        let minute = |n: i64| Millis(n * 60_000);
+        let head = ChainHead::beginning(minute(100));
+        let entry =
+            |cause, n| WorkEntry::new(WorkKey::at(cause, minute(n)), minute(0), Nonce([0; 16]));
+        let through = |entries: &[WorkEntry], is_seeded| {
+            sealed_through(Some(&head), entries, is_seeded, minute(1_000))
+        };
+        let open = [entry(Cause::Close, 300), entry(Cause::Compact, 200)];
+        assert_eq!(through(&open, true), Some(minute(300)));
+        assert_eq!(through(&open, false), Some(minute(100)));
+        assert_eq!(through(&[], true), Some(minute(985)));
+        // The chain has passed what came late.
+        assert_eq!(through(&[entry(Cause::Late, 50)], true), Some(minute(100)));
+        assert_eq!(
+            sealed_through(None, &[], true, minute(1_000)),
+            Some(minute(985))
+        );
+        assert_eq!(sealed_through(None, &[], false, minute(1_000)), None);
     }
 
     proptest! {

@@ -53,7 +53,7 @@ pub async fn a_tenants_use_is_told_by_day<W: World>(world: &W) {
     assert_eq!(refused.status, 400);
     let call = Call::get("/reports/{report}").id("traffic");
     let of = |token: &str| call.clone().token(token);
-    world.survey().await;
+    world.seal().await;
     let report = eventually(world, of(&member.secret), |answer| {
         answer.json()["days"]
             .as_array()

@@ -148,11 +148,7 @@ pub async fn how_far_the_listing_is_is_kept(table: &(impl Blocks + Listing)) {
     let before = table.listing_mark().await.expect("read");
     // Another process may be at it and go on from what is saved here: it is what was there, or a beginning.
     let now = clock::now();
-    let mark = before.unwrap_or(ListingMark {
-        through: now,
-        back_to: now,
-        complete: false,
-    });
+    let mark = before.unwrap_or_else(|| ListingMark::beginning(now));
     table.save_listing_mark(&mark).await.expect("saved");
     let kept = table.listing_mark().await.expect("read").expect("one");
     assert_eq!(kept.back_to.min(mark.back_to), kept.back_to);

@@ -1,14 +1,15 @@
-//! The scheduled run and what it meets: healing, sealing, playbacks, sweeping; losses that it has to
+//! Planner, queue and workers and what they meet: recovery, sealing, playbacks, sweeping; losses that they have to
 //! make good, and losses that nobody can.
 
-use super::invocation::{Caller, Ending, Functions, Invocation, Ran};
-use super::mutants::Bug;
+use super::invocation::{Caller, Ending, Invocation};
+use super::mutants::{Bug, Table};
 use super::operations::{RECEIPT_DAYS, nth};
 use super::oracle::Violation;
-use super::script::Target;
+use super::script::{QueueTrouble, Target};
 use super::trigger::Failure;
 use super::world::{BEGINNING, RECONCILE, World};
 use crate::memory::trigger_event;
+use crate::orchestra;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -16,19 +17,23 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::playback_job::{
     PlaybackFilter, PlaybackRequest, PlaybackSource, PlaybackTarget,
 };
-use vernier_ledger::ports::PortError;
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
-use vernier_reconcile::healing::{heal, heal_missing};
-use vernier_reconcile::listing::list_commits;
-use vernier_reconcile::playbacks::{Wires, begin, play_due};
-use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
-use vernier_reconcile::sweeping::{Sweeping, sweep_parts, sweep_segments};
-use vernier_reconcile::{Settings, survey};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, nudge_all};
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::planner::plan;
+use vernier_reconcile::playbacks::begin;
+use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::sealing::{SealingTimes, Workshop};
+use vernier_reconcile::sweeping::Sweeping;
+use vernier_reconcile::worker::{Turn, turn};
+use vernier_reconcile::{ReceiptDays, Settings};
 
 /// How long a window that does not add up holds back those after it, seconds.
 pub(super) const HOLD_SECONDS: i64 = 300;
@@ -42,23 +47,36 @@ const SWEEPING: Sweeping = Sweeping {
     trigger_seconds: 4 * 3_600,
 };
 
-/// What one look at the clock takes of a run, milliseconds.
+/// Days are compacted soon after their end, so that histories that go over midnight have some.
+const COMPACTING: Compacting = Compacting {
+    compact_after_seconds: 600,
+    remove_after_seconds: 3_600,
+    bytes_max: COMPACT_BYTES_MAX,
+};
+
+/// What one look at the clock takes of a turn, milliseconds.
 const LOOK_MILLIS: i64 = 20;
 
-/// The process that seals, and what was done behind the ledger's back.
+/// Tries after which a window is held for good: with their back-offs more than two hours.
+const TRIES_MAX: u32 = 7;
+
+/// Turns of one run at most: a worker that is never done is a fault that shows elsewhere.
+const TURNS_MAX: u32 = 40;
+
+/// The process that works, and what was done behind the ledger's back.
 pub(super) struct Archive {
-    workshop: Option<Rc<Workshop>>,
+    process: Option<Rc<Process<Table>>>,
     bug: Option<Bug>,
     /// Objects that were deleted.
     pub(super) lost: BTreeSet<String>,
     /// Whether segments may have been swept.
     pub(super) has_swept: bool,
-    /// What the last run did that came to its end.
-    last: Ran,
+    /// What the turns of the last run did.
+    last: Turn,
 }
 
 thread_local! {
-    /// Receipts of playbacks: the product asks for them by a plain function.
+    /// Receipts of playbacks and nonces of entries: the product asks for them by plain functions.
     static RECEIPTS: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
 }
 
@@ -74,6 +92,11 @@ fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
     })
 }
 
+/// A nonce that follows from the operation at hand.
+pub(super) fn new_nonce() -> Nonce {
+    RECEIPTS.with_borrow_mut(|random| Nonce(random.random()))
+}
+
 /// A folder in memory where there is one: sealing waits for the disk's word.
 fn temporary() -> PathBuf {
     let memory = Path::new("/dev/shm");
@@ -87,51 +110,65 @@ fn temporary() -> PathBuf {
 impl Archive {
     pub(super) fn new(bug: Option<Bug>) -> Self {
         Self {
-            workshop: None,
+            process: None,
             bug,
             lost: BTreeSet::new(),
             has_swept: false,
-            last: Ran::default(),
+            last: Turn::default(),
         }
     }
 
     /// A function crashed: what the process knew is gone.
     pub(super) fn crashed(&mut self, caller: &Caller) {
-        if *caller == Caller::Schedule {
-            self.workshop = None;
+        if matches!(caller, Caller::Queue { .. }) {
+            self.process = None;
         }
     }
 
-    /// Whether the last run found nothing to do.
+    /// Whether the last run changed nothing.
     pub(super) const fn is_idle(&self) -> bool {
-        !self.last.did_something()
+        let turn = &self.last;
+        let brought_back = turn.healed.played_back + turn.missing.played_back;
+        brought_back + turn.sealed.events == 0 && turn.played.steps + turn.left == 0
     }
 
-    /// What the process that seals has, beside its stores.
-    fn workshop(&mut self) -> Rc<Workshop> {
+    /// What a process that works has, beside its stores.
+    fn process(&mut self, table: &Table) -> Rc<Process<Table>> {
         let lookback_seconds = match self.bug {
             Some(Bug::ForgetEarlierWindows) => 0,
             _ => LOOKBACK_SECONDS,
         };
-        let workshop = self.workshop.get_or_insert_with(|| {
+        let process = self.process.get_or_insert_with(|| {
             let times = SealingTimes {
                 lookback_seconds,
                 hold_seconds: HOLD_SECONDS,
             };
             let mut workshop = Workshop::new(temporary(), times);
             workshop.threads = 1;
-            Rc::new(workshop)
+            Rc::new(Process {
+                workshop,
+                schemas: SchemaCache::new(table.clone(), Duration::ZERO),
+                new_receipt,
+                new_nonce,
+            })
         });
-        Rc::clone(workshop)
+        Rc::clone(process)
     }
 
-    fn settings(&self) -> Settings {
-        match self.bug {
+    fn settings(&self) -> WorkSettings {
+        let windows = match self.bug {
             Some(Bug::SealBeforeGrace) => Settings {
                 grace_seconds: 0,
                 ..RECONCILE
             },
             _ => RECONCILE,
+        };
+        WorkSettings {
+            windows,
+            receipt_days: ReceiptDays(RECEIPT_DAYS),
+            compacting: COMPACTING,
+            sweeping: SWEEPING,
+            paused: false,
         }
     }
 }
@@ -140,72 +177,105 @@ fn failure_key(failure: &Failure) -> String {
     format!("mapping/{}/{:06}", failure.shard.id, failure.number)
 }
 
-/// The parts of [`vernier_reconcile::scheduled::run`] in its order, each over the stores of its own role, so that a bug
-/// can be in one part alone. Failed batches are looked for in every run, and sweeps are an operation of their own.
-async fn scheduled(
-    functions: &Functions,
-    workshop: &Workshop,
-    settings: Settings,
-    clock: impl Fn() -> Millis,
-    deadline: Millis,
-) -> Result<Ran, PortError> {
-    // What could not be listed is the next run's.
-    let _ = list_commits(&functions.general.table, &clock, deadline).await;
-    let found = survey(&functions.general, RECONCILE, clock()).await?;
-    let healing = &functions.healing;
-    let healed = heal(healing, RECEIPT_DAYS, &clock, deadline).await;
-    let healed = healed.unwrap_or_default();
-    let missing = &found.missing;
-    let missing = heal_missing(healing, missing, RECEIPT_DAYS, &clock, deadline).await;
-    let seals = seal_due(&functions.sealing, workshop, settings, &clock, deadline).await?;
-    let wires = Wires {
-        stores: &functions.playing,
-        schemas: &functions.schemas,
-        intake: vernier_intake::Settings {
-            receipt_days: RECEIPT_DAYS,
-        },
-        new_receipt,
-    };
-    let until = deadline.plus_seconds((deadline.0 - clock().0).max(2_000) / 2_000);
-    let played = play_due(wires, &clock, until).await.unwrap_or_default();
-    Ok(Ran {
-        incomplete: found.summary.incomplete,
-        played_back: healed.played_back + missing.played_back,
-        seals,
-        steps: played.steps,
-    })
-}
-
 impl World {
-    pub(super) async fn run(&mut self, seconds: u8) -> Result<(), Violation> {
+    /// The owners of work lists, in an order of their own.
+    fn owners(&self) -> Vec<Owner> {
+        let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
+        let tenants = tenants.map(Owner::Tenant);
+        std::iter::once(Owner::Ledger).chain(tenants).collect()
+    }
+
+    /// The schedule: the planner runs.
+    pub(super) async fn plan(&mut self) -> Result<(), Violation> {
         self.keep_failures();
-        if self.parked.iter().any(|p| p.caller == Caller::Schedule) {
-            // One still runs: this one is in another process.
-            self.archive.workshop = None;
-        }
-        self.archive.last = Ran::default();
-        let workshop = self.archive.workshop();
-        let settings = self.archive.settings();
         let functions = Rc::clone(&self.functions);
+        let process = self.archive.process(&functions.working.table);
+        let now = self.now();
+        let future = async move {
+            // What it could not do is the next run's.
+            let _ = plan(&functions.working, &process, now).await;
+            Ending::Planned
+        };
+        self.invoke(Invocation::new(Caller::Schedule, now, future))
+            .await
+    }
+
+    /// The queue's trigger has a message of an owner: a worker takes a turn, with so many seconds to its deadline.
+    /// Where the owner's message is with another worker, which stands still, this one's came twice.
+    pub(super) async fn work(&mut self, n: u8, seconds: u8) -> Result<(), Violation> {
+        let Some(owner) = nth(&self.owners(), n) else {
+            return Ok(());
+        };
+        let delivery = self.queue.receive_of(&owner, self.now());
+        let is_working = |p: &Invocation| matches!(p.caller, Caller::Queue { .. });
+        let overlaps = self.parked.iter().any(is_working);
+        if overlaps {
+            // One still runs: this one is in another process.
+            self.archive.process = None;
+        }
+        if delivery.is_none() && !overlaps {
+            return Ok(());
+        }
+        let functions = Rc::clone(&self.functions);
+        let process = self.archive.process(&functions.working.table);
+        let settings = self.archive.settings();
         let (began, clock) = (self.now(), Rc::clone(&self.clock));
+        let handle = delivery.as_ref().map(|delivery| delivery.handle);
         let future = async move {
             let clock = || {
                 clock.set(Millis(clock.get().0 + LOOK_MILLIS));
                 clock.get()
             };
-            let deadline = began.plus_seconds(i64::from(seconds));
-            Ending::Ran(scheduled(&functions, &workshop, settings, clock, deadline).await)
+            let deadline = began.plus_seconds(i64::from(seconds) * 2);
+            let stores = &functions.working;
+            Ending::Turned(match delivery {
+                Some(delivery) => {
+                    let nudge = &delivery.nudge;
+                    turn(stores, &process, &settings, nudge, &clock, deadline).await
+                }
+                None => {
+                    let (process, settings) = (&process, &settings);
+                    orchestra::turn_of(stores, process, settings, &owner, &clock, deadline).await
+                }
+            })
         };
-        self.invoke(Invocation::new(Caller::Schedule, began, future))
+        self.invoke(Invocation::new(Caller::Queue { handle }, began, future))
             .await
     }
 
-    /// A scheduled run came to its end.
-    pub(super) fn ran(&mut self, ran: Ran) {
-        self.archive.last = ran;
-        self.counts.windows_held += u64::from(ran.incomplete);
-        self.counts.played_back += ran.played_back;
-        self.counts.playback_steps += u64::from(ran.steps);
+    /// The planner, and workers for whoever was nudged, until the queue has nothing that can be received.
+    pub(super) async fn run(&mut self, seconds: u8) -> Result<(), Violation> {
+        self.archive.last = Turn::default();
+        self.plan().await?;
+        let owners = self.owners();
+        // What is armed may hit a turn, also of an owner whose message is under way.
+        for n in 0..owners.len() {
+            let ready = self.queue.ready(self.now());
+            if ready.contains(&owners[n]) || !self.parked.is_empty() {
+                self.work(u8::try_from(n).unwrap_or(0), seconds).await?;
+            }
+        }
+        for _ in 0..TURNS_MAX {
+            let ready = self.queue.ready(self.now());
+            let Some(n) = owners.iter().position(|owner| ready.contains(owner)) else {
+                break;
+            };
+            self.work(u8::try_from(n).unwrap_or(0), seconds).await?;
+        }
+        Ok(())
+    }
+
+    /// A turn came to its end.
+    pub(super) fn turned(&mut self, handle: Option<u64>, turn: &Turn) {
+        if let Some(handle) = handle {
+            self.queue.delete(handle);
+        }
+        self.archive.last.add(turn);
+        self.archive.has_swept |= turn.swept.segments + turn.swept.unnamed > 0;
+        self.counts.windows_held += u64::from(turn.sealed.incomplete);
+        self.counts.played_back += turn.healed.played_back + turn.missing.played_back;
+        self.counts.playback_steps += u64::from(turn.played.steps);
+        self.counts.swept += turn.swept.segments;
         let noted = |f: &&Failure| {
             let note = format!("failures/taken/{}", failure_key(f));
             self.bucket.raw(&note).is_some()
@@ -215,6 +285,45 @@ impl World {
         for number in settled {
             self.counts.recoveries += u64::from(self.trigger.settle(number));
         }
+    }
+
+    /// Somebody makes all work of an owner due.
+    pub(super) async fn nudge(&mut self, n: u8) -> Result<(), Violation> {
+        let Some(owner) = nth(&self.owners(), n) else {
+            return Ok(());
+        };
+        let functions = Rc::clone(&self.functions);
+        let now = self.now();
+        let future = async move {
+            let table = &functions.general.table;
+            // It may fail: what was not made due has its time.
+            let _ = nudge_all(table, &owner, new_nonce, now).await;
+            Ending::Nudged
+        };
+        self.invoke(Invocation::new(Caller::Asker, now, future))
+            .await
+    }
+
+    /// The queue does what a queue may do.
+    pub(super) fn trouble_queue(&self, trouble: QueueTrouble) {
+        match trouble {
+            QueueTrouble::Double => self.queue.double(),
+            QueueTrouble::Delay => self.queue.delay(self.now().plus_seconds(90)),
+            QueueTrouble::Lose => self.queue.lose(),
+        }
+    }
+
+    /// When the next entry is due that something unsealed, unplayed or not brought back waits for; none where what is
+    /// left was tried so often that no more is to be expected.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        let waits = |entry: &WorkEntry| match entry.key.cause {
+            Cause::Late | Cause::Close => entry.tries < TRIES_MAX,
+            Cause::Playback => true,
+            Cause::Recover => !self.trigger.failures().is_empty(),
+            _ => false,
+        };
+        let entries = self.table.all_work().into_iter().map(|(_, entry)| entry);
+        entries.filter(waits).map(|entry| entry.due).min()
     }
 
     /// Puts what the trigger gave up where Lambda puts it.
@@ -234,22 +343,6 @@ impl World {
             });
             self.bucket.place(&key, record.to_string().into_bytes());
         }
-    }
-
-    pub(super) async fn sweep(&mut self) -> Result<(), Violation> {
-        self.archive.has_swept = true;
-        let functions = Rc::clone(&self.functions);
-        let (began, clock) = (self.now(), Rc::clone(&self.clock));
-        let future = async move {
-            let (stores, clock) = (&functions.sweeping, || clock.get());
-            let deadline = began.plus_seconds(60);
-            // As in the handler, the failure of one does not hold up the other.
-            let parts = sweep_parts(stores, clock, deadline).await;
-            let segments = sweep_segments(stores, SWEEPING, clock, deadline).await;
-            Ending::Swept(parts.and(segments))
-        };
-        self.invoke(Invocation::new(Caller::Schedule, began, future))
-            .await
     }
 
     pub(super) async fn replay(&mut self, tenant: u8, to: Target) -> Result<(), Violation> {
@@ -272,9 +365,9 @@ impl World {
             rate: None,
         };
         let future = async move {
-            let table = &functions.playing.table;
-            let tenant = &identity.tenant.id;
-            let begun = begin(table, tenant, request, &identity.token.token_id, now).await;
+            let table = &functions.working.table;
+            let (tenant, token) = (&identity.tenant.id, &identity.token.token_id);
+            let begun = begin(table, tenant, request, token, new_nonce(), now).await;
             Ending::Begun(begun.is_ok())
         };
         self.invoke(Invocation::new(Caller::Asker, now, future))
@@ -296,12 +389,5 @@ impl World {
             self.bucket.lose(&key);
             self.archive.lost.insert(key);
         }
-    }
-
-    /// The most windows that one tenant's chain passed over.
-    pub(super) fn passed_over(&self) -> usize {
-        let chains = self.identities.iter();
-        let chains = chains.filter_map(|i| self.table.raw_chain(&i.tenant.id));
-        chains.map(|head| head.passed_over.len()).max().unwrap_or(0)
     }
 }

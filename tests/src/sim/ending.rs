@@ -9,10 +9,10 @@ use vernier_ledger::Invariant;
 
 /// Rounds of delivering and bringing back until nothing is left; each round of trouble leaves the
 /// next one less.
-const ROUNDS_MAX: u32 = 30;
+const ROUNDS_MAX: u32 = 80;
 
-/// A scheduled run that has the time it needs, seconds to its deadline.
-const LONG: u8 = 240;
+/// A worker that has the time it needs, seconds.
+const LONG: u8 = 120;
 
 /// Long enough that every hour of the history is swept, and what nothing names in it.
 const SWEEP_SECONDS: u64 = 6 * 3_600;
@@ -25,17 +25,17 @@ fn window_and_grace() -> Duration {
 
 impl World {
     /// No more trouble: what stands still goes on, the trigger and the recovery finish, sensors send
-    /// again what was not answered, and the scheduled run looks at everything.
+    /// again what was not answered.
     pub(super) async fn finish(&mut self) -> Result<(), Violation> {
         self.resume_all().await?;
         self.settle().await?;
         self.send_again().await?;
         self.settle().await?;
         self.pass(window_and_grace());
-        self.reconcile().await
+        Ok(())
     }
 
-    /// The same, and the scheduled run brings back what it can.
+    /// The same, and workers bring back what they can.
     pub(super) async fn finish_archive(&mut self) -> Result<(), Violation> {
         self.resume_all().await?;
         self.settle_archive(Duration::from_secs(20)).await?;
@@ -45,17 +45,17 @@ impl World {
         self.settle_archive(Duration::from_secs(20)).await
     }
 
-    /// Then it has sealed what it can, and what is sealed is swept.
+    /// Then they have sealed what they can, and what is sealed is swept.
     pub(super) async fn seal_and_sweep(&mut self) -> Result<(), Violation> {
         self.pass(window_and_grace() + Duration::from_secs(HOLD_SECONDS.unsigned_abs()));
-        // Another one of the windows that were passed over each minute.
         self.settle_archive(Duration::from_secs(60)).await?;
         if self.is_all_sealed() {
             self.rebuild().await?;
         }
         self.pass(Duration::from_secs(SWEEP_SECONDS));
         for _ in 0..3 {
-            self.sweep().await?;
+            self.nudge(0).await?;
+            self.run(LONG).await?;
             self.look()?;
         }
         Ok(())
@@ -107,8 +107,7 @@ impl World {
         ))
     }
 
-    /// Delivers, and lets the scheduled run work, until as many runs as there are windows that were
-    /// passed over had nothing to do.
+    /// Delivers, and lets planner and workers work, until twice nothing is left that they could do something about.
     async fn settle_archive(&mut self, between: Duration) -> Result<(), Violation> {
         let mut idle = 0;
         for _ in 0..ROUNDS_MAX {
@@ -117,17 +116,28 @@ impl World {
                 self.deliver(0, usize::MAX).await?;
             }
             self.pass(between);
+            // What was tried in vain waits longer each time.
+            if let Some(due) = self.next_due() {
+                let millis = (due.0 - self.now().0).max(0);
+                self.pass(Duration::from_millis(millis.unsigned_abs()));
+            }
             self.run(LONG).await?;
             self.look()?;
-            let is_idle = self.archive.is_idle() && self.trigger.ready(&self.stream).is_empty();
+            let is_idle = self.archive.is_idle()
+                && self.next_due().is_none()
+                && self.queue.queued().is_empty()
+                && self.trigger.ready(&self.stream).is_empty();
             idle = if is_idle { idle + 1 } else { 0 };
-            if idle > self.passed_over() {
+            if idle > 1 {
                 return Ok(());
             }
         }
         Err(Violation::new(
             Invariant::Complete,
-            "the scheduled runs do not come to an end",
+            format!(
+                "planner and workers do not come to an end: {:?}",
+                self.table.all_work()
+            ),
         ))
     }
 }

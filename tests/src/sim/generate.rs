@@ -1,6 +1,6 @@
 //! From a seed to a history.
 
-use super::script::{EventSpec, GarbageKind, Op, Script, Target, Variant, Which};
+use super::script::{EventSpec, GarbageKind, Op, QueueTrouble, Script, Target, Variant, Which};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vernier_fakes::{Fault, Operation};
@@ -11,7 +11,7 @@ const OPS: std::ops::Range<usize> = 15..55;
 /// One history of so many is about the archive as well: it takes some thirty times as long.
 const ARCHIVAL: u64 = 16;
 
-/// Polls of a scheduled run that has something to do: nine of ten take fewer.
+/// Polls of a worker that has something to do: nine of ten take fewer.
 const RUN_POLLS: u16 = 220;
 
 /// Ids that events are drawn from: few, so that they meet.
@@ -71,14 +71,15 @@ fn late(random: &mut impl Rng, ops: &mut Vec<Op>) {
     }
 }
 
-/// Two scheduled runs at once, with windows to seal.
+/// Two workers of one owner at once, with windows to seal.
 fn overlap(random: &mut impl Rng, ops: &mut Vec<Op>) {
-    ops.push(Op::Jump(random.random_range(120..250)));
+    ops.extend([Op::Jump(random.random_range(120..250)), Op::Plan]);
     ops.push(Op::Park(random.random_range(1..RUN_POLLS)));
-    ops.extend([Op::Run(30), Op::Run(30), Op::Resume(0)]);
+    let owner = random.random_range(0..3);
+    ops.extend([Op::Work(owner, 30), Op::Work(owner, 30), Op::Resume(0)]);
 }
 
-/// A playback onto the stream, and a run in which it fails.
+/// A playback onto the stream, and a turn in which it fails.
 fn replay(random: &mut impl Rng, ops: &mut Vec<Op>) {
     ops.push(Op::Replay(random.random_range(0..2), Target::Stream));
     let nth = Which::Nth(random.random_range(0..2));
@@ -91,7 +92,7 @@ fn replay(random: &mut impl Rng, ops: &mut Vec<Op>) {
     ops.push(Op::Run(30));
 }
 
-/// Of the scheduled run, of what it has to make good, and of what nobody can.
+/// Of planner and workers, of what they have to make good, and of what nobody can.
 fn archival(random: &mut impl Rng, loses: bool) -> Op {
     let shard = random.random_range(0..4);
     match random.random_range(0..100) {
@@ -105,7 +106,13 @@ fn archival(random: &mut impl Rng, loses: bool) -> Op {
                 Target::Stream
             },
         ),
-        78..88 => Op::Sweep,
+        78..84 => Op::Nudge(random.random_range(0..3)),
+        84..86 => Op::Work(random.random_range(0..3), random.random_range(1..30)),
+        86..88 => Op::Queue(match random.random_range(0..3) {
+            0 => QueueTrouble::Double,
+            1 => QueueTrouble::Delay,
+            _ => QueueTrouble::Lose,
+        }),
         88..97 => Op::Skip(shard, random.random_range(1..4)),
         _ if loses => Op::Lose(random.random_range(0..8)),
         _ => Op::Run(60),
@@ -120,9 +127,10 @@ fn calls_a_function(op: &Op) -> bool {
             | Op::Reslice(..)
             | Op::Deliver(..)
             | Op::Redeliver(..)
-            | Op::Reconcile
+            | Op::Plan
+            | Op::Work(..)
             | Op::Run(_)
-            | Op::Sweep
+            | Op::Nudge(_)
             | Op::Replay(..)
             | Op::Playback(_)
             | Op::Resume(_)
@@ -130,9 +138,9 @@ fn calls_a_function(op: &Op) -> bool {
 }
 
 fn arm(random: &mut impl Rng, ops: &mut Vec<Op>, before: &Op) {
-    // A scheduled run asks the stores a few hundred times.
+    // A worker asks the stores a few hundred times.
     let polls = match before {
-        Op::Run(_) if random.random_range(0..3) > 0 => RUN_POLLS,
+        Op::Run(_) | Op::Work(..) if random.random_range(0..3) > 0 => RUN_POLLS,
         _ => 24,
     };
     for _ in 0..random.random_range(0..5) {
@@ -173,7 +181,7 @@ fn operation(random: &mut impl Rng) -> Op {
         82..84 => Op::Expire(shard, random.random_range(1..9)),
         84..86 => Op::GiveUp(shard, random.random_range(1..6)),
         86..91 => Op::Jump(random.random_range(1..120)),
-        91..96 => Op::Reconcile,
+        91..96 => Op::Plan,
         _ => Op::Playback(random.random_range(0..4)),
     }
 }

@@ -1,6 +1,6 @@
 //! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
 
-use super::mutants::{Planted, Role, Table, of_role};
+use super::mutants::{Planted, Role, of_role};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -11,39 +11,24 @@ use vernier_intake::NotAccepted;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
-use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
-use vernier_reconcile::sealing::SealSummary;
-use vernier_reconcile::sweeping::SweepSummary;
+use vernier_reconcile::worker::Turn;
 
 /// The functions' stores over one world.
 #[derive(Debug)]
 pub(super) struct Functions {
-    /// Of input, stream, and whatever of reconcile is named nowhere else.
+    /// Of input, stream, and operators.
     pub(super) general: Planted,
-    /// The stores of whatever brings back, with its planted bug.
-    pub(super) healing: Planted,
-    /// The stores of whatever seals, with its planted bug.
-    pub(super) sealing: Planted,
-    /// The stores of whatever plays back, with its planted bug.
-    pub(super) playing: Planted,
-    /// The stores of whatever sweeps, with its planted bug.
-    pub(super) sweeping: Planted,
-    /// Schemas that playbacks judge by.
-    pub(super) schemas: SchemaCache<Table>,
+    /// The stores of planner and workers, with their planted bug.
+    pub(super) working: Planted,
 }
 
 impl Functions {
     /// Over these stores.
     pub(super) fn new(planted: &Planted) -> Self {
-        let playing = of_role(planted, Role::Playing);
         Self {
             general: of_role(planted, Role::General),
-            healing: of_role(planted, Role::Healing),
-            sealing: of_role(planted, Role::Sealing),
-            sweeping: of_role(planted, Role::Sweeping),
-            schemas: SchemaCache::new(playing.table.clone(), Duration::ZERO),
-            playing,
+            working: of_role(planted, Role::Working),
         }
     }
 }
@@ -70,8 +55,13 @@ pub(super) enum Caller {
         /// How many, when it moves on after a success.
         advance: Option<usize>,
     },
-    /// The schedule.
+    /// The schedule: the planner.
     Schedule,
+    /// The queue's trigger: a worker.
+    Queue {
+        /// The receive that deletes the message when the worker succeeds; none of a nudge that came twice.
+        handle: Option<u64>,
+    },
     /// Somebody who wants a playback.
     Asker,
     /// Whoever brings back this batch of the failure destination.
@@ -88,36 +78,16 @@ pub(super) enum Ending {
     Sent(Result<u64, NotAccepted>),
     /// Stream's.
     Delivered(Result<vernier_stream::Outcome, PortError>),
-    /// Reconcile's.
-    Reconciled(Result<vernier_reconcile::RunSummary, PortError>),
-    /// The whole scheduled run's.
-    Ran(Result<Ran, PortError>),
-    /// Of a sweep.
-    Swept(Result<SweepSummary, PortError>),
+    /// The planner's.
+    Planned,
+    /// A worker's.
+    Turned(Result<Turn, PortError>),
+    /// Of an operator who makes an owner's work due.
+    Nudged,
     /// Of asking for a playback: whether there is one now.
     Begun(bool),
     /// Of a failed batch that is brought back.
     BroughtBack(Result<BroughtBack, PortError>),
-}
-
-/// What a scheduled run did.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Ran {
-    /// Windows that did not add up.
-    pub(super) incomplete: u32,
-    /// Frames that were put on the stream again.
-    pub(super) played_back: u64,
-    /// What it sealed.
-    pub(super) seals: SealSummary,
-    /// Steps of playbacks.
-    pub(super) steps: u32,
-}
-
-impl Ran {
-    /// Whether it changed something, so that the next one may have more to do.
-    pub(super) const fn did_something(&self) -> bool {
-        self.played_back + self.seals.events > 0 || self.seals.left + self.steps > 0
-    }
 }
 
 /// A running invocation.

@@ -5,7 +5,7 @@ use super::oracle::Violation;
 use super::script::{EventSpec, GarbageKind, Op};
 use super::sensor::{self, Attempt, Sent};
 use super::trigger::Batch;
-use super::world::{PAUSES, RECONCILE, World};
+use super::world::{PAUSES, World};
 use rand::RngExt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +19,7 @@ use vernier_stream::Record;
 /// How long receipts are kept, days.
 pub(super) const RECEIPT_DAYS: u32 = 30;
 
-/// A history lasts at most so long, seconds: the scheduled run looks sixteen windows back, also when
-/// what was lost at the end of the history is brought back.
+/// A history's jumps end here, seconds: many windows take long.
 const SECONDS_MAX: i64 = 26 * 60;
 
 pub(super) fn nth<T: Clone>(all: &[T], n: u8) -> Option<T> {
@@ -64,13 +63,18 @@ impl World {
                 self.pass(Duration::from_millis(millis.unsigned_abs()));
                 Ok(())
             }
-            Op::Reconcile => self.reconcile().await,
+            Op::Plan => self.plan().await,
+            Op::Work(n, seconds) => self.work(*n, *seconds).await,
             Op::Run(seconds) => self.run(*seconds).await,
             Op::Outage(minutes) => {
                 self.pass(Duration::from_secs(u64::from(*minutes) * 60));
                 Ok(())
             }
-            Op::Sweep => self.sweep().await,
+            Op::Nudge(n) => self.nudge(*n).await,
+            Op::Queue(trouble) => {
+                self.trouble_queue(*trouble);
+                Ok(())
+            }
             Op::Replay(tenant, to) => self.replay(*tenant, *to).await,
             Op::Skip(n, count) => {
                 self.skip(*n, usize::from(*count));
@@ -275,17 +279,6 @@ impl World {
         {
             self.counts.given_up += 1;
         }
-    }
-
-    pub(super) async fn reconcile(&mut self) -> Result<(), Violation> {
-        let functions = Rc::clone(&self.functions);
-        let now = self.now();
-        let future = async move {
-            let survey = vernier_reconcile::survey(&functions.general, RECONCILE, now).await;
-            Ending::Reconciled(survey.map(|found| found.summary))
-        };
-        self.invoke(Invocation::new(Caller::Schedule, now, future))
-            .await
     }
 
     pub(super) async fn playback(&mut self, n: u8) -> Result<(), Violation> {

@@ -56,6 +56,17 @@ pub enum Target {
     Stream,
 }
 
+/// What a queue may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueTrouble {
+    /// It delivers every message once more.
+    Double,
+    /// It delivers later.
+    Delay,
+    /// It loses what nobody has received.
+    Lose,
+}
+
 /// Which calls a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
@@ -93,14 +104,18 @@ pub enum Op {
     GiveUp(u8, u8),
     /// Time passes, seconds.
     Jump(u8),
-    /// The scheduled run's survey alone.
-    Reconcile,
-    /// The whole scheduled run, with so many seconds to its deadline.
+    /// The planner runs.
+    Plan,
+    /// A worker takes a turn of the ledger (0) or a tenant, with so many seconds to begin something.
+    Work(u8, u8),
+    /// The planner runs, and workers for all whom it nudges, each with so many seconds to begin something.
     Run(u8),
     /// So many minutes pass in which nothing runs.
     Outage(u8),
-    /// The scheduled run's sweep.
-    Sweep,
+    /// An operator makes all work of the ledger (0) or a tenant due.
+    Nudge(u8),
+    /// The queue between planner and workers does what a queue may do.
+    Queue(QueueTrouble),
     /// Somebody asks for a playback of all that a tenant has sealed.
     Replay(u8, Target),
     /// The trigger goes past so many records of a shard, and leaves nothing of them.
@@ -133,7 +148,9 @@ impl Op {
             self,
             Self::Run(_)
                 | Self::Outage(_)
-                | Self::Sweep
+                | Self::Work(..)
+                | Self::Nudge(_)
+                | Self::Queue(_)
                 | Self::Replay(..)
                 | Self::Skip(..)
                 | Self::Lose(_)
@@ -168,6 +185,12 @@ const GARBAGE: [(GarbageKind, &str); 3] = [
 ];
 
 const TARGETS: [(Target, &str); 2] = [(Target::Results, "results"), (Target::Stream, "stream")];
+
+const TROUBLES: [(QueueTrouble, &str); 3] = [
+    (QueueTrouble::Double, "double"),
+    (QueueTrouble::Delay, "delay"),
+    (QueueTrouble::Lose, "lose"),
+];
 
 fn word_of<T: PartialEq>(table: &[(T, &'static str)], value: &T) -> &'static str {
     table
@@ -229,10 +252,12 @@ impl fmt::Display for Op {
             Self::Expire(shard, n) => write!(f, "expire {shard} {n}"),
             Self::GiveUp(shard, n) => write!(f, "giveup {shard} {n}"),
             Self::Jump(seconds) => write!(f, "jump {seconds}"),
-            Self::Reconcile => write!(f, "reconcile"),
+            Self::Plan => write!(f, "plan"),
+            Self::Work(n, seconds) => write!(f, "work {n} {seconds}"),
             Self::Run(seconds) => write!(f, "run {seconds}"),
             Self::Outage(minutes) => write!(f, "outage {minutes}"),
-            Self::Sweep => write!(f, "sweep"),
+            Self::Nudge(n) => write!(f, "nudge {n}"),
+            Self::Queue(trouble) => write!(f, "queue {}", word_of(&TROUBLES, trouble)),
             Self::Replay(tenant, to) => write!(f, "replay {tenant} {}", word_of(&TARGETS, to)),
             Self::Skip(shard, n) => write!(f, "skip {shard} {n}"),
             Self::Lose(n) => write!(f, "lose {n}"),
@@ -286,10 +311,12 @@ impl FromStr for Op {
             ["expire", shard, n] => Self::Expire(number(shard)?, number(n)?),
             ["giveup", shard, n] => Self::GiveUp(number(shard)?, number(n)?),
             ["jump", seconds] => Self::Jump(number(seconds)?),
-            ["reconcile"] => Self::Reconcile,
+            ["plan"] => Self::Plan,
+            ["work", n, seconds] => Self::Work(number(n)?, number(seconds)?),
             ["run", seconds] => Self::Run(number(seconds)?),
             ["outage", minutes] => Self::Outage(number(minutes)?),
-            ["sweep"] => Self::Sweep,
+            ["nudge", n] => Self::Nudge(number(n)?),
+            ["queue", trouble] => Self::Queue(value_of(&TROUBLES, trouble)?),
             ["replay", tenant, to] => Self::Replay(number(tenant)?, value_of(&TARGETS, to)?),
             ["skip", shard, n] => Self::Skip(number(shard)?, number(n)?),
             ["lose", n] => Self::Lose(number(n)?),
@@ -342,10 +369,10 @@ mod tests {
     #[test]
     fn scripts_read_back_as_they_print() {
         let text = "seed 7; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
-                    copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; reconcile; \
-                    playback 0; resume 1; run 30; outage 60; sweep; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+                    copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; plan; work 1 20; \
+                    playback 0; resume 1; run 30; outage 60; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
         let script: Script = text.parse().expect("a script");
-        assert_eq!(script.ops.len(), 25);
+        assert_eq!(script.ops.len(), 27);
         assert_eq!(script.to_string().parse(), Ok(script.clone()));
         assert!("seed 1; deliver 0".parse::<Script>().is_err());
     }

@@ -386,20 +386,12 @@ impl World {
                 self.counts.played_back += outcome.played_back;
                 Ok(())
             }
-            (Caller::Schedule, Ending::Reconciled(Ok(summary))) => {
-                self.counts.windows_held += u64::from(summary.incomplete);
-                Ok(())
-            }
-            (Caller::Schedule, Ending::Ran(Ok(ran))) => {
-                self.ran(ran);
+            (Caller::Queue { handle }, Ending::Turned(Ok(turn))) => {
+                self.turned(*handle, &turn);
                 Ok(())
             }
             (Caller::Asker, Ending::Begun(true)) => {
                 self.counts.playbacks += 1;
-                Ok(())
-            }
-            (Caller::Schedule, Ending::Swept(Ok(swept))) => {
-                self.counts.swept += swept.segments;
                 Ok(())
             }
             _ => Ok(()),

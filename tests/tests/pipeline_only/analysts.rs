@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vernier_ledger::time::Millis;
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
+use vernier_ledger::ports::Directory;
 use vernier_tests::bodies::{balanced, post, sealing::sealed};
 use vernier_tests::envelopes::{CONTEXT, assessed, bytes, event, graded, invalid_event};
 use vernier_tests::memory::MemoryWorld;
+use vernier_tests::orchestra::compact_today;
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
 
@@ -109,17 +109,11 @@ fn second() -> Vec<Value> {
 
 /// Compacts what is sealed, though its day is not over, and leaves the windows' own files.
 async fn compact(world: &MemoryWorld) {
-    let at_once = Compacting {
-        compact_after_seconds: -2 * 86_400,
-        remove_after_seconds: 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    };
-    let clock = || vernier_ledger::clock::now().plus_seconds(120);
-    let (stores, workshop) = (&world.reconcile.stores, &world.reconcile.process.workshop);
-    let windows = world.reconcile.settings.windows;
-    let forever = Millis(i64::MAX);
-    let summary = compact_due(stores, workshop, windows, at_once, clock, forever).await;
-    assert!(summary.expect("listed").days > 0);
+    let mut days = 0;
+    for tenant in world.table.tenants().await.expect("listed") {
+        days += compact_today(world, &tenant, 86_400).await.days;
+    }
+    assert!(days > 0);
 }
 
 /// A tenant's sealed files in `copy/` below a folder.

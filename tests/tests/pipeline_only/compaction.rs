@@ -2,18 +2,19 @@
 
 use super::ends_within;
 use super::playbacks::archive;
-use super::sealing::{SETTINGS, School, THREE_WINDOWS, workshop};
+use super::sealing::{School, THREE_WINDOWS, WORK, process};
 use serde_json::{Value, json};
 use std::pin::pin;
 use vernier_archive::seal::SealKind;
 use vernier_fakes::{Fault, Operation};
-use vernier_ledger::ports::{Chains, PortError};
+use vernier_ledger::ports::{Chains, Directory};
 use vernier_ledger::time::Millis;
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting, compact_due};
-use vernier_reconcile::sealing::Workshop;
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting};
+use vernier_reconcile::process::WorkSettings;
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
 use vernier_tests::memory::MemoryWorld;
+use vernier_tests::orchestra::{compact_today, turn_of};
 use vernier_tests::{Call, World};
 use vernier_validation::{Mode, Profile};
 
@@ -30,28 +31,14 @@ async fn school() -> School {
     let school = School::since(EVENING).await;
     school.three_windows().await;
     school.pass(600);
-    assert_eq!(school.seal().await.failed, 0);
+    assert_eq!(school.seal().await.sealed, 3);
     school
 }
 
-async fn compact_with(school: &School, workshop: &Workshop) -> Result<CompactSummary, PortError> {
-    let clock = || school.clock.get();
-    let forever = Millis(i64::MAX);
-    compact_due(
-        &school.stores,
-        workshop,
-        SETTINGS,
-        COMPACTING,
-        clock,
-        forever,
-    )
-    .await
-}
-
+/// What a turn compacts: whatever is due by now.
 async fn compact(school: &School) -> CompactSummary {
-    let summary = compact_with(school, &school.workshop).await;
-    let summary = summary.expect("tenants are listed");
-    assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+    let summary = school.turn().await.compacted;
+    assert_eq!(summary.held, 0, "{summary:?}");
     summary
 }
 
@@ -84,7 +71,6 @@ async fn a_day_is_compacted_when_the_chain_has_passed_it_and_its_windows_files_g
         "not over"
     );
     school.pass(600);
-    school.seal().await;
     let files = own_files(&school);
     assert_eq!(files, 5);
     let summary = compact(&school).await;
@@ -104,7 +90,7 @@ async fn a_day_is_compacted_when_the_chain_has_passed_it_and_its_windows_files_g
     school.post(&events(2)).await;
     school.deliver().await;
     school.pass(120);
-    assert_eq!(school.seal().await.failed, 0);
+    school.turn().await;
     let [stored, rest @ ..] = THREE_WINDOWS;
     school.assert_sealed([stored + 2, rest[0], rest[1], rest[2]]);
 }
@@ -125,10 +111,10 @@ async fn a_crash_in_the_middle_of_compaction_is_made_good() {
         }
         crashes += 1;
         // What began again is another process.
-        let other = workshop();
+        let other = process(&school.table);
         for _ in 0..2 {
-            let summary = compact_with(&school, &other).await;
-            assert_eq!(summary.map(|s| s.failed), Ok(0), "after {polls} polls");
+            let turn = school.turn_with(&other).await;
+            assert_eq!(turn.map(|t| t.failed), Ok(0), "after {polls} polls");
         }
         assert_eq!(days(&school), 1, "after {polls} polls");
         assert_eq!(school.bucket.keys("days/").len(), 2, "after {polls} polls");
@@ -185,7 +171,7 @@ async fn a_failing_store_delays_a_day_and_nothing_else() {
                 let what = format!("{operation:?} {fault:?} {nth}");
                 for _ in 0..2 {
                     // Its answer may be the failure.
-                    let _ = compact_with(&school, &school.workshop).await;
+                    let _ = school.turn_with(&school.process).await;
                     school.pass(600);
                 }
                 let calls = school.faults.calls(operation);
@@ -206,37 +192,36 @@ async fn a_failing_store_delays_a_day_and_nothing_else() {
     assert!(struck > 50, "{struck}");
 }
 
-/// Invariant 4: two runs at once, their calls interleaved in many ways, and sealing beside them.
+/// Invariant 4: three workers at once, their calls interleaved in many ways.
 #[tokio::test]
-async fn two_compactions_and_a_sealing_at_once_do_no_harm() {
+async fn three_workers_at_once_compact_a_day_once() {
     for seed in 1..=20 {
         let school = school().await;
         school.post(&events(2)).await;
         school.deliver().await;
         school.pass(120);
         school.faults.interleave(seed);
-        let (other, third) = (workshop(), workshop());
-        let (a, b, sealed) = futures::join!(
-            compact(&school),
-            compact_with(&school, &other),
-            school.seal_with(&third)
+        let (other, third) = (process(&school.table), process(&school.table));
+        let (a, b, c) = futures::join!(
+            school.turn_with(&school.process),
+            school.turn_with(&other),
+            school.turn_with(&third)
         );
-        let (b, sealed) = (b.expect("listed"), sealed.expect("listed"));
-        assert_eq!((b.failed, sealed.failed), (0, 0), "seed {seed}");
-        // Whoever found the chain moved leaves the day to the next run.
+        for turn in [a, b, c] {
+            assert_eq!(turn.map(|t| t.failed), Ok(0), "seed {seed}");
+        }
         compact(&school).await;
-        assert_eq!(days(&school), 1, "seed {seed}: {a:?} {b:?}");
-        assert_eq!(school.seal().await.failed, 0);
+        assert_eq!(days(&school), 1, "seed {seed}");
         assert_eq!(school.bucket.keys("days/").len(), 2, "seed {seed}");
         let [stored, rest @ ..] = THREE_WINDOWS;
         school.assert_sealed([stored + 2, rest[0], rest[1], rest[2]]);
     }
 }
 
-/// What one run cannot merge is merged by several, each closed by a seal; a window that is too large
+/// What one step cannot merge is merged by several, each closed by a seal; a window that is too large
 /// by itself keeps its files.
 #[tokio::test]
-async fn a_large_day_takes_several_runs() {
+async fn a_large_day_takes_several_seals() {
     let school = School::since(EVENING).await;
     for minute in 0..5 {
         let count = if minute == 2 { 400 } else { 3 };
@@ -247,7 +232,7 @@ async fn a_large_day_takes_several_runs() {
     }
     school.deliver().await;
     school.pass(600);
-    assert_eq!(school.seal().await.failed, 0);
+    assert_eq!(school.seal().await.sealed, 5);
     let bytes = |files: &[vernier_archive::seal::SealedFile]| -> u64 {
         files.iter().map(|file| file.bytes).sum()
     };
@@ -260,27 +245,23 @@ async fn a_large_day_takes_several_runs() {
     // Two of the small ones, and not three.
     let bytes_max = 2 * large + 100;
     assert!(sizes.len() == 5 && largest > bytes_max, "{sizes:?}");
-    let run = || async {
-        let clock = || school.clock.get();
-        let compacting = Compacting {
+    let settings = WorkSettings {
+        compacting: Compacting {
             bytes_max,
             ..COMPACTING
-        };
-        let summary = compact_due(
-            &school.stores,
-            &school.workshop,
-            SETTINGS,
-            compacting,
-            clock,
-            Millis(i64::MAX),
-        );
-        summary.await.expect("listed")
+        },
+        ..WORK
     };
-    for runs in 1..=2 {
-        let summary = run().await;
-        assert_eq!((summary.days, summary.covered), (1, 2), "run {runs}");
-        school.assert_sealed([412, 0, 0, 0]);
-    }
+    let run = || async {
+        let (stores, process, owner) = (&school.stores, &school.process, school.owner());
+        let clock = || school.clock.get();
+        let forever = Millis(i64::MAX);
+        let turn = turn_of(stores, process, &settings, &owner, &clock, forever);
+        turn.await.expect("its list is read").compacted
+    };
+    let summary = run().await;
+    assert_eq!((summary.days, summary.covered), (2, 4));
+    school.assert_sealed([412, 0, 0, 0]);
     assert_eq!(run().await, CompactSummary::default(), "nothing is left");
     school.pass(600);
     assert_eq!(run().await.removed, 4);
@@ -296,9 +277,9 @@ async fn a_damaged_file_is_announced_and_not_compacted() {
     let key = school.bucket.keys("archive/").remove(0);
     school.bucket.lose(&key);
     for _ in 0..2 {
-        let summary = compact_with(&school, &school.workshop).await;
-        let summary = summary.expect("listed");
+        let summary = school.turn().await.compacted;
         assert_eq!((summary.days, summary.held), (0, 1), "{summary:?}");
+        school.pass(120);
     }
     let notices = school.topic.notices();
     assert_eq!(notices.len(), 1, "{notices:?}");
@@ -314,8 +295,7 @@ async fn nothing_is_removed_without_its_day() {
     let key = school.bucket.keys("days/").remove(0);
     school.bucket.lose(&key);
     school.pass(600);
-    let summary = compact_with(&school, &school.workshop).await;
-    let summary = summary.expect("listed");
+    let summary = school.turn().await.compacted;
     assert_eq!((summary.removed, summary.held), (0, 1), "{summary:?}");
     assert_eq!(own_files(&school), 5);
     assert!(school.topic.notices()[0].1.contains(&key));
@@ -332,9 +312,9 @@ async fn late_events_are_sealed_after_their_windows_files_are_gone() {
     school.clock.set(now);
     school.deliver().await;
     // With the filters that the process kept, and without.
-    let fresh = workshop();
-    let summary = school.seal_with(&fresh).await.expect("listed");
-    assert_eq!((summary.failed, summary.backfills), (0, 1), "{summary:?}");
+    let fresh = process(&school.table);
+    let turn = school.turn_with(&fresh).await.expect("its list is read");
+    assert_eq!((turn.failed, turn.sealed.backfills), (0, 1), "{turn:?}");
     let [stored, duplicates, conflicts, rejected] = THREE_WINDOWS;
     school.assert_sealed([stored + 1, duplicates + 1, conflicts, rejected]);
 }
@@ -349,14 +329,14 @@ async fn events_that_repeat_a_compacted_day_are_known() {
         school.post(&[again(), event()]).await;
         school.deliver().await;
         school.pass(120);
-        let other = workshop();
-        let workshop = if same_process {
-            &school.workshop
+        let other = process(&school.table);
+        let process = if same_process {
+            &school.process
         } else {
             &other
         };
-        let summary = school.seal_with(workshop).await.expect("listed");
-        assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+        let turn = school.turn_with(process).await.expect("its list is read");
+        assert_eq!((turn.failed, turn.sealed.held), (0, 0), "{turn:?}");
         let [stored, duplicates, conflicts, rejected] = THREE_WINDOWS;
         school.assert_sealed([stored + 1, duplicates + 1, conflicts, rejected]);
     }
@@ -364,20 +344,9 @@ async fn events_that_repeat_a_compacted_day_are_known() {
 
 /// Compacts and removes what is there, though its day is not over.
 async fn compact_now(world: &MemoryWorld) {
-    let at_once = Compacting {
-        compact_after_seconds: -2 * 86_400,
-        remove_after_seconds: -2 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    };
-    let clock = || vernier_ledger::clock::now().plus_seconds(120);
-    let (stores, workshop) = (&world.reconcile.stores, &world.reconcile.process.workshop);
-    let windows = world.reconcile.settings.windows;
-    let forever = Millis(i64::MAX);
     let (mut days, mut removed) = (0, 0);
-    for _ in 0..3 {
-        let summary = compact_due(stores, workshop, windows, at_once, clock, forever).await;
-        let summary = summary.expect("listed");
-        assert_eq!((summary.failed, summary.held), (0, 0), "{summary:?}");
+    for tenant in world.table.tenants().await.expect("listed") {
+        let summary = compact_today(world, &tenant, -2 * 86_400).await;
         days += summary.days;
         removed += summary.removed;
     }

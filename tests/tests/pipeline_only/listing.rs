@@ -1,7 +1,7 @@
 //! Commits of an earlier version, which wrote no block items: before they are listed, while they are, and beside
 //! commits that wrote theirs.
 
-use super::sealing::{BEGINNING, School, THREE_WINDOWS};
+use super::sealing::{BEGINNING, School, THREE_WINDOWS, WORK};
 use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ports::Blocks;
 use vernier_ledger::time::Millis;
@@ -15,7 +15,14 @@ impl School {
     }
 
     async fn list_until(&self, deadline: Millis) -> ListingSummary {
-        let listed = list_commits(&self.table, || self.clock.get(), deadline).await;
+        let listed = list_commits(
+            &self.table,
+            &WORK,
+            &self.process,
+            || self.clock.get(),
+            deadline,
+        )
+        .await;
         listed.expect("the table answers")
     }
 
@@ -53,7 +60,7 @@ async fn commits_that_were_listed_afterwards_are_sealed_as_all_others() {
 
 /// While a stack is being updated, functions of both versions commit.
 #[tokio::test]
-async fn a_commit_of_an_earlier_version_beside_others_is_sealed_after_the_next_run() {
+async fn a_commit_of_an_earlier_version_beside_others_is_sealed_after_the_next_turn() {
     let school = School::new().await;
     assert!(school.list().await.complete, "nothing was committed yet");
     school.post(&events(2)).await;
@@ -62,7 +69,7 @@ async fn a_commit_of_an_earlier_version_beside_others_is_sealed_after_the_next_r
     school.post(&events(3)).await;
     school.deliver().await;
     school.table.unlist_commits(count);
-    school.pass(90);
+    school.pass(95);
     let held = school.seal().await;
     assert_eq!(
         (held.sealed, held.held),
@@ -70,13 +77,14 @@ async fn a_commit_of_an_earlier_version_beside_others_is_sealed_after_the_next_r
         "three events are in no item"
     );
     assert_eq!(school.list().await.commits, 1);
+    school.pass(60);
     assert_eq!(school.seal().await.sealed, 1);
     school.assert_sealed([5, 0, 0, 0]);
 }
 
-/// Hours that there is no time for are the next run's.
+/// Hours that there is no time for are the next turn's.
 #[tokio::test]
-async fn a_listing_goes_on_where_the_last_run_ended() {
+async fn a_listing_goes_on_where_the_last_turn_ended() {
     let school = School::new().await;
     for _ in 0..5 {
         school.post(&events(1)).await;
@@ -96,7 +104,14 @@ async fn a_listing_goes_on_where_the_last_run_ended() {
             looks.set(looks.get() + 1);
             Millis(now.0 + i64::from(looks.get() > 2))
         };
-        let listed = list_commits(&school.table, clock, Millis(now.0 + 1)).await;
+        let listed = list_commits(
+            &school.table,
+            &WORK,
+            &school.process,
+            clock,
+            Millis(now.0 + 1),
+        )
+        .await;
         if listed.expect("the table answers").complete {
             break;
         }
@@ -113,14 +128,13 @@ async fn a_listing_goes_on_where_the_last_run_ended() {
     school.assert_sealed([5, 0, 0, 0]);
 }
 
-/// After a rest of years a run looks at no more than anybody can ask for.
+/// After a rest of years a turn looks at no more than anybody can ask for.
 #[tokio::test]
-async fn a_mark_of_long_ago_does_not_make_a_long_run() {
+async fn a_mark_of_long_ago_does_not_make_a_long_turn() {
     let school = School::new().await;
     let mark = ListingMark {
-        through: Millis(0),
-        back_to: Millis(0),
         complete: true,
+        ..ListingMark::beginning(Millis(0))
     };
     school.table.save_listing_mark(&mark).await.expect("saved");
     school.three_windows().await;

@@ -14,11 +14,11 @@ mod rates;
 mod relays;
 mod results;
 mod scaling;
-mod scheduled;
 mod sealing;
 mod sweeping;
 mod tokens;
 mod whole_events;
+mod work;
 
 use serde_json::Value;
 use std::pin::Pin;
@@ -297,21 +297,10 @@ async fn a_lost_record_is_named_and_announced() {
     assert_eq!(incomplete[0]["missing"][0]["receipt"], lost.as_str());
     assert_eq!(incomplete[0]["missing"][0]["cause"], "unclaimed");
 
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970");
-    let later = Millis(i64::try_from(now.as_millis()).expect("in range")).plus_seconds(120);
-    let stores = &world.reconcile.stores;
-    let settings = vernier_reconcile::Settings {
-        window_minutes: 1,
-        grace_seconds: 30,
-    };
-    for _ in 0..2 {
-        let summary = vernier_reconcile::survey(stores, settings, later)
-            .await
-            .expect("runs")
-            .summary;
-        assert_eq!((summary.incomplete, summary.failed), (1, 0));
+    for seconds in [120, 400] {
+        let later = vernier_ledger::clock::now().plus_seconds(seconds);
+        let turn = world.work(&|| later).await.expect("lists are read");
+        assert_eq!((turn.sealed.incomplete, turn.failed), (1, 0), "{turn:?}");
     }
     let notices = world.topic.notices();
     assert_eq!(

@@ -13,10 +13,12 @@ use vernier_ledger::playback_job::{PlaybackId, PlaybackJob, PlaybackState};
 use vernier_ledger::ports::Playbacks;
 use vernier_ledger::results::{Registers, ResultKey};
 use vernier_ledger::time::Millis;
-use vernier_reconcile::playbacks::{act, begin, play_due};
+use vernier_ledger::work::Nonce;
+use vernier_reconcile::playbacks::{act, begin};
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, graded, invalid_event};
 use vernier_tests::memory::MemoryWorld;
+use vernier_tests::orchestra::play_open;
 use vernier_tests::{Answer, Call, Member, World};
 use vernier_validation::{Mode, Profile};
 
@@ -132,7 +134,15 @@ impl Archive {
     pub(super) async fn begin(&self, request: Value) -> PlaybackId {
         let request = serde_json::from_value(last_hour(request)).expect("a request");
         let now = self.clock.get();
-        let job = begin(&self.world.table, &self.tenant, request, "t", now).await;
+        let job = begin(
+            &self.world.table,
+            &self.tenant,
+            request,
+            "t",
+            Nonce::random(),
+            now,
+        )
+        .await;
         job.expect("begun").id
     }
 
@@ -146,9 +156,8 @@ impl Archive {
         self.clock.set(self.clock.get().plus_seconds(1));
         let clock = || self.clock.get();
         let deadline = self.clock.get().plus_seconds(1);
-        let summary = play_due(self.world.wires(), clock, deadline).await;
-        let summary = summary.map_err(|e| e.to_string())?;
-        Ok(summary.failed)
+        let played = play_open(&self.world, clock, deadline).await;
+        played.map_err(|e| e.to_string())
     }
 
     pub(super) async fn assert_done(&self, id: PlaybackId, what: &str) {
@@ -257,13 +266,29 @@ async fn what_is_paused_waits_and_what_is_cancelled_ends() {
     let id = school.begin(json!({"rate": 10})).await;
     let table = &school.world.table;
     school.run().await.expect("listed");
-    let paused = act(table, &school.tenant, id, Pause, school.clock.get()).await;
+    let paused = act(
+        table,
+        &school.tenant,
+        id,
+        Pause,
+        Nonce::random(),
+        school.clock.get(),
+    )
+    .await;
     assert_eq!(paused.expect("pauses").state, PlaybackState::Paused);
     for _ in 0..3 {
         school.run().await.expect("listed");
         assert_eq!(school.job(id).await.progress.events_played, 10);
     }
-    let resumed = act(table, &school.tenant, id, Resume, school.clock.get()).await;
+    let resumed = act(
+        table,
+        &school.tenant,
+        id,
+        Resume,
+        Nonce::random(),
+        school.clock.get(),
+    )
+    .await;
     assert_eq!(resumed.expect("resumes").state, PlaybackState::Queued);
     school.run().await.expect("listed");
     let job = school.job(id).await;
@@ -271,14 +296,29 @@ async fn what_is_paused_waits_and_what_is_cancelled_ends() {
         (job.state, job.progress.events_played),
         (PlaybackState::Running, 20)
     );
-    let cancelled = act(table, &school.tenant, id, Cancel, school.clock.get()).await;
+    let cancelled = act(
+        table,
+        &school.tenant,
+        id,
+        Cancel,
+        Nonce::random(),
+        school.clock.get(),
+    )
+    .await;
     assert_eq!(cancelled.expect("ends").state, PlaybackState::Cancelled);
     school.run().await.expect("listed");
     assert_eq!(school.job(id).await.progress.events_played, 20);
     assert!(
-        act(table, &school.tenant, id, Resume, school.clock.get())
-            .await
-            .is_err()
+        act(
+            table,
+            &school.tenant,
+            id,
+            Resume,
+            Nonce::random(),
+            school.clock.get()
+        )
+        .await
+        .is_err()
     );
 }
 

@@ -1,7 +1,7 @@
 //! Events read while windows are sealed, compacted and removed under the reader, against a naive scan.
 
-use super::compaction::{COMPACTING, EVENING};
-use super::sealing::{SETTINGS, School};
+use super::compaction::EVENING;
+use super::sealing::School;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -15,7 +15,6 @@ use vernier_output::cursor::PageCursor;
 use vernier_output::events::{EventView, Paging, page};
 use vernier_output::query::{EventQuery, Key, Order, Sort};
 use vernier_output::receipts;
-use vernier_reconcile::compaction::compact_due;
 use vernier_tests::envelopes::{event_with_id, events, invalid_event};
 
 const KEY: [u8; 32] = [7; 32];
@@ -149,15 +148,12 @@ impl History {
     }
 
     async fn seal(&self) {
-        assert_eq!(self.school.seal().await.failed, 0);
+        self.school.turn().await;
     }
 
-    async fn compact(&self) {
-        let clock = || self.school.clock.get();
-        let (stores, workshop) = (&self.school.stores, &self.school.workshop);
-        let forever = Millis(i64::MAX);
-        let ran = compact_due(stores, workshop, SETTINGS, COMPACTING, clock, forever);
-        assert_eq!(ran.await.expect("tenants are listed").failed, 0);
+    /// Planner and workers, the ledger's as well.
+    async fn work(&self) {
+        assert_eq!(self.school.work().await.failed, 0);
     }
 
     /// Something happens to the stores.
@@ -168,7 +164,7 @@ impl History {
             4 => self.school.pass(20),
             5 => self.school.pass(70),
             6 => self.seal().await,
-            _ => self.compact().await,
+            _ => self.work().await,
         }
     }
 
@@ -264,7 +260,7 @@ impl History {
             match self.one_of(4) {
                 0 => self.school.pass(45),
                 1 => self.seal().await,
-                2 => self.compact().await,
+                2 => self.work().await,
                 _ => {}
             }
         }
@@ -332,22 +328,13 @@ async fn a_receipt_outlives_its_segments_and_its_windows_files() {
     assert_eq!(live["counts"]["stored"], 3);
     live["provisional"] = json!(false);
     school.pass(600);
-    assert_eq!(school.seal().await.failed, 0);
+    school.turn().await;
     for key in school.bucket.keys("segments/") {
         school.bucket.remove(&key).await.expect("removed");
     }
     assert_eq!(view().await, live);
     for _ in 0..2 {
-        let clock = || school.clock.get();
-        let ran = compact_due(
-            &school.stores,
-            &school.workshop,
-            SETTINGS,
-            COMPACTING,
-            clock,
-            Millis(i64::MAX),
-        );
-        assert_eq!(ran.await.expect("tenants are listed").failed, 0);
+        school.turn().await;
         school.pass(600);
     }
     assert!(school.bucket.keys("archive/").is_empty());

@@ -4,16 +4,20 @@
 use super::ends_within;
 use serde_json::{Value, json};
 use std::pin::pin;
+use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
 use vernier_ledger::clock;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
 use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
+use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
-use vernier_reconcile::playbacks::{begin, play_due};
-use vernier_reconcile::sealing::seal_due;
+use vernier_ledger::work::Nonce;
+use vernier_reconcile::playbacks::begin;
+use vernier_reconcile::process::Process;
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, events, invalid_event};
 use vernier_tests::memory::{MemoryWorld, trigger_event};
+use vernier_tests::orchestra::{play_open, work_until_rest};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
 
@@ -43,14 +47,22 @@ impl School {
         }
         let request = serde_json::from_value(all).expect("a request");
         let tenant = self.member.tenant.parse().expect("a tenant's name");
-        let job = begin(&self.world.table, &tenant, request, "t", now).await;
+        let job = begin(
+            &self.world.table,
+            &tenant,
+            request,
+            "t",
+            Nonce::random(),
+            now,
+        )
+        .await;
         job.expect("begun")
     }
 
     async fn run(&self) -> u32 {
-        let deadline = Millis(i64::MAX);
-        let summary = play_due(self.world.wires(), clock::now, deadline).await;
-        summary.expect("listed").failed
+        play_open(&self.world, clock::now, Millis(i64::MAX))
+            .await
+            .expect("listed")
     }
 
     async fn job(&self, begun: &PlaybackJob) -> PlaybackJob {
@@ -115,7 +127,15 @@ async fn an_archive_plays_back_into_results_and_onto_the_stream() {
     });
     let tenant = school.member.tenant.parse().expect("a tenant's name");
     let request = serde_json::from_value(request).expect("a request");
-    let job = begin(&school.world.table, &tenant, request, "t", now).await;
+    let job = begin(
+        &school.world.table,
+        &tenant,
+        request,
+        "t",
+        Nonce::random(),
+        now,
+    )
+    .await;
     let job = job.expect("begun");
     assert_eq!(school.run().await, 0);
     let job = school.job(&job).await;
@@ -220,12 +240,16 @@ async fn an_event_sealed_before_the_look_back_is_a_duplicate() {
     assert_eq!(school.run().await, 0);
     assert_eq!(school.job(&job).await.state, PlaybackState::Done);
     school.world.deliver().await.expect("taken");
-    let workshop = school.world.without_look_back();
     let reconcile = &school.world.reconcile;
+    let process = Process {
+        workshop: school.world.without_look_back(),
+        schemas: SchemaCache::new(school.world.table.clone(), Duration::ZERO),
+        ..reconcile.process
+    };
     let clock = || clock::now().plus_seconds(120);
-    let (stores, windows) = (&reconcile.stores, reconcile.settings.windows);
-    let sealed = seal_due(stores, &workshop, windows, clock, Millis(i64::MAX)).await;
-    assert_eq!(sealed.expect("listed").failed, 0);
+    let (stores, settings) = (&reconcile.stores, &reconcile.settings);
+    let worked = work_until_rest(stores, &process, settings, &clock).await;
+    assert_eq!(worked.expect("lists are read").failed, 0);
     assert_eq!(school.sealed().await, [6, 3, 3, 0, 0]);
 }
 

@@ -8,7 +8,7 @@ use vernier_archive::seal::SealKind;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::ports::{Objects, PutOutcome};
 use vernier_ledger::time::Millis;
-use vernier_reconcile::sweeping::{SweepSummary, Sweeping, sweep_parts, sweep_segments};
+use vernier_reconcile::sweeping::{SweepSummary, Sweeping, sweep_segments};
 use vernier_tests::envelopes::{event, events};
 
 pub(super) const SWEEPING: Sweeping = Sweeping {
@@ -33,12 +33,9 @@ impl School {
         }
     }
 
+    /// Parts that a turn sweeps, where it is due.
     async fn sweep_parts(&self) -> u64 {
-        let clock = || self.clock.get();
-        let swept = sweep_parts(&self.stores, clock, Millis(i64::MAX)).await;
-        let swept = swept.expect("listed");
-        assert_eq!(swept.failed, 0);
-        swept.unnamed
+        self.turn().await.swept.unnamed
     }
 
     async fn put(&self, key: &str) {

@@ -7,10 +7,12 @@ use anyhow::bail;
 use std::process::ExitCode;
 use vernier_aws::Table;
 use vernier_ledger::access::Tenant;
+use vernier_ledger::clock;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Accounts as _, Directory as _};
 use vernier_ledger::time::Millis;
 use vernier_ledger::traffic::{DAY_MILLIS, DayTraffic, by_day};
+use vernier_ledger::work::completeness;
 
 /// The longest range, days. A tenant's accounts of a year are 35,000 items, 28 MB.
 const DAYS_MAX: i64 = 366;
@@ -112,8 +114,9 @@ async fn of_tenant(
 ) -> anyhow::Result<Vec<Row>> {
     let first = Millis(from.0.div_euclid(DAY_MILLIS) * DAY_MILLIS);
     let last = Millis((to.0 - 1).div_euclid(DAY_MILLIS) * DAY_MILLIS + DAY_MILLIS);
+    let through = completeness(table, &tenant.id, clock::now()).await?.through;
     let accounts = table.accounts(&tenant.id, first, last).await?;
-    let days = by_day(&accounts, (from, to), tenant.created_at);
+    let days = by_day(&accounts, (from, to), through.unwrap_or(tenant.created_at));
     let row = |day| Row {
         tenant: tenant.id.clone(),
         day,

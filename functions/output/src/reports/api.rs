@@ -11,6 +11,7 @@ use vernier_ledger::limits::PAGE_BYTES_MAX;
 use vernier_ledger::ports::{Chains, PortError, Results};
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::{WorkLists, completeness};
 use vernier_web::{ProblemDocument, Request};
 
 /// The ending of a path that asks for CSV.
@@ -189,7 +190,7 @@ pub(crate) async fn answer<S: Stores>(
 }
 
 /// Answers what is asked of a tenant's results; none when the report is not one over results.
-async fn of_results<T: Results + Chains>(
+async fn of_results<T: Results + Chains + WorkLists>(
     name: &str,
     table: &T,
     tenant: &TenantId,
@@ -202,7 +203,7 @@ async fn of_results<T: Results + Chains>(
             let (section, learner) = (asking.section()?, asking.learner()?);
             let only = asking.id("assignment")?;
             let results = table.of_learner(tenant, section, learner);
-            let (mut list, reach) = try_join(results, reach(table, tenant)).await?;
+            let (mut list, reach) = try_join(results, reach(table, tenant, asking.now)).await?;
             if section.is_some() {
                 // Canvas names the course where it grades, and not where it tells of a submission.
                 let unplaced = table.of_learner(tenant, None, learner).await;
@@ -219,7 +220,7 @@ async fn of_results<T: Results + Chains>(
             asking.request.only_query(&["section", "after"])?;
             let (section, after) = (asking.section()?, asking.id("after")?);
             let results = table.of_section(tenant, section);
-            let (list, reach) = try_join(results, reach(table, tenant)).await?;
+            let (list, reach) = try_join(results, reach(table, tenant, asking.now)).await?;
             let report = GradesReport::of(section, after, &list);
             asking.render("grades.csv", &report, reach)?
         }
@@ -229,10 +230,13 @@ async fn of_results<T: Results + Chains>(
 }
 
 /// Results are live: merged before a batch is committed, and put right by playbacks.
-async fn reach<T: Chains>(table: &T, tenant: &TenantId) -> Result<Reach, PortError> {
-    let head = table.chain(tenant).await?;
+async fn reach<T: Chains + WorkLists>(
+    table: &T,
+    tenant: &TenantId,
+    now: Millis,
+) -> Result<Reach, PortError> {
     Ok(Reach {
-        complete_through: head.map(|head| head.through),
+        complete_through: completeness(table, tenant, now).await?.through,
         live_through: None,
         provisional: true,
     })

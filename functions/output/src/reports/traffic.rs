@@ -6,6 +6,7 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::ports::{Accounts, Chains};
 use vernier_ledger::time::Millis;
 use vernier_ledger::traffic::{DAY_MILLIS, DayTraffic, by_day};
+use vernier_ledger::work::{WorkLists, completeness};
 use vernier_web::ProblemDocument;
 
 /// The range when none is given, seconds: a week.
@@ -104,7 +105,7 @@ fn range(asking: Asking<'_>) -> Result<(Millis, Millis), ProblemDocument> {
 ///
 /// # Errors
 /// What is wrong with the parameters, and the table's.
-pub(crate) async fn answer<T: Accounts + Chains>(
+pub(crate) async fn answer<T: Accounts + Chains + WorkLists>(
     table: &T,
     tenant: &Tenant,
     asking: Asking<'_>,
@@ -113,11 +114,12 @@ pub(crate) async fn answer<T: Accounts + Chains>(
     let (from, to) = range(asking)?;
     let first = Millis(from.0.div_euclid(DAY_MILLIS) * DAY_MILLIS);
     let last = Millis((to.0 - 1).div_euclid(DAY_MILLIS) * DAY_MILLIS + DAY_MILLIS);
+    // First: what is sealed by then has its account.
+    let through = completeness(table, &tenant.id, asking.now).await?.through;
     let accounts = table.accounts(&tenant.id, first, last).await?;
-    let head = table.chain(&tenant.id).await?;
-    let days = by_day(&accounts, (from, to), tenant.created_at);
+    let days = by_day(&accounts, (from, to), through.unwrap_or(tenant.created_at));
     let reach = Reach {
-        complete_through: head.map(|head| head.through),
+        complete_through: through,
         live_through: None,
         provisional: days.iter().any(|day| !day.is_final),
     };

@@ -1,60 +1,51 @@
 //! The files of windows whose rows a day's files have: removed when nobody should be reading them any
 //! more.
 
-use super::{Compactor, DAYS_MAX, first_day};
+use super::{Compactor, Step, first_day};
 use crate::sealing::Trouble;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_archive::seal::{Seal, SealedFile};
 use vernier_archive::stored::read_seal;
-use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{ChainHead, SealEntry};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, Removal};
+use vernier_ledger::ports::{Chains, Objects, PortError, Removal};
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, Window};
 
-impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, S, C> {
-    /// Removes the covered files of the oldest day that has been sealed for long enough. Removed again
-    /// they are as gone as before, so that a crash or another run at the same time is no matter.
-    pub(super) async fn remove(
-        &mut self,
-        tenant: &Tenant,
-        mut head: ChainHead,
-    ) -> Result<(), Trouble> {
-        for _ in 0..DAYS_MAX {
-            let day = first_day(tenant, head.removed);
-            if head.compacted.is_none_or(|compacted| compacted < day.end) {
-                return Ok(());
-            }
-            let table = self.run.stores.table();
-            let days = table.days(&tenant.id, day.start, day.end).await?;
-            let after = self.compacting.remove_after_seconds;
-            let now = (self.run.clock)();
-            if days.iter().any(|d| now < d.sealed_at.plus_seconds(after)) {
-                return Ok(());
-            }
-            let entries = table.seals(&tenant.id, day.start, day.end).await?;
-            for entry in &days {
-                let removed = self.remove_covered(tenant, entry, &entries).await?;
-                self.summary.removed += removed;
-            }
-            head = head.removed_to(day.end);
-            let table = self.run.stores.table();
-            let moved = table.move_chain(&tenant.id, &head, None).await?;
-            if moved == ChainOutcome::Stale || !days.is_empty() {
-                return Ok(());
-            }
+impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
+    /// Removes the covered files of the oldest day, through `last`, that has been sealed for long enough. Removed
+    /// again they are as gone as before, so that a crash or another worker at the same time is no matter.
+    pub(super) async fn remove(&mut self, head: ChainHead, last: Window) -> Result<Step, Trouble> {
+        let tenant = self.sealer.tenant;
+        let day = first_day(tenant, head.removed);
+        if day.start > last.start || head.compacted.is_none_or(|compacted| compacted < day.end) {
+            return Ok(Step::Nothing);
         }
-        Ok(())
+        let table = self.sealer.stores.table();
+        let days = table.days(&tenant.id, day.start, day.end).await?;
+        let after = self.compacting.remove_after_seconds;
+        let sealed_at = days.iter().map(|day| day.sealed_at).max();
+        if let Some(due) = sealed_at.map(|at| at.plus_seconds(after))
+            && (self.sealer.clock)() < due
+        {
+            return Ok(Step::Early(due));
+        }
+        let entries = table.seals(&tenant.id, day.start, day.end).await?;
+        for entry in &days {
+            let removed = self.remove_covered(entry, &entries).await?;
+            self.summary.removed += removed;
+        }
+        let next = head.removed_to(day.end);
+        self.sealer.chain().move_to(&next).await?;
+        Ok(Step::Again)
     }
 
     async fn remove_covered(
         &self,
-        tenant: &Tenant,
         entry: &SealEntry,
         entries: &[SealEntry],
     ) -> Result<u32, Trouble> {
-        let objects = self.run.stores.objects();
+        let (objects, tenant) = (self.sealer.stores.objects(), self.sealer.tenant);
         let day = read_seal(objects, &tenant.id, entry).await?;
         let mut covered: Vec<&SealEntry> = Vec::with_capacity(day.covers.len());
         for seal in &day.covers {
@@ -85,7 +76,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, S, C> {
         for file in &day.files {
             // Two bytes from its last one on: one comes back.
             let last = Some((file.bytes.saturating_sub(1), 2));
-            let there = match self.run.stores.objects().get(&file.key, last).await {
+            let there = match self.sealer.stores.objects().get(&file.key, last).await {
                 Ok(bytes) => bytes.is_some_and(|bytes| bytes.len() == 1),
                 Err(PortError::Fatal(_)) => false,
                 Err(error) => return Err(error.into()),

@@ -5,12 +5,14 @@ use crate::context::Context;
 use serde_json::{Value, json};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
+use vernier_ledger::ids::TenantId;
 use vernier_ledger::object;
 use vernier_ledger::playback_job::{PlaybackAction, PlaybackId, PlaybackJob, PlaybackRequest};
 use vernier_ledger::ports::Playbacks;
 use vernier_ledger::prices::{PRICES_AS_OF, WRITE_UNIT_USD};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Nonce, Nudge, NudgeQueue, Owner};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Playbacks in a list, the newest.
@@ -50,7 +52,11 @@ pub async fn route<S: ReconcileStores>(
     match (request.method(), resource, action) {
         ("POST", "/playbacks", _) => start(context, request, &identity, now).await,
         ("POST", _, Some(action)) => {
-            let job = act(table, tenant, id_of(request)?, action, now).await?;
+            let nonce = (context.process.new_nonce)();
+            let job = act(table, tenant, id_of(request)?, action, nonce, now).await?;
+            if job.state.is_due() {
+                nudge(context, tenant, nonce, now).await;
+            }
             Ok((200, view(&job)))
         }
         ("GET", "/playbacks", _) => {
@@ -97,16 +103,39 @@ async fn start<S: ReconcileStores>(
         return Err(ProblemDocument::parameter(pointer, &why));
     }
     let (table, tenant) = (context.stores.table(), &identity.tenant.id);
-    let mut job = begin(table, tenant, asked, &identity.token.token_id, now).await?;
+    let nonce = (context.process.new_nonce)();
+    let mut job = begin(table, tenant, asked, &identity.token.token_id, nonce, now).await?;
     if job.progress.events <= AT_ONCE_EVENTS_MAX {
         let deadline = now.plus_seconds(AT_ONCE_SECONDS);
         match play(context.wires(), tenant, job.id, clock::now, deadline).await {
             Ok(played) => job = played,
-            // It is begun: the scheduled run goes on with it.
+            // It is begun: a worker goes on with it.
             Err(error) => tracing::warn!(playback = %job.id, %tenant, %error, "not played at once"),
         }
     }
+    if job.state.is_due() {
+        nudge(context, tenant, nonce, now).await;
+    }
     Ok((202, view(&job)))
+}
+
+/// Has a worker begin at once; else the planner finds the entry.
+async fn nudge<S: ReconcileStores>(
+    context: &Context<S>,
+    tenant: &TenantId,
+    nonce: Nonce,
+    due: Millis,
+) {
+    let nudge = Nudge {
+        owner: Owner::Tenant(tenant.clone()),
+        due,
+        nonce,
+    };
+    for answer in context.stores.queue().send(&[nudge]).await {
+        if let Err(error) = answer {
+            tracing::info!(%tenant, %error, "not nudged at once");
+        }
+    }
 }
 
 impl From<NotBegun> for ProblemDocument {

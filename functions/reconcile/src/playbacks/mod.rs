@@ -1,4 +1,4 @@
-//! Playbacks: sealed events sent through again, as jobs that go on from run to run.
+//! Playbacks: sealed events sent through again, as jobs that go on from turn to turn.
 //!
 //! A job is an item with a place (seal, file, row) and a revision. A step reads the events behind
 //! the place, does with them what is asked, and only then moves the job on, on condition that nobody
@@ -16,9 +16,8 @@ mod steps;
 
 pub use steps::Step;
 
-use crate::scheduled::Process;
-use crate::{ReceiptDays, take_turns};
-use std::collections::{BTreeMap, VecDeque};
+use crate::ReceiptDays;
+use crate::process::Process;
 use steps::Course;
 use vernier_archive::seal::PartClass;
 use vernier_ledger::access::Tenant;
@@ -33,6 +32,7 @@ use vernier_ledger::ports::{Chains, PlaybackOutcome, Playbacks, PortError};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::{ReconcileStores, Stores};
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
 /// Which of a seal's files hold the events of a source.
 const fn class_of(source: PlaybackSource) -> PartClass {
@@ -80,9 +80,6 @@ impl<S: Stores> Clone for Wires<'_, S> {
 }
 
 impl<S: Stores> Copy for Wires<'_, S> {}
-
-/// Jobs under way at a time: each may hold a part and a dry run's results, 300 MB of reconcile's 1,024.
-const COURSES_MAX: usize = 2;
 
 /// Tries of an action against steps that move the job at the same time.
 const ACTION_TRIES_MAX: u32 = 8;
@@ -141,11 +138,12 @@ async fn seals_of<T: Chains>(
 ///
 /// # Errors
 /// The store's; when there is too much of it.
-pub async fn begin<T: Chains + Playbacks>(
+pub async fn begin<T: Chains + Playbacks + WorkLists>(
     table: &T,
     tenant: &TenantId,
     request: PlaybackRequest,
     token_id: &str,
+    nonce: Nonce,
     now: Millis,
 ) -> Result<PlaybackJob, NotBegun> {
     let jobs = table.playbacks(tenant).await?;
@@ -169,6 +167,8 @@ pub async fn begin<T: Chains + Playbacks>(
         ..PlaybackProgress::default()
     };
     let job = PlaybackJob::new(request, token_id, before, progress, now);
+    // First: a playback without an entry is one that nobody goes on with.
+    put_entry(table, tenant, job.id, nonce, now).await?;
     table.move_playback(tenant, &job).await?;
     tracing::info!(
         playback = named(tenant, &job),
@@ -178,15 +178,31 @@ pub async fn begin<T: Chains + Playbacks>(
     Ok(job)
 }
 
+/// Puts the entry by which workers go on with a playback.
+async fn put_entry<T: WorkLists>(
+    table: &T,
+    tenant: &TenantId,
+    id: PlaybackId,
+    nonce: Nonce,
+    now: Millis,
+) -> Result<(), PortError> {
+    let key = WorkKey::of(Cause::Playback, id.to_string());
+    let owner = Owner::Tenant(tenant.clone());
+    table
+        .put_work(&owner, &WorkEntry::new(key, now, nonce))
+        .await
+}
+
 /// Pauses, resumes or cancels a playback.
 ///
 /// # Errors
 /// The store's; when there is none, or it has ended otherwise.
-pub async fn act<T: Playbacks>(
+pub async fn act<T: Playbacks + WorkLists>(
     table: &T,
     tenant: &TenantId,
     id: PlaybackId,
     action: PlaybackAction,
+    nonce: Nonce,
     now: Millis,
 ) -> Result<PlaybackJob, NotMoved> {
     for _ in 0..ACTION_TRIES_MAX {
@@ -197,6 +213,9 @@ pub async fn act<T: Playbacks>(
         if next.revision == job.revision {
             return Ok(job);
         }
+        if next.state.is_due() {
+            put_entry(table, tenant, id, nonce, now).await?;
+        }
         if table.move_playback(tenant, &next).await? == PlaybackOutcome::Moved {
             return Ok(next);
         }
@@ -204,73 +223,73 @@ pub async fn act<T: Playbacks>(
     Err(PortError::Retryable("the playback moves all the time".to_owned()).into())
 }
 
-/// What a run did.
+/// What was done of playbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlaybackSummary {
     /// Steps that were taken.
     pub steps: u32,
     /// Jobs that ended.
     pub ended: u32,
-    /// Jobs whose stores failed; the next run takes them up.
-    pub failed: u32,
 }
 
-/// Goes on with all tenants' playbacks, in turns, until `deadline`. A step that began before it is
-/// finished. Of one tenant's, the oldest comes first.
+impl PlaybackSummary {
+    /// Adds another turn's.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.ended += other.ended;
+    }
+}
+
+/// How a playback stands after some steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Played {
+    /// Nothing is to be done of it: it is done, failed, paused or cancelled.
+    Ended,
+    /// There is no such playback.
+    Unknown,
+    /// Its rate allows no event before then.
+    Waits(Millis),
+    /// The time was over.
+    Left,
+}
+
+/// How long a playback waits whose rate is spent, seconds.
+const RATE_WAIT_SECONDS: i64 = 60;
+
+/// Takes steps of one playback until there is nothing to do, or the time is over. A step that began before `until` is
+/// finished.
 ///
 /// # Errors
-/// When the playbacks cannot be listed. One job's failure does not hold up the others.
-pub async fn play_due<S: ReconcileStores>(
+/// The stores'.
+pub async fn go_on<S: ReconcileStores>(
     wires: Wires<'_, S>,
+    tenant: &TenantId,
+    id: PlaybackId,
     clock: impl Fn() -> Millis,
-    deadline: Millis,
-) -> Result<PlaybackSummary, PortError> {
-    let mut by_tenant: BTreeMap<TenantId, VecDeque<PlaybackId>> = BTreeMap::new();
-    for (tenant, id) in wires.stores.table().open_playbacks().await? {
-        by_tenant.entry(tenant).or_default().push_back(id);
+    until: Millis,
+    summary: &mut PlaybackSummary,
+) -> Result<Played, PortError> {
+    if wires.stores.table().playback(tenant, id).await?.is_none() {
+        return Ok(Played::Unknown);
     }
-    let mut waiting: VecDeque<(TenantId, VecDeque<PlaybackId>)> = by_tenant.into_iter().collect();
-    take_turns(waiting.make_contiguous(), clock());
-    let mut under_way = VecDeque::new();
-    let mut summary = PlaybackSummary::default();
-    while clock() < deadline {
-        if under_way.len() < COURSES_MAX
-            && let Some((tenant, mut ids)) = waiting.pop_front()
-        {
-            if let Some(id) = ids.pop_front() {
-                match Course::load(wires, &tenant, id).await {
-                    Ok(course) => under_way.push_back((course, ids)),
-                    Err(error) => {
-                        summary.failed += 1;
-                        tracing::error!(%tenant, %id, %error, "playback not read");
-                        waiting.push_back((tenant, ids));
-                    }
-                }
-            }
-            continue;
-        }
-        let Some((mut course, ids)) = under_way.pop_front() else {
-            break;
-        };
-        match course.step(clock(), deadline).await {
-            Ok(Step::Moved) => {
-                summary.steps += 1;
-                under_way.push_back((course, ids));
-                continue;
-            }
-            Ok(Step::Ended) => {
+    let mut course = Course::load(wires, tenant, id).await?;
+    while clock() < until {
+        match course.step(clock(), until).await? {
+            Step::Moved => summary.steps += 1,
+            Step::Ended => {
                 summary.steps += 1;
                 summary.ended += 1;
+                return Ok(Played::Ended);
             }
-            Ok(Step::Waits | Step::Lost) => {}
-            Err(error) => {
-                summary.failed += 1;
-                tracing::error!(playback = course.name(), %error, "playback not moved");
+            Step::Waits if course.is_due() => {
+                return Ok(Played::Waits(clock().plus_seconds(RATE_WAIT_SECONDS)));
             }
+            Step::Waits => return Ok(Played::Ended),
+            // Somebody paused, resumed or cancelled it, or another worker has it.
+            Step::Lost => return Ok(Played::Waits(clock().plus_seconds(1))),
         }
-        waiting.push_back((course.into_tenant(), ids));
     }
-    Ok(summary)
+    Ok(Played::Left)
 }
 
 /// Takes steps of one playback until it ends or waits, or the time is over; gives it back as it is

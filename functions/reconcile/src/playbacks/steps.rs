@@ -117,14 +117,9 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
         })
     }
 
-    /// How logs name it.
-    pub(super) fn name(&self) -> String {
-        named(&self.tenant, &self.job)
-    }
-
-    /// Gives back the tenant whose playback it was.
-    pub(super) fn into_tenant(self) -> TenantId {
-        self.tenant
+    /// Whether there is something to do of it, by its state.
+    pub(super) fn is_due(&self) -> bool {
+        self.job.state.is_due()
     }
 
     /// The job as this course last wrote it.

@@ -31,6 +31,8 @@ pub struct Table {
     name: String,
     /// What a process was told once of the listing; clones share it.
     are_blocks_listed: Arc<AtomicBool>,
+    /// What a process was told once of the work lists; clones share it.
+    is_seeded: Arc<AtomicBool>,
 }
 
 impl Table {
@@ -41,6 +43,7 @@ impl Table {
             client: aws_sdk_dynamodb::Client::new(config),
             name: name.into(),
             are_blocks_listed: Arc::default(),
+            is_seeded: Arc::default(),
         }
     }
 }

@@ -5,6 +5,8 @@ use super::attributes::{Item, Reader, json, s};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::sync::atomic::Ordering;
+use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
@@ -178,6 +180,16 @@ impl WorkLists for Table {
         // The ledger's own list stands behind all tenants', which its name does not.
         nudges.sort();
         Ok(nudges)
+    }
+
+    async fn is_seeded(&self) -> Result<bool, PortError> {
+        if self.is_seeded.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let seeded = self.listing_mark().await?.is_some_and(|mark| mark.seeded);
+        // Once for a process: it stays so.
+        self.is_seeded.store(seeded, Ordering::Relaxed);
+        Ok(seeded)
     }
 
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {

@@ -60,19 +60,13 @@ pub enum Bug {
     KeepSilent,
 }
 
-/// What the scheduled run is made of, each with stores of its own, so that a bug can be in one.
+/// Whose stores they are, so that a bug can be in those of one alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Whatever is in no other.
+    /// Of input, stream and operators.
     General,
-    /// Brings back what is missing.
-    Healing,
-    /// Seals.
-    Sealing,
-    /// Plays back.
-    Playing,
-    /// Sweeps.
-    Sweeping,
+    /// Of planner and workers.
+    Working,
 }
 
 impl Bug {
@@ -108,10 +102,10 @@ impl Bug {
             | Self::ChainBeforeSeal
             | Self::OverwriteSeal
             | Self::MoveChainUnconditionally
-            | Self::ForgetBackfills => Some(Role::Sealing),
-            Self::HealWithoutFence => Some(Role::Healing),
-            Self::SweepUnsealed => Some(Role::Sweeping),
-            Self::MovePlaybackFirst => Some(Role::Playing),
+            | Self::ForgetBackfills
+            | Self::HealWithoutFence
+            | Self::SweepUnsealed
+            | Self::MovePlaybackFirst => Some(Role::Working),
             _ => None,
         }
     }

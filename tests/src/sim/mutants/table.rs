@@ -307,6 +307,10 @@ impl WorkLists for Table {
         self.inner.due_work(slot, at).await
     }
 
+    async fn is_seeded(&self) -> Result<bool, PortError> {
+        self.inner.is_seeded().await
+    }
+
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
         self.inner.remove_nudge(nudge).await
     }

@@ -24,8 +24,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use stream::Frames;
 use vernier_ledger::Invariant;
-use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
+use vernier_ledger::time::Millis;
 
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl Oracle {
         let truth = Truth::of(world, segments, &losses)?;
         truth.check_receipts(world, segments, &losses)?;
         passes::check_results(world, &truth, &losses.learners(world), |_| true)?;
-        passes::check_accounts(world, segments, &losses, &self.seals)?;
+        passes::check_accounts(world, segments, &losses).await?;
         if self.gone.is_empty() {
             passes::check_dispositions(world, &truth).await?;
         }
@@ -184,18 +185,31 @@ impl Oracle {
     pub(super) fn judge_archive(&self, world: &World) -> Result<u64, Violation> {
         let losses = Losses::of(world, &self.frames, &self.segments)?;
         let open = self.seals.check_rest(world, &self.segments, &losses)?;
+        let open_windows = self.open_windows();
+        passes::check_kept_accounts(world, &self.segments, |tenant, window| {
+            !open_windows.contains(&(tenant.clone(), window.start))
+        })?;
         self.check_removed(world)?;
         self.seals.check_verified(world)?;
         Ok(open)
     }
 
+    fn window(&self, place: &Place) -> Option<(TenantId, Millis)> {
+        let tenant = self.segments.tenant_of(place.0)?;
+        Some((tenant.clone(), passes::window_of(place.0).start))
+    }
+
+    /// Windows of which something lies in segments and in no seal.
+    fn open_windows(&self) -> BTreeSet<(TenantId, Millis)> {
+        let unsealed = self.segments.lines.keys().filter(|p| !self.seals.holds(p));
+        unsealed.filter_map(|place| self.window(place)).collect()
+    }
+
     /// Invariant 8: what is sealed and old is gone, and so is what nothing names. What is sealed of a
     /// window that has more may stay.
     fn check_removed(&self, world: &World) -> Result<(), Violation> {
-        let window =
-            |p: &Place| Some((self.segments.tenant_of(p.0)?, passes::window_of(p.0).start));
-        let unsealed = self.segments.lines.keys().filter(|p| !self.seals.holds(p));
-        let open: BTreeSet<_> = unsealed.filter_map(window).collect();
+        let window = |p: &Place| self.window(p);
+        let open = self.open_windows();
         for key in world.bucket.keys("segments/") {
             let places = self.segments.objects.get(&key).into_iter().flatten();
             let mut windows = places.filter_map(window);

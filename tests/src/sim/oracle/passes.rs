@@ -4,7 +4,6 @@
 //! it with what the product's own code makes of the stores.
 
 use super::losses::Losses;
-use super::seals::Seals;
 use super::segments::Segments;
 use super::{Truth, Violation};
 use crate::sim::script::EventSpec;
@@ -19,47 +18,39 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
-/// Windows back from now that the survey always looks at.
-const SURVEYED: i64 = 16;
-
-/// Invariant 3: the account that the scheduled run kept of every window adds up, and says what the
-/// segments say; of a window with something lost it does not, and names what is missing.
-pub(super) fn check_accounts(
+/// Invariant 3: the account of every window adds up, and says what the segments say; of a window with something lost
+/// it does not, and names what is missing.
+pub(super) async fn check_accounts(
     world: &World,
     segments: &Segments,
     losses: &Losses,
-    seals: &Seals,
 ) -> Result<(), Violation> {
-    let length = i64::from(RECONCILE.window_minutes) * 60;
-    let newest = world.now().plus_seconds(-SURVEYED * length);
-    // What comes late for an old window that is sealed is sealed; its account is not drawn up again.
-    let is_settled =
-        |tenant: &TenantId, start: Millis| start < newest && seals.close(tenant, start);
-    let mut stored: BTreeMap<(TenantId, i64), Tally> = BTreeMap::new();
-    for (receipt, tally) in &segments.tallies {
-        let Some(tenant) = segments.tenant_of(*receipt) else {
-            continue;
-        };
-        let key = (tenant.clone(), window_of(*receipt).start.0);
-        stored.entry(key).or_default().merge(tally);
-    }
+    let mut stored = stored_by_window(segments);
+    let range = TimeRange {
+        from: BEGINNING,
+        to: world.now(),
+    };
     for identity in &world.identities {
         let tenant = &identity.tenant.id;
-        for account in world.table.all_accounts(tenant) {
+        let table = &world.functions.general.table;
+        let now = world.now();
+        let drawn_up =
+            vernier_reconcile::accounts(table, RECONCILE, &identity.tenant, range, now).await;
+        let drawn_up = drawn_up
+            .map_err(|e| Violation::new(Invariant::Complete, format!("no accounts: {e}")))?;
+        for account in drawn_up {
             let key = (tenant.clone(), account.start.0);
             let truth = stored.remove(&key).unwrap_or_default();
-            if is_settled(tenant, account.start) {
-                continue;
-            }
             let missing = losses.owed_in(tenant, account.window());
             let named = |id: &ReceiptId| account.missing.iter().any(|m| m.receipt == *id);
             let adds_up = if missing.is_empty() {
-                // That something of an envelope without an answer was lost may have shown since.
-                let complete = account.state == WindowState::Complete;
+                // That something of an envelope without an answer was lost may have shown since. A window at the
+                // end of a history may not be over.
+                let complete = account.state != WindowState::Incomplete;
                 complete && account.received.tally == truth
                     || !losses.spare(tenant, account.window())
             } else {
-                account.state == WindowState::Incomplete && missing.iter().all(named)
+                account.state != WindowState::Complete && missing.iter().all(named)
             };
             Violation::unless(
                 account.stored_side == truth && adds_up,
@@ -79,10 +70,43 @@ pub(super) fn check_accounts(
             )?;
         }
     }
-    stored.retain(|(tenant, start), _| !is_settled(tenant, Millis(*start)));
     Violation::unless(stored.is_empty(), Invariant::Complete, || {
         format!("windows without an account: {:?}", stored.keys())
     })
+}
+
+/// What lies in segments, by tenant and the window's beginning.
+fn stored_by_window(segments: &Segments) -> BTreeMap<(TenantId, i64), Tally> {
+    let mut stored: BTreeMap<(TenantId, i64), Tally> = BTreeMap::new();
+    for (receipt, tally) in &segments.tallies {
+        if let Some(tenant) = segments.tenant_of(*receipt) {
+            let key = (tenant.clone(), window_of(*receipt).start.0);
+            stored.entry(key).or_default().merge(tally);
+        }
+    }
+    stored
+}
+
+/// Invariant 3: the account that is kept of every window that is sealed whole says what the segments say.
+pub(super) fn check_kept_accounts(
+    world: &World,
+    segments: &Segments,
+    is_sealed_whole: impl Fn(&TenantId, Window) -> bool,
+) -> Result<(), Violation> {
+    for ((tenant, start), truth) in stored_by_window(segments) {
+        let window = Window::containing(Millis(start), RECONCILE.window_minutes);
+        if !is_sealed_whole(&tenant, window) {
+            continue;
+        }
+        let accounts = world.table.all_accounts(&tenant);
+        let kept = accounts.iter().find(|account| account.window() == window);
+        let kept = kept.map(|account| account.stored_side);
+        Violation::unless(kept == Some(truth), Invariant::Complete, || {
+            let start = window.start.rfc3339();
+            format!("{tenant}, {start}: its account says {kept:?}, {truth:?} lie in segments")
+        })?;
+    }
+    Ok(())
 }
 
 /// The window of a receipt.

@@ -1,0 +1,98 @@
+//! The scheduled run: reads what is due, and nudges those who have it.
+//!
+//! The planner looks at no tenant that has nothing due. It writes nothing but the ledger's own first entries: that the
+//! same nudge does not pile up is the queue's matter, which drops it for five minutes by its nonce.
+
+use crate::process::Process;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use vernier_ledger::limits::{READS_IN_FLIGHT_MAX, WORK_SLOTS};
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{
+    AUDIT_DAILY, AUDIT_SEED, Cause, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists,
+};
+
+/// Seconds between two audits of all tenants' lists.
+pub(crate) const AUDIT_SECONDS: i64 = 86_400;
+
+/// What a run of the planner did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Planned {
+    /// Those who had something due.
+    pub owners: u32,
+    /// Nudges that the queue took.
+    pub sent: u32,
+    /// Nudges that it did not take; the next run sends them.
+    pub failed: u32,
+    /// How long the oldest entry has been due, milliseconds.
+    pub overdue_millis: u64,
+}
+
+/// Reads what is due and nudges each owner of some of it once.
+///
+/// # Errors
+/// The table's, when the due index could not be read.
+pub async fn plan<S: ReconcileStores>(
+    stores: &S,
+    process: &Process<S::Table>,
+    now: Millis,
+) -> Result<Planned, PortError> {
+    begin_audits(stores.table(), process.new_nonce, now).await?;
+    let slots: Vec<Vec<Nudge>> = stream::iter(0..WORK_SLOTS)
+        .map(|slot| stores.table().due_work(slot, now))
+        .buffer_unordered(READS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    let mut first: BTreeMap<Owner, Nudge> = BTreeMap::new();
+    for nudge in slots.into_iter().flatten() {
+        match first.entry(nudge.owner.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(nudge);
+            }
+            Entry::Occupied(mut entry) if nudge < *entry.get() => {
+                entry.insert(nudge);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    let mut nudges: Vec<Nudge> = first.into_values().collect();
+    nudges.sort_unstable();
+    let mut planned = Planned {
+        owners: u32::try_from(nudges.len()).unwrap_or(u32::MAX),
+        ..Planned::default()
+    };
+    let oldest = nudges.first().map_or(now, |nudge| nudge.due);
+    planned.overdue_millis = u64::try_from(now.0 - oldest.0).unwrap_or(0);
+    for answer in stores.queue().send(&nudges).await {
+        match answer {
+            Ok(()) => planned.sent += 1,
+            Err(error) => {
+                planned.failed += 1;
+                tracing::error!(%error, "not nudged");
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// Puts the ledger's own first entries, from which a worker puts the others, where there are none.
+async fn begin_audits<T: WorkLists>(
+    table: &T,
+    new_nonce: fn() -> vernier_ledger::work::Nonce,
+    now: Millis,
+) -> Result<(), PortError> {
+    let daily = WorkKey::of(Cause::Audit, AUDIT_DAILY);
+    if table.work_entry(&Owner::Ledger, &daily).await?.is_some() {
+        return Ok(());
+    }
+    let seed = WorkKey::of(Cause::Audit, AUDIT_SEED);
+    // The daily one last: it says that the other was put.
+    for (key, due) in [(seed, now), (daily, now.plus_seconds(AUDIT_SECONDS))] {
+        let entry = WorkEntry::new(key, due, new_nonce());
+        table.add_work(&Owner::Ledger, &entry).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The ledger's own work, for all tenants together: what lies in the shards' segments and at the trigger's failure
+//! destination has no single owner.
+
+use super::audit::{Audited, audit};
+use super::{Next, Turn, Workplace, close_entry};
+use crate::healing::heal;
+use crate::listing::list_commits;
+use crate::sweeping::sweep_segments;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Owner, WorkEntry};
+
+/// Seconds between two looks for failed batches where no window misses anything.
+const RECOVER_SECONDS: i64 = 15 * 60;
+
+/// Seconds between two sweeps of segments.
+const SWEEP_SECONDS: i64 = 15 * 60;
+
+/// Seconds between two listings of earlier versions' commits.
+const LIST_SECONDS: i64 = 60;
+
+/// Takes the ledger's due entries; gives back the first for which the time did not suffice.
+///
+/// # Errors
+/// The table's, when what became of an entry could not be written.
+pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    due: &[WorkEntry],
+    turn: &mut Turn,
+) -> Result<Option<WorkEntry>, PortError> {
+    let mut left = None;
+    for entry in due {
+        if place.is_over() {
+            turn.left += 1;
+            left.get_or_insert_with(|| entry.clone());
+            continue;
+        }
+        let came_to = take_entry(place, entry, turn).await;
+        if close_entry(place, &Owner::Ledger, entry, came_to, turn).await? {
+            left.get_or_insert_with(|| entry.clone());
+        }
+    }
+    Ok(left)
+}
+
+async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    entry: &WorkEntry,
+    turn: &mut Turn,
+) -> Result<Next, PortError> {
+    let again = |seconds| Next::At(place.now().plus_seconds(seconds));
+    match entry.key.cause {
+        Cause::List => {
+            let listed = list_commits(
+                place.stores.table(),
+                place.settings,
+                place.process,
+                place.clock,
+                place.until,
+            )
+            .await?;
+            tracing::info!(
+                commits = listed.commits,
+                items = listed.items,
+                complete = listed.complete,
+                "blocks listed"
+            );
+            Ok(match listed.is_over {
+                true => Next::Done,
+                false => again(LIST_SECONDS),
+            })
+        }
+        Cause::Recover => {
+            let days = place.settings.receipt_days.0;
+            turn.healed = heal(place.stores, days, place.clock, place.until).await?;
+            Ok(again(RECOVER_SECONDS))
+        }
+        Cause::SweepSegments if place.settings.paused => Ok(again(super::PAUSE_SECONDS)),
+        Cause::SweepSegments => {
+            let sweeping = place.settings.sweeping;
+            let swept = sweep_segments(place.stores, sweeping, place.clock, place.until).await?;
+            if swept.left > 0 {
+                tracing::warn!(left = swept.left, "unsealed past its time");
+            }
+            turn.swept.add(&swept);
+            Ok(again(SWEEP_SECONDS))
+        }
+        Cause::Audit => Ok(match audit(place, entry).await? {
+            Audited::Whole => Next::Done,
+            Audited::WholeUntil(at) => Next::At(at),
+            Audited::Through(place) => Next::On(place),
+        }),
+        Cause::Late | Cause::Close | Cause::Compact | Cause::Playback | Cause::Sweep => {
+            let what = format!("work {} is a tenant's", entry.key);
+            Err(PortError::Fatal(what))
+        }
+    }
+}

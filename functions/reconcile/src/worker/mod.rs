@@ -1,0 +1,270 @@
+//! A worker's turn: what one owner's list says is due, in the order of causes and windows.
+//!
+//! The list is the truth. A nudge only says whose list is worth reading; lost, doubled and late nudges and two workers
+//! of one owner change nothing. A turn reads the list once, before anything else, and removes or moves an entry only on
+//! condition of the nonce that it saw then: what was put meanwhile stays, and is the next turn's.
+
+mod audit;
+mod ledger;
+mod tenant;
+
+use crate::compaction::CompactSummary;
+use crate::healing::{HealSummary, MissingSummary};
+use crate::playbacks::PlaybackSummary;
+use crate::process::{Process, WorkSettings};
+use crate::sealing::SealSummary;
+use crate::sweeping::SweepSummary;
+use vernier_ledger::ports::{Directory, PortError};
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists};
+
+/// What an entry that failed or is held waits at first, seconds; twice as long each time.
+const BACK_OFF_SECONDS_MIN: i64 = 60;
+
+/// What such an entry waits at most, seconds.
+pub const BACK_OFF_SECONDS_MAX: i64 = 3_600;
+
+/// How long work waits while it is paused, seconds.
+const PAUSE_SECONDS: i64 = 300;
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// Entries that were due.
+    pub due: u32,
+    /// Entries whose work is done.
+    pub done: u32,
+    /// Entries that wait for something.
+    pub moved: u32,
+    /// Entries whose stores failed; they are tried again.
+    pub failed: u32,
+    /// Entries for which the time did not suffice.
+    pub left: u32,
+    /// Windows and their seals.
+    pub sealed: SealSummary,
+    /// Failed batches.
+    pub healed: HealSummary,
+    /// Missing receipts.
+    pub missing: MissingSummary,
+    /// Days.
+    pub compacted: CompactSummary,
+    /// Playbacks.
+    pub played: PlaybackSummary,
+    /// What is not needed any more.
+    pub swept: SweepSummary,
+}
+
+impl Turn {
+    /// Adds another turn's.
+    pub fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.done += other.done;
+        self.moved += other.moved;
+        self.failed += other.failed;
+        self.left += other.left;
+        self.sealed.add(&other.sealed);
+        self.healed.add(&other.healed);
+        self.missing.add(&other.missing);
+        self.compacted.add(&other.compacted);
+        self.played.add(&other.played);
+        self.swept.add(&other.swept);
+    }
+}
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Next {
+    /// Its work is done.
+    Done,
+    /// It is due again then; its tries do not count.
+    At(Millis),
+    /// It goes on there, at once.
+    On(String),
+    /// It was tried in vain and waits, at most until an instant if there is one.
+    Tried(Option<Millis>),
+    /// The time was over before its work was done.
+    Left,
+}
+
+/// What every part of a turn needs.
+struct Workplace<'a, S: ReconcileStores, C> {
+    stores: &'a S,
+    process: &'a Process<S::Table>,
+    settings: &'a WorkSettings,
+    clock: &'a C,
+    /// When nothing more is begun.
+    until: Millis,
+}
+
+impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
+    fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
+    fn is_over(&self) -> bool {
+        self.now() >= self.until
+    }
+
+    fn entry(&self, key: WorkKey, due: Millis) -> WorkEntry {
+        WorkEntry::new(key, due, (self.process.new_nonce)())
+    }
+
+    /// Puts an entry unless there is one: read first, which costs a tenth of a put.
+    async fn add(&self, owner: &Owner, key: WorkKey, due: Millis) -> Result<(), PortError> {
+        let table = self.stores.table();
+        if table.work_entry(owner, &key).await?.is_none() {
+            table.add_work(owner, &self.entry(key, due)).await?;
+        }
+        Ok(())
+    }
+
+    /// Does to an entry what its work came to.
+    async fn apply(&self, owner: &Owner, entry: &WorkEntry, next: &Next) -> Result<(), PortError> {
+        let table = self.stores.table();
+        let mut moved = WorkEntry {
+            nonce: (self.process.new_nonce)(),
+            ..entry.clone()
+        };
+        match next {
+            Next::Done => return table.remove_work(owner, entry).await.map(|_| ()),
+            Next::Left => return Ok(()),
+            Next::On(place) => return self.go_on(owner, entry, Some(place.clone())).await,
+            Next::At(due) => (moved.due, moved.tries, moved.place) = (*due, 0, None),
+            Next::Tried(at_most) => {
+                moved.tries = entry.tries.saturating_add(1);
+                let wait_seconds = back_off_seconds(entry.tries);
+                moved.due = self.now().plus_seconds(wait_seconds);
+                if let Some(at_most) = at_most.filter(|at| *at > self.now()) {
+                    moved.due = moved.due.min(at_most);
+                }
+            }
+        }
+        table.move_work(owner, entry, &moved).await.map(|_| ())
+    }
+
+    /// Gives an entry whose work goes on another nonce, since the queue knows the one before, and nudges at once.
+    async fn go_on(
+        &self,
+        owner: &Owner,
+        entry: &WorkEntry,
+        place: Option<String>,
+    ) -> Result<(), PortError> {
+        let next = WorkEntry {
+            due: self.now(),
+            nonce: (self.process.new_nonce)(),
+            place: place.or_else(|| entry.place.clone()),
+            ..entry.clone()
+        };
+        if self.stores.table().move_work(owner, entry, &next).await? {
+            for answer in self.stores.queue().send(&[next.nudge(owner)]).await {
+                if let Err(error) = answer {
+                    // The planner sends it.
+                    tracing::info!(%owner, %error, "not nudged at once");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long an entry waits that was tried so often before, seconds.
+const fn back_off_seconds(tries: u32) -> i64 {
+    let doubled = BACK_OFF_SECONDS_MIN << if tries < 6 { tries } else { 6 };
+    if doubled < BACK_OFF_SECONDS_MAX {
+        doubled
+    } else {
+        BACK_OFF_SECONDS_MAX
+    }
+}
+
+/// Does what is due of the nudged owner's list, in half of what is left until `deadline`, when the process may be
+/// killed: half is enough to end what was begun. A turn that is killed leaves nothing that the next one does not
+/// repair.
+///
+/// # Errors
+/// The table's, when the list could not be read. An entry whose work fails is tried again later.
+pub async fn turn<S: ReconcileStores>(
+    stores: &S,
+    process: &Process<S::Table>,
+    settings: &WorkSettings,
+    nudge: &Nudge,
+    clock: &impl Fn() -> Millis,
+    deadline: Millis,
+) -> Result<Turn, PortError> {
+    let now = clock();
+    let place = Workplace {
+        stores,
+        process,
+        settings,
+        clock,
+        until: Millis(now.0 + deadline.0.saturating_sub(now.0) / 2),
+    };
+    let (table, owner) = (stores.table(), &nudge.owner);
+    let entries = table.work(owner).await?;
+    if !entries.iter().any(|entry| entry.nonce == nudge.nonce) {
+        // Its entry is done, or was put again under another nonce.
+        table.remove_nudge(nudge).await?;
+    }
+    let mut due = entries;
+    due.retain(|entry| entry.due <= now);
+    let mut turn = Turn {
+        due: count(due.len()),
+        ..Turn::default()
+    };
+    let left = match owner {
+        Owner::Ledger => ledger::take(&place, &due, &mut turn).await?,
+        Owner::Tenant(id) => match table.tenant(id).await? {
+            Some(tenant) => tenant::take(&place, &tenant, &due, &mut turn).await?,
+            // Removed: nothing is to be done any more.
+            None => {
+                for entry in &due {
+                    table.remove_work(owner, entry).await?;
+                }
+                None
+            }
+        },
+    };
+    if let Some(entry) = left {
+        place.go_on(owner, &entry, None).await?;
+    }
+    Ok(turn)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Logs and counts what became of an entry, and does it to the entry.
+async fn close_entry<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    owner: &Owner,
+    entry: &WorkEntry,
+    came_to: Result<Next, PortError>,
+    turn: &mut Turn,
+) -> Result<bool, PortError> {
+    let next = came_to.unwrap_or_else(|error| {
+        turn.failed += 1;
+        tracing::error!(%owner, work = %entry.key, tries = entry.tries, %error, "work not done");
+        Next::Tried(None)
+    });
+    match next {
+        Next::Done => turn.done += 1,
+        Next::Left => turn.left += 1,
+        Next::At(_) | Next::On(_) | Next::Tried(_) => turn.moved += 1,
+    }
+    place.apply(owner, entry, &next).await?;
+    Ok(next == Next::Left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_waits_twice_as_long_each_time_and_an_hour_at_most() {
+        let waits: Vec<i64> = (0..9).map(back_off_seconds).collect();
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
+        assert_eq!(back_off_seconds(u32::MAX), BACK_OFF_SECONDS_MAX);
+    }
+}

@@ -1,0 +1,208 @@
+//! A tenant's own work: windows, days, playbacks, parts that nothing names.
+
+use super::{Next, Turn, Workplace, close_entry};
+use crate::compaction::{Compacted, Compactor};
+use crate::healing::heal_missing;
+use crate::playbacks::{Played, Wires, go_on};
+use crate::sealing::{Held, Sealer, Settled};
+use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start, sweep_parts};
+use vernier_ledger::access::Tenant;
+use vernier_ledger::chain::day_of;
+use vernier_ledger::ports::PortError;
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists};
+
+/// Takes a tenant's due entries in their order; gives back the first for which the time did not suffice.
+///
+/// # Errors
+/// The table's, when what became of an entry could not be written.
+pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    tenant: &Tenant,
+    due: &[WorkEntry],
+    turn: &mut Turn,
+) -> Result<Option<WorkEntry>, PortError> {
+    let owner = Owner::Tenant(tenant.id.clone());
+    let sealer = Sealer::new(
+        place.stores,
+        &place.process.workshop,
+        tenant,
+        place.settings.windows,
+        place.clock,
+    );
+    let mut taking = Taking {
+        place,
+        tenant,
+        owner: &owner,
+        sealer,
+        held: None,
+        turn,
+    };
+    let mut left = None;
+    for entry in due {
+        if place.is_over() {
+            taking.turn.left += 1;
+            left.get_or_insert_with(|| entry.clone());
+            continue;
+        }
+        let came_to = taking.take(entry).await;
+        if close_entry(place, &owner, entry, came_to, taking.turn).await? {
+            left.get_or_insert_with(|| entry.clone());
+        }
+    }
+    let sealed = taking.sealer.summary;
+    turn.sealed = sealed;
+    Ok(left)
+}
+
+/// A window that holds back those after it.
+#[derive(Debug, Clone, Copy)]
+struct Barrier {
+    window: Window,
+    /// When the next window may be sealed whatever becomes of this one.
+    until: Option<Millis>,
+}
+
+struct Taking<'p, 'a, S: ReconcileStores, C> {
+    place: &'p Workplace<'a, S, C>,
+    tenant: &'p Tenant,
+    owner: &'p Owner,
+    sealer: Sealer<'p, S, C>,
+    /// The window that the chain waits for, where this turn found one.
+    held: Option<Barrier>,
+    turn: &'p mut Turn,
+}
+
+impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
+    async fn take(&mut self, entry: &WorkEntry) -> Result<Next, PortError> {
+        let pauses = entry.key.cause != Cause::Playback;
+        if self.place.settings.paused && pauses {
+            let later = self.place.now().plus_seconds(super::PAUSE_SECONDS);
+            return Ok(Next::At(later));
+        }
+        let start = || {
+            let what = format!("work {}: no instant", entry.key);
+            entry.key.start().ok_or(PortError::Fatal(what))
+        };
+        match entry.key.cause {
+            Cause::Late | Cause::Close => self.settle(start()?).await,
+            Cause::Compact => self.compact(day_of(start()?)).await,
+            Cause::Playback => self.play(entry).await,
+            Cause::Sweep => {
+                let removed = sweep_parts(self.place.stores, &self.tenant.id, start()?).await?;
+                self.turn.swept.unnamed += removed;
+                Ok(Next::Done)
+            }
+            Cause::List | Cause::Recover | Cause::SweepSegments | Cause::Audit => {
+                let what = format!("work {} is the ledger's", entry.key);
+                Err(PortError::Fatal(what))
+            }
+        }
+    }
+
+    /// Seals what is stored of a window.
+    async fn settle(&mut self, at: Millis) -> Result<Next, PortError> {
+        // One look at a window that is held is enough for all that wait for it.
+        if let Some(barrier) = self.held.filter(|held| held.window.end <= at) {
+            return Ok(Next::Tried(barrier.until));
+        }
+        let before = (self.sealer.summary.sealed, self.sealer.summary.backfills);
+        let settled = self.sealer.settle(at, self.place.until).await?;
+        if before != (self.sealer.summary.sealed, self.sealer.summary.backfills) {
+            self.follow_up(at).await?;
+        }
+        Ok(match settled {
+            Settled::Sealed => Next::Done,
+            Settled::Early(at) => Next::At(at),
+            Settled::Left => Next::Left,
+            Settled::Held(held) => {
+                self.recover(&held).await?;
+                if held.holds_back {
+                    self.held = Some(Barrier {
+                        window: held.window,
+                        until: held.passed_over_at,
+                    });
+                }
+                Next::Tried(held.passed_over_at)
+            }
+        })
+    }
+
+    /// Puts what a seal is followed by: its day's compaction, and a look for parts that it does not name.
+    async fn follow_up(&self, at: Millis) -> Result<(), PortError> {
+        let day = day_of(at);
+        let after = self.place.settings.compacting.compact_after_seconds;
+        let compact = WorkKey::at(Cause::Compact, day.start);
+        let due = day.end.plus_seconds(after).max(self.place.now());
+        self.place.add(self.owner, compact, due).await?;
+        let sweep = WorkKey::at(Cause::Sweep, hour_start(at));
+        let due = self.place.now().plus_seconds(SWEEP_AFTER_SECONDS);
+        self.place.add(self.owner, sweep, due).await
+    }
+
+    /// Brings back what a window misses, as far as that can be now, and has failed batches looked for.
+    async fn recover(&mut self, held: &Held) -> Result<(), PortError> {
+        if held.missing.is_empty() {
+            return Ok(());
+        }
+        let days = self.place.settings.receipt_days.0;
+        let missing = heal_missing(
+            self.place.stores,
+            &self.tenant.id,
+            &held.missing,
+            days,
+            self.place.clock,
+            self.place.until,
+        );
+        self.turn.missing.add(&missing.await);
+        self.want_failed_batches().await
+    }
+
+    /// Has failed batches looked for at once, unless they are about to be.
+    async fn want_failed_batches(&self) -> Result<(), PortError> {
+        let (table, now) = (self.place.stores.table(), self.place.now());
+        let key = WorkKey::of(Cause::Recover, "");
+        let seen = table.work_entry(&Owner::Ledger, &key).await?;
+        if seen.is_none_or(|entry| entry.due > now.plus_seconds(60)) {
+            let entry = self.place.entry(key, now);
+            table.put_work(&Owner::Ledger, &entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn compact(&mut self, day: Window) -> Result<Next, PortError> {
+        let compacting = self.place.settings.compacting;
+        let mut compactor = Compactor::new(&mut self.sealer, compacting, &mut self.turn.compacted);
+        Ok(match compactor.settle(day, self.place.until).await? {
+            Compacted::Whole => Next::Done,
+            Compacted::Early(at) => Next::At(at),
+            Compacted::Held => Next::Tried(None),
+            Compacted::Left => Next::Left,
+        })
+    }
+
+    async fn play(&mut self, entry: &WorkEntry) -> Result<Next, PortError> {
+        let bad = || PortError::Fatal(format!("work {}: no playback", entry.key));
+        let id = entry.key.subject.parse().map_err(|_| bad())?;
+        let place = self.place;
+        let wires = Wires::new(place.stores, place.process, place.settings.receipt_days);
+        let (clock, until) = (place.clock, place.until);
+        let played = go_on(
+            wires,
+            &self.tenant.id,
+            id,
+            clock,
+            until,
+            &mut self.turn.played,
+        );
+        Ok(match played.await? {
+            Played::Ended => Next::Done,
+            // Its entry is put before it is: whoever did so may have crashed in between.
+            Played::Unknown if entry.tries > 1 => Next::Done,
+            Played::Unknown => Next::Tried(None),
+            Played::Waits(at) => Next::At(at),
+            Played::Left => Next::Left,
+        })
+    }
+}

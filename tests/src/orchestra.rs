@@ -1,0 +1,123 @@
+//! Planner, queue and workers over fakes: what the schedule and the queue's trigger do on AWS.
+
+use crate::memory::MemoryWorld;
+use vernier_fakes::MemoryQueue;
+use vernier_ledger::chain::day_of;
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{Playbacks, PortError};
+use vernier_ledger::stores::ReconcileStores;
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting};
+use vernier_reconcile::planner::plan;
+use vernier_reconcile::playbacks::{PlaybackSummary, go_on};
+use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::worker::{Turn, turn};
+
+/// Rounds of planning after which work that does not come to rest is a fault.
+const ROUNDS_MAX: u32 = 1_000;
+
+/// A worker's time, seconds.
+const TURN_SECONDS: i64 = 120;
+
+/// Plans and takes turns until nothing is due by the clock; answers the sum of the turns.
+///
+/// # Errors
+/// The first error of planner or worker: its message stays in the queue, as on AWS.
+///
+/// # Panics
+/// When the work does not come to rest.
+pub async fn work_until_rest<S: ReconcileStores<Queue = MemoryQueue>>(
+    stores: &S,
+    process: &Process<S::Table>,
+    settings: &WorkSettings,
+    clock: &impl Fn() -> Millis,
+) -> Result<Turn, PortError> {
+    let (queue, mut sum) = (stores.queue(), Turn::default());
+    for _ in 0..ROUNDS_MAX {
+        let now = clock();
+        queue.set_clock(now);
+        plan(stores, process, now).await?;
+        let mut is_at_rest = true;
+        while let Some(delivery) = queue.receive(clock()) {
+            is_at_rest = false;
+            let deadline = clock().plus_seconds(TURN_SECONDS);
+            let taking = turn(stores, process, settings, &delivery.nudge, clock, deadline);
+            sum.add(&taking.await?);
+            queue.delete(delivery.handle);
+        }
+        if is_at_rest {
+            return Ok(sum);
+        }
+    }
+    panic!("the work does not come to rest: {sum:?}");
+}
+
+/// Takes one turn of an owner whose nudge came twice, or late: its entry may be done.
+///
+/// # Errors
+/// The table's.
+pub async fn turn_of<S: ReconcileStores>(
+    stores: &S,
+    process: &Process<S::Table>,
+    settings: &WorkSettings,
+    owner: &Owner,
+    clock: &impl Fn() -> Millis,
+    deadline: Millis,
+) -> Result<Turn, PortError> {
+    let nudge = Nudge {
+        due: Millis(0),
+        owner: owner.clone(),
+        nonce: Nonce([0; 16]),
+    };
+    turn(stores, process, settings, &nudge, clock, deadline).await
+}
+
+/// Compacts what a tenant has sealed, though its day is not over, and removes the windows' files so many seconds later.
+///
+/// # Panics
+/// When something fails.
+pub async fn compact_today(
+    world: &MemoryWorld,
+    tenant: &TenantId,
+    remove_after_seconds: i64,
+) -> CompactSummary {
+    let clock = || vernier_ledger::clock::now().plus_seconds(120);
+    let settings = WorkSettings {
+        compacting: Compacting {
+            compact_after_seconds: -2 * 86_400,
+            remove_after_seconds,
+            bytes_max: COMPACT_BYTES_MAX,
+        },
+        ..world.reconcile.settings
+    };
+    let owner = Owner::Tenant(tenant.clone());
+    let key = WorkKey::at(Cause::Compact, day_of(clock()).start);
+    let entry = WorkEntry::new(key, Millis(0), Nonce::random());
+    let put = world.table.put_work(&owner, &entry).await;
+    put.expect("the table takes it");
+    let (stores, process) = (&world.reconcile.stores, &world.reconcile.process);
+    let forever = Millis(i64::MAX);
+    let turn = turn_of(stores, process, &settings, &owner, &clock, forever).await;
+    let turn = turn.expect("its list is read");
+    assert_eq!((turn.failed, turn.compacted.held), (0, 0), "{turn:?}");
+    turn.compacted
+}
+
+/// Goes on with every open playback, the oldest of each tenant first; answers how many failed.
+///
+/// # Errors
+/// The table's, when they could not be listed.
+pub async fn play_open(
+    world: &MemoryWorld,
+    clock: impl Fn() -> Millis,
+    until: Millis,
+) -> Result<u32, PortError> {
+    let mut failed = 0;
+    for (tenant, id) in world.table.open_playbacks().await? {
+        let mut summary = PlaybackSummary::default();
+        let played = go_on(world.wires(), &tenant, id, &clock, until, &mut summary).await;
+        failed += u32::from(played.is_err());
+    }
+    Ok(failed)
+}

@@ -1,0 +1,215 @@
+//! Planner, queue and workers over the fakes.
+
+use super::sealing::{School, WORK};
+use std::collections::BTreeSet;
+use vernier_fakes::{Fault, Operation};
+use vernier_ledger::ports::{Objects, PutOutcome};
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Owner, WorkKey, WorkLists};
+use vernier_reconcile::planner::plan;
+use vernier_tests::envelopes::events;
+
+impl School {
+    async fn plan(&self) -> vernier_reconcile::planner::Planned {
+        let planned = plan(&self.stores, &self.process, self.clock.get()).await;
+        planned.expect("the index is read")
+    }
+
+    async fn causes(&self, owner: &Owner) -> BTreeSet<Cause> {
+        let entries = self.table.work(owner).await.expect("read");
+        entries.into_iter().map(|entry| entry.key.cause).collect()
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_something_due_is_nudged_once_and_nobody_else_is_looked_at() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    let early = school.plan().await;
+    assert_eq!(early.owners, 0, "the window is not over");
+    school.pass(95);
+    let planned = school.plan().await;
+    assert_eq!(
+        (planned.owners, planned.sent),
+        (2, 2),
+        "the ledger lists commits each minute"
+    );
+    let again = school.plan().await;
+    assert_eq!(again.sent, 2, "it is due still");
+    assert_eq!(
+        school.stores.queue.queued().len(),
+        2,
+        "and the queue knows it"
+    );
+    assert_eq!(school.work().await.sealed.events, 2);
+    school.assert_sealed([2, 0, 0, 0]);
+    let left = school.causes(&school.owner()).await;
+    assert_eq!(left, BTreeSet::from([Cause::Compact, Cause::Sweep]));
+}
+
+/// The planner says how long the oldest entry has waited.
+#[tokio::test]
+async fn the_oldest_entry_tells_how_far_work_is_behind() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(1)).await;
+    school.deliver().await;
+    school.pass(600);
+    // The ledger's own work is due each minute.
+    let behind = school.plan().await.overdue_millis;
+    assert!((505_000..=540_000).contains(&behind), "{behind}");
+}
+
+/// Lost nudges cost five minutes: the queue knows the nonce for so long.
+#[tokio::test]
+async fn a_lost_nudge_is_sent_again() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(1)).await;
+    school.deliver().await;
+    school.pass(95);
+    school.plan().await;
+    school.stores.queue.lose();
+    school.plan().await;
+    assert_eq!(school.stores.queue.queued(), []);
+    school.pass(300);
+    assert_eq!(school.work().await.sealed.sealed, 1);
+}
+
+/// An entry that the index has lost is found by the daily audit.
+#[tokio::test]
+async fn an_entry_without_its_index_item_is_found_by_the_audit() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(3)).await;
+    school.deliver().await;
+    for nudge in school.table.all_due() {
+        if nudge.owner == school.owner() {
+            school.table.remove_nudge(&nudge).await.expect("removed");
+        }
+    }
+    school.pass(3_600);
+    assert_eq!(school.work().await.sealed.sealed, 0, "nobody is nudged");
+    school.pass(86_400);
+    assert_eq!(school.work().await.sealed.events, 3);
+    school.assert_sealed([3, 0, 0, 0]);
+}
+
+/// What was received before there were work lists has no entries: the first audit puts them.
+#[tokio::test]
+async fn what_has_no_entry_after_an_upgrade_gets_one() {
+    let school = School::new().await;
+    school.three_windows().await;
+    let owner = school.owner();
+    for entry in school.table.work(&owner).await.expect("read") {
+        let removed = school.table.remove_work(&owner, &entry).await;
+        assert_eq!(removed, Ok(true));
+    }
+    let sealed = school.work().await.sealed;
+    assert_eq!(
+        (sealed.sealed, sealed.events),
+        (4, 10),
+        "with one that is idle"
+    );
+    school.assert_sealed(super::sealing::THREE_WINDOWS);
+    assert_eq!(school.table.is_seeded().await, Ok(true));
+}
+
+/// A window with something stored and no entry should not be; the daily audit finds it all the same.
+#[tokio::test]
+async fn a_lost_entry_is_put_again_by_the_daily_audit() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    let owner = school.owner();
+    let key = WorkKey::at(Cause::Close, super::sealing::BEGINNING);
+    let entry = school.table.work_entry(&owner, &key).await.expect("read");
+    let entry = entry.expect("its window has one");
+    assert_eq!(school.table.remove_work(&owner, &entry).await, Ok(true));
+    school.pass(86_400);
+    assert_eq!(school.work().await.sealed.events, 2);
+}
+
+#[tokio::test]
+async fn where_nothing_is_missing_failed_batches_are_looked_for_each_quarter_of_an_hour() {
+    let school = School::new().await;
+    school.work().await;
+    let put = school
+        .bucket
+        .put_new("aws/lambda/mapping/x", b"no batch".to_vec(), None);
+    assert_eq!(put.await, Ok(PutOutcome::Created));
+    for (minutes, unreadable) in [(2, 0), (12, 0), (1, 1), (1, 0)] {
+        school.pass(minutes * 60);
+        let turn = school.work().await;
+        assert_eq!(turn.healed.unreadable, unreadable, "{minutes} minutes on");
+    }
+}
+
+/// A window that misses something has failed batches looked for at once.
+#[tokio::test]
+async fn where_something_is_missing_failed_batches_are_looked_for_at_once() {
+    let school = School::new().await;
+    school.work().await;
+    let put = school
+        .bucket
+        .put_new("aws/lambda/mapping/x", b"no batch".to_vec(), None);
+    assert_eq!(put.await, Ok(PutOutcome::Created));
+    school.post(&events(2)).await;
+    school.pass(95);
+    let turn = school.work().await;
+    assert_eq!(
+        (turn.sealed.held, turn.healed.unreadable),
+        (1, 1),
+        "{turn:?}"
+    );
+}
+
+/// While sealing is paused nothing is sealed, compacted or swept, and all of it is afterwards.
+#[tokio::test]
+async fn paused_work_waits_and_is_done_afterwards() {
+    let school = School::new().await;
+    school.three_windows().await;
+    let paused = vernier_reconcile::process::WorkSettings {
+        paused: true,
+        ..WORK
+    };
+    let clock = || school.clock.get();
+    let (stores, process, owner) = (&school.stores, &school.process, school.owner());
+    let taking = vernier_tests::orchestra::turn_of(
+        stores,
+        process,
+        &paused,
+        &owner,
+        &clock,
+        Millis(i64::MAX),
+    );
+    let turn = taking.await.expect("its list is read");
+    assert_eq!((turn.sealed.sealed, turn.moved), (0, 3), "{turn:?}");
+    assert_eq!(school.seal().await.sealed, 0, "not due");
+    school.pass(300);
+    assert_eq!(school.seal().await.sealed, 3);
+    school.assert_sealed(super::sealing::THREE_WINDOWS);
+}
+
+/// A tenant whose store fails waits a little longer each time, and others do not wait for it.
+#[tokio::test]
+async fn work_that_fails_is_tried_again_later() {
+    let school = School::new().await;
+    school.three_windows().await;
+    let down = |operation, _| (operation == Operation::Sign).then_some(Fault::Before);
+    school.faults.plan(down);
+    for waits_seconds in [60, 120, 240] {
+        let turn = school.turn_with(&school.process).await;
+        let turn = turn.expect("its list is read");
+        assert_eq!((turn.sealed.sealed, turn.failed), (0, 3), "{turn:?}");
+        school.pass(waits_seconds - 1);
+        let turn = school.turn_with(&school.process).await;
+        assert_eq!(turn.expect("read").due, 0, "before {waits_seconds} s");
+        school.pass(1);
+    }
+    school.faults.clear();
+    assert_eq!(school.seal().await.sealed, 3);
+}
