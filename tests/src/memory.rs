@@ -15,13 +15,16 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic,
 };
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{FrameStream, NewRecord, Results};
 use vernier_ledger::rates::{RateKeeper, Rates};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::Nonce;
 use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::listing::list_commits;
@@ -85,6 +88,13 @@ const COMPACTING: Compacting = Compacting {
     bytes_max: COMPACT_BYTES_MAX,
 };
 
+/// A process of input's memory: none yet, of windows of so many minutes.
+#[must_use]
+pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
+    let times = WindowTimes::new(window_minutes, grace_seconds);
+    OpenWindows::new(times, Nonce::random)
+}
+
 /// Metrics whose lines are kept here.
 fn kept(lines: &Arc<Mutex<String>>) -> Metrics {
     let sink = Arc::clone(lines);
@@ -111,6 +121,7 @@ fn reconcile(
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(stores.table.clone(), ttl),
             new_receipt: vernier_intake::new_receipt,
+            windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         },
         settings: RunSettings {
             windows: SETTINGS,
@@ -169,6 +180,7 @@ impl MemoryWorld {
                 rates: RateKeeper::default(),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
+                windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 origins: origins(),
             },
             streaming: vernier_stream::context::Context {

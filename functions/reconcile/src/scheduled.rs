@@ -9,6 +9,7 @@ use crate::sealing::{SealSummary, Workshop, seal_due};
 use crate::survey::{Survey, survey};
 use crate::sweeping::{SweepSummary, Sweeping, sweep_parts, sweep_segments};
 use crate::{ReceiptDays, Settings};
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::PortError;
@@ -44,6 +45,8 @@ pub struct Process<T> {
     pub schemas: SchemaCache<T>,
     /// Gives a new envelope its receipt.
     pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
+    /// Windows whose entries this process has seen in its tenants' work lists, for what is sent again.
+    pub windows: OpenWindows,
 }
 
 /// Does all that a scheduled run does, each part in half of what the one before left until `deadline`, when the

@@ -23,6 +23,7 @@ use vernier_ledger::playback_job::{
 };
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::Nonce;
 use vernier_reconcile::healing::{heal, heal_missing};
 use vernier_reconcile::listing::list_commits;
 use vernier_reconcile::playbacks::{Wires, begin, play_due};
@@ -58,7 +59,7 @@ pub(super) struct Archive {
 }
 
 thread_local! {
-    /// Receipts of playbacks: the product asks for them by a plain function.
+    /// Receipts of playbacks and nonces: the product asks for them by plain functions.
     static RECEIPTS: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
 }
 
@@ -72,6 +73,11 @@ fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
         let lane = Lane::try_from(random.random_range(0..tenant.lanes)).unwrap_or(0);
         ReceiptId::from_parts(now, lane, random.random())
     })
+}
+
+/// Nonces of work follow from the same number.
+pub(super) fn new_nonce() -> Nonce {
+    RECEIPTS.with_borrow_mut(|random| Nonce(random.random()))
 }
 
 /// A folder in memory where there is one: sealing waits for the disk's word.
@@ -165,6 +171,7 @@ async fn scheduled(
             receipt_days: RECEIPT_DAYS,
         },
         new_receipt,
+        windows: &functions.windows,
     };
     let until = deadline.plus_seconds((deadline.0 - clock().0).max(2_000) / 2_000);
     let played = play_due(wires, &clock, until).await.unwrap_or_default();

@@ -1,13 +1,16 @@
 //! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
 
+use super::archive::new_nonce;
 use super::mutants::{Planted, Role, Table, of_role};
+use super::world::RECONCILE;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use vernier_fakes::Faults;
-use vernier_intake::NotAccepted;
+use vernier_intake::{NotAccepted, OpenWindows};
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
@@ -31,6 +34,8 @@ pub(super) struct Functions {
     pub(super) sweeping: Planted,
     /// Schemas that playbacks judge by.
     pub(super) schemas: SchemaCache<Table>,
+    /// Windows that whoever sends has opened.
+    pub(super) windows: OpenWindows,
 }
 
 impl Functions {
@@ -43,6 +48,10 @@ impl Functions {
             sealing: of_role(planted, Role::Sealing),
             sweeping: of_role(planted, Role::Sweeping),
             schemas: SchemaCache::new(playing.table.clone(), Duration::ZERO),
+            windows: OpenWindows::new(
+                WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds),
+                new_nonce,
+            ),
             playing,
         }
     }

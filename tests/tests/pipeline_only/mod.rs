@@ -7,6 +7,7 @@ mod listing;
 mod logs;
 mod metrics;
 mod offboarding;
+mod opening;
 mod outage;
 mod playbacks;
 mod queries;

@@ -11,6 +11,7 @@ use vernier_reconcile::ReceiptDays;
 use vernier_reconcile::measured::Done;
 use vernier_reconcile::scheduled::{Process, RunSettings, run};
 use vernier_tests::envelopes::events;
+use vernier_tests::memory::open_windows;
 
 /// A run of a process that knows nothing yet; each look at the clock takes it a second.
 async fn run_for(school: &School, seconds: i64) -> Done {
@@ -18,6 +19,7 @@ async fn run_for(school: &School, seconds: i64) -> Done {
         workshop: workshop(),
         schemas: SchemaCache::new(school.table.clone(), Duration::ZERO),
         new_receipt: vernier_intake::new_receipt,
+        windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     };
     let settings = RunSettings {
         windows: SETTINGS,

@@ -13,6 +13,7 @@ use vernier_fakes::{
     Fault, Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
+use vernier_intake::{OpenWindows, Sending};
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
@@ -21,7 +22,7 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop, seal_due};
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::trigger_event;
+use vernier_tests::memory::{open_windows, trigger_event};
 use vernier_validation::{Mode, Profile};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
@@ -45,6 +46,7 @@ pub(super) struct School {
     pub(super) tenant: Tenant,
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
+    pub(super) windows: OpenWindows,
 }
 
 impl School {
@@ -84,6 +86,7 @@ impl School {
             tenant,
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
+            windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -91,6 +94,10 @@ impl School {
         self.clock.set(self.clock.get().plus_seconds(seconds));
         self.bucket.set_clock(self.clock.get());
         self.stores.queue.set_clock(self.clock.get());
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        identity(&self.tenant)
     }
 
     /// Sends an envelope under a receipt that does not depend on chance.
@@ -109,9 +116,14 @@ impl School {
         let settings = vernier_intake::Settings { receipt_days: 30 };
         let identity = identity(&self.tenant);
         let body = bytes(events);
+        let sending = Sending {
+            settings,
+            windows: &self.windows,
+            clock: || self.clock.get(),
+            budget: BUDGET,
+        };
         let stores = &self.stores;
-        let accepted =
-            vernier_intake::accept(stores, settings, &identity, None, &body, receipt, BUDGET);
+        let accepted = vernier_intake::accept(stores, sending, &identity, None, &body, receipt);
         accepted.await.expect("acknowledged");
         receipt
     }
