@@ -34,6 +34,7 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
+use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Counts, Stub, load};
 use vernier_validation::{Mode, Profile};
@@ -195,6 +196,7 @@ async fn main() {
         schemas: SchemaCache::new(school.table.clone(), Duration::from_secs(60)),
         new_receipt: vernier_intake::new_receipt,
         new_nonce: Nonce::random,
+        windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     };
     let step = load::BATCH_WINDOW_SECONDS as i64;
     let (mut counts, mut seconds, mut seals, mut signatures) = (Counts::default(), 0.0, 0, 0);

@@ -38,6 +38,7 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
 use vernier_reconcile::{ReceiptDays, Settings};
+use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
 use vernier_validation::{Mode, Profile};
 
@@ -257,8 +258,9 @@ async fn measure(events: u64) -> Value {
         schemas: SchemaCache::new(world.table.clone(), Duration::ZERO),
         new_receipt: vernier_intake::new_receipt,
         new_nonce: Nonce::random,
+        windows: open_windows(WINDOW_MINUTES, 60),
     };
-    let owner = Owner::Tenant(world.tenant.clone());
+    let owner = Owner::Tenant(world.tenant.id.clone());
     let now = Millis(BEGINNING.0 + WINDOWS * WINDOW_MILLIS + 120_000);
     let called = |operation| world.faults.calls(operation);
     let before = [Operation::MoveChain, Operation::Sign].map(called);

@@ -16,14 +16,16 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic,
 };
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
-use vernier_ledger::ports::{FrameStream, NewRecord, PortError, Results};
+use vernier_ledger::ports::{Directory, FrameStream, NewRecord, PortError, Results};
 use vernier_ledger::rates::{RateKeeper, Rates};
 use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::time::Millis;
-use vernier_ledger::work::Nonce;
+use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::playbacks::Wires;
@@ -87,6 +89,13 @@ const COMPACTING: Compacting = Compacting {
     bytes_max: COMPACT_BYTES_MAX,
 };
 
+/// A process of input's memory: none yet, of windows of so many minutes.
+#[must_use]
+pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
+    let times = WindowTimes::new(window_minutes, grace_seconds);
+    OpenWindows::new(times, Nonce::random)
+}
+
 /// Metrics whose lines are kept here.
 fn kept(lines: &Arc<Mutex<String>>) -> Metrics {
     let sink = Arc::clone(lines);
@@ -114,6 +123,7 @@ fn reconcile(
             schemas: SchemaCache::new(stores.table.clone(), ttl),
             new_receipt: vernier_intake::new_receipt,
             new_nonce: Nonce::random,
+            windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         },
         settings: WorkSettings {
             windows: SETTINGS,
@@ -187,6 +197,7 @@ impl MemoryWorld {
                 rates: RateKeeper::default(),
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
+                windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 origins: origins(),
             },
             streaming: vernier_stream::context::Context {
@@ -458,7 +469,19 @@ impl World for MemoryWorld {
     }
 
     async fn seal(&self) {
-        // As if the window had ended two minutes ago.
+        // As if the window had ended two minutes ago. To input it has not, so that what input sends into it after an
+        // earlier call has an entry by another process.
+        let now = vernier_ledger::clock::now();
+        for tenant in self.table.tenants().await.expect("listed") {
+            let owner = Owner::Tenant(tenant);
+            for at in [now.plus_seconds(-60), now] {
+                let window = Window::containing(at, SETTINGS.window_minutes);
+                let key = WorkKey::at(Cause::Close, window.start);
+                let entry = WorkEntry::new(key, window.end, Nonce::random());
+                let added = self.table.add_work(&owner, &entry).await;
+                added.expect("the table takes it");
+            }
+        }
         let clock = || vernier_ledger::clock::now().plus_seconds(120);
         let worked = self.work(&clock).await;
         assert_eq!(worked.expect("lists are read").failed, 0);

@@ -1,14 +1,15 @@
 //! The only reader of the environment and builder of clients.
 
 use std::time::Duration;
-use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, KinesisStream, Table};
-use vernier_intake::Settings;
+use vernier_intake::{OpenWindows, Settings};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::{IntakeStores, StoreSet};
+use vernier_ledger::work::Nonce;
 use vernier_web::AllowedOrigins;
 
 /// The function's stores on AWS.
@@ -29,14 +30,16 @@ pub struct Context<S: IntakeStores = AwsStores> {
     pub refused: RefusedTally,
     /// How long receipts are kept.
     pub settings: Settings,
+    /// Windows whose entries this process has seen in its tenants' work lists.
+    pub windows: OpenWindows,
     /// Whose pages may send.
     pub origins: AllowedOrigins,
 }
 
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`,
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE` and `VERNIER_RECEIPT_DAYS`, `VERNIER_ALLOWED_ORIGINS` if it is
-    /// there, and the ordinary AWS environment.
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_RECEIPT_DAYS`, `VERNIER_WINDOW_SECONDS` and
+    /// `VERNIER_GRACE_SECONDS`, `VERNIER_ALLOWED_ORIGINS` if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -54,6 +57,7 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
+        let windows = OpenWindows::new(window_times()?, Nonce::random);
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
@@ -64,6 +68,7 @@ impl Context {
             rates: RateKeeper::default(),
             refused: RefusedTally::default(),
             settings,
+            windows,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }

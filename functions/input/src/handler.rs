@@ -11,7 +11,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use vernier_intake::{Accepted, NotAccepted, ReadEnvelope, new_receipt};
+use vernier_intake::{Accepted, NotAccepted, ReadEnvelope, Sending, new_receipt};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
@@ -117,8 +117,14 @@ async fn take<S: IntakeStores>(
     };
     rates::take(context, identity, demand, now, budget).await?;
     let read = read.map_err(NotAccepted::Refused)?;
+    let sending = Sending {
+        settings: context.settings,
+        windows: &context.windows,
+        clock: clock::now,
+        budget,
+    };
     let accepted = read
-        .accept(&context.stores, context.settings, identity, budget)
+        .accept(&context.stores, sending, identity)
         .await
         .inspect_err(|_| {
             // Nobody is told this receipt, but frames of it may be on the stream.

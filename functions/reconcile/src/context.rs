@@ -8,8 +8,9 @@ use crate::sealing::{SealingTimes, Workshop};
 use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
 use std::time::Duration;
-use vernier_aws::environment::{number, text, text_or};
+use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Queue, Table, Topic};
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
@@ -63,23 +64,18 @@ impl Context {
             text("VERNIER_BUCKET")?,
             text("VERNIER_TOPIC_ARN")?,
         );
-        let window_seconds: u32 = number("VERNIER_WINDOW_SECONDS")?;
-        if window_seconds == 0 || !window_seconds.is_multiple_of(60) {
-            return Err(format!(
-                "VERNIER_WINDOW_SECONDS is {window_seconds}, not a multiple of 60"
-            ));
-        }
+        let times = window_times()?;
         let ttl = Duration::from_secs(number("VERNIER_TOKEN_CACHE_SECONDS")?);
         let look_ups = LookUps {
             trusted: ttl,
             unknown_per_minute: number("VERNIER_UNKNOWN_TOKENS_PER_MINUTE")?,
         };
         let windows = Settings {
-            window_minutes: window_seconds / 60,
-            grace_seconds: number("VERNIER_GRACE_SECONDS")?,
+            window_minutes: times.window_minutes,
+            grace_seconds: times.grace_seconds,
         };
         let (key, queue) = (text("VERNIER_SEAL_KEY")?, text("VERNIER_QUEUE_URL")?);
-        let times = SealingTimes {
+        let sealing = SealingTimes {
             lookback_seconds: number("VERNIER_LOOKBACK_SECONDS")?,
             hold_seconds: number("VERNIER_HOLD_SECONDS")?,
         };
@@ -108,10 +104,11 @@ impl Context {
             },
             authenticator: Authenticator::new(table.clone(), look_ups),
             process: Process {
-                workshop: Workshop::new(std::env::temp_dir(), times),
+                workshop: Workshop::new(std::env::temp_dir(), sealing),
                 schemas: SchemaCache::new(table, ttl),
                 new_receipt: vernier_intake::new_receipt,
                 new_nonce: Nonce::random,
+                windows: OpenWindows::new(times, Nonce::random),
             },
             settings: WorkSettings {
                 windows,

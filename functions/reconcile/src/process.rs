@@ -4,6 +4,7 @@ use crate::compaction::Compacting;
 use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::schema::SchemaCache;
@@ -36,4 +37,6 @@ pub struct Process<T> {
     pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
     /// Gives an entry of a work list its nonce.
     pub new_nonce: fn() -> Nonce,
+    /// Windows that playbacks have opened.
+    pub windows: OpenWindows,
 }

@@ -1,6 +1,10 @@
 //! Settings from the process environment, for each function's `context.rs` and for [`crate::config()`].
 
 use std::str::FromStr;
+use vernier_ledger::closing::WindowTimes;
+
+const WINDOW_SECONDS: &str = "VERNIER_WINDOW_SECONDS";
+const GRACE_SECONDS: &str = "VERNIER_GRACE_SECONDS";
 
 /// A variable's text.
 ///
@@ -28,4 +32,20 @@ pub fn number<T: FromStr>(name: &str) -> Result<T, String> {
     value
         .parse()
         .map_err(|_| format!("{name} is {value:?}, not a whole number in range"))
+}
+
+/// How windows are cut and how long they may take to add up: `VERNIER_WINDOW_SECONDS` (whole minutes) and
+/// `VERNIER_GRACE_SECONDS`. Whoever puts and whoever reads the entries of windows must have the same.
+///
+/// # Errors
+/// Names the variable that is missing or misshapen.
+pub fn window_times() -> Result<WindowTimes, String> {
+    let window_seconds: u32 = number(WINDOW_SECONDS)?;
+    if window_seconds == 0 || !window_seconds.is_multiple_of(60) {
+        return Err(format!(
+            "{WINDOW_SECONDS} is {window_seconds}, not a multiple of 60"
+        ));
+    }
+    let grace_seconds = number(GRACE_SECONDS)?;
+    Ok(WindowTimes::new(window_seconds / 60, grace_seconds))
 }

@@ -63,7 +63,7 @@ pub enum Operation {
 
 impl Operation {
     /// All that an accepted envelope can meet on its way.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -80,6 +80,8 @@ impl Operation {
         Self::RemoveObject,
         Self::SaveSweep,
         Self::SaveScaling,
+        Self::PutIndex,
+        Self::PutWork,
     ];
 }
 

@@ -1,10 +1,13 @@
 //! Envelopes in; frames on the stream and a receipt in the table out.
 //!
-//! [`accept`] is the whole of it: read, judge, write lines, cut frames, append, acknowledge. It
+//! [`accept`] is the whole of it: read, judge, write lines, cut frames, open the window, append, acknowledge. It
 //! returns only when invariant 1 holds. [`send`] is its second half, for whoever has lines already:
-//! a playback.
+//! a playback. [`OpenWindows`] is what a process remembers of the windows that it opened.
 
 pub mod lines;
+mod windows;
+
+pub use windows::OpenWindows;
 
 use lines::OversizeEvent;
 use sha2::{Digest as _, Sha256};
@@ -18,12 +21,26 @@ use vernier_ledger::retry::{Backoff, retry};
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
+use windows::Coming;
 
 /// Settings of whoever puts envelopes on the stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How long receipts are kept, days.
     pub receipt_days: u32,
+}
+
+/// How a process sends envelopes.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending<'a, C> {
+    /// What is the same for all of them.
+    pub settings: Settings,
+    /// The windows that the process has opened.
+    pub windows: &'a OpenWindows,
+    /// Tells the time.
+    pub clock: C,
+    /// What one may take.
+    pub budget: Duration,
 }
 
 /// An acknowledged envelope.
@@ -99,12 +116,11 @@ impl<'b> ReadEnvelope<'b> {
     ///
     /// # Errors
     /// Why it is not acknowledged.
-    pub async fn accept<S: IntakeStores>(
+    pub async fn accept<S: IntakeStores, C: Fn() -> Millis>(
         self,
         stores: &S,
-        settings: Settings,
+        sending: Sending<'_, C>,
         identity: &Identity,
-        budget: Duration,
     ) -> Result<Accepted<'b>, NotAccepted> {
         let started = tokio::time::Instant::now();
         let Self {
@@ -124,13 +140,23 @@ impl<'b> ReadEnvelope<'b> {
             lines,
             oversize,
         };
-        let left = budget.saturating_sub(started.elapsed());
-        let tally = send(stores, settings, outgoing, left).await?;
+        let sending = sending.since(started);
+        let tally = send(stores, sending, outgoing).await?;
         Ok(Accepted {
             receipt,
             tally,
             envelope,
         })
+    }
+}
+
+impl<C> Sending<'_, C> {
+    /// Takes what has passed since an instant from the budget.
+    fn since(self, started: tokio::time::Instant) -> Self {
+        Self {
+            budget: self.budget.saturating_sub(started.elapsed()),
+            ..self
+        }
     }
 }
 
@@ -141,20 +167,18 @@ impl<'b> ReadEnvelope<'b> {
 ///
 /// # Errors
 /// Why it is not acknowledged.
-pub async fn accept<'b, S: IntakeStores>(
+pub async fn accept<'b, S: IntakeStores, C: Fn() -> Millis>(
     stores: &S,
-    settings: Settings,
+    sending: Sending<'_, C>,
     identity: &Identity,
     schemas: Option<&DomainSchemas>,
     body: &'b [u8],
     receipt: ReceiptId,
-    budget: Duration,
 ) -> Result<Accepted<'b>, NotAccepted> {
     let started = tokio::time::Instant::now();
     let read =
         ReadEnvelope::read(identity, schemas, body, receipt).map_err(NotAccepted::Refused)?;
-    let left = budget.saturating_sub(started.elapsed());
-    read.accept(stores, settings, identity, left).await
+    read.accept(stores, sending.since(started), identity).await
 }
 
 /// An envelope's lines on their way.
@@ -177,17 +201,23 @@ pub struct Outgoing<'a> {
 }
 
 /// Puts lines on the stream and writes their receipt; answers what they come to. As with [`accept`]
-/// nothing is acknowledged unless all is there.
+/// nothing is acknowledged unless all is there, and before the first of them is on the stream, the tenant's work list
+/// has an entry for their window: wherever this is cut off, the window is looked at.
 ///
 /// # Errors
 /// A store's, when it did not take them within the budget; parts may be on the stream.
-pub async fn send<S: IntakeStores>(
+pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
     stores: &S,
-    settings: Settings,
+    sending: Sending<'_, C>,
     outgoing: Outgoing<'_>,
-    budget: Duration,
 ) -> Result<Tally, PortError> {
     let started = tokio::time::Instant::now();
+    let Sending {
+        settings,
+        windows,
+        clock,
+        budget,
+    } = sending;
     let left = || budget.saturating_sub(started.elapsed());
     let Outgoing {
         tenant,
@@ -214,6 +244,13 @@ pub async fn send<S: IntakeStores>(
             data,
         })
         .collect();
+    let coming = Coming {
+        tenant,
+        receipt,
+        clock,
+        budget: left(),
+    };
+    windows.open(stores.table(), &coming).await?;
     let placed = append_all(stores.stream(), receipt, records, left()).await?;
     let acknowledgement = Acknowledgement {
         receipt,

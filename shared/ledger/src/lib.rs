@@ -11,6 +11,7 @@ pub mod block_item;
 pub mod canonical;
 pub mod chain;
 pub mod clock;
+pub mod closing;
 pub mod digest;
 pub mod disposition;
 pub mod event_id;

@@ -1,13 +1,18 @@
 //! How a bench sends an envelope: as the input function does, from the body on.
 
+use std::sync::LazyLock;
 use std::time::Duration;
-use vernier_intake::{Outgoing, Settings, lines};
+use vernier_intake::{OpenWindows, Outgoing, Sending, Settings, lines};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::stores::IntakeStores;
+use vernier_tests::memory::open_windows;
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
 /// What sending one may take.
 const BUDGET: Duration = Duration::from_secs(60);
+
+/// The windows that the bench's process has opened.
+static WINDOWS: LazyLock<OpenWindows> = LazyLock::new(|| open_windows(15, 300));
 
 /// Sends an envelope of a strict, generic tenant under a receipt; it is acknowledged.
 pub(crate) async fn send<S: IntakeStores>(
@@ -29,6 +34,12 @@ pub(crate) async fn send<S: IntakeStores>(
         lines,
         oversize,
     };
-    let sent = vernier_intake::send(stores, Settings { receipt_days }, outgoing, BUDGET).await;
+    let sending = Sending {
+        settings: Settings { receipt_days },
+        windows: &WINDOWS,
+        clock: || receipt.received_at(),
+        budget: BUDGET,
+    };
+    let sent = vernier_intake::send(stores, sending, outgoing).await;
     sent.expect("acknowledged");
 }

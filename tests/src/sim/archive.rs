@@ -1,7 +1,7 @@
 //! Planner, queue and workers and what they meet: recovery, sealing, playbacks, sweeping; losses that they have to
 //! make good, and losses that nobody can.
 
-use super::invocation::{Caller, Ending, Invocation};
+use super::invocation::{Caller, Ending, Invocation, open_windows};
 use super::mutants::{Bug, Table};
 use super::operations::{RECEIPT_DAYS, nth};
 use super::oracle::Violation;
@@ -150,6 +150,7 @@ impl Archive {
                 schemas: SchemaCache::new(table.clone(), Duration::ZERO),
                 new_receipt,
                 new_nonce,
+                windows: open_windows(),
             })
         });
         Rc::clone(process)

@@ -1,13 +1,16 @@
 //! One call of a function, polled by hand, so that it can be dropped or overtaken at any await.
 
+use super::archive::new_nonce;
 use super::mutants::{Planted, Role, of_role};
+use super::world::RECONCILE;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use vernier_fakes::Faults;
-use vernier_intake::NotAccepted;
+use vernier_intake::{NotAccepted, OpenWindows};
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
@@ -21,6 +24,14 @@ pub(super) struct Functions {
     pub(super) general: Planted,
     /// The stores of planner and workers, with their planted bug.
     pub(super) working: Planted,
+    /// Windows that input has opened.
+    pub(super) windows: OpenWindows,
+}
+
+/// What a process knows that has opened no window yet.
+pub(super) fn open_windows() -> OpenWindows {
+    let times = WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds);
+    OpenWindows::new(times, new_nonce)
 }
 
 impl Functions {
@@ -29,6 +40,7 @@ impl Functions {
         Self {
             general: of_role(planted, Role::General),
             working: of_role(planted, Role::Working),
+            windows: open_windows(),
         }
     }
 }

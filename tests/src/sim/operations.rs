@@ -10,6 +10,7 @@ use rand::RngExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use vernier_intake::Sending;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::playback;
 use vernier_ledger::ports::{FrameStream, NewRecord};
@@ -155,12 +156,17 @@ impl World {
         let settings = vernier_intake::Settings {
             receipt_days: RECEIPT_DAYS,
         };
+        let clock = Rc::clone(&self.clock);
         let future = async move {
             let stores = &functions.general;
-            let budget = TICK * PAUSES;
+            let sending = Sending {
+                settings,
+                windows: &functions.windows,
+                clock: || clock.get(),
+                budget: TICK * PAUSES,
+            };
             let accepted =
-                vernier_intake::accept(stores, settings, &identity, None, &body, receipt, budget)
-                    .await;
+                vernier_intake::accept(stores, sending, &identity, None, &body, receipt).await;
             Ending::Sent(accepted.map(|a| a.tally.events))
         };
         let caller = Caller::Sensor {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::MemoryTable;
 use vernier_input::context::Context as Input;
+use vernier_intake::Sending;
 use vernier_ledger::access::{Authenticator, Caller, Identity, LookUps, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
@@ -20,7 +21,7 @@ use vernier_output::context::Context as Output;
 use vernier_tests::contracts;
 use vernier_tests::deployed::{config_at, variable};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::proxy_event;
+use vernier_tests::memory::{open_windows, proxy_event};
 use vernier_tests::proxy::{Proxy, Tally};
 use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
 use vernier_tests::{Call, Member, world};
@@ -117,12 +118,16 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         schemas: SchemaCache::new(counted.table.clone(), Duration::from_secs(600)),
         refused: vernier_ledger::refused::RefusedTally::default(),
         settings: vernier_intake::Settings { receipt_days: 30 },
+        // One window for all time: it does not end during the test, and its last third is far.
+        windows: open_windows(u32::MAX, 300),
         origins: vernier_web::AllowedOrigins::default(),
         rates: vernier_ledger::rates::RateKeeper::default(),
     };
     let warm = calls([("DynamoDB UpdateItem", 1), ("Kinesis PutRecords", 1)]);
     let mut cold = warm.clone();
-    cold.insert("DynamoDB GetItem".to_owned(), 2);
+    // Two of the token and its tenant, one of the window's entry, which is then put with its index item.
+    cold.insert("DynamoDB GetItem".to_owned(), 3);
+    cold.insert("DynamoDB PutItem".to_owned(), 2);
     cold.insert("DynamoDB Query".to_owned(), 1);
     for (what, count, expected) in [
         ("envelope of 1 event, token not yet known", 1, &cold),
@@ -150,21 +155,19 @@ async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStre
     let stream = SimStream::new(&name, 1, clock::now());
     let bucket = vernier_fakes::MemoryBucket::default();
     let stores = StoreSet::new(MemoryTable::default(), bucket).with_stream(stream.clone());
-    let settings = vernier_intake::Settings { receipt_days: 30 };
+    let windows = open_windows(15, 300);
+    let sending = Sending {
+        settings: vernier_intake::Settings { receipt_days: 30 },
+        windows: &windows,
+        clock: clock::now,
+        budget: Duration::from_secs(30),
+    };
     for _ in 0..envelopes {
         let body = bytes(&events(count));
         let receipt = vernier_intake::new_receipt(&identity.tenant, clock::now());
-        vernier_intake::accept(
-            &stores,
-            settings,
-            identity,
-            None,
-            &body,
-            receipt,
-            Duration::from_secs(30),
-        )
-        .await
-        .expect("acknowledged");
+        vernier_intake::accept(&stores, sending, identity, None, &body, receipt)
+            .await
+            .expect("acknowledged");
     }
     let frames = stream.len(&stream.shards()[0]);
     (stream, frames as u64)

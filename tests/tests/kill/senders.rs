@@ -6,15 +6,17 @@ use futures::StreamExt as _;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
-use vernier_intake::{NotAccepted, Settings, accept, new_receipt};
+use vernier_intake::{NotAccepted, OpenWindows, Sending, Settings, accept, new_receipt};
 use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
+use vernier_tests::memory::open_windows;
 
 /// Sizes of envelopes, and for how many of 100 events each is used.
 const MIX: [(usize, u64); 4] = [(100, 70), (20, 27), (3, 2), (1, 1)];
@@ -86,19 +88,26 @@ pub(crate) async fn send(environment: &Environment, events: u64, seed: u64) -> S
     }
 }
 
+/// The windows that the senders have opened.
+static WINDOWS: LazyLock<OpenWindows> = LazyLock::new(|| open_windows(15, 300));
+
 /// Posts like a sensor, until there is an answer: the receipt, what it is for, and how often there
 /// was none.
 async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64) {
     let (table, bucket) = (&environment.throttled_table, &environment.throttled_bucket);
     let stores =
         StoreSet::new(table.clone(), bucket.clone()).with_stream(environment.stream.clone());
-    let settings = Settings { receipt_days: 30 };
-    let budget = Duration::from_secs(20);
+    let sending = Sending {
+        settings: Settings { receipt_days: 30 },
+        windows: &WINDOWS,
+        clock: clock::now,
+        budget: Duration::from_secs(20),
+    };
     let mut refused = 0;
     loop {
         let receipt = new_receipt(&environment.identity.tenant, clock::now());
         let (sender, body) = (&environment.identity, body.as_bytes());
-        match accept(&stores, settings, sender, None, body, receipt, budget).await {
+        match accept(&stores, sending, sender, None, body, receipt).await {
             Ok(accepted) => return (accepted.receipt, accepted.tally, refused),
             Err(NotAccepted::Refused(refusal)) => panic!("{refusal}"),
             Err(NotAccepted::Port(_)) => refused += 1,

@@ -207,7 +207,7 @@ async fn no_line_holds_what_a_caller_chose() {
         "batch not committed",
         "a dependency refused",
         "a dependency did not answer",
-        "scheduled run",
+        "planned",
     ] {
         assert!(!log.with(message).is_empty(), "nothing says {message:?}");
     }

@@ -16,7 +16,7 @@ use vernier_reconcile::playbacks::begin;
 use vernier_reconcile::process::Process;
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, events, invalid_event};
-use vernier_tests::memory::{MemoryWorld, trigger_event};
+use vernier_tests::memory::{MemoryWorld, open_windows, trigger_event};
 use vernier_tests::orchestra::{play_open, work_until_rest};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
@@ -244,7 +244,9 @@ async fn an_event_sealed_before_the_look_back_is_a_duplicate() {
     let process = Process {
         workshop: school.world.without_look_back(),
         schemas: SchemaCache::new(school.world.table.clone(), Duration::ZERO),
-        ..reconcile.process
+        new_receipt: vernier_intake::new_receipt,
+        new_nonce: Nonce::random,
+        windows: open_windows(1, 0),
     };
     let clock = || clock::now().plus_seconds(120);
     let (stores, settings) = (&reconcile.stores, &reconcile.settings);

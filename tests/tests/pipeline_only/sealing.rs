@@ -15,6 +15,7 @@ use vernier_fakes::{
     Fault, Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
+use vernier_intake::{OpenWindows, Sending};
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
@@ -28,7 +29,7 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::trigger_event;
+use vernier_tests::memory::{open_windows, trigger_event};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
 use vernier_validation::{Mode, Profile};
 
@@ -53,6 +54,7 @@ pub(super) struct School {
     pub(super) tenant: Tenant,
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
+    pub(super) windows: OpenWindows,
 }
 
 impl School {
@@ -92,6 +94,7 @@ impl School {
             tenant,
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
+            windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -99,6 +102,10 @@ impl School {
         self.clock.set(self.clock.get().plus_seconds(seconds));
         self.bucket.set_clock(self.clock.get());
         self.stores.queue.set_clock(self.clock.get());
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        identity(&self.tenant)
     }
 
     /// Sends an envelope under a receipt that does not depend on chance.
@@ -117,9 +124,14 @@ impl School {
         let settings = vernier_intake::Settings { receipt_days: 30 };
         let identity = identity(&self.tenant);
         let body = bytes(events);
+        let sending = Sending {
+            settings,
+            windows: &self.windows,
+            clock: || self.clock.get(),
+            budget: BUDGET,
+        };
         let stores = &self.stores;
-        let accepted =
-            vernier_intake::accept(stores, settings, &identity, None, &body, receipt, BUDGET);
+        let accepted = vernier_intake::accept(stores, sending, &identity, None, &body, receipt);
         accepted.await.expect("acknowledged");
         receipt
     }
@@ -286,6 +298,7 @@ pub(super) fn process(table: &MemoryTable) -> Process<MemoryTable> {
         schemas: SchemaCache::new(table.clone(), Duration::ZERO),
         new_receipt: vernier_intake::new_receipt,
         new_nonce: Nonce::random,
+        windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     }
 }
 
@@ -487,13 +500,11 @@ async fn late_events_are_sealed_as_a_backfill() {
     let known = event();
     school.post(&[known.clone(), event()]).await;
     school.deliver().await;
-    let sealed_at = school.clock.get().plus_seconds(95);
     school.pass(95);
     assert_eq!(school.seal().await.sealed, 1);
-    school.clock.set(BEGINNING.plus_seconds(20));
-    school.post(&[event(), known]).await;
-    school.clock.set(sealed_at);
+    school.post_late(&[event(), known]).await;
     school.deliver().await;
+    school.pass(120);
     let summary = school.seal().await;
     assert_eq!(summary.backfills, 1, "{summary:?}");
     assert_eq!(school.seal().await.backfills, 0, "once");
@@ -509,9 +520,8 @@ async fn what_came_late_during_an_outage_is_sealed_too() {
     school.deliver().await;
     school.pass(95);
     assert_eq!(school.seal().await.sealed, 1);
-    school.clock.set(BEGINNING.plus_seconds(20));
-    school.post(&events(3)).await;
-    school.clock.set(BEGINNING.plus_seconds(300));
+    school.pass(200);
+    school.post_late(&events(3)).await;
     school.deliver().await;
     school.pass(1_800);
     let summary = school.seal().await;
@@ -531,7 +541,7 @@ async fn a_deleted_segment_is_announced_and_never_sealed_over() {
     for _ in 0..2 {
         let summary = school.seal().await;
         assert_eq!((summary.sealed, summary.held), (0, 1), "{summary:?}");
-        school.pass(3_600);
+        school.pass(600);
     }
     let notices = school.topic.notices();
     assert_eq!(notices.len(), 1, "{notices:?}");

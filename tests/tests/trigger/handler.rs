@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_fakes::{Fault, Faults, MemoryBucket, MemoryTable, Operation};
+use vernier_intake::Sending;
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::account::WindowState;
 use vernier_ledger::frame;
@@ -16,6 +17,7 @@ use vernier_ledger::rates::Rates;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
+use vernier_tests::memory::open_windows;
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
 use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
@@ -76,16 +78,20 @@ impl World {
     async fn post(&mut self, body: &[u8], events: u64) -> ReceiptId {
         let stores =
             StoreSet::new(self.table.clone(), self.bucket.clone()).with_stream(self.stream.clone());
-        let settings = vernier_intake::Settings { receipt_days: 90 };
-        let budget = Duration::from_secs(20);
+        let windows = open_windows(15, 300);
+        let sending = Sending {
+            settings: vernier_intake::Settings { receipt_days: 90 },
+            windows: &windows,
+            clock: || self.stream.now(),
+            budget: Duration::from_secs(20),
+        };
         let accepted = vernier_intake::accept(
             &stores,
-            settings,
+            sending,
             &self.identity,
             None,
             body,
             vernier_intake::new_receipt(&self.identity.tenant, self.stream.now()),
-            budget,
         );
         let receipt = accepted.await.expect("acknowledged").receipt;
         self.acknowledged.insert(receipt, events);

@@ -5,6 +5,7 @@ use crate::script::START;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_fakes::{Faults, MemoryBucket, MemoryTable};
+use vernier_intake::Sending;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
@@ -12,6 +13,7 @@ use vernier_ledger::ports::Commits as _;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::envelopes::{bytes, event};
+use vernier_tests::memory::open_windows;
 use vernier_tests::readback::Stored;
 use vernier_tests::trigger::{Invocation, Mapping, SimStream, Trigger, drive, in_process};
 
@@ -38,18 +40,23 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
     let table = MemoryTable::new(faults.clone());
     let bucket = MemoryBucket::new(faults);
     let mut sent: BTreeMap<ReceiptId, u64> = BTreeMap::new();
+    let windows = open_windows(15, 300);
     for envelope in envelopes {
         let mut sender = identity();
         sender.tenant.id = envelope.tenant;
         let stores = StoreSet::new(table.clone(), bucket.clone()).with_stream(stream.clone());
         let accepted = vernier_intake::accept(
             &stores,
-            vernier_intake::Settings { receipt_days: 90 },
+            Sending {
+                settings: vernier_intake::Settings { receipt_days: 90 },
+                windows: &windows,
+                clock: || envelope.received_at,
+                budget: Duration::from_secs(20),
+            },
             &sender,
             None,
             &envelope.body,
             ReceiptId::generate(envelope.received_at, 0),
-            Duration::from_secs(20),
         );
         let accepted = accepted.await.expect("acknowledged");
         sent.insert(accepted.receipt, accepted.tally.events);

@@ -20,6 +20,7 @@ use crate::ReceiptDays;
 use crate::process::Process;
 use steps::Course;
 use vernier_archive::seal::PartClass;
+use vernier_intake::OpenWindows;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::{ReceiptId, TenantId};
@@ -53,6 +54,8 @@ pub struct Wires<'a, S: Stores> {
     pub intake: vernier_intake::Settings,
     /// Gives a new envelope its receipt.
     pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
+    /// Windows whose entries the process has seen in its tenants' work lists.
+    pub windows: &'a OpenWindows,
 }
 
 impl<'a, S: Stores> Wires<'a, S> {
@@ -69,6 +72,7 @@ impl<'a, S: Stores> Wires<'a, S> {
                 receipt_days: receipt_days.0,
             },
             new_receipt: process.new_receipt,
+            windows: &process.windows,
         }
     }
 }

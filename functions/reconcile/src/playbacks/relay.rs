@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_intake::lines::{self, LineWriter, OversizeEvent};
-use vernier_intake::{Outgoing, send};
+use vernier_intake::{Outgoing, Sending, send};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::EnvelopeLines;
@@ -74,6 +74,12 @@ pub(super) async fn relay<S: ReconcileStores>(
         by_sensor.entry(sensor).or_default().push(event);
     }
     let mut sent = Sent::default();
+    let began = tokio::time::Instant::now();
+    // The step's clock stands still, and a window may end meanwhile.
+    let clock = || {
+        let passed = i64::try_from(began.elapsed().as_millis()).unwrap_or(0);
+        Millis(way.now.0 + passed)
+    };
     for (sensor, events) in &by_sensor {
         let mut rest = events.as_slice();
         while !rest.is_empty() {
@@ -108,7 +114,13 @@ pub(super) async fn relay<S: ReconcileStores>(
                 lines,
                 oversize,
             };
-            send(wires.stores, wires.intake, outgoing, way.budget).await?;
+            let sending = Sending {
+                settings: wires.intake,
+                windows: wires.windows,
+                clock,
+                budget: way.budget,
+            };
+            send(wires.stores, sending, outgoing).await?;
         }
     }
     Ok(sent)

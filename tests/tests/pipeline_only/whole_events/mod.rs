@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use vernier_archive::reader::Part;
+use vernier_intake::Sending;
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
@@ -20,7 +21,7 @@ use vernier_ledger::ports::Administration;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
-use vernier_tests::memory::MemoryWorld;
+use vernier_tests::memory::{MemoryWorld, open_windows};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Policy, Profile};
 
@@ -135,9 +136,14 @@ impl History {
         };
         let settings = vernier_intake::Settings { receipt_days: 30 };
         let (stores, body) = (&self.world.reconcile.stores, body.as_bytes());
-        let budget = Duration::from_secs(5);
-        let accepted =
-            vernier_intake::accept(stores, settings, &identity, None, body, receipt, budget);
+        let windows = open_windows(1, 0);
+        let sending = Sending {
+            settings,
+            windows: &windows,
+            clock: || receipt.received_at(),
+            budget: Duration::from_secs(5),
+        };
+        let accepted = vernier_intake::accept(stores, sending, &identity, None, body, receipt);
         let accepted = accepted.await.expect("acknowledged");
         let items = accepted.envelope.items.iter();
         items.map(|item| item.verdict.accepted).collect()
