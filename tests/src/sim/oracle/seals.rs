@@ -262,7 +262,17 @@ impl Seals {
             let tenant = &identity.tenant.id;
             let head = world.table.raw_chain(tenant);
             let head = head.unwrap_or_else(|| ChainHead::beginning(identity.tenant.created_at));
-            let newest = world.attempts.iter().map(|a| a.receipt.received_at()).max();
+            // A tenant that received nothing since then does not age.
+            let answered = world.attempts.iter().filter(|a| a.acknowledged);
+            let own = answered.filter(|a| {
+                let of = world.sent[a.envelope].tenant;
+                world.identities[of].tenant.id == *tenant
+            });
+            let stored = segments.lines.iter().filter(|(_, l)| l.tenant == *tenant);
+            let newest = own
+                .map(|a| a.receipt)
+                .chain(stored.map(|(place, _)| place.0));
+            let newest = newest.map(|receipt| receipt.received_at()).max();
             let reached = newest.is_none_or(|at| at < head.through);
             Violation::unless(reached, Invariant::Complete, || {
                 format!("the chain of {tenant} stands at {}", head.through)
