@@ -31,6 +31,7 @@ use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting, compact_due};
 use vernier_reconcile::sealing::{SealingTimes, Workshop, seal_due};
+use vernier_tests::memory::late_windows;
 use vernier_validation::{Mode, Profile};
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
@@ -155,8 +156,12 @@ impl World {
     /// Lets the stream function take all that was sent, at the end of a window.
     async fn deliver(&self, window: i64) {
         let stores = self.stores(self.bucket.clone());
-        let settings = vernier_stream::Settings {
-            receipt_days: RECEIPT_DAYS,
+        let late = late_windows(15, 300);
+        let committing = vernier_stream::Committing {
+            settings: vernier_stream::Settings {
+                receipt_days: RECEIPT_DAYS,
+            },
+            late: &late,
         };
         let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);
         for (shard, records) in self.stream.records() {
@@ -170,7 +175,7 @@ impl World {
                 })
                 .collect();
             for batch in left.chunks(BATCH_FRAMES) {
-                vernier_stream::process(&stores, settings, &shard, batch.to_vec(), clock, BUDGET)
+                vernier_stream::process(&stores, committing, &shard, batch.to_vec(), clock, BUDGET)
                     .await
                     .expect("committed");
             }

@@ -2,7 +2,7 @@
 
 use super::archive::new_nonce;
 use super::mutants::{Planted, Role, Table, of_role};
-use super::world::RECONCILE;
+use super::world::{LIFE_SECONDS, RECONCILE};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::sealing::SealSummary;
 use vernier_reconcile::sweeping::SweepSummary;
+use vernier_stream::LateWindows;
 
 /// The functions' stores over one world.
 #[derive(Debug)]
@@ -36,22 +37,26 @@ pub(super) struct Functions {
     pub(super) schemas: SchemaCache<Table>,
     /// Windows that whoever sends has opened.
     pub(super) windows: OpenWindows,
+    /// Late windows that the stream function has put entries of.
+    pub(super) late: LateWindows,
 }
 
 impl Functions {
     /// Over these stores.
     pub(super) fn new(planted: &Planted) -> Self {
         let playing = of_role(planted, Role::Playing);
+        let times = WindowTimes {
+            stream_timeout_seconds: LIFE_SECONDS,
+            ..WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds)
+        };
         Self {
             general: of_role(planted, Role::General),
             healing: of_role(planted, Role::Healing),
             sealing: of_role(planted, Role::Sealing),
             sweeping: of_role(planted, Role::Sweeping),
             schemas: SchemaCache::new(playing.table.clone(), Duration::ZERO),
-            windows: OpenWindows::new(
-                WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds),
-                new_nonce,
-            ),
+            windows: OpenWindows::new(times, new_nonce),
+            late: LateWindows::new(times, new_nonce),
             playing,
         }
     }

@@ -21,8 +21,9 @@ use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop, seal_due};
+use vernier_stream::LateWindows;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::{open_windows, trigger_event};
+use vernier_tests::memory::{late_windows, open_windows, trigger_event};
 use vernier_validation::{Mode, Profile};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
@@ -47,6 +48,7 @@ pub(super) struct School {
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
     pub(super) windows: OpenWindows,
+    pub(super) late: LateWindows,
 }
 
 impl School {
@@ -87,6 +89,7 @@ impl School {
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+            late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -130,7 +133,10 @@ impl School {
 
     /// Lets the stream function take all records but some.
     pub(super) async fn deliver_but(&self, lost: &[usize]) {
-        let settings = vernier_stream::Settings { receipt_days: 30 };
+        let committing = vernier_stream::Committing {
+            settings: vernier_stream::Settings { receipt_days: 30 },
+            late: &self.late,
+        };
         for (shard, records) in self.stream.records() {
             let left = records.into_iter().enumerate();
             let left = left.filter(|(n, _)| !lost.contains(n));
@@ -140,7 +146,7 @@ impl School {
             });
             let records = records.collect();
             let clock = || self.clock.get();
-            vernier_stream::process(&self.stores, settings, &shard, records, clock, BUDGET)
+            vernier_stream::process(&self.stores, committing, &shard, records, clock, BUDGET)
                 .await
                 .expect("committed");
         }
