@@ -34,6 +34,7 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
+use vernier_tests::memory::late_windows;
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Counts, Stub, load};
@@ -127,12 +128,16 @@ impl School {
             sequence: record.sequence.parse().expect("digits"),
             data: record.data,
         });
-        let settings = vernier_stream::Settings {
-            receipt_days: RECEIPT_DAYS,
+        let late = late_windows(15, 300);
+        let committing = vernier_stream::Committing {
+            settings: vernier_stream::Settings {
+                receipt_days: RECEIPT_DAYS,
+            },
+            late: &late,
         };
         let done = vernier_stream::process(
             &stores,
-            settings,
+            committing,
             &self.shard,
             records.collect(),
             || at.plus_seconds(1),

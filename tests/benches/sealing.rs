@@ -38,7 +38,7 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
 use vernier_reconcile::{ReceiptDays, Settings};
-use vernier_tests::memory::open_windows;
+use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::turn_of;
 use vernier_validation::{Mode, Profile};
 
@@ -183,8 +183,12 @@ impl World {
     /// Lets the stream function take all that was sent, at the end of a window.
     async fn deliver(&self, window: i64) {
         let stores = self.stores(self.bucket.clone());
-        let settings = vernier_stream::Settings {
-            receipt_days: RECEIPT_DAYS,
+        let late = late_windows(15, 300);
+        let committing = vernier_stream::Committing {
+            settings: vernier_stream::Settings {
+                receipt_days: RECEIPT_DAYS,
+            },
+            late: &late,
         };
         let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);
         for (shard, records) in self.stream.records() {
@@ -198,7 +202,7 @@ impl World {
                 })
                 .collect();
             for batch in left.chunks(BATCH_FRAMES) {
-                vernier_stream::process(&stores, settings, &shard, batch.to_vec(), clock, BUDGET)
+                vernier_stream::process(&stores, committing, &shard, batch.to_vec(), clock, BUDGET)
                     .await
                     .expect("committed");
             }

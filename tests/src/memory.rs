@@ -33,6 +33,7 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
+use vernier_stream::LateWindows;
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 
@@ -94,6 +95,13 @@ const COMPACTING: Compacting = Compacting {
 pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
     let times = WindowTimes::new(window_minutes, grace_seconds);
     OpenWindows::new(times, Nonce::random)
+}
+
+/// A process of the stream function's memory: it has put no late entry.
+#[must_use]
+pub fn late_windows(window_minutes: u32, grace_seconds: i64) -> LateWindows {
+    let times = WindowTimes::new(window_minutes, grace_seconds);
+    LateWindows::new(times, Nonce::random)
 }
 
 /// Metrics whose lines are kept here.
@@ -203,6 +211,7 @@ impl MemoryWorld {
             streaming: vernier_stream::context::Context {
                 stores: stores.clone(),
                 settings: vernier_stream::Settings { receipt_days: 90 },
+                late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 metrics: kept(&measured),
             },
             output: vernier_output::context::Context {

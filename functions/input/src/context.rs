@@ -38,8 +38,8 @@ pub struct Context<S: IntakeStores = AwsStores> {
 
 impl Context {
     /// Reads `VERNIER_TABLE`, `VERNIER_STREAM`, `VERNIER_BUCKET`, `VERNIER_TOKEN_CACHE_SECONDS`,
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_RECEIPT_DAYS`, `VERNIER_WINDOW_SECONDS` and
-    /// `VERNIER_GRACE_SECONDS`, `VERNIER_ALLOWED_ORIGINS` if it is there, and the ordinary AWS environment.
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_RECEIPT_DAYS`, and the times of windows
+    /// ([`window_times`]), `VERNIER_ALLOWED_ORIGINS` if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.

@@ -1,10 +1,11 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::Settings;
-use vernier_aws::environment::{number, text, text_or};
+use crate::{LateWindows, Settings};
+use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, Table};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::stores::{StoreSet, Stores};
+use vernier_ledger::work::Nonce;
 
 /// The function's stores on AWS.
 pub type AwsStores = StoreSet<Table, Bucket>;
@@ -16,13 +17,15 @@ pub struct Context<S: Stores = AwsStores> {
     pub stores: S,
     /// How long receipts are kept.
     pub settings: Settings,
+    /// Late windows that this process has put entries of.
+    pub late: LateWindows,
     /// What was done, counted.
     pub metrics: Metrics,
 }
 
 impl Context {
-    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET` and `VERNIER_RECEIPT_DAYS`, `VERNIER_METRICS` (the
-    /// metrics' namespace) if it is there, and the ordinary AWS environment.
+    /// Reads `VERNIER_TABLE`, `VERNIER_BUCKET`, `VERNIER_RECEIPT_DAYS` and the times of windows
+    /// ([`window_times`]), `VERNIER_METRICS` (the metrics' namespace) if it is there, and the ordinary AWS environment.
     ///
     /// # Errors
     /// Names the variable that is missing or misshapen.
@@ -31,12 +34,14 @@ impl Context {
         let settings = Settings {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
+        let late = LateWindows::new(window_times()?, Nonce::random);
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let stores = StoreSet::new(Table::new(&config, table), Bucket::new(&config, bucket));
         let metrics = Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE));
         Ok(Self {
             stores,
             settings,
+            late,
             metrics,
         })
     }

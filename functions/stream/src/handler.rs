@@ -4,7 +4,7 @@
 //! partial answers are not understood everywhere.
 
 use crate::context::Context;
-use crate::{Outcome, Record, take};
+use crate::{Committing, Outcome, Record, take};
 use aws_lambda_events::kinesis::{KinesisEvent, KinesisEventRecord};
 use lambda_runtime::{Error, LambdaEvent};
 use std::collections::BTreeMap;
@@ -35,8 +35,21 @@ pub async fn handle<S: Stores>(
             .duration_since(SystemTime::now())
             .unwrap_or_default();
         let budget = left.saturating_sub(ANSWER_RESERVE);
-        let (stores, settings) = (&context.stores, context.settings);
-        failed = take(stores, settings, &shard, records, now, budget, &mut outcome).await;
+        let committing = Committing {
+            settings: context.settings,
+            late: &context.late,
+        };
+        let stores = &context.stores;
+        failed = take(
+            stores,
+            committing,
+            &shard,
+            records,
+            now,
+            budget,
+            &mut outcome,
+        )
+        .await;
         if let Err(error) = &failed {
             tracing::warn!(shard = shard.id, %error, "batch not committed");
             break;

@@ -7,11 +7,15 @@
 //! - after a claim: the claim names this record, so the retry finds it its own;
 //! - after the object: no record names it, so it is garbage;
 //! - after some or all results: merging the same events into them again changes nothing;
+//! - after an entry for a window that is over: a worker looks at the window for nothing;
 //! - after the commit: the cursor stands behind these records, so the retry drops them.
 
 pub mod context;
 pub mod handler;
+mod late;
 mod step;
+
+pub use late::LateWindows;
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,6 +31,15 @@ use vernier_ledger::time::Millis;
 pub struct Settings {
     /// How long receipts are kept, days.
     pub receipt_days: u32,
+}
+
+/// How a process commits batches.
+#[derive(Debug, Clone, Copy)]
+pub struct Committing<'a> {
+    /// What is the same for all of them.
+    pub settings: Settings,
+    /// The late windows that the process has put entries of.
+    pub late: &'a LateWindows,
 }
 
 /// One record of the stream.
@@ -78,7 +91,7 @@ pub struct Outcome {
 /// The store's error that outlasted `budget`.
 pub async fn process<S: Stores>(
     stores: &S,
-    settings: Settings,
+    committing: Committing<'_>,
     shard: &Shard,
     records: Vec<Record>,
     clock: impl Fn() -> Millis,
@@ -87,7 +100,7 @@ pub async fn process<S: Stores>(
     let mut outcome = Outcome::default();
     take(
         stores,
-        settings,
+        committing,
         shard,
         records,
         clock,
@@ -104,7 +117,7 @@ pub async fn process<S: Stores>(
 /// The store's error that outlasted `budget`.
 pub async fn take<S: Stores>(
     stores: &S,
-    settings: Settings,
+    committing: Committing<'_>,
     shard: &Shard,
     mut records: Vec<Record>,
     clock: impl Fn() -> Millis,
@@ -117,7 +130,7 @@ pub async fn take<S: Stores>(
     let mut known: Option<Cursor> = None;
     let batch = Batch {
         stores,
-        settings,
+        committing,
         shard,
         clock,
         deadline: Instant::now() + budget,
@@ -155,7 +168,7 @@ enum Progress {
 /// What the steps of one batch have in common.
 struct Batch<'b, S, C> {
     stores: &'b S,
-    settings: Settings,
+    committing: Committing<'b>,
     shard: &'b Shard,
     clock: C,
     deadline: Instant,
@@ -184,11 +197,13 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
     }
     let step = step::take(records);
     step::quarantine(objects, shard, &step.undecodable, clock()).await?;
-    let expires = clock().plus_seconds(i64::from(batch.settings.receipt_days) * 86_400);
+    let expires = clock().plus_seconds(i64::from(batch.committing.settings.receipt_days) * 86_400);
     let claimed = step::claim(table, shard, &step.frames, expires).await?;
     let written = step::write(objects, shard, &step, &claimed).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
     let merged = step::merge_results(table, &claimed, left).await?;
+    let late = batch.committing.late;
+    late.put(table, &claimed, clock()).await?;
     let step::StepCommit { record, items } =
         step::record(shard, &cursor, &step, written, claimed.len(), clock());
     match table.commit(&cursor, &record, &items).await? {

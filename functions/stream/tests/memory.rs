@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 use std::time::Duration;
 use vernier_fakes::{Faults, MemoryTable};
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{self, EnvelopeLines, NewLine};
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
@@ -11,7 +12,8 @@ use vernier_ledger::line::{LineHead, Verdict, write_line};
 use vernier_ledger::ports::{Objects, PortError, PutOutcome};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_stream::{Record, Settings, process};
+use vernier_ledger::work::Nonce;
+use vernier_stream::{Committing, LateWindows, Record, Settings, process};
 
 /// What the issue of memory allows the function.
 const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -73,9 +75,13 @@ fn frames_of(tenant: &TenantId, fill: impl Fn(usize) -> String) -> impl Iterator
 async fn take(records: Vec<Record>) -> u64 {
     let stores = StoreSet::new(MemoryTable::new(Faults::default()), Sink);
     let shard = Shard::new("frames", "shardId-000000000000").expect("a shard");
-    let settings = Settings { receipt_days: 30 };
+    let late = LateWindows::new(WindowTimes::new(15, 300), Nonce::random);
+    let committing = Committing {
+        settings: Settings { receipt_days: 30 },
+        late: &late,
+    };
     let budget = Duration::from_secs(60);
-    let outcome = process(&stores, settings, &shard, records, || NOW, budget).await;
+    let outcome = process(&stores, committing, &shard, records, || NOW, budget).await;
     outcome.expect("committed").events
 }
 

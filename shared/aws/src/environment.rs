@@ -5,6 +5,7 @@ use vernier_ledger::closing::WindowTimes;
 
 const WINDOW_SECONDS: &str = "VERNIER_WINDOW_SECONDS";
 const GRACE_SECONDS: &str = "VERNIER_GRACE_SECONDS";
+const STREAM_TIMEOUT_SECONDS: &str = "VERNIER_STREAM_TIMEOUT_SECONDS";
 
 /// A variable's text.
 ///
@@ -34,8 +35,8 @@ pub fn number<T: FromStr>(name: &str) -> Result<T, String> {
         .map_err(|_| format!("{name} is {value:?}, not a whole number in range"))
 }
 
-/// How windows are cut and how long they may take to add up: `VERNIER_WINDOW_SECONDS` (whole minutes) and
-/// `VERNIER_GRACE_SECONDS`. Whoever puts and whoever reads the entries of windows must have the same.
+/// How windows are cut and how long they may take to add up: `VERNIER_WINDOW_SECONDS` (whole minutes),
+/// `VERNIER_GRACE_SECONDS` and `VERNIER_STREAM_TIMEOUT_SECONDS`. All functions must have the same.
 ///
 /// # Errors
 /// Names the variable that is missing or misshapen.
@@ -47,5 +48,8 @@ pub fn window_times() -> Result<WindowTimes, String> {
         ));
     }
     let grace_seconds = number(GRACE_SECONDS)?;
-    Ok(WindowTimes::new(window_seconds / 60, grace_seconds))
+    Ok(WindowTimes {
+        stream_timeout_seconds: number(STREAM_TIMEOUT_SECONDS)?,
+        ..WindowTimes::new(window_seconds / 60, grace_seconds)
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::archive::new_nonce;
 use super::mutants::{Planted, Role, of_role};
-use super::world::RECONCILE;
+use super::world::{LIFE_SECONDS, RECONCILE};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use vernier_ledger::playback::BroughtBack;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::worker::Turn;
+use vernier_stream::LateWindows;
 
 /// The functions' stores over one world.
 #[derive(Debug)]
@@ -26,12 +27,20 @@ pub(super) struct Functions {
     pub(super) working: Planted,
     /// Windows that input has opened.
     pub(super) windows: OpenWindows,
+    /// Late windows that the stream function has put entries of.
+    pub(super) late: LateWindows,
 }
 
 /// What a process knows that has opened no window yet.
 pub(super) fn open_windows() -> OpenWindows {
-    let times = WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds);
-    OpenWindows::new(times, new_nonce)
+    OpenWindows::new(times(), new_nonce)
+}
+
+fn times() -> WindowTimes {
+    WindowTimes {
+        stream_timeout_seconds: LIFE_SECONDS,
+        ..WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds)
+    }
 }
 
 impl Functions {
@@ -41,6 +50,7 @@ impl Functions {
             general: of_role(planted, Role::General),
             working: of_role(planted, Role::Working),
             windows: open_windows(),
+            late: LateWindows::new(times(), new_nonce),
         }
     }
 }

@@ -212,8 +212,12 @@ impl World {
             let clock = || Millis(clock.get().0 + skew);
             let stores = &functions.general;
             let budget = TICK * PAUSES;
+            let committing = vernier_stream::Committing {
+                settings,
+                late: &functions.late,
+            };
             Ending::Delivered(
-                vernier_stream::process(stores, settings, &of, records, clock, budget).await,
+                vernier_stream::process(stores, committing, &of, records, clock, budget).await,
             )
         };
         let caller = Caller::Trigger { shard, advance };

@@ -2,6 +2,7 @@
 
 use super::event::kinesis_event;
 use super::{Answer, Invocation};
+use crate::memory::late_windows;
 use lambda_runtime::{Context as Invoked, LambdaEvent};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ pub fn context<T: LedgerTable, O: Objects>(table: T, objects: O) -> Context<Stor
     Context {
         stores: StoreSet::new(table, objects),
         settings: Settings { receipt_days: 90 },
+        late: late_windows(15, 300),
         metrics: Metrics::to(Metrics::NAMESPACE.to_owned(), |_| {}),
     }
 }

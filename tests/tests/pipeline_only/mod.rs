@@ -3,6 +3,7 @@
 mod analysts;
 mod compaction;
 mod gateways;
+mod late;
 mod listing;
 mod logs;
 mod metrics;

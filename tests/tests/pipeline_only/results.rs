@@ -15,10 +15,10 @@ use vernier_ledger::ports::{NewRecord, Objects, Results};
 use vernier_ledger::results::{Changes, Registers, ResultKey};
 use vernier_ledger::segment;
 use vernier_ledger::time::Millis;
-use vernier_stream::{Record, Settings, process};
+use vernier_stream::{Committing, Record, Settings, process};
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{assessed, bytes, graded};
-use vernier_tests::memory::{MemoryWorld, trigger_event};
+use vernier_tests::memory::{MemoryWorld, late_windows, trigger_event};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
 
@@ -238,10 +238,14 @@ async fn a_crowd_at_one_assignment_costs_a_write_each() {
         })
         .collect();
     let stores = &world.reconcile.stores;
-    let settings = Settings { receipt_days: 90 };
+    let late = late_windows(15, 300);
+    let committing = Committing {
+        settings: Settings { receipt_days: 90 },
+        late: &late,
+    };
     let (shard, _) = shard_of(&world);
     let budget = Duration::from_secs(600);
-    let outcome = process(stores, settings, &shard, records, clock::now, budget).await;
+    let outcome = process(stores, committing, &shard, records, clock::now, budget).await;
     let outcome = outcome.expect("taken");
     assert_eq!((outcome.events, outcome.results), (LEARNERS, LEARNERS));
     let [claims, objects, commits, merges] = calls(&world);

@@ -28,8 +28,9 @@ use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
+use vernier_stream::LateWindows;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::{open_windows, trigger_event};
+use vernier_tests::memory::{late_windows, open_windows, trigger_event};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
 use vernier_validation::{Mode, Profile};
 
@@ -55,6 +56,7 @@ pub(super) struct School {
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
     pub(super) windows: OpenWindows,
+    pub(super) late: LateWindows,
 }
 
 impl School {
@@ -95,6 +97,7 @@ impl School {
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+            late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -138,7 +141,10 @@ impl School {
 
     /// Lets the stream function take all records but some.
     pub(super) async fn deliver_but(&self, lost: &[usize]) {
-        let settings = vernier_stream::Settings { receipt_days: 30 };
+        let committing = vernier_stream::Committing {
+            settings: vernier_stream::Settings { receipt_days: 30 },
+            late: &self.late,
+        };
         for (shard, records) in self.stream.records() {
             let left = records.into_iter().enumerate();
             let left = left.filter(|(n, _)| !lost.contains(n));
@@ -148,7 +154,7 @@ impl School {
             });
             let records = records.collect();
             let clock = || self.clock.get();
-            vernier_stream::process(&self.stores, settings, &shard, records, clock, BUDGET)
+            vernier_stream::process(&self.stores, committing, &shard, records, clock, BUDGET)
                 .await
                 .expect("committed");
         }
