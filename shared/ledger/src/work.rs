@@ -319,7 +319,8 @@ fn sealed_through(
     chain.max(Some(idle))
 }
 
-/// Makes all of an owner's entries due at once, under new nonces; answers how many there are.
+/// Makes all of an owner's entries due at once, under new nonces and as if they had not been tried; answers how many
+/// there are.
 ///
 /// # Errors
 /// The table's; entries that were made due stay so.
@@ -334,6 +335,7 @@ pub async fn nudge_all<T: WorkLists>(
         let next = WorkEntry {
             due: now,
             nonce: new_nonce(),
+            tries: 0,
             ..entry.clone()
         };
         // One that was put again meanwhile has its own time.

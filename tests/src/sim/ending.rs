@@ -109,6 +109,10 @@ impl World {
 
     /// Delivers, and lets planner and workers work, until twice nothing is left that they could do something about.
     async fn settle_archive(&mut self, between: Duration) -> Result<(), Violation> {
+        // What was tried in vain so far has its chance again.
+        for n in 0..3 {
+            self.nudge(n).await?;
+        }
         let mut idle = 0;
         for _ in 0..ROUNDS_MAX {
             let ready = self.trigger.ready(&self.stream).len();
