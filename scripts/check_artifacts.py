@@ -120,6 +120,8 @@ def environment(api: RuntimeApi, name: str) -> dict[str, str]:
         "VERNIER_WINDOW_SECONDS": "900",
         "VERNIER_GRACE_SECONDS": "300",
         "VERNIER_STREAM_TIMEOUT_SECONDS": "60",
+        "VERNIER_CLOCK_SKEW_SECONDS": "60",
+        "VERNIER_LATE_SECONDS": "60",
         "VERNIER_TOKEN_CACHE_SECONDS": "60",
         "VERNIER_UNKNOWN_TOKENS_PER_MINUTE": "30",
         "VERNIER_RECEIPT_DAYS": "30",

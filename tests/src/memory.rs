@@ -18,6 +18,7 @@ use vernier_fakes::{
 };
 use vernier_intake::OpenWindows;
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
+use vernier_ledger::clock::StoreClock;
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
@@ -59,6 +60,8 @@ pub struct MemoryWorld {
     pub key: MemoryKey,
     /// Brings nudges from the planner to the workers.
     pub queue: MemoryQueue,
+    /// How far input's clock is from the stores'.
+    pub store_clock: StoreClock,
     input: vernier_input::context::Context<MemoryStores>,
     streaming: vernier_stream::context::Context<MemoryStores>,
     output: vernier_output::context::Context<MemoryStores>,
@@ -188,6 +191,7 @@ impl MemoryWorld {
         let queue = MemoryQueue::new(faults.clone());
         let ttl = Duration::from_millis(50);
         let measured = Arc::<Mutex<String>>::default();
+        let store_clock = StoreClock::default();
         let stores = MemoryStores {
             table: table.clone(),
             objects: bucket.clone(),
@@ -206,6 +210,7 @@ impl MemoryWorld {
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+                store_clock: store_clock.clone(),
                 origins: origins(),
             },
             streaming: vernier_stream::context::Context {
@@ -228,6 +233,7 @@ impl MemoryWorld {
             topic,
             key,
             queue,
+            store_clock,
             delivered: Mutex::default(),
             measured,
         }

@@ -5,6 +5,7 @@ use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_intake::{OpenWindows, Settings};
 use vernier_ledger::access::{Authenticator, LookUps};
+use vernier_ledger::clock::StoreClock;
 use vernier_ledger::rates::RateKeeper;
 use vernier_ledger::refused::RefusedTally;
 use vernier_ledger::schema::SchemaCache;
@@ -30,6 +31,8 @@ pub struct Context<S: IntakeStores = AwsStores> {
     pub refused: RefusedTally,
     /// How long receipts are kept.
     pub settings: Settings,
+    /// How far this machine's clock is from the stores'.
+    pub store_clock: StoreClock,
     /// Windows whose entries this process has seen in its tenants' work lists.
     pub windows: OpenWindows,
     /// Whose pages may send.
@@ -58,7 +61,9 @@ impl Context {
             receipt_days: number("VERNIER_RECEIPT_DAYS")?,
         };
         let windows = OpenWindows::new(window_times()?, Nonce::random);
-        let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
+        let store_clock = StoreClock::default();
+        let observed = vernier_aws::observed_config(&store_clock);
+        let config = observed.await.map_err(|e| e.to_string())?;
         let table = Table::new(&config, table);
         Ok(Self {
             stores: StoreSet::new(table.clone(), Bucket::new(&config, bucket))
@@ -69,6 +74,7 @@ impl Context {
             refused: RefusedTally::default(),
             settings,
             windows,
+            store_clock,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
     }

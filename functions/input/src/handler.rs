@@ -16,6 +16,7 @@ use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
+use vernier_ledger::ports::Directory as _;
 use vernier_ledger::rates::Demand;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
@@ -24,6 +25,9 @@ use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Kept back from the function's deadline to write the answer.
 const ANSWER_RESERVE: Duration = Duration::from_millis(500);
+
+/// When trying again makes sense where this machine's clock is wrong, seconds: another machine may answer then.
+const CLOCK_RETRY_SECONDS: u32 = 2;
 
 /// Verdicts in one answer, bytes: a Lambda answer is 6 MB at most, and JSON inside JSON grows by
 /// its quotes.
@@ -101,6 +105,7 @@ async fn take<S: IntakeStores>(
     now: Millis,
     budget: Duration,
 ) -> Result<ApiGatewayProxyResponse, Refused> {
+    check_clock(context, identity).await?;
     rates::check(context, identity, now)?;
     let body = body::read(request)?;
     let schemas = context
@@ -139,6 +144,27 @@ async fn take<S: IntakeStores>(
     );
     log_unreadable_times(&accepted, identity);
     Ok(acknowledge(&accepted, Wanted::of(request)))
+}
+
+/// Refuses envelopes where this machine's clock is not the stores': they would be received in another window, which may
+/// be closed. What was last seen of the stores' clock may be old, so that a look at it comes before a refusal.
+async fn check_clock<S: IntakeStores>(
+    context: &Context<S>,
+    identity: &Identity,
+) -> Result<(), ProblemDocument> {
+    if context.store_clock.check().is_ok() {
+        return Ok(());
+    }
+    context.stores.table().tenant(&identity.tenant.id).await?;
+    let checked = context.store_clock.check();
+    checked.map_err(|wrong| {
+        tracing::error!(ahead_seconds = wrong.ahead_seconds, "clock wrong");
+        let told = format!("{wrong}; nothing of this envelope was taken, send it again");
+        ProblemDocument {
+            retry_after_seconds: Some(CLOCK_RETRY_SECONDS),
+            ..ProblemDocument::new(ProblemType::Unavailable, told)
+        }
+    })
 }
 
 /// What the answer to an envelope holds.

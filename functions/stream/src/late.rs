@@ -8,7 +8,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use vernier_ledger::closing::{LATE_SECONDS, WindowTimes};
+use vernier_ledger::closing::{LATE_ENTRY_SECONDS, WindowTimes};
 use vernier_ledger::frame::Frame;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::CLAIMS_IN_FLIGHT_MAX;
@@ -16,7 +16,7 @@ use vernier_ledger::ports::PortError;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
-/// Late windows that a process remembers for a minute, about 150 bytes each: 1.5 MB. Where there are more, all are
+/// Late windows that a process remembers, for [`LATE_ENTRY_SECONDS`] each, about 150 bytes each: 1.5 MB. Where there are more, all are
 /// forgotten, and put once more: two write units each.
 const WINDOWS_MAX: usize = 10_000;
 
@@ -43,7 +43,7 @@ impl LateWindows {
         }
     }
 
-    /// Puts an entry for each window of these frames that is over for a minute at an instant; all are durable on
+    /// Puts an entry for each window of these frames that what is committed at an instant is late for; all are durable on
     /// return. The frames are committed by this invocation of the function, or not at all.
     pub(crate) async fn put<T: WorkLists>(
         &self,
@@ -96,7 +96,7 @@ impl LateWindows {
             put.clear();
         }
         // So long before the entry is due a commit that begins then has landed.
-        let until = now.plus_seconds(LATE_SECONDS);
+        let until = now.plus_seconds(LATE_ENTRY_SECONDS);
         put.extend(windows.into_iter().map(|window| (window, until)));
     }
 }

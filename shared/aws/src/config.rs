@@ -1,6 +1,7 @@
 //! How AWS is reached: credentials, region, time-outs, and whose certificates are believed.
 
 use crate::environment;
+use crate::store_date::observed;
 use aws_config::environment::credentials::EnvironmentVariableCredentialsProvider;
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::retry::RetryConfig;
@@ -15,6 +16,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use std::time::Duration;
+use vernier_ledger::clock::StoreClock;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 /// Names in the certificates of Amazon Trust Services' five roots, which AWS asks its clients to trust
@@ -68,10 +70,21 @@ pub enum BadBundle {
 /// # Errors
 /// When `AWS_CA_BUNDLE` names a file that cannot be read as certificates.
 pub async fn config() -> Result<SdkConfig, BadBundle> {
-    let loader = loader()?
+    Ok(functions_own(loader(None)?).load().await)
+}
+
+/// The same, which tells a clock the dates on the stores' answers.
+///
+/// # Errors
+/// As [`config`].
+pub async fn observed_config(clock: &StoreClock) -> Result<SdkConfig, BadBundle> {
+    Ok(functions_own(loader(Some(clock))?).load().await)
+}
+
+fn functions_own(loader: ConfigLoader) -> ConfigLoader {
+    loader
         .region(EnvironmentVariableRegionProvider::new())
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new());
-    Ok(loader.load().await)
+        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
 }
 
 /// The settings of somebody who runs a command: as [`config`], with all places in which AWS's own tools look
@@ -80,18 +93,23 @@ pub async fn config() -> Result<SdkConfig, BadBundle> {
 /// # Errors
 /// As [`config`].
 pub async fn users_config() -> Result<SdkConfig, BadBundle> {
-    Ok(loader()?.load().await)
+    Ok(loader(None)?.load().await)
 }
 
-fn loader() -> Result<ConfigLoader, BadBundle> {
+fn loader(clock: Option<&StoreClock>) -> Result<ConfigLoader, BadBundle> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(6))
         .operation_timeout(Duration::from_secs(14))
         .build();
     let bundle = environment::text(CA_BUNDLE).ok();
+    let client = http_client(trusted(bundle)?);
+    let client = match clock {
+        Some(clock) => observed(client, clock),
+        None => client,
+    };
     Ok(aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client(trusted(bundle)?))
+        .http_client(client)
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         // An attempt's time-out covers its body too.

@@ -6,6 +6,8 @@ use vernier_ledger::closing::WindowTimes;
 const WINDOW_SECONDS: &str = "VERNIER_WINDOW_SECONDS";
 const GRACE_SECONDS: &str = "VERNIER_GRACE_SECONDS";
 const STREAM_TIMEOUT_SECONDS: &str = "VERNIER_STREAM_TIMEOUT_SECONDS";
+const CLOCK_SKEW_SECONDS: &str = "VERNIER_CLOCK_SKEW_SECONDS";
+const LATE_SECONDS: &str = "VERNIER_LATE_SECONDS";
 
 /// A variable's text.
 ///
@@ -36,10 +38,11 @@ pub fn number<T: FromStr>(name: &str) -> Result<T, String> {
 }
 
 /// How windows are cut and how long they may take to add up: `VERNIER_WINDOW_SECONDS` (whole minutes),
-/// `VERNIER_GRACE_SECONDS` and `VERNIER_STREAM_TIMEOUT_SECONDS`. All functions must have the same.
+/// `VERNIER_GRACE_SECONDS`, `VERNIER_STREAM_TIMEOUT_SECONDS`, `VERNIER_CLOCK_SKEW_SECONDS` and `VERNIER_LATE_SECONDS`.
+/// All functions must have the same.
 ///
 /// # Errors
-/// Names the variable that is missing or misshapen.
+/// Names the variable that is missing or misshapen; says why the grace is too short for the other times.
 pub fn window_times() -> Result<WindowTimes, String> {
     let window_seconds: u32 = number(WINDOW_SECONDS)?;
     if window_seconds == 0 || !window_seconds.is_multiple_of(60) {
@@ -47,9 +50,13 @@ pub fn window_times() -> Result<WindowTimes, String> {
             "{WINDOW_SECONDS} is {window_seconds}, not a multiple of 60"
         ));
     }
-    let grace_seconds = number(GRACE_SECONDS)?;
-    Ok(WindowTimes {
+    let times = WindowTimes {
+        window_minutes: window_seconds / 60,
+        grace_seconds: number(GRACE_SECONDS)?,
         stream_timeout_seconds: number(STREAM_TIMEOUT_SECONDS)?,
-        ..WindowTimes::new(window_seconds / 60, grace_seconds)
-    })
+        skew_seconds: number(CLOCK_SKEW_SECONDS)?,
+        late_seconds: number(LATE_SECONDS)?,
+    };
+    let checked = times.checked();
+    checked.map_err(|error| format!("{GRACE_SECONDS}: {error}"))
 }

@@ -13,9 +13,10 @@ mod s3;
 mod scaling;
 mod sns;
 mod sqs;
+mod store_date;
 mod table;
 
-pub use config::{BadBundle, config, users_config};
+pub use config::{BadBundle, config, observed_config, users_config};
 pub use kinesis::KinesisStream;
 pub use kms::KmsKey;
 pub use s3::Bucket;

@@ -46,6 +46,8 @@ pub(crate) fn program(path: &Path, name: &str, url: &str) -> Program {
         ("VERNIER_WINDOW_SECONDS", "900"),
         ("VERNIER_GRACE_SECONDS", "300"),
         ("VERNIER_STREAM_TIMEOUT_SECONDS", "60"),
+        ("VERNIER_CLOCK_SKEW_SECONDS", "60"),
+        ("VERNIER_LATE_SECONDS", "60"),
         ("VERNIER_LOOKBACK_SECONDS", "86400"),
         ("VERNIER_HOLD_SECONDS", "86400"),
         ("VERNIER_SEGMENT_DAYS", "30"),

@@ -120,6 +120,7 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         settings: vernier_intake::Settings { receipt_days: 30 },
         // One window for all time: it does not end during the test, and its last third is far.
         windows: open_windows(u32::MAX, 300),
+        store_clock: clock::StoreClock::default(),
         origins: vernier_web::AllowedOrigins::default(),
         rates: vernier_ledger::rates::RateKeeper::default(),
     };

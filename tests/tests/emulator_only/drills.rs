@@ -134,7 +134,7 @@ impl Drill {
     }
 }
 
-/// Waits until so many seconds after the window of an instant was over: it has a grace of five, and
+/// Waits until so many seconds after the window of an instant was over: it has a grace of fifteen, and
 /// the scheduled run comes each minute.
 async fn after_window_of(at: Millis, seconds: i64) {
     let then = Millis((at.minute().0 + 1) * 60_000).plus_seconds(seconds);
@@ -184,7 +184,7 @@ async fn a_batch_that_ran_out_of_retries_is_brought_back() {
 async fn a_record_that_was_never_delivered_holds_its_window() {
     let mut drill = Drill::new().await;
     let lost = drill.strand(2).await;
-    after_window_of(lost.receipt.received_at(), 75).await;
+    after_window_of(lost.receipt.received_at(), 85).await;
     drill.named(lost.receipt).await;
     let windows = drill.sealed_windows().await;
     let at = lost.receipt.received_at().rfc3339();
@@ -230,7 +230,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
     let segment = drill.world.keys(&prefix).await.remove(0);
     let content = drill.world.object(&segment).await;
     drill.bucket.remove(&segment).await.expect("removed");
-    after_window_of(sent.receipt.received_at(), 75).await;
+    after_window_of(sent.receipt.received_at(), 85).await;
     let windows = drill.sealed_windows().await;
     assert!(
         windows.iter().all(|seal| seal["events"] == 0),

@@ -120,6 +120,8 @@ impl Environment {
             ("VERNIER_WINDOW_SECONDS", "900".to_owned()),
             ("VERNIER_GRACE_SECONDS", "300".to_owned()),
             ("VERNIER_STREAM_TIMEOUT_SECONDS", "60".to_owned()),
+            ("VERNIER_CLOCK_SKEW_SECONDS", "60".to_owned()),
+            ("VERNIER_LATE_SECONDS", "60".to_owned()),
             ("AWS_ENDPOINT_URL", url),
             ("AWS_REGION", region),
             ("AWS_ACCESS_KEY_ID", key.to_owned()),

@@ -11,7 +11,9 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::open_windows;
+use vernier_tests::memory::{MemoryWorld, open_windows};
+use vernier_tests::{Call, World};
+use vernier_validation::{Mode, Profile};
 
 const BUDGET: Duration = Duration::from_secs(5);
 
@@ -41,12 +43,7 @@ async fn entry_at(school: &School, at: Millis) -> Option<WorkEntry> {
 
 /// How many frames are on the stream.
 fn frames(school: &School) -> usize {
-    school
-        .stream
-        .records()
-        .into_iter()
-        .map(|(_, records)| records.len())
-        .sum()
+    school.stream.records().values().map(Vec::len).sum()
 }
 
 /// Sends an envelope that was received at an instant, by a process with this memory.
@@ -261,4 +258,28 @@ async fn without_an_entry_nothing_is_appended() {
             assert!(entry_at(&school, now).await.is_some());
         }
     }
+}
+
+/// A machine whose clock is wrong would receive into another window, which may be closed: it takes nothing.
+#[tokio::test]
+async fn an_input_function_with_a_wrong_clock_takes_nothing() {
+    let world = MemoryWorld::default();
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let post = || Call::post(bytes(&events(1))).token(&member.secret);
+    let store = vernier_ledger::clock::now();
+    for ahead_seconds in [60, -60] {
+        world
+            .store_clock
+            .observe(store, store.plus_seconds(ahead_seconds));
+        let answer = world.call(post()).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), "2");
+        let told = answer.json()["detail"].to_string();
+        assert!(told.contains(&format!("{ahead_seconds} s ahead")), "{told}");
+    }
+    assert!(world.stream.records().values().all(Vec::is_empty));
+    assert_eq!(world.table.all_work(), []);
+    // The next answer of a store is of the right time.
+    world.store_clock.observe(store, store.plus_seconds(1));
+    assert_eq!(world.call(post()).await.status, 200);
 }
