@@ -42,22 +42,22 @@ pub enum Metric {
     EventsConflict,
     /// Events that failed validation.
     EventsRejected,
-    /// Windows over which received and stored differ, as seen by a run.
+    /// Windows over which received and stored differ, as seen by a worker.
     WindowsIncomplete,
-    /// Windows that are due and not sealed, as seen by a run.
+    /// Windows that are due and not sealed, as seen by a worker.
     WindowsHeld,
     /// Windows that the chain passed over, days that cannot be compacted, segments that are past their
-    /// time and not sealed, as seen by a run.
+    /// time and not sealed, as seen by a worker.
     WindowsOverdue,
-    /// Seconds since the end of the last window that is sealed, of the tenant that is furthest behind.
+    /// Seconds since the end of the last window that is sealed, of a tenant whose chain is held back or behind.
     SealLagSeconds,
     /// Seconds that the oldest entry of all work lists has been due, as seen by each run of the planner.
     WorkOverdueSeconds,
-    /// Batches at the trigger's failure destination that a run looked at.
+    /// Batches at the trigger's failure destination that a worker looked at.
     FailedBatches,
-    /// Frames that a run put on the stream again.
+    /// Frames that a worker put on the stream again.
     FramesBroughtBack,
-    /// Frames that neither a segment nor the stream has, as seen by a run: only their sender can send
+    /// Frames that neither a segment nor the stream has, as seen by a worker: only their sender can send
     /// them again.
     FramesGone,
 }

@@ -83,7 +83,8 @@ pub struct SealSummary {
     pub counts: DispositionCounts,
     /// Windows that the chain passed over and that are not sealed yet.
     pub passed_over: u32,
-    /// How long ago the last window ended that the chain has come to, milliseconds.
+    /// Where a window holds the chain back, or the time did not suffice: how long ago the last window ended that the
+    /// chain has come to, milliseconds.
     pub lag_millis: u64,
 }
 
@@ -197,8 +198,6 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// Where the chain stands.
     pub(crate) async fn head(&mut self) -> Result<ChainHead, PortError> {
         let head = self.chain().head(self.settings.window_minutes).await?;
-        let lag_millis = (self.clock)().0 - head.through.0;
-        self.summary.lag_millis = u64::try_from(lag_millis).unwrap_or(0);
         self.summary.passed_over = u32::try_from(head.passed_over.len()).unwrap_or(u32::MAX);
         Ok(head)
     }
@@ -210,10 +209,13 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// The stores'.
     pub(crate) async fn settle(&mut self, at: Millis, until: Millis) -> Result<Settled, PortError> {
         loop {
+            let head = self.head().await?;
             if (self.clock)() >= until {
+                if at >= head.through {
+                    self.note_lag(&head);
+                }
                 return Ok(Settled::Left);
             }
-            let head = self.head().await?;
             let passed = head.passed_over.iter().find(|w| w.contains(at)).copied();
             let step = match passed {
                 Some(window) => self.seal_passed_over(&head, window).await?,
@@ -227,12 +229,22 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 Step::Early(at) => return Ok(Settled::Early(at)),
                 Step::Held(held) => {
                     self.summary.held += 1;
+                    if held.holds_back {
+                        self.note_lag(&head);
+                    }
                     return Ok(Settled::Held(held));
                 }
             }
         }
         self.head().await?;
         Ok(Settled::Sealed)
+    }
+
+    /// The chain stands where it should not: a tenant that received nothing is not behind.
+    fn note_lag(&mut self, head: &ChainHead) {
+        let lag_millis = (self.clock)().0 - head.through.0;
+        let lag_millis = u64::try_from(lag_millis).unwrap_or(0);
+        self.summary.lag_millis = self.summary.lag_millis.max(lag_millis);
     }
 
     /// The next window in order.
