@@ -1,6 +1,7 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
 use crate::orchestra::work_until_rest;
+pub use crate::orchestra::{late_windows, open_windows};
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
@@ -92,20 +93,6 @@ const COMPACTING: Compacting = Compacting {
     remove_after_seconds: 168 * 3600,
     bytes_max: COMPACT_BYTES_MAX,
 };
-
-/// A process of input's memory: none yet, of windows of so many minutes.
-#[must_use]
-pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
-    let times = WindowTimes::new(window_minutes, grace_seconds);
-    OpenWindows::new(times, Nonce::random)
-}
-
-/// A process of the stream function's memory: it has put no late entry.
-#[must_use]
-pub fn late_windows(window_minutes: u32, grace_seconds: i64) -> LateWindows {
-    let times = WindowTimes::new(window_minutes, grace_seconds);
-    LateWindows::new(times, Nonce::random)
-}
 
 /// Metrics whose lines are kept here.
 fn kept(lines: &Arc<Mutex<String>>) -> Metrics {

@@ -2,7 +2,9 @@
 
 use crate::memory::MemoryWorld;
 use vernier_fakes::MemoryQueue;
+use vernier_intake::OpenWindows;
 use vernier_ledger::chain::day_of;
+use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Playbacks, PortError};
 use vernier_ledger::stores::ReconcileStores;
@@ -13,6 +15,21 @@ use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::{PlaybackSummary, go_on};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::worker::{Turn, turn};
+use vernier_stream::LateWindows;
+
+/// A process of input's memory: none yet, of windows of so many minutes.
+#[must_use]
+pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
+    let times = WindowTimes::new(window_minutes, grace_seconds);
+    OpenWindows::new(times, Nonce::random)
+}
+
+/// A process of the stream function's memory: it has put no late entry.
+#[must_use]
+pub fn late_windows(window_minutes: u32, grace_seconds: i64) -> LateWindows {
+    let times = WindowTimes::new(window_minutes, grace_seconds);
+    LateWindows::new(times, Nonce::random)
+}
 
 /// Rounds of planning after which work that does not come to rest is a fault.
 const ROUNDS_MAX: u32 = 1_000;
