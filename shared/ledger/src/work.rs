@@ -93,7 +93,7 @@ impl From<Owner> for String {
 
 /// Why there is something to do, in the order in which a worker takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// Something was committed of a window that was over for a minute.
     Late,

@@ -33,6 +33,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         let sealed = sealed_in(window, &seals);
         let DrawnUp { account, items } = self.account(window).await?;
         let stored = account.stored_side;
+        if sealed.events > 0 {
+            self.settled.insert(window.start);
+        }
         if stored == sealed && account.state == WindowState::Complete {
             return Ok(Step::Nothing);
         }

@@ -17,7 +17,7 @@ mod workshop;
 use crate::{Settings, balance, receipts_of};
 use chain::{Chain, Moving, Signed};
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use vernier_archive::Fault;
 use vernier_archive::seal::SealKind;
 use vernier_ledger::Invariant;
@@ -171,6 +171,8 @@ pub(crate) struct Sealer<'a, S, C> {
     pub(crate) settings: Settings,
     pub(crate) clock: &'a C,
     pub(crate) summary: SealSummary,
+    /// Beginnings of windows with events that were settled.
+    pub(crate) settled: BTreeSet<Millis>,
 }
 
 impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
@@ -188,6 +190,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             settings,
             clock,
             summary: SealSummary::default(),
+            settled: BTreeSet::new(),
         }
     }
 
@@ -218,11 +221,14 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             }
             let passed = head.passed_over.iter().find(|w| w.contains(at)).copied();
             let step = match passed {
-                Some(window) => self.seal_passed_over(&head, window).await?,
-                None if at < head.through => self.seal_late(&head, at).await?,
-                None => self.seal_next(&head).await?,
+                Some(window) => self.seal_passed_over(&head, window).await,
+                None if at < head.through => self.seal_late(&head, at).await,
+                None => self.seal_next(&head).await,
             };
-            match step {
+            if step.is_err() && at >= head.through {
+                self.note_lag(&head);
+            }
+            match step? {
                 Step::Sealed(window) if window.contains(at) => break,
                 Step::Sealed(_) | Step::Again => {}
                 Step::Nothing => break,
@@ -245,6 +251,19 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         let lag_millis = (self.clock)().0 - head.through.0;
         let lag_millis = u64::try_from(lag_millis).unwrap_or(0);
         self.summary.lag_millis = self.summary.lag_millis.max(lag_millis);
+    }
+
+    /// Looks at the window of an instant that is to be sealed some other time: its account is kept, and what it misses
+    /// is known. None where nothing of it is missing.
+    ///
+    /// # Errors
+    /// The stores'.
+    pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
+        let window = Window::containing(at, self.settings.window_minutes);
+        let account = self.account(window).await?.account;
+        self.keep(&account).await?;
+        let is_incomplete = account.state == WindowState::Incomplete;
+        Ok(is_incomplete.then(|| held(&account)))
     }
 
     /// The next window in order.
@@ -334,6 +353,9 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         Ok(match moving {
             Moving::Moved(signed) => {
                 self.summary.count(&signed);
+                if signed.entry.tally.events > 0 && !signed.entry.is_day() {
+                    self.settled.insert(signed.entry.window.start);
+                }
                 // What is there may have been taken over, and hold less.
                 let whole = signed.entry.window == job.window && signed.entry.tally == job.expected;
                 match whole {

@@ -6,6 +6,7 @@
 
 use super::Workplace;
 use crate::planner::AUDIT_SECONDS;
+use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start};
 use std::collections::{BTreeSet, HashSet};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
@@ -197,6 +198,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
             let key = WorkKey::at(cause, window.start);
             self.place.add(&owner, key, due).await?;
         }
+        if self.is_seed {
+            self.sweeps(&owner, name).await?;
+        }
         self.days(&owner, &head).await
     }
 
@@ -248,16 +252,42 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
         Ok(found)
     }
 
-    /// The compaction of the last day that the chain has come to.
+    /// The compaction of the last day that the chain has come to, and for the seed of the last one that is due by now:
+    /// each takes those before it along.
     async fn days(&self, owner: &Owner, head: &ChainHead) -> Result<(), PortError> {
-        let day = day_of(Millis(head.through.0 - 1));
-        if head.sequence == 0 || head.removed.is_some_and(|removed| removed >= day.end) {
-            return Ok(());
-        }
         let after = self.place.settings.compacting.compact_after_seconds;
-        let due = day.end.plus_seconds(after).max(self.place.now());
-        let key = WorkKey::at(Cause::Compact, day.start);
-        self.place.add(owner, key, due).await
+        let now = self.place.now();
+        let mut days = vec![day_of(Millis(head.through.0 - 1))];
+        if self.is_seed {
+            let due = day_of(now.plus_seconds(-after)).start;
+            days.push(day_of(Millis(due.0 - 1)));
+        }
+        for day in days {
+            let is_removed = head.removed.is_some_and(|removed| removed >= day.end);
+            if head.sequence == 0 || is_removed {
+                continue;
+            }
+            let due = day.end.plus_seconds(after).max(now);
+            let key = WorkKey::at(Cause::Compact, day.start);
+            self.place.add(owner, key, due).await?;
+        }
+        Ok(())
+    }
+
+    /// For the seed: a look for parts that no seal names, which earlier versions took by the time of the seals.
+    async fn sweeps(&self, owner: &Owner, tenant: &TenantId) -> Result<(), PortError> {
+        let now = self.place.now();
+        let table = self.place.stores.table();
+        let from = now.plus_seconds(-LOOK_BACK_SECONDS);
+        let seals = table.seals(tenant, from, now).await?;
+        let with_files = seals.iter().filter(|seal| seal.tally.events > 0);
+        let hours: BTreeSet<Millis> = with_files.map(|s| hour_start(s.window.start)).collect();
+        for hour in hours {
+            let due = now.plus_seconds(SWEEP_AFTER_SECONDS);
+            let key = WorkKey::at(Cause::Sweep, hour);
+            self.place.add(owner, key, due).await?;
+        }
+        Ok(())
     }
 }
 

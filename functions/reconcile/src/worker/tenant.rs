@@ -6,6 +6,7 @@ use crate::healing::heal_missing;
 use crate::playbacks::{Played, Wires, go_on};
 use crate::sealing::{Held, Sealer, Settled};
 use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start, sweep_parts};
+use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
 use vernier_ledger::ports::PortError;
@@ -76,16 +77,15 @@ struct Taking<'p, 'a, S: ReconcileStores, C> {
 
 impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
     async fn take(&mut self, entry: &WorkEntry) -> Result<Next, PortError> {
-        let pauses = entry.key.cause != Cause::Playback;
-        if self.place.settings.paused && pauses {
-            let later = self.place.now().plus_seconds(super::PAUSE_SECONDS);
-            return Ok(Next::At(later));
-        }
         let start = || {
             let what = format!("work {}: no instant", entry.key);
             entry.key.start().ok_or(PortError::Fatal(what))
         };
+        let later = || self.place.now().plus_seconds(super::PAUSE_SECONDS);
+        let is_paused = self.place.settings.paused;
         match entry.key.cause {
+            Cause::Late | Cause::Close if is_paused => self.look_at(start()?).await,
+            Cause::Compact | Cause::Sweep if is_paused => Ok(Next::At(later())),
             Cause::Late | Cause::Close => self.settle(start()?).await,
             Cause::Compact => self.compact(day_of(start()?)).await,
             Cause::Playback => self.play(entry).await,
@@ -107,12 +107,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         if let Some(barrier) = self.held.filter(|held| held.window.end <= at) {
             return Ok(Next::Tried(barrier.until));
         }
-        let before = (self.sealer.summary.sealed, self.sealer.summary.backfills);
-        let settled = self.sealer.settle(at, self.place.until).await?;
-        if before != (self.sealer.summary.sealed, self.sealer.summary.backfills) {
-            self.follow_up(at).await?;
-        }
-        Ok(match settled {
+        let settled = self.sealer.settle(at, self.place.until).await;
+        self.follow_up().await?;
+        Ok(match settled? {
             Settled::Sealed => Next::Done,
             Settled::Early(at) => Next::At(at),
             Settled::Left => Next::Left,
@@ -129,16 +126,34 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         })
     }
 
-    /// Puts what a seal is followed by: its day's compaction, and a look for parts that it does not name.
-    async fn follow_up(&self, at: Millis) -> Result<(), PortError> {
-        let day = day_of(at);
+    /// Puts what the seals of windows with events are followed by: their days' compaction, and a look for parts that
+    /// they do not name. A turn that died before it did so finds the windows settled, and does it.
+    async fn follow_up(&mut self) -> Result<(), PortError> {
+        let windows = std::mem::take(&mut self.sealer.settled);
+        let days: BTreeSet<Window> = windows.iter().map(|at| day_of(*at)).collect();
+        let hours: BTreeSet<Millis> = windows.iter().map(|at| hour_start(*at)).collect();
+        let now = self.place.now();
         let after = self.place.settings.compacting.compact_after_seconds;
-        let compact = WorkKey::at(Cause::Compact, day.start);
-        let due = day.end.plus_seconds(after).max(self.place.now());
-        self.place.add(self.owner, compact, due).await?;
-        let sweep = WorkKey::at(Cause::Sweep, hour_start(at));
-        let due = self.place.now().plus_seconds(SWEEP_AFTER_SECONDS);
-        self.place.add(self.owner, sweep, due).await
+        for day in days {
+            let compact = WorkKey::at(Cause::Compact, day.start);
+            let due = day.end.plus_seconds(after).max(now);
+            self.place.add(self.owner, compact, due).await?;
+        }
+        for hour in hours {
+            let sweep = WorkKey::at(Cause::Sweep, hour);
+            let due = now.plus_seconds(SWEEP_AFTER_SECONDS);
+            self.place.add(self.owner, sweep, due).await?;
+        }
+        Ok(())
+    }
+
+    /// While sealing is paused: keeps the account of a window and brings back what it misses.
+    async fn look_at(&mut self, at: Millis) -> Result<Next, PortError> {
+        if let Some(held) = self.sealer.look_at(at).await? {
+            self.recover(&held).await?;
+        }
+        let later = self.place.now().plus_seconds(super::PAUSE_SECONDS);
+        Ok(Next::At(later))
     }
 
     /// Brings back what a window misses, as far as that can be now, and has failed batches looked for.
