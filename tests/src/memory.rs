@@ -17,10 +17,8 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic,
 };
-use vernier_intake::OpenWindows;
 use vernier_ledger::access::{Authenticator, LookUps, Scope};
 use vernier_ledger::clock::StoreClock;
-use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::ports::{Directory, FrameStream, NewRecord, PortError, Results};
@@ -35,7 +33,6 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
-use vernier_stream::LateWindows;
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 

@@ -30,13 +30,6 @@ pub const LANES_MAX: f64 = 256.0;
 /// Claims, or results, under way at once in one stream function.
 pub const IN_FLIGHT: f64 = 32.0;
 
-/// How far back a scheduled run reads segment records, seconds: 16 windows of 15 minutes, and what
-/// clocks may differ by.
-pub const SURVEY_SECONDS: f64 = 16.0 * 900.0 + 300.0;
-
-/// A segment record of one tenant, bytes.
-const SEGMENT_RECORD_BYTES: f64 = 1_536.0;
-
 /// Events that say something of a result, of all: grades and assessments of the reference mix.
 const RESULT_SHARE: f64 = 0.1;
 
@@ -131,8 +124,6 @@ pub struct Needs {
     pub lanes: f64,
     /// PUTs a second under `segments/`.
     pub puts: f64,
-    /// Segment records that each scheduled run reads, bytes.
-    pub survey_bytes: f64,
     /// Cores that sealing and compaction keep busy.
     pub sealing_cores: f64,
 }
@@ -196,7 +187,6 @@ impl Needs {
             read_units: rate * reads.max(0.0) + commits * a.batch_read_units.value,
             lanes: (requests / LANE_ENVELOPES_PER_SECOND).ceil().max(1.0),
             puts: commits,
-            survey_bytes: commits * SURVEY_SECONDS * SEGMENT_RECORD_BYTES,
             sealing_cores: rate * each.lambda.reconcile.cpu_ms / 1_000.0,
         }
     }

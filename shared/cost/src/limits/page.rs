@@ -1,17 +1,13 @@
 //! docs/limits.md.
 
-use super::{IN_FLIGHT, LANES_MAX, Needs, OneShard, Quota, Quotas, RATES, SURVEY_SECONDS};
+use super::{IN_FLIGHT, LANES_MAX, Needs, OneShard, Quota, Quotas, RATES};
 use crate::{Load, Measured, Rates, ShardLimit};
 use std::fmt::Write;
 
 /// Envelopes of the page, events.
 const SIZES: [f64; 2] = [100.0, 1.0];
 
-/// Memory and time of one scheduled run of reconcile, above which its reading does not fit: half of the
-/// function's default memory, as records take about as much again once read.
-const SURVEY_BYTES_MAX: f64 = 512.0 * 1_048_576.0;
-
-/// Cores of sealing that one function has: sealing goes from window to window.
+/// Cores of sealing that one worker has, and so one tenant: sealing goes from window to window.
 const SEALING_CORES_MAX: f64 = 1.0;
 
 /// A number with thousands apart; small ones with two figures.
@@ -149,20 +145,12 @@ fn table(text: &mut String, size: f64, needs: &[Needs], quotas: &Quotas) {
     row(text, "PUTs/s of segments", needs, |n| {
         against(n.puts, &q.prefix_puts_per_second)
     });
-    row(text, "records a scheduled run reads, MB", needs, |n| {
-        let mb = number(n.survey_bytes / 1e6);
-        if n.survey_bytes <= SURVEY_BYTES_MAX {
-            mb
-        } else {
-            format!("**{mb}**: does not fit")
-        }
-    });
-    row(text, "cores that sealing needs", needs, |n| {
+    row(text, "sealing cores, if one tenant sends all", needs, |n| {
         let cores = number(n.sealing_cores);
         if n.sealing_cores <= SEALING_CORES_MAX {
             cores
         } else {
-            format!("**{cores}**: one function has 1")
+            format!("**{cores}**: one worker has 1")
         }
     });
     text.push('\n');
@@ -190,13 +178,10 @@ fn arithmetic(measured: &Measured, rates: &Rates, window: f64) -> String {
         batch.\n\
         - **Lanes**: a lane's receipts are one partition of 1,000 write units/s, two for each envelope: 500 \
         envelopes/s.\n\
-        - **What a scheduled run reads**: the segment records of {survey_hours} hours, 1.5 KB each: one for each batch.\n  \
-        Beyond half a GB the run does not fit its function: a longer BatchWindowSeconds makes fewer, larger \
-        batches\n  up to 4.4 MB, and beyond that the survey would have to keep what it has read.\n\
-        - **Sealing**: {seal_us} µs of a core an event, in one function, window after window. What is not \
-        sealed yet\n  stays readable, and is kept; but above {seal_rate} events/s in the long run (a core; \
-        `ReconcileMemoryMib` 1,769)\n  sealing falls behind and tenants would have to be shared out among \
-        several functions.\n\n",
+        - **Sealing**: {seal_us} µs of a core an event. A tenant's windows are sealed one after the other by one worker, \
+        tenants\n  beside each other, `WorkersMax` at once. What is not sealed yet stays readable, and is kept; \
+        but a tenant with more\n  than {seal_rate} events/s in the long run (a core; `ReconcileMemoryMib` 1,769) falls \
+        behind with its seals.\n\n",
         requests = number(needs.requests),
         input_ms = number(needs.input_ms),
         input_mib = number(usage.lambda.input.memory_mib),
@@ -209,7 +194,6 @@ fn arithmetic(measured: &Measured, rates: &Rates, window: f64) -> String {
         batch_events = number(needs.batch_events),
         stream_us = number(each.lambda.stream.cpu_ms * 1e3),
         in_flight = number(IN_FLIGHT),
-        survey_hours = number((SURVEY_SECONDS / 3_600.0 * 10.0).round() / 10.0),
         seal_us = number(each.lambda.reconcile.cpu_ms * 1e3),
         seal_rate = number(1e3 / each.lambda.reconcile.cpu_ms),
     )
