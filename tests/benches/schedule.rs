@@ -127,6 +127,7 @@ impl School {
         let records = records.map(|record| vernier_stream::Record {
             sequence: record.sequence.parse().expect("digits"),
             data: record.data,
+            arrived_at: None,
         });
         let late = late_windows(15, 300);
         let committing = vernier_stream::Committing {

@@ -199,6 +199,7 @@ impl World {
                 .map(|(sequence, record)| vernier_stream::Record {
                     sequence,
                     data: record.data,
+                    arrived_at: None,
                 })
                 .collect();
             for batch in left.chunks(BATCH_FRAMES) {

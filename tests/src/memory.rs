@@ -319,6 +319,8 @@ fn invocation() -> Invocation {
 /// A Kinesis trigger event of one shard.
 #[must_use]
 pub fn trigger_event(shard: &Shard, records: &[(Sequence, NewRecord)]) -> Value {
+    let arrived_at =
+        Duration::from_millis(vernier_ledger::clock::now().0.unsigned_abs()).as_secs_f64();
     let record = |(sequence, record): &(Sequence, NewRecord)| {
         json!({
             "eventID": format!("{}:{sequence}", shard.id),
@@ -328,7 +330,7 @@ pub fn trigger_event(shard: &Shard, records: &[(Sequence, NewRecord)]) -> Value 
             "awsRegion": "us-east-1",
             "eventSourceARN": format!("arn:aws:kinesis:us-east-1:000000000000:stream/{}", shard.stream),
             "kinesis": {
-                "approximateArrivalTimestamp": 1_700_000_000.0,
+                "approximateArrivalTimestamp": arrived_at,
                 "data": STANDARD.encode(&record.data),
                 "kinesisSchemaVersion": "1.0",
                 "partitionKey": record.partition_key,

@@ -76,6 +76,10 @@ fn measured(outcome: &Outcome, shard: &str, now: Millis) -> Line {
         Some(millis) => line.millis(Metric::FreshnessSeconds, millis),
         None => line,
     };
+    let line = match outcome.skew_millis_max {
+        Some(millis) => line.millis(Metric::ClockSkewSeconds, millis),
+        None => line,
+    };
     line.with("level", "INFO")
         .with("shard", shard)
         .with("steps", outcome.steps)
@@ -95,9 +99,11 @@ fn by_shard(event: KinesisEvent) -> Result<BTreeMap<Shard, Vec<Record>>, PortErr
         })?;
         let sequence = record.kinesis.sequence_number.parse();
         let sequence = sequence.map_err(|e| PortError::Fatal(format!("event record: {e}")))?;
+        let arrived_at = record.kinesis.approximate_arrival_timestamp;
         shards.entry(shard).or_default().push(Record {
             sequence,
             data: record.kinesis.data.0,
+            arrived_at: Some(Millis(arrived_at.timestamp_millis())),
         });
     }
     Ok(shards)

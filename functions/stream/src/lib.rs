@@ -49,6 +49,8 @@ pub struct Record {
     pub sequence: Sequence,
     /// Its bytes.
     pub data: Vec<u8>,
+    /// When it arrived, by the stream's clock; none where nobody says.
+    pub arrived_at: Option<Millis>,
 }
 
 /// A record that is no frame.
@@ -82,6 +84,9 @@ pub struct Outcome {
     /// The longest time from an event's receipt to its commit, milliseconds; none when nothing was
     /// stored.
     pub freshness_millis_max: Option<u64>,
+    /// The longest time between a frame's receipt and its arrival on the stream, in either direction, milliseconds; none
+    /// when none came as it was sent first.
+    pub skew_millis_max: Option<u64>,
 }
 
 /// Takes a shard's batch to the end or fails as a whole; either way it may be called again with
@@ -223,6 +228,7 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
             let fresh =
                 step::oldest(&claimed).map(|at| u64::try_from(clock().0 - at.0).unwrap_or(0));
             outcome.freshness_millis_max = outcome.freshness_millis_max.max(fresh);
+            outcome.skew_millis_max = outcome.skew_millis_max.max(step.skew_millis_max);
             *known = Some(Cursor {
                 sequence: Some(record.last.clone()),
                 next_position: record.position + 1,

@@ -23,6 +23,8 @@ pub(crate) struct Step {
     pub(crate) last: Sequence,
     pub(crate) frames: Vec<(Sequence, Frame)>,
     pub(crate) undecodable: Vec<Undecodable>,
+    /// How far receipt and arrival of a frame are apart at most, milliseconds.
+    pub(crate) skew_millis_max: Option<u64>,
 }
 
 /// Decodes the longest prefix that stays within a step's memory, its segment record's size and the items of its
@@ -34,6 +36,7 @@ pub(crate) fn take(records: &[Record]) -> Step {
         last: records[0].sequence.clone(),
         frames: Vec::new(),
         undecodable: Vec::new(),
+        skew_millis_max: None,
     };
     let mut bytes = 0;
     let (mut minutes, mut slices) = (BTreeSet::new(), BTreeSet::new());
@@ -51,6 +54,7 @@ pub(crate) fn take(records: &[Record]) -> Step {
                 if over && step.taken > 0 {
                     break;
                 }
+                step.skew_millis_max = step.skew_millis_max.max(skew_millis(record, &frame));
                 step.frames.push((record.sequence.clone(), frame));
             }
             Err(error) => step.undecodable.push(Undecodable {
@@ -62,6 +66,14 @@ pub(crate) fn take(records: &[Record]) -> Step {
         step.last = record.sequence.clone();
     }
     step
+}
+
+/// How far a frame's receipt, by input's clock, and its arrival, by the stream's, are apart. One that was brought back
+/// arrives long after its receipt, and says nothing of clocks.
+fn skew_millis(record: &Record, frame: &Frame) -> Option<u64> {
+    let arrived_at = record.arrived_at.filter(|_| frame.header.attempt == 0)?;
+    let received_at = frame.header.receipt.received_at();
+    Some(arrived_at.0.abs_diff(received_at.0))
 }
 
 /// Keeps undecodable records raw, with their reason (invariant 5).

@@ -112,6 +112,7 @@ async fn a_full_trigger_payload_stays_within_the_functions_memory() {
             .map(|(data, n)| Record {
                 sequence: n.to_string().parse::<Sequence>().expect("a number"),
                 data,
+                arrived_at: None,
             })
             .collect::<Vec<_>>()
     };

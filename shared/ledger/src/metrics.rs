@@ -32,6 +32,9 @@ pub enum Metric {
     EventsCommitted,
     /// Seconds from an event's receipt until it can be read, of the oldest in a batch.
     FreshnessSeconds,
+    /// Seconds between the receipt of a frame by input's clock and its arrival by the stream's, at most in a batch; of
+    /// frames that input or a playback sent, not of those that were brought back.
+    ClockSkewSeconds,
     /// Records of the stream that were no frames.
     RecordsQuarantined,
     /// Events of sealed windows that are stored.
@@ -73,7 +76,7 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
         Self::TimesUnreadable,
@@ -81,6 +84,7 @@ impl Metric {
         Self::EnvelopesUnchecked,
         Self::EventsCommitted,
         Self::FreshnessSeconds,
+        Self::ClockSkewSeconds,
         Self::RecordsQuarantined,
         Self::EventsStored,
         Self::EventsDuplicate,
@@ -106,9 +110,10 @@ impl Metric {
     #[must_use]
     pub const fn unit(self) -> Unit {
         match self {
-            Self::FreshnessSeconds | Self::SealLagSeconds | Self::WorkOverdueSeconds => {
-                Unit::Seconds
-            }
+            Self::FreshnessSeconds
+            | Self::ClockSkewSeconds
+            | Self::SealLagSeconds
+            | Self::WorkOverdueSeconds => Unit::Seconds,
             _ => Unit::Count,
         }
     }
@@ -124,9 +129,10 @@ impl Metric {
             | Self::EventsDuplicate
             | Self::EventsConflict
             | Self::EventsRejected => Invariant::OneDispositionEach,
-            Self::EventsCommitted | Self::WindowsIncomplete | Self::FramesGone => {
-                Invariant::Complete
-            }
+            Self::EventsCommitted
+            | Self::ClockSkewSeconds
+            | Self::WindowsIncomplete
+            | Self::FramesGone => Invariant::Complete,
             Self::FramesBroughtBack => Invariant::ExactlyOnceEffects,
             Self::FreshnessSeconds
             | Self::RecordsQuarantined

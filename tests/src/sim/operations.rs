@@ -198,6 +198,7 @@ impl World {
         let records = batch.into_iter().map(|(sequence, record)| Record {
             sequence,
             data: record.data,
+            arrived_at: None,
         });
         let records: Vec<Record> = records.collect();
         let functions = Rc::clone(&self.functions);

@@ -214,6 +214,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
     let record = vernier_stream::Record {
         sequence: sent.sequence,
         data: sent.record.data,
+        arrived_at: None,
     };
     let budget = Duration::from_secs(30);
     let taken = vernier_stream::process(

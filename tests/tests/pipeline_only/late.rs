@@ -40,6 +40,15 @@ fn late(school: &School) -> Vec<WorkEntry> {
 
 /// Takes the stream's frames, all in one batch, by a process with this memory.
 async fn take(school: &School, late: &LateWindows) -> Result<Outcome, PortError> {
+    take_arrived(school, late, None).await
+}
+
+/// The same of frames that arrived at an instant.
+async fn take_arrived(
+    school: &School,
+    late: &LateWindows,
+    arrived_at: Option<Millis>,
+) -> Result<Outcome, PortError> {
     let committing = Committing {
         settings: Settings { receipt_days: 30 },
         late,
@@ -48,6 +57,7 @@ async fn take(school: &School, late: &LateWindows) -> Result<Outcome, PortError>
     let records = records.into_iter().map(|(sequence, record)| Record {
         sequence,
         data: record.data,
+        arrived_at,
     });
     let clock = || school.clock.get();
     process(
@@ -195,4 +205,19 @@ async fn without_its_entry_nothing_late_is_committed() {
             assert_eq!(late(&school).len(), 1, "{operation:?} {fault:?}");
         }
     }
+}
+
+/// The stream's clock against input's, whichever is ahead.
+#[tokio::test(start_paused = true)]
+async fn receipt_and_arrival_are_held_against_each_other() {
+    for (arrived_seconds, apart_millis) in [(70, 70_000), (-70, 70_000), (0, 0)] {
+        let school = school_after(0).await;
+        let arrived_at = Some(BEGINNING.plus_seconds(arrived_seconds));
+        let outcome = take_arrived(&school, &a_process(), arrived_at).await;
+        let outcome = outcome.expect("committed");
+        assert_eq!(outcome.skew_millis_max, Some(apart_millis));
+    }
+    let school = school_after(0).await;
+    let outcome = take(&school, &a_process()).await.expect("committed");
+    assert_eq!(outcome.skew_millis_max, None);
 }

@@ -54,6 +54,7 @@ async fn stream_measures_what_it_commits_once_for_each_invocation() {
         (5.0, 1.0)
     );
     assert!((0.0..60.0).contains(&sums["FreshnessSeconds"]), "{sums:?}");
+    assert!((0.0..60.0).contains(&sums["ClockSkewSeconds"]), "{sums:?}");
     // A batch of a copy alone makes nothing readable: no freshness is made up for it.
     let (shard, records) = world.stream.records().into_iter().next().expect("a shard");
     let (sequence, copied) = records[0].clone();

@@ -234,7 +234,11 @@ async fn a_crowd_at_one_assignment_costs_a_write_each() {
         .zip(frames)
         .map(|(number, data): (u64, _)| {
             let sequence = number.to_string().parse().expect("digits");
-            Record { sequence, data }
+            Record {
+                sequence,
+                data,
+                arrived_at: None,
+            }
         })
         .collect();
     let stores = &world.reconcile.stores;

@@ -151,6 +151,7 @@ impl School {
             let records = left.map(|(_, (sequence, record))| vernier_stream::Record {
                 sequence,
                 data: record.data,
+                arrived_at: None,
             });
             let records = records.collect();
             let clock = || self.clock.get();
