@@ -44,8 +44,8 @@ HEAL_SECONDS_MAX = 180
 SEAL_SECONDS_MAX = 420
 #: How long a shard is kept from being committed: longer than FreshnessSecondsMax.
 STUCK_SECONDS = 66
-#: What a run that is due leaves in the log.
-RUN_ENDED = "scheduled run ended"
+#: What the planner leaves in the log each minute, and a worker after each turn.
+PLANNED, TURN_ENDED = "planned", "turn ended"
 
 
 @dataclass
@@ -409,7 +409,7 @@ def reconcile_down(day: Day):
         for target in rules.list_targets_by_rule(Rule=rule["Name"])["Targets"]
         if target["Arn"].endswith(f":{day.state['functions']['reconcile']}")
     )
-    if not day.watch.wait(lambda: day.watch.find(RUN_ENDED, 0), 150):
+    if not day.watch.wait(lambda: day.watch.find(PLANNED, 0), 150):
         raise Failed("reconcile never ran")
     rules.disable_rule(Name=name)
     # A run that has begun comes to its end.
@@ -427,12 +427,12 @@ def reconcile_down(day: Day):
         down = time.time() - since
         rules.enable_rule(Name=name)
         begun = time.time()
-        lag = lambda: [line for line in day.watch.find(RUN_ENDED, begun) if line.text["SealLagSeconds"] < 150]  # noqa: E731
-        caught_up = day.watch.wait(lag, SEAL_SECONDS_MAX)
+        on_time = lambda: [line for line in day.watch.find(PLANNED, begun) if line.text["WorkOverdueSeconds"] < 90]  # noqa: E731
+        caught_up = day.watch.wait(on_time, SEAL_SECONDS_MAX)
         if not caught_up:
             row.wrong.append("the chains were not caught up with")
-        sealed = sum(line.text["sealed"] for line in day.watch.find(RUN_ENDED, begun))
-        how = f"by the first runs after {down / 60:.1f} min, which sealed {sealed} windows"
+        sealed = sum(line.text["sealed"] for line in day.watch.find(TURN_ENDED, begun))
+        how = f"by the first turns after {down / 60:.1f} min, which sealed {sealed} windows"
         day.healed(row, sensor, begun, how)
         row.legs.append("windows of a minute, hence five of them for an hour's four of 15; `make pipeline` plays forty")
 

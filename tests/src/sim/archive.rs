@@ -229,7 +229,7 @@ impl World {
             };
             let deadline = began.plus_seconds(i64::from(seconds) * 2);
             let stores = &functions.working;
-            Ending::Turned(match delivery {
+            Ending::Turned(Box::new(match delivery {
                 Some(delivery) => {
                     let nudge = &delivery.nudge;
                     turn(stores, &process, &settings, nudge, &clock, deadline).await
@@ -238,7 +238,7 @@ impl World {
                     let (process, settings) = (&process, &settings);
                     orchestra::turn_of(stores, process, settings, &owner, &clock, deadline).await
                 }
-            })
+            }))
         };
         self.invoke(Invocation::new(Caller::Queue { handle }, began, future))
             .await
@@ -250,9 +250,9 @@ impl World {
         self.plan().await?;
         let owners = self.owners();
         // What is armed may hit a turn, also of an owner whose message is under way.
-        for n in 0..owners.len() {
+        for (n, owner) in owners.iter().enumerate() {
             let ready = self.queue.ready(self.now());
-            if ready.contains(&owners[n]) || !self.parked.is_empty() {
+            if ready.contains(owner) || !self.parked.is_empty() {
                 self.work(u8::try_from(n).unwrap_or(0), seconds).await?;
             }
         }

@@ -103,7 +103,7 @@ pub(super) enum Ending {
     /// The planner's.
     Planned,
     /// A worker's.
-    Turned(Result<Turn, PortError>),
+    Turned(Box<Result<Turn, PortError>>),
     /// Of an operator who makes an owner's work due.
     Nudged,
     /// Of asking for a playback: whether there is one now.

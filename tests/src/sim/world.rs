@@ -386,8 +386,11 @@ impl World {
                 self.counts.played_back += outcome.played_back;
                 Ok(())
             }
-            (Caller::Queue { handle }, Ending::Turned(Ok(turn))) => {
-                self.turned(*handle, &turn);
+            (Caller::Queue { handle }, Ending::Turned(turned)) => {
+                // What failed comes again when its message's time is over.
+                if let Ok(turn) = &*turned {
+                    self.turned(*handle, turn);
+                }
                 Ok(())
             }
             (Caller::Asker, Ending::Begun(true)) => {
