@@ -6,11 +6,11 @@
 //! and [`crate::verify`] see to it), and the window's files are not needed any more.
 
 use crate::Fault;
-use crate::columns::Layout;
+use crate::columns::{Layout, SealedBy};
 use crate::files::{Ranges, Sink, stream};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
-use crate::part::{Form, GroupEncoder, PartWriter};
+use crate::part::{Form, GroupEncoder, PartWriter, RowOrder};
 use crate::row::Row;
 use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written};
 use crate::sort::Sorter;
@@ -145,7 +145,7 @@ impl DayBuilder {
         let sums = self.seals.iter().map(|(n, seal)| (*n, Sums::of(seal)));
         let mut sums: BTreeMap<u64, Sums> = sums.collect();
         let stored = self.seals.values().map(|seal| seal.counts.stored).sum();
-        let form = Form::of(Layout::Day)?;
+        let form = Form::of(Layout::Day, RowOrder::Sorted)?;
         let lane = |class, begin| Lane::new(&plan, &self.settings, (&form, sink), class, begin);
         let mut lanes = [
             lane(PartClass::Archive, 0),
@@ -263,7 +263,7 @@ impl<'a, S: Sink> Lane<'a, S> {
             Some(group) => group,
             None => (self.form.group(self.in_part, self.in_day)?, 0),
         };
-        group.push_sealed(&Row { event, ..row }, seal)?;
+        group.push_sealed(&Row { event, ..row }, SealedBy { seal, part: None })?;
         self.group = Some((group, rows + 1));
         self.group_bytes += event.map_or(0, str::len);
         let part_rows = self.settings.part_rows.clamp(1, limits::PART_ROWS_MAX) as u64;

@@ -18,6 +18,8 @@ pub mod files;
 mod firsts;
 mod judge;
 pub mod keys;
+mod layout;
+pub mod leaf;
 pub mod limits;
 pub mod merkle;
 pub mod part;
@@ -56,14 +58,6 @@ pub enum Fault {
     /// The same place twice: the segments do not add up, and nothing may be sealed.
     #[error("event {1} of receipt {0} came twice")]
     Repeated(vernier_ledger::ids::ReceiptId, u32),
-    /// A bound of [`limits`] was reached.
-    #[error("{what}: more than {max}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// The bound.
-        max: u64,
-    },
     /// Signing failed.
     #[error("cannot sign: {0}")]
     Signing(String),

@@ -60,8 +60,5 @@ pub const RUN_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 /// in which any of them may lie is read once for all of them.
 pub const PREVIOUS_BATCH: usize = 65_536;
 
-/// Rows of a window: dispositions are kept by a 32-bit number.
-pub const WINDOW_ROWS_MAX: u32 = u32::MAX;
-
-/// A seal, bytes: one file for each million rows at about 300 bytes; 4 billion rows have 8,600 files.
+/// A seal, bytes: one file for each million rows at about 300 bytes; 13 billion rows have 13,000 files.
 pub const SEAL_BYTES_MAX: u64 = 4 * 1024 * 1024;

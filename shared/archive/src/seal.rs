@@ -22,6 +22,9 @@ pub const SEAL_VERSION: u32 = 1;
 /// actors. A reader of version 1 knows no days, and must not take a day's files for a window's.
 pub const DAY_SEAL_VERSION: u32 = 3;
 
+/// Version of seals with an account, whose leaves hide what is personal.
+pub const SEAL_VERSION_4: u32 = 4;
+
 /// Version of days without blocks, which are read as before.
 const DAY_SEAL_VERSION_BEFORE: u32 = 2;
 

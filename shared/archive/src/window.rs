@@ -190,6 +190,8 @@ impl WindowBuilder {
             score_maximum: said.and_then(|said| said.maximum),
             fingerprint: fingerprint.0,
             event: None,
+            salt: None,
+            erased: None,
         };
         let reference = head
             .event_ref

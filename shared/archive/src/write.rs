@@ -7,7 +7,7 @@ use crate::files::Sink;
 use crate::judge::Decisions;
 use crate::limits;
 use crate::merkle::{Hash, Span};
-use crate::part::{EncodedGroup, Form, PartWriter};
+use crate::part::{EncodedGroup, Form, PartWriter, RowOrder};
 use crate::row::Row;
 use crate::seal::{PartClass, SealedFile, part_key};
 use crate::sort::Sorted;
@@ -89,7 +89,7 @@ impl<'a, S: Sink> Files<'a, S> {
             decisions,
             oversize,
             sink,
-            form: Form::of(Layout::Window)?,
+            form: Form::of(Layout::Window, RowOrder::Sorted)?,
             lanes: [lane(0), lane(stored)],
             failure: Mutex::new(None),
         })
@@ -153,7 +153,7 @@ impl<'a, S: Sink> Files<'a, S> {
             last.clear();
             last.extend_from_slice(key);
             let (number, row) = payload.split_first_chunk().ok_or_else(bad_record)?;
-            let (disposition, first) = self.decisions.of(u32::from_be_bytes(*number));
+            let (disposition, first) = self.decisions.of(u64::from_be_bytes(*number));
             counts.add(disposition);
             let lane = &mut filling[usize::from(disposition != Disposition::Stored)];
             if let Some(job) = lane.push(row, disposition, first) {

@@ -226,17 +226,18 @@ impl<'b> Scanned<'b> {
         }
     }
 
-    /// The event's fingerprint; none when the column was not asked for.
+    /// The event's fingerprint; none when the column was not asked for, or the row is erased.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         match self.values {
             Values::Columns {
                 fingerprints, at, ..
             } => {
-                let fingerprint = fingerprints?.value(at).try_into();
+                let fingerprints = fingerprints.filter(|all| all.is_valid(at))?;
+                let fingerprint = fingerprints.value(at).try_into();
                 fingerprint.ok().map(Fingerprint)
             }
-            Values::Row(row) => Some(Fingerprint(row.fingerprint)),
+            Values::Row(row) => row.erased.is_none().then_some(Fingerprint(row.fingerprint)),
         }
     }
 }

@@ -238,8 +238,11 @@ fn examine(
     mut demux: Option<&mut Demux<'_>>,
 ) -> Result<Examined, Fault> {
     let part = Part::open(Arc::clone(&file))?;
-    let is_day = part.layout() == Layout::Day;
-    if is_day != (task.seal.kind == SealKind::Day) {
+    let wanted = match task.seal.kind {
+        SealKind::Window | SealKind::Backfill => Layout::Window,
+        SealKind::Day => Layout::Day,
+    };
+    if part.layout() != wanted {
         let what = "has the columns of another kind of file";
         return Err(Fault::Damaged(what.to_owned()));
     }
