@@ -12,7 +12,7 @@ use crate::limits;
 use crate::merkle::{Span, leaf_hash};
 use crate::part::{Form, GroupEncoder, PartWriter, RowOrder};
 use crate::row::Row;
-use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written};
+use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written, part_key};
 use crate::sort::Sorter;
 use crate::window::{Plan, Settings};
 use crate::write::close_part;
@@ -303,8 +303,9 @@ impl<'a, S: Sink> Lane<'a, S> {
             return Ok(());
         };
         self.in_part = 0;
-        let place = (self.class, self.files.len());
-        let file = close_part(self.sink, self.plan, place, part)?;
+        let number = self.files.len();
+        let key = |sha256: &_| Ok(part_key(self.plan, self.class, number, sha256));
+        let file = close_part(self.sink, key, part)?;
         self.files.push(file);
         Ok(())
     }

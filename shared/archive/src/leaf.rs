@@ -7,12 +7,13 @@ use crate::row::{Bytes, Row};
 use sha2::{Digest as _, Sha256};
 use vernier_ledger::digest::{BlindFingerprint, Fingerprint};
 use vernier_ledger::disposition::Disposition;
+use vernier_ledger::salt::Salt;
 
 /// What a personal hash begins with.
 const PERSONAL: [u8; 1] = [0x03];
 
 /// What a leaf of version 4 begins with: one of version 1 begins with `00` or `01`.
-const BLIND_LEAF: u8 = 0x04;
+pub(crate) const BLIND_LEAF: u8 = 0x04;
 
 /// How rows become leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,17 @@ impl Erased {
     }
 }
 
+/// What stands for a personal half in the leaf.
+pub(crate) fn personal_hash(salt: Option<Salt>, half: &[u8]) -> Hash {
+    let mut hash = Sha256::new();
+    hash.update(PERSONAL);
+    if let Some(salt) = salt {
+        hash.update(salt.0);
+    }
+    hash.update(half);
+    hash.finalize().into()
+}
+
 impl<'a> Row<'a> {
     /// What the ledger says of the event by itself: sensor to first.
     pub fn write_public_half(&self, out: &mut Vec<u8>) {
@@ -102,13 +114,7 @@ impl<'a> Row<'a> {
         }
         let mut half = Vec::with_capacity(512);
         self.write_personal_half(&mut half);
-        let mut hash = Sha256::new();
-        hash.update(PERSONAL);
-        if let Some(salt) = &self.salt {
-            hash.update(salt.0);
-        }
-        hash.update(&half);
-        hash.finalize().into()
+        personal_hash(self.salt, &half)
     }
 
     /// The row's data in the Merkle tree of version 4.
@@ -185,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
     use vernier_ledger::digest::Digest;
     use vernier_ledger::ids::ReceiptId;
-    use vernier_ledger::salt::{Salt, SaltKey};
+    use vernier_ledger::salt::SaltKey;
     use vernier_ledger::time::Millis;
 
     fn hexadecimal(bytes: &[u8]) -> String {

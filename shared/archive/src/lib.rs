@@ -9,13 +9,16 @@
 //! storage is behind [`files::Source`] and [`files::Sink`]. [`stored`] alone waits, for the ledger's
 //! port of objects.
 
+pub mod account;
 pub mod blocks;
 pub mod canonical;
 mod column_order;
 pub mod columns;
 pub mod day;
+pub mod erase;
 pub mod files;
 mod firsts;
+pub mod holds;
 mod judge;
 pub mod keys;
 mod layout;
@@ -27,10 +30,12 @@ pub mod part_name;
 pub mod pieces;
 pub mod previous;
 pub mod proof;
+pub mod proof4;
 pub mod reader;
 pub mod row;
 pub mod seal;
 pub mod search;
+pub mod share;
 mod sort;
 pub mod stored;
 pub mod verify;

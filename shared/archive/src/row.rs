@@ -215,7 +215,7 @@ pub fn disposition_from(word: &str) -> Option<Disposition> {
         .find(|d| disposition_word(*d) == word)
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     // A line has at most 1 MB, an event 16 MiB: no text comes near 4 GiB.
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());

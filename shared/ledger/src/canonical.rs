@@ -53,6 +53,12 @@ impl Meaning {
         let uuid = id.filter(|id| EventId(id).is_uuid());
         Form::of(text, uuid).map(Self)
     }
+
+    /// The text that all spellings of it have in common.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A canonical form under way.

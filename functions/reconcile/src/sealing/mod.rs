@@ -360,6 +360,11 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
         };
         let damaged = |what: &str| PortError::Fatal(format!("{name} {what}"));
         let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
+        if seal.statement.is_some() {
+            return Err(damaged(
+                "is of version 4, which this release does not continue",
+            ));
+        }
         let key = self.workshop.public_key(self.stores.key()).await?;
         let signed = seal.is_signed_by(&key).map_err(|e| damaged(&e.to_string()));
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
@@ -386,7 +391,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Run<'_, S, C> {
             let of = match seal.kind {
                 SealKind::Window => &mut self.summary.sealed,
                 SealKind::Backfill => &mut self.summary.backfills,
-                SealKind::Day => &mut self.summary.days,
+                // No idle run and no erasure is sealed yet.
+                SealKind::Day | SealKind::Idle | SealKind::Erasure => &mut self.summary.days,
             };
             *of += 1;
             if !entry.is_day() {

@@ -3,7 +3,7 @@
 use super::chain::Trusted;
 use super::report::{Check, Finding};
 use super::rows::{Examined, Task, compare};
-use super::window;
+use super::window::{self, FilePlace};
 use crate::merkle::Hash;
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind};
@@ -21,7 +21,7 @@ pub(super) fn check_covers(chain: &[Trusted], partial: bool, findings: &mut Vec<
         .collect();
     let first = chain.first().map_or(0, |t| t.seal.sequence);
     let mut covered_by: BTreeMap<u64, u64> = BTreeMap::new();
-    for Trusted { key, seal } in chain.iter().filter(|t| t.seal.kind == SealKind::Day) {
+    for Trusted { key, seal, .. } in chain.iter().filter(|t| t.seal.kind == SealKind::Day) {
         let mut wrong = |what: String| {
             findings.push(Finding::new(Check::Coverage, what).in_file(key));
         };
@@ -91,7 +91,7 @@ pub(super) fn covered(trusted: &[Trusted]) -> BTreeMap<usize, usize> {
 struct Split<'a> {
     number: usize,
     trusted: &'a Trusted,
-    classes: Vec<PartClass>,
+    places: Vec<FilePlace>,
     begins: Vec<u64>,
     files: Vec<Examined>,
     /// The file that fills, of each class.
@@ -102,7 +102,7 @@ impl<'a> Split<'a> {
     fn new(number: usize, trusted: &'a Trusted) -> Self {
         let seal = &trusted.seal;
         // What is wrong with its keys is said where its own files are looked at.
-        let classes = window::classes(seal, &trusted.key, &mut Vec::new());
+        let places = window::places(seal, &trusted.key, &mut Vec::new());
         let mut begin = 0_u64;
         let begins: Vec<u64> = seal
             .files
@@ -113,14 +113,14 @@ impl<'a> Split<'a> {
                 here
             })
             .collect();
-        let first = |class| classes.iter().position(|c| *c == class);
+        let first = |class| places.iter().position(|place| place.class == class);
         Self {
             number,
             trusted,
             at: [first(PartClass::Archive), first(PartClass::Exceptions)],
             files: begins.iter().map(|begin| Examined::new(*begin)).collect(),
             begins,
-            classes,
+            places,
         }
     }
 
@@ -129,8 +129,11 @@ impl<'a> Split<'a> {
             seal: &self.trusted.seal,
             seal_key: &self.trusted.key,
             at,
-            class: self.classes[at],
+            class: self.places[at].class,
             begin: self.begins[at],
+            share: self.places[at].share,
+            erased: &self.trusted.erased,
+            closings: &self.trusted.closings,
         }
     }
 
@@ -141,7 +144,7 @@ impl<'a> Split<'a> {
             return Taken::Nowhere;
         };
         let full = self.files[at].rows >= self.trusted.seal.files[at].rows;
-        let next = self.classes.get(at + 1) == Some(&self.classes[at]);
+        let next = self.places.get(at + 1) == Some(&self.places[at]);
         let at = if full && next { at + 1 } else { at };
         self.at[class] = Some(at);
         let task = self.task(at);
@@ -203,7 +206,8 @@ impl<'a> Demux<'a> {
     pub(super) fn finish(self) -> Vec<Judged> {
         let day = self.day;
         let judge = |mut split: Split<'a>| {
-            let Trusted { key, seal } = split.trusted;
+            let trusted = split.trusted;
+            let (key, seal) = (&trusted.key, &trusted.seal);
             let mut findings = Vec::new();
             let (mut rows, mut counts) = (0, DispositionCounts::default());
             for at in 0..split.files.len() {
@@ -214,7 +218,7 @@ impl<'a> Demux<'a> {
                 findings.append(&mut file.findings);
                 compare(&task, file, &mut findings);
             }
-            findings.extend(window::check(seal, key, &mut split.files));
+            findings.extend(window::check(seal, key, &trusted.erased, &mut split.files));
             for finding in &mut findings {
                 finding.what = format!("{}, as the files of day seal {day} have it", finding.what);
             }
