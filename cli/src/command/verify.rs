@@ -23,10 +23,10 @@ use vernier_ledger::ids::TenantId;
 
 /// Check sealed windows: files and a public key are all it needs.
 ///
-/// A folder holds seals/, archive/, exceptions/ and days/ as the bucket does (aws s3 sync copies them), and
-/// is checked offline. A bucket (s3://BUCKET, or s3://BUCKET/PREFIX where a copy lies in one) is read as it
+/// A folder holds seals/, archive/, exceptions/, days/ and what lies beside them as the bucket does (aws s3 sync
+/// copies them), and is checked offline. A bucket (s3://BUCKET, or s3://BUCKET/PREFIX where a copy lies in one) is read as it
 /// is, with the ordinary AWS environment: credentials, profile, region, AWS_ENDPOINT_URL. It takes
-/// s3:ListBucket and s3:GetObject; each file comes over once, some pieces ahead, and lies in the temporary
+/// s3:ListBucket and s3:GetObject; each file comes over once (of version 4 some twice), some pieces ahead, and lies in the temporary
 /// folder while it is checked.
 ///
 /// Everything that a seal promises is computed again: its signature, the chain of seals of each
@@ -51,7 +51,8 @@ use vernier_ledger::ids::TenantId;
 Examples:
   aws s3 sync s3://BUCKET copy/ --exclude '*' --include 'seals/*'
   aws s3 sync s3://BUCKET copy/ --exclude '*' \\
-      --include 'archive/*' --include 'exceptions/*' --include 'days/*'
+      --include 'archive/*' --include 'exceptions/*' --include 'days/*' \\
+      --include 'evidence/*' --include 'missing/*' --include 'lists/*' --include 'erasures/*'
   vernier verify copy/ --key seals.pub.pem --later-files
   vernier verify s3://BUCKET --key seals.pub.pem
   vernier verify s3://BUCKET/copies/2026 --own-keys      damage alone, whoever sealed

@@ -3,13 +3,13 @@
 use crate::Fault;
 use crate::files::Sink;
 use crate::merkle::Hash;
-use crate::part::{Form, RowOrder};
+use crate::part::{Form, NO_SEAL, RowOrder};
 use crate::reader::{Part, Reading};
 use crate::seal::SealedFile;
 use crate::write::close_part;
 use vernier_ledger::segment::Place;
 
-/// Writes a window's or backfill's part of version 4 anew, the rows at these places erased, under the key that `key`
+/// Writes a part of version 4 anew, of a window, a backfill or a day, the rows at these places erased, under the key that `key`
 /// makes of its SHA-256. Rows, their order and the root are those of the part.
 ///
 /// # Errors
@@ -25,11 +25,12 @@ pub fn erase_rows<S: Sink>(
     let mut begin = 0;
     for number in 0..part.groups() {
         let mut group = form.group(begin, begin)?;
-        part.for_each_sealed_by(number, Reading::Whole, |row, _| {
+        part.for_each_sealed_by(number, Reading::Whole, |row, by| {
             begin += 1;
+            let by = by.unwrap_or(NO_SEAL);
             match is_erased(row.place()) {
-                true => group.push(&row.erase()),
-                false => group.push(&row),
+                true => group.push_sealed(&row.erase(), by),
+                false => group.push_sealed(&row, by),
             }
         })?;
         writer.append(group.finish()?)?;

@@ -7,6 +7,7 @@ use crate::Fault;
 use crate::blocks::{self, ActorTable, Blocks, BlocksWriter, Entry};
 use crate::column_order::say_type_order;
 use crate::columns::{Layout, RowsBuilder, SealedBy, schema};
+use crate::id_table::{self, IdEntry};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
 use crate::row::Row;
@@ -140,6 +141,7 @@ impl Form {
             unusual_ids: false,
             leaves: Span::starting_at(0),
             entries: self.layout.is_day().then(Vec::new),
+            ids: (self.layout == Layout::BlindDay).then(Vec::new),
         })
     }
 }
@@ -170,7 +172,7 @@ fn write_batch(writers: &mut [ArrowColumnWriter], batch: &RecordBatch) -> Result
 }
 
 /// What rows of a window's file say of their seal, which the file does not keep.
-const NO_SEAL: SealedBy = SealedBy {
+pub(crate) const NO_SEAL: SealedBy = SealedBy {
     seal: 0,
     part: None,
 };
@@ -206,7 +208,10 @@ impl GroupEncoder {
         self.leaves.push(leaf);
         self.window_leaves.push(leaf);
         if let Some(blocks) = &mut self.blocks {
-            blocks.push(&self.scratch, row)?;
+            match self.layout.is_blind() {
+                true => blocks.push_blind(row)?,
+                false => blocks.push(&self.scratch, row)?,
+            }
         }
         self.unusual_ids |= row.id.is_some_and(|id| !EventId(id).is_usual());
         self.builder.push(row, by)?;
@@ -265,6 +270,7 @@ pub(crate) struct PartFigures {
     pub(crate) sha256: [u8; 32],
     pub(crate) merkle_root: [u8; 32],
     pub(crate) actors: Option<ActorTable>,
+    pub(crate) ids: Option<ActorTable>,
 }
 
 /// A part under way.
@@ -275,6 +281,8 @@ pub(crate) struct PartWriter<W: Write + Send> {
     leaves: Span,
     /// Of a day: which blocks have whose rows.
     entries: Option<Vec<Entry>>,
+    /// Of a day of version 4: which blocks have which ids.
+    ids: Option<Vec<IdEntry>>,
 }
 
 impl<W: Write + Send> PartWriter<W> {
@@ -298,13 +306,19 @@ impl<W: Write + Send> PartWriter<W> {
                 offset: start + entry.offset,
                 ..entry
             }));
+            if let Some(ids) = &mut self.ids {
+                ids.extend(blocks.ids.into_iter().map(|entry| IdEntry {
+                    offset: start + entry.offset,
+                    ..entry
+                }));
+            }
             // Between the row groups, where Parquet's readers do not look.
             self.writer.write_all(&blocks.bytes)?;
         }
         Ok(())
     }
 
-    /// Writes the table of actors and the footer.
+    /// Writes the tables and the footer.
     pub(crate) fn finish(mut self) -> Result<(W, PartFigures), Fault> {
         if self.unusual_ids {
             let marked = KeyValue::new(UNUSUAL_IDS.to_owned(), "yes".to_owned());
@@ -315,6 +329,12 @@ impl<W: Write + Send> PartWriter<W> {
             let table = blocks::table(entries);
             let start = self.writer.bytes_written() as u64;
             actors = Some(ActorTable::of(start, &table));
+            self.writer.write_all(&table)?;
+        }
+        let mut ids = None;
+        if let Some(entries) = self.ids.take() {
+            let table = id_table::table(entries);
+            ids = Some(id_table::place(self.writer.bytes_written() as u64, &table));
             self.writer.write_all(&table)?;
         }
         let columns = self.writer.schema_descr().num_columns();
@@ -328,6 +348,7 @@ impl<W: Write + Send> PartWriter<W> {
             sha256: out.hash.finalize().into(),
             merkle_root: self.leaves.root().unwrap_or_default(),
             actors,
+            ids,
         };
         Ok((out.to, figures))
     }

@@ -350,7 +350,7 @@ impl<'a> Bytes<'a> {
         receipt_from(self.array()?)
     }
 
-    fn text(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Fault> {
         let length = u32::from_be_bytes(self.array()?) as usize;
         std::str::from_utf8(self.take(length)?).map_err(|_| bad_leaf())
     }

@@ -6,7 +6,7 @@ mod missing;
 mod places;
 mod table;
 
-pub use evidence::Evidence;
+pub use evidence::{Evidence, SealedEvidence};
 pub use missing::{Missing, MissingCause};
 pub use places::ErasedPlace;
 
@@ -46,33 +46,85 @@ pub trait BesideRow: Sized {
 }
 
 /// Writes rows into as many files as they need, in their order.
+#[derive(Debug)]
+pub struct RowsWriter<'a, R, S: Sink> {
+    plan: &'a Plan,
+    sink: &'a S,
+    /// Rows of the file under way.
+    rows: Vec<R>,
+    files: Vec<SealedFile>,
+}
+
+impl<'a, R: BesideRow, S: Sink> RowsWriter<'a, R, S> {
+    /// Without rows yet.
+    #[must_use]
+    pub const fn new(plan: &'a Plan, sink: &'a S) -> Self {
+        Self {
+            plan,
+            sink,
+            rows: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Adds the next row.
+    ///
+    /// # Errors
+    /// When a full file cannot be written.
+    pub fn push(&mut self, row: R) -> Result<(), Fault> {
+        self.rows.push(row);
+        match self.rows.len() {
+            BESIDE_ROWS_MAX => self.end_file(),
+            _ => Ok(()),
+        }
+    }
+
+    fn end_file(&mut self) -> Result<(), Fault> {
+        let rows = std::mem::take(&mut self.rows);
+        let bytes = R::to_bytes(&rows)?;
+        let sha256 = Fingerprint::of(&bytes).0;
+        let key = beside_key(self.plan, R::BESIDE, self.files.len(), &sha256);
+        let mut file = self.sink.create()?;
+        file.write_all(&bytes)?;
+        self.sink.close(&key, file)?;
+        self.files.push(SealedFile {
+            key,
+            rows: rows.len() as u64,
+            bytes: bytes.len() as u64,
+            sha256: sha256.into(),
+            merkle_root: root_of(&rows).map_or(Hex32::NONE, Hex32),
+            actors: None,
+            ids: None,
+        });
+        Ok(())
+    }
+
+    /// The files.
+    ///
+    /// # Errors
+    /// When the last one cannot be written.
+    pub fn finish(mut self) -> Result<Vec<SealedFile>, Fault> {
+        if !self.rows.is_empty() {
+            self.end_file()?;
+        }
+        Ok(self.files)
+    }
+}
+
+/// Writes rows that are in memory into as many files as they need, in their order.
 ///
 /// # Errors
 /// When they cannot be encoded or written.
 pub fn write_rows<R: BesideRow, S: Sink>(
     plan: &Plan,
-    rows: &[R],
+    rows: Vec<R>,
     sink: &S,
 ) -> Result<Vec<SealedFile>, Fault> {
-    let mut files = Vec::new();
-    for (number, rows) in rows.chunks(BESIDE_ROWS_MAX).enumerate() {
-        let bytes = R::to_bytes(rows)?;
-        let sha256 = Fingerprint::of(&bytes).0;
-        let key = beside_key(plan, R::BESIDE, number, &sha256);
-        let mut file = sink.create()?;
-        file.write_all(&bytes)?;
-        sink.close(&key, file)?;
-        files.push(SealedFile {
-            key,
-            rows: rows.len() as u64,
-            bytes: bytes.len() as u64,
-            sha256: sha256.into(),
-            merkle_root: root_of(rows).map_or(Hex32::NONE, Hex32),
-            actors: None,
-            ids: None,
-        });
+    let mut writer = RowsWriter::new(plan, sink);
+    for row in rows {
+        writer.push(row)?;
     }
-    Ok(files)
+    writer.finish()
 }
 
 fn root_of<R: BesideRow>(rows: &[R]) -> Option<Hash> {
@@ -106,4 +158,81 @@ fn text(table: &Table, cells: &[Cell], column: usize) -> Result<String, Fault> {
 /// A number as the files keep it; all counts here are far below 2^63.
 fn number(value: impl TryInto<i64>) -> Cell {
     Cell::Number(value.try_into().unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Ranges;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use vernier_ledger::digest::Digest;
+    use vernier_ledger::time::Millis;
+
+    fn receipt(n: u16) -> ReceiptId {
+        ReceiptId::from_parts(Millis(1_788_254_100_000 + i64::from(n)), 0, [7; 8])
+    }
+
+    fn assert_comes_back<R: BesideRow + PartialEq + std::fmt::Debug>(rows: &[R]) {
+        let bytes = R::to_bytes(rows).expect("encodes");
+        let file: Arc<dyn Ranges> = Arc::new(bytes::Bytes::from(bytes));
+        let mut found = Vec::new();
+        R::for_each(&file, |row| {
+            found.push(row);
+            Ok(())
+        })
+        .expect("reads");
+        assert_eq!(found, rows);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_beside_a_window_come_back(made in proptest::collection::vec((any::<u16>(), "\\PC{0,6}", any::<u32>(), any::<[u8; 32]>(), any::<bool>()), 0..9)) {
+            let evidence: Vec<Evidence> = made.iter().map(|(n, sensor, count, digest, _)| Evidence {
+                receipt: receipt(*n),
+                sensor: sensor.clone(),
+                slices: 1,
+                events: *count,
+                rejected: count / 2,
+                bytes: u64::from(*count) * 7,
+                digest: Digest::from_bytes(*digest),
+            }).collect();
+            assert_comes_back(&evidence);
+            for row in &evidence {
+                let leaf = row.leaf().expect("a leaf");
+                prop_assert_eq!(&Evidence::from_leaf(&leaf).expect("reads"), row);
+                for cut in 0..leaf.len() {
+                    prop_assert!(Evidence::from_leaf(&leaf[..cut]).is_err());
+                }
+            }
+            let sealed: Vec<SealedEvidence> = evidence.into_iter().map(|evidence| SealedEvidence { evidence, seal: 1 << 40 }).collect();
+            assert_comes_back(&sealed);
+            let missing: Vec<Missing> = made.iter().map(|(n, sensor, count, digest, again)| Missing {
+                receipt: receipt(*n),
+                sensor: sensor.clone(),
+                slices: vec![*count, 0],
+                events: *count,
+                rejected: 0,
+                digest: Digest::from_bytes(*digest),
+                cause: MissingCause::Quarantined,
+                sent_again: again.then(|| receipt(1)),
+            }).collect();
+            assert_comes_back(&missing);
+            let places: Vec<ErasedPlace> = made.iter().map(|(n, _, count, ..)| ErasedPlace {
+                seal: u64::from(*n),
+                part: *count,
+                receipt: receipt(*n),
+                index: *count,
+            }).collect();
+            assert_comes_back(&places);
+        }
+    }
+
+    #[test]
+    fn a_file_of_other_rows_is_refused() {
+        let places = ErasedPlace::to_bytes(&[]).expect("encodes");
+        let file: Arc<dyn Ranges> = Arc::new(bytes::Bytes::from(places));
+        assert!(Evidence::for_each(&file, |_| Ok(())).is_err());
+        assert!(ErasedPlace::for_each(&file, |_| Ok(())).is_ok());
+    }
 }

@@ -76,10 +76,10 @@ pub struct SealedTotals {
 impl SealedTotals {
     /// Adds what a seal has.
     pub fn add(&mut self, counts: &DispositionCounts, digest: &Digest) {
-        self.stored += counts.stored;
-        self.duplicate += counts.duplicate;
-        self.conflict += counts.conflict;
-        self.rejected += counts.rejected;
+        self.stored = self.stored.saturating_add(counts.stored);
+        self.duplicate = self.duplicate.saturating_add(counts.duplicate);
+        self.conflict = self.conflict.saturating_add(counts.conflict);
+        self.rejected = self.rejected.saturating_add(counts.rejected);
         self.digest.merge(digest);
     }
 

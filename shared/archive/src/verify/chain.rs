@@ -275,6 +275,12 @@ impl Closings {
         }
     }
 
+    /// Whether a seal that is here closed a time.
+    pub(super) fn knows(&self, time: Millis) -> bool {
+        let run = self.by_start.range(..=time).next_back();
+        run.is_some_and(|(_, (end, _))| time < *end)
+    }
+
     /// Whether a time was closed before a seal.
     pub(super) fn had_closed(&self, seal: &Seal, time: Millis) -> bool {
         match self.by_start.range(..=time).next_back() {

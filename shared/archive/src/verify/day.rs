@@ -1,9 +1,14 @@
 //! Days: what their seals cover, and the covered windows out of the day's rows.
 
 use super::chain::Trusted;
+use super::meanings;
 use super::report::{Check, Finding};
 use super::rows::{Examined, Task, compare};
 use super::window::{self, FilePlace};
+use crate::Fault;
+use crate::columns::SealedBy;
+use crate::files::Source;
+use crate::leaf::LeafForm;
 use crate::merkle::Hash;
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind};
@@ -43,7 +48,7 @@ pub(super) fn check_covers(chain: &[Trusted], partial: bool, findings: &mut Vec<
             match hashes.get(&sequence) {
                 Some((there, hash)) => {
                     let of_the_day = seal.start <= there.start && there.end <= seal.end;
-                    let may = there.kind != SealKind::Day && sequence < seal.sequence;
+                    let may = there.kind.has_rows_of_window() && sequence < seal.sequence;
                     if *hash != Some(covered.sha256.0) || !of_the_day || !may {
                         wrong(format!("covers another seal {sequence} than the one here"));
                     }
@@ -137,6 +142,19 @@ impl<'a> Split<'a> {
         }
     }
 
+    /// A row of a part that the day says.
+    fn take_in(&mut self, part: u32, row: &Row<'_>, leaf: Hash) -> Taken {
+        match usize::try_from(part) {
+            Ok(at) if at < self.files.len() => {
+                let task = self.task(at);
+                self.files[at].push(leaf);
+                self.files[at].take(&task, row);
+                Taken::Here
+            }
+            _ => Taken::Nowhere,
+        }
+    }
+
     /// The rows of a class fill its files one after the other; what is too many stays in the last.
     fn take(&mut self, row: &Row<'_>, leaf: Hash) -> Taken {
         let class = usize::from(row.disposition != Disposition::Stored);
@@ -170,6 +188,8 @@ pub(super) struct Judged {
     pub(super) number: usize,
     pub(super) rows: u64,
     pub(super) counts: DispositionCounts,
+    pub(super) erased: u64,
+    pub(super) unsalted: u64,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -194,16 +214,28 @@ impl<'a> Demux<'a> {
     }
 
     /// Gives a row to its seal.
-    pub(super) fn take(&mut self, row: &Row<'_>, leaf: Hash, seal: u64) -> Taken {
-        match self.splits.get_mut(&seal) {
-            Some(split) => split.take(row, leaf),
-            None if self.covers.contains(&seal) => Taken::Elsewhere,
-            None => Taken::Nowhere,
+    pub(super) fn take(&mut self, row: &Row<'_>, leaf: Hash, by: SealedBy) -> Taken {
+        match (self.splits.get_mut(&by.seal), by.part) {
+            (Some(split), Some(part)) => split.take_in(part, row, leaf),
+            (Some(split), None) => split.take(row, leaf),
+            (None, _) if self.covers.contains(&by.seal) => Taken::Elsewhere,
+            (None, _) => Taken::Nowhere,
         }
     }
 
+    /// How the rows of a covered seal become leaves.
+    pub(super) fn form_of(&self, seal: u64) -> LeafForm {
+        let split = self.splits.get(&seal);
+        split.map_or(LeafForm::Plain, |split| {
+            LeafForm::of_version(split.trusted.seal.vernier_seal)
+        })
+    }
+
     /// Judges all of them.
-    pub(super) fn finish(self) -> Vec<Judged> {
+    ///
+    /// # Errors
+    /// When firsts cannot be read again from the day's files.
+    pub(super) fn finish(self, source: &dyn Source, own: &Seal) -> Result<Vec<Judged>, Fault> {
         let day = self.day;
         let judge = |mut split: Split<'a>| {
             let trusted = split.trusted;
@@ -219,15 +251,21 @@ impl<'a> Demux<'a> {
                 compare(&task, file, &mut findings);
             }
             findings.extend(window::check(seal, key, &trusted.erased, &mut split.files));
+            let wanted = window::in_other_bytes(seal, &trusted.erased, &split.files);
+            meanings::check(source, own, &wanted, &mut findings)?;
+            let erased = split.files.iter().map(|file| file.erased).sum();
+            let unsalted = split.files.iter().map(|file| file.unsalted).sum();
             for finding in &mut findings {
                 finding.what = format!("{}, as the files of day seal {day} have it", finding.what);
             }
-            Judged {
+            Ok(Judged {
                 number: split.number,
                 rows,
                 counts,
+                erased,
+                unsalted,
                 findings,
-            }
+            })
         };
         self.splits.into_values().map(judge).collect()
     }

@@ -11,6 +11,7 @@ mod account;
 mod beside;
 mod chain;
 mod day;
+mod day_evidence;
 mod erasures;
 mod files;
 mod meanings;
@@ -108,11 +109,22 @@ fn check_accounts(
     options: &Options,
     report: &mut Report,
 ) -> Result<(), Fault> {
-    let chains = trusted.chunk_by(|a, b| a.seal.tenant == b.seal.tenant);
-    let windows: Vec<Vec<&Trusted>> = chains.flat_map(account::windows).collect();
-    let checked = in_parallel(options.threads.max(1), &windows, |_, seals| {
+    let mut windows: Vec<(Vec<&Trusted>, usize)> = Vec::new();
+    let mut of_days = Vec::new();
+    for chain in trusted.chunk_by(|a, b| a.seal.tenant == b.seal.tenant) {
+        let number = of_days.len();
+        of_days.push(day_evidence::read(source, chain, &mut report.findings)?);
+        // Where a window's first seal is not here, its totals cannot be made again.
+        let all = account::windows(chain).into_iter();
+        let whole = all.filter(|seals| {
+            let first = seals.first();
+            !options.partial || first.is_none_or(|t| t.closings.knows(t.seal.start))
+        });
+        windows.extend(whole.map(|seals| (seals, number)));
+    }
+    let checked = in_parallel(options.threads.max(1), &windows, |_, (seals, chain)| {
         let mut accounts = Accounts::default();
-        account::check(source, seals, &mut accounts)?;
+        account::check(source, seals, &of_days[*chain], &mut accounts)?;
         Ok::<_, Fault>(accounts)
     });
     for accounts in checked {
@@ -317,11 +329,13 @@ impl<'a> FileCheck<'a> {
         if held(&self.windows[number]).broken {
             return Ok(());
         }
-        for judged in demux.finish() {
+        for judged in demux.finish(self.source, &self.trusted[number].seal)? {
             if held(&self.windows[judged.number]).by_day {
                 let mut totals = held(&self.totals);
                 totals.rows += judged.rows;
                 totals.counts.merge(&judged.counts);
+                totals.erased += judged.erased;
+                totals.unsalted += judged.unsalted;
             }
             self.report(judged.number, usize::MAX, judged.findings);
         }

@@ -51,29 +51,13 @@ pub(super) fn contradiction(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, St
     if !matches!(row.kind, "event" | "entity" | "domain" | "opaque") {
         return Some((Check::Row, format!("kind is {}", row.kind)));
     }
-    if let Some(first) = row
-        .first
-        .filter(|first| !first_lies_here(task.seal, *first))
-        && task.seal.statement.is_some()
-        && !task.closings.had_closed(task.seal, first.0.received_at())
-    {
-        let what = format!(
-            "its first was received at {}, in no time that an earlier seal closed",
-            first.0.received_at()
-        );
-        return Some((Check::Row, what));
-    }
-    if task.is_erased(row) != row.erased.is_some() {
-        let what = match row.erased {
-            Some(_) => "is erased, and no erasure names it",
-            None => "is not erased, and an erasure names it",
-        };
-        return Some((Check::Erasure, what.to_owned()));
-    }
-    if row.erased.is_some() {
-        let said = row.erase() != *row;
-        let what = "is erased and still has something that it said";
-        return said.then(|| (Check::Erasure, what.to_owned()));
+    if task.seal.statement.is_some() {
+        if let Some(wrong) = contradiction_of_version_4(task, row) {
+            return Some(wrong);
+        }
+        if row.erased.is_some() {
+            return None;
+        }
     }
     let may_have_text = task.seal.statement.is_some() || row.disposition != Disposition::Duplicate;
     match row.event {
@@ -89,6 +73,33 @@ pub(super) fn contradiction(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, St
         }
         Some(_) => None,
     }
+}
+
+/// What a row of version 4 contradicts: the times that are closed, and the erasures.
+fn contradiction_of_version_4(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
+    if let Some(first) = row
+        .first
+        .filter(|first| !first_lies_here(task.seal, *first))
+        && !task.closings.had_closed(task.seal, first.0.received_at())
+    {
+        let what = format!(
+            "its first was received at {}, in no time that an earlier seal closed",
+            first.0.received_at()
+        );
+        return Some((Check::Row, what));
+    }
+    // Of a row of a day whose own seal is not here, erasures are not known.
+    let is_known = task.seal.kind != SealKind::Day;
+    if is_known && task.is_erased(row) != row.erased.is_some() {
+        let what = match row.erased {
+            Some(_) => "is erased, and no erasure names it",
+            None => "is not erased, and an erasure names it",
+        };
+        return Some((Check::Erasure, what.to_owned()));
+    }
+    let has_more = row.erased.is_some() && row.erase() != *row;
+    let what = "is erased and still has something that it said";
+    has_more.then(|| (Check::Erasure, what.to_owned()))
 }
 
 /// What is kept of an event's key. Archives that were sealed while ids were compared by their bytes store a

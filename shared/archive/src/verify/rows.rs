@@ -8,11 +8,11 @@ use super::report::{Check, Finding};
 use super::row::{contradiction, first_lies_here, folded, folded_place, kept_key, misplaced};
 use crate::Fault;
 use crate::account::ErasedPlace;
-use crate::columns::Layout;
+use crate::columns::{Layout, SealedBy};
 use crate::files::{Ranges, stream};
 use crate::leaf::LeafForm;
 use crate::merkle::{Hash, Span, leaf_hash};
-use crate::reader::Part;
+use crate::reader::{Part, Reading};
 use crate::row::{Row, SortKey};
 use crate::seal::{Hex32, PartClass, Seal, SealKind, SealedFile};
 use crate::share::share_of;
@@ -261,7 +261,7 @@ pub(super) fn compare(task: &Task<'_>, examined: &Examined, findings: &mut Vec<F
         );
     }
     let root = Hex32(examined.own_leaves.root().unwrap_or_default());
-    if root != sealed.merkle_root {
+    if root != sealed.merkle_root && sealed.merkle_root != Hex32::NONE {
         findings.push(
             Finding::new(Check::MerkleRoot, "its rows do not lead to its root")
                 .in_file(&sealed.key)
@@ -286,6 +286,7 @@ fn examine(
             Layout::BlindWindow
         }
         SealKind::Window | SealKind::Backfill => Layout::Window,
+        SealKind::Day if task.seal.statement.is_some() => Layout::BlindDay,
         SealKind::Day | SealKind::Idle | SealKind::Erasure => Layout::Day,
     };
     if part.layout() != wanted {
@@ -295,27 +296,36 @@ fn examine(
     let mut examined = Examined::new(task.begin);
     let form = LeafForm::of_version(task.seal.vernier_seal);
     let mut leaf = Vec::with_capacity(1_024);
-    let mut beside = task.file().actors.map(|table| Beside::open(&file, table));
-    part.for_each_sealed(|row, sealed_by| {
-        if examined.rows > task.file().rows {
-            return Ok(()); // what is counted is enough to say that there are too many
-        }
-        leaf.clear();
-        row.write_leaf_in(form, &mut leaf);
-        if let Some(beside) = &mut beside
-            && let Err(why) = beside.take(&row, &leaf)
-        {
-            let finding = Finding::new(Check::Row, why.to_string());
-            examined.report(finding, examined.rows, &task.file().key);
-        }
-        let leaf = leaf_hash(&leaf);
-        examined.push(leaf);
-        match (sealed_by, &mut demux) {
-            (Some(seal), Some(demux)) => examined.take_of_day(task, &row, leaf, (seal, demux)),
-            _ => examined.take(task, &row),
-        }
-        Ok(())
-    })?;
+    let mut beside = task
+        .file()
+        .actors
+        .map(|table| Beside::open(&file, table, task.file().ids));
+    for group in 0..part.groups() {
+        part.for_each_sealed_by(group, Reading::Whole, |row, sealed_by| {
+            if examined.rows > task.file().rows {
+                return Ok(()); // what is counted is enough to say that there are too many
+            }
+            let form = match (sealed_by, &demux) {
+                (Some(by), Some(demux)) => demux.form_of(by.seal),
+                _ => form,
+            };
+            leaf.clear();
+            row.write_leaf_in(form, &mut leaf);
+            if let Some(beside) = &mut beside
+                && let Err(why) = beside.take(&row, &leaf)
+            {
+                let finding = Finding::new(Check::Row, why.to_string());
+                examined.report(finding, examined.rows, &task.file().key);
+            }
+            let leaf = leaf_hash(&leaf);
+            examined.push(leaf);
+            match (sealed_by, &mut demux) {
+                (Some(by), Some(demux)) => examined.take_of_day(task, &row, leaf, (by, demux)),
+                _ => examined.take(task, &row),
+            }
+            Ok(())
+        })?;
+    }
     if let Some(Err(why)) = beside.map(Beside::finish) {
         let finding = Finding::new(Check::FileForm, why.to_string());
         examined.findings.push(finding.in_file(&task.file().key));
@@ -357,13 +367,14 @@ impl Examined {
         task: &Task<'_>,
         row: &Row<'_>,
         leaf: Hash,
-        (seal, demux): (u64, &mut Demux<'_>),
+        (by, demux): (SealedBy, &mut Demux<'_>),
     ) {
         let number = self.count(task, row);
-        let wrong = match demux.take(row, leaf, seal) {
+        let wrong = match demux.take(row, leaf, by) {
             Taken::Here => misplaced(task, row),
             Taken::Elsewhere => contradiction(task, row),
             Taken::Nowhere => {
+                let seal = by.seal;
                 let what =
                     format!("seal {seal}, which it names, is not covered or has no such row");
                 Some((Check::Row, what))

@@ -2,6 +2,8 @@
 //! all that version 4 has but days of its own.
 
 use crate::common;
+use crate::common::chain4::Chain4;
+use crate::days4::{COVERS, DAY, chain_with_day};
 use crate::golden::{page, report, write_golden};
 use crate::version4::full_chain;
 use std::collections::BTreeSet;
@@ -11,7 +13,13 @@ use vernier_archive::files::{Directory, Source};
 use vernier_archive::seal::{SEAL_VERSION_4, Seal, SealKind};
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v4")
+    golden_of("v4")
+}
+
+fn golden_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
 }
 
 fn seals() -> Vec<Seal> {
@@ -52,6 +60,32 @@ fn an_archive_like_the_golden_one_of_version_4_is_written_and_sound() {
         );
         assert_eq!(new.digest, old.digest);
     }
+}
+
+/// A day over windows of versions 1 and 4 whose own files were removed, and an erasure before and after it.
+fn chain_with_golden_day() -> Chain4 {
+    let mut chain = chain_with_day();
+    chain.remove_covered(&COVERS);
+    chain.erase_in_day(DAY, &["urn:x:5"]);
+    chain
+}
+
+/// With `VERNIER_GOLDEN_4_DAY_DIR` the golden archive of a day of version 4 is written there.
+#[test]
+fn the_golden_archive_of_a_day_of_version_4_is_sound_and_still_written() {
+    let chain = chain_with_golden_day();
+    let written = write_golden(&chain.memory, &chain.key, "VERNIER_GOLDEN_4_DAY_DIR");
+    let standing = report(&golden_of("v4-day"));
+    assert_eq!((&written.findings, &standing.findings), (&vec![], &vec![]));
+    assert_eq!(
+        (written.rows, written.counts),
+        (standing.rows, standing.counts)
+    );
+    assert_eq!((written.erased, standing.erased), (2, 2));
+    let left = Directory::new(golden_of("v4-day"))
+        .list("archive/")
+        .expect("listed");
+    assert_eq!(left, []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 
 mod blind;
 mod days;
+mod days4;
 mod duckdb;
 mod golden;
 mod golden4;

@@ -6,23 +6,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use vernier_archive::account::{ErasedPlace, Evidence, Missing, MissingCause, write_rows};
 use vernier_archive::columns::Layout;
+use vernier_archive::day4::BlindDayBuilder;
 use vernier_archive::erase::erase_rows;
 use vernier_archive::files::{Memory, Source as _};
 use vernier_archive::holds::ClosedTimes;
 use vernier_archive::keys::{KeyFile, Signer as _};
 use vernier_archive::part::{RowOrder, window_to_bytes};
 use vernier_archive::previous::NoPrevious;
-use vernier_archive::reader::Part;
+use vernier_archive::reader::{Part, Reading};
 use vernier_archive::row::Row;
 use vernier_archive::seal::{
     CheckpointMark, EnvelopeTotals, ErasureStatement, FileSet, PartClass, ReceivedTotals,
     Replacement, Seal, SealKind, SealedFile, SealedTotals, SetWriter, SharePlace, Shortfall,
-    ShortfallCause, Statement, StatementBody, Totals, Unsealed, WindowStatement, share_key,
+    ShortfallCause, Statement, StatementBody, Totals, Unsealed, WindowStatement, part_key,
+    share_key,
 };
 use vernier_archive::share::{Share, SharesJoined};
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_archive::window::{NoOversize, Plan, WindowBuilder};
 use vernier_ledger::canonical::Meaning;
+use vernier_ledger::chain::day_of;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::ReceiptId;
@@ -207,8 +210,8 @@ impl Chain4 {
             });
         }
         let shortfall = account.shortfall.clone().filter(|_| missing.envelopes > 0);
-        let evidence = write_rows(&plan, &evidence, &self.memory).expect("written");
-        let missing = write_rows(&plan, &account.missing, &self.memory).expect("written");
+        let evidence = write_rows(&plan, evidence, &self.memory).expect("written");
+        let missing = write_rows(&plan, account.missing.clone(), &self.memory).expect("written");
         let mut sets = SetWriter::new(&plan.tenant, plan.sequence, &self.memory)
             .with_bounds(self.bounds.0, self.bounds.1);
         let parts = sets.set(rows.files.clone()).expect("written");
@@ -267,7 +270,7 @@ impl Chain4 {
             &self.memory,
         );
         let new = new.expect("written");
-        let day = vernier_ledger::chain::day_of(target.start);
+        let day = day_of(target.start);
         let plan = self.plan(SealKind::Erasure, day);
         let part = u32::try_from(part).expect("small");
         let mut erased: Vec<ErasedPlace> = places
@@ -280,7 +283,7 @@ impl Chain4 {
             })
             .collect();
         erased.sort_unstable();
-        let written = write_rows(&plan, &erased, &self.memory).expect("written");
+        let written = write_rows(&plan, erased.clone(), &self.memory).expect("written");
         let statement = ErasureStatement {
             replaces: vec![Replacement {
                 sequence,
@@ -299,7 +302,160 @@ impl Chain4 {
         )
     }
 
+    /// Merges seals of a day.
+    pub(crate) fn day(&mut self, covers: &[u64]) -> &Seal {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut settings = settings(temporary.path());
+        settings.part_rows = self.part_rows;
+        settings.run_bytes = 4_096;
+        let first = usize::try_from(covers[0]).expect("small");
+        let day = day_of(self.seals[first].start);
+        let mut builder = BlindDayBuilder::new(tenant(), day, settings);
+        for sequence in covers {
+            let seal = self.current(*sequence);
+            builder.cover(&seal);
+            for (number, file) in (0..).zip(&seal.files) {
+                let bytes = self.memory.open(&file.key).expect("there");
+                builder
+                    .push_part(*sequence, number, &bytes)
+                    .expect("a part");
+            }
+            let statement = seal.statement.as_ref().and_then(|s| s.window());
+            for file in statement
+                .iter()
+                .flat_map(|w| w.evidence.read(&self.memory).expect("there"))
+            {
+                let bytes = self.memory.open(&file.key).expect("there");
+                builder
+                    .push_evidence(*sequence, &file, &bytes)
+                    .expect("evidence");
+            }
+        }
+        let written = builder.finish(&self.memory).expect("a day");
+        let plan = self.plan(SealKind::Day, day);
+        let mut sets = SetWriter::new(&plan.tenant, plan.sequence, &self.memory)
+            .with_bounds(self.bounds.0, self.bounds.1);
+        let body = StatementBody::Day {
+            parts: sets.set(written.files.clone()).expect("written"),
+            evidence: sets.set(written.evidence).expect("written"),
+        };
+        let rows = SharesJoined {
+            counts: written.counts,
+            digest: written.digest,
+            files: written.files,
+        };
+        let unsealed = self.unsealed(plan, rows, body);
+        let unsealed = Unsealed {
+            covers: written.covers,
+            ..unsealed
+        };
+        self.put_next(unsealed)
+    }
+
+    /// A seal with the files that count now.
+    pub(crate) fn current(&self, sequence: u64) -> Seal {
+        let mut seal = self.seals[usize::try_from(sequence).expect("small")].clone();
+        let erasures = self
+            .seals
+            .iter()
+            .filter_map(|s| s.statement.as_ref()?.erasure());
+        for by in erasures
+            .flat_map(|e| &e.replaces)
+            .filter(|by| by.sequence == sequence)
+        {
+            let file = seal.files.iter_mut().find(|file| file.sha256 == by.sha256);
+            *file.expect("there") = by.file.clone();
+        }
+        seal
+    }
+
+    /// Removes the files of the rows and the evidence of seals that a day covers.
+    pub(crate) fn remove_covered(&self, covers: &[u64]) {
+        for sequence in covers {
+            let seal = self.current(*sequence);
+            let window = seal.statement.as_ref().and_then(|s| s.window());
+            let evidence = window.map(|w| w.evidence.read(&self.memory).expect("there"));
+            for file in seal.files.iter().chain(evidence.iter().flatten()) {
+                self.memory.remove(&file.key).expect("there");
+            }
+        }
+    }
+
+    /// Erases the day's rows with these ids.
+    pub(crate) fn erase_in_day(&mut self, sequence: u64, ids: &[&str]) -> &Seal {
+        let day = self.current(sequence);
+        let (mut replaces, mut erased) = (Vec::new(), Vec::new());
+        for (number, old) in day.files.iter().enumerate() {
+            let part = Part::open(self.memory.open(&old.key).expect("there")).expect("a part");
+            let before = erased.len();
+            for group in 0..part.groups() {
+                part.for_each_sealed_by(group, Reading::Whole, |row, by| {
+                    if row.id.is_some_and(|id| ids.contains(&id)) {
+                        let by = by.expect("a day's");
+                        erased.push(ErasedPlace {
+                            seal: by.seal,
+                            part: by.part.expect("of version 4"),
+                            receipt: row.receipt,
+                            index: row.index,
+                        });
+                    }
+                    Ok(())
+                })
+                .expect("reads");
+            }
+            let here: Vec<Place> = erased[before..]
+                .iter()
+                .map(|p| (p.receipt, p.index))
+                .collect();
+            if here.is_empty() {
+                continue;
+            }
+            let number = day.files[..number]
+                .iter()
+                .filter(|f| f.class() == old.class())
+                .count();
+            let plan = day.plan();
+            let file = erase_rows(
+                &part,
+                |place| here.contains(&place),
+                |sha256| part_key(&plan, old.class(), number, sha256),
+                &self.memory,
+            );
+            replaces.push(Replacement {
+                sequence,
+                sha256: old.sha256,
+                file: file.expect("written"),
+            });
+            self.memory.remove(&old.key);
+        }
+        erased.sort_unstable();
+        let plan = self.plan(SealKind::Erasure, day.window());
+        let rows = erased.len() as u64;
+        let places = write_rows(&plan, erased, &self.memory).expect("written");
+        let statement = ErasureStatement {
+            replaces,
+            places: FileSet::Inline(places),
+            rows,
+            reason: "asked for".to_owned(),
+        };
+        self.put(
+            plan,
+            SharesJoined::default(),
+            StatementBody::Erasure(Box::new(statement)),
+        )
+    }
+
     fn put(&mut self, plan: Plan, rows: SharesJoined, body: StatementBody) -> &Seal {
+        let unsealed = self.unsealed(plan, rows, body);
+        self.put_next(unsealed)
+    }
+
+    fn put_next(&mut self, unsealed: Unsealed) -> &Seal {
+        let sealed_at = Millis(unsealed.statement.checkpoint.at.0 + 30_000);
+        self.put_unsealed(unsealed, sealed_at)
+    }
+
+    fn unsealed(&self, plan: Plan, rows: SharesJoined, body: StatementBody) -> Unsealed {
         let latest = self.seals.iter().map(|seal| seal.sealed_at).max();
         let sealed_at = Millis(plan.window.end.0.max(latest.map_or(0, |at| at.0)) + 90_000);
         let statement = Statement {
@@ -310,7 +466,7 @@ impl Chain4 {
             holds: self.closed.mark(),
             body,
         };
-        let unsealed = Unsealed {
+        Unsealed {
             tenant: plan.tenant,
             window: plan.window,
             kind: plan.kind,
@@ -320,8 +476,7 @@ impl Chain4 {
             files: rows.files,
             covers: Vec::new(),
             statement,
-        };
-        self.put_unsealed(unsealed, sealed_at)
+        }
     }
 
     pub(crate) fn put_unsealed(&mut self, unsealed: Unsealed, sealed_at: Millis) -> &Seal {
