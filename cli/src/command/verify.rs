@@ -23,10 +23,10 @@ use vernier_ledger::ids::TenantId;
 
 /// Check sealed windows: files and a public key are all it needs.
 ///
-/// A folder holds seals/, archive/, exceptions/ and days/ as the bucket does (aws s3 sync copies them), and
-/// is checked offline. A bucket (s3://BUCKET, or s3://BUCKET/PREFIX where a copy lies in one) is read as it
+/// A folder holds seals/, archive/, exceptions/, days/ and what lies beside them as the bucket does (aws s3 sync
+/// copies them), and is checked offline. A bucket (s3://BUCKET, or s3://BUCKET/PREFIX where a copy lies in one) is read as it
 /// is, with the ordinary AWS environment: credentials, profile, region, AWS_ENDPOINT_URL. It takes
-/// s3:ListBucket and s3:GetObject; each file comes over once, some pieces ahead, and lies in the temporary
+/// s3:ListBucket and s3:GetObject; each file comes over once (of version 4 some twice), some pieces ahead, and lies in the temporary
 /// folder while it is checked.
 ///
 /// Everything that a seal promises is computed again: its signature, the chain of seals of each
@@ -51,7 +51,8 @@ use vernier_ledger::ids::TenantId;
 Examples:
   aws s3 sync s3://BUCKET copy/ --exclude '*' --include 'seals/*'
   aws s3 sync s3://BUCKET copy/ --exclude '*' \\
-      --include 'archive/*' --include 'exceptions/*' --include 'days/*'
+      --include 'archive/*' --include 'exceptions/*' --include 'days/*' \\
+      --include 'evidence/*' --include 'missing/*' --include 'lists/*' --include 'erasures/*'
   vernier verify copy/ --key seals.pub.pem --later-files
   vernier verify s3://BUCKET --key seals.pub.pem
   vernier verify s3://BUCKET/copies/2026 --own-keys      damage alone, whoever sealed
@@ -95,6 +96,9 @@ pub(super) struct Args {
     /// Any number of windows after the last seal may have files: a copy whose seals were copied first
     #[arg(long)]
     later_files: bool,
+    /// A window in which something is missing that was acknowledged is wrong; else it is reported alone
+    #[arg(long)]
+    no_shortfall: bool,
     /// Threads; as many as there are cores if not given
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
@@ -131,6 +135,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         partial: args.partial,
         gaps: args.gaps,
         later_files: args.later_files,
+        no_shortfall: args.no_shortfall,
     };
     quiet_reader();
     let started = Instant::now();
@@ -147,6 +152,12 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
             "rows": report.rows,
             "counts": report.counts,
             "pending": report.pending,
+            "waiting": report.waiting,
+            "shortfalls": report.shortfalls,
+            "holds": report.holds,
+            "unreceipted": report.unreceipted,
+            "erased": report.erased,
+            "unsalted": report.unsalted,
             "findings": report.findings,
         }))?,
         Format::Text => output::line(text(&report, args.all, started.elapsed()))?,
@@ -222,6 +233,51 @@ impl Bar {
     }
 }
 
+/// What seals of version 4 say and what is no fault.
+fn account(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for missing in &report.shortfalls {
+        lines.push(format!(
+            "shortfall: tenant {}, {} to {}: {} events of {} envelopes are missing",
+            missing.tenant,
+            missing.start,
+            missing.end,
+            thousands(missing.events),
+            thousands(missing.envelopes),
+        ));
+    }
+    for hold in &report.holds {
+        let (tenant, start, end) = (&hold.tenant, hold.start, hold.end);
+        lines.push(format!(
+            "open: tenant {tenant}, {start} to {end}: no seal closes it yet"
+        ));
+    }
+    for (count, what) in [
+        (report.erased, "rows are erased"),
+        (
+            report.unreceipted,
+            "rows have receipts that are in no evidence",
+        ),
+        (
+            report.unsalted,
+            "rows of version 4 have no salt: their hashes can be tested by whoever guesses them",
+        ),
+    ] {
+        if count > 0 {
+            lines.push(format!("{} {what}", thousands(count)));
+        }
+    }
+    if !report.waiting.is_empty() {
+        let size = report.waiting.iter().map(|entry| entry.bytes).sum();
+        lines.push(format!(
+            "waiting: {} files, {}, that no seal names yet or any more; no rows are taken from them",
+            thousands(report.waiting.len() as u64),
+            bytes(size),
+        ));
+    }
+    lines
+}
+
 fn text(report: &Report, all: bool, took: Duration) -> String {
     let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     for chain in &report.chains {
@@ -257,6 +313,7 @@ fn text(report: &Report, all: bool, took: Duration) -> String {
             bytes(size),
         ));
     }
+    lines.extend(account(report));
     lines.push(match (report.findings.len(), all) {
         (0, _) => "sound".to_owned(),
         (_, false) => "NOT SOUND (the first finding; --all shows every one)".to_owned(),

@@ -176,3 +176,39 @@ fn what_cannot_be_read_is_wrong_usage() {
         assert!(ran.stderr.contains(why), "{ran:?}");
     }
 }
+
+/// The golden archive of version 4: what is no fault is said, and counts as one where that is asked for.
+#[test]
+fn a_chain_of_version_4_is_checked_and_its_shortfall_is_said() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden/v4");
+    let key = golden.join("key.pem");
+    let text = |path: &Path| path.to_str().expect("text").to_owned();
+    let (golden, key) = (text(&golden), text(&key));
+    let verify = |more: &[&str]| {
+        let args = [&["verify", &golden, "--key", &key], more].concat();
+        Ran::of(vernier(&args).output().expect("ran"))
+    };
+    let ran = verify(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for said in [
+        "shortfall: tenant school, ",
+        "1 rows are erased\n",
+        "in no evidence",
+        "no salt",
+    ] {
+        assert!(ran.stdout.contains(said), "{said}: {ran:?}");
+    }
+    let ran = verify(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(
+        (&report["erased"], &report["shortfalls"][0]["envelopes"]),
+        (&1.into(), &2.into())
+    );
+    assert_eq!(report["holds"], serde_json::json!([]));
+    let ran = verify(&["--no-shortfall"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(
+        ran.stdout.contains("2 events of 2 envelopes are missing"),
+        "{ran:?}"
+    );
+}

@@ -3,6 +3,7 @@
 //! table and those blocks, where the columns would take a page of each. docs/seal.md has the bytes.
 
 use crate::Fault;
+use crate::id_table::{self, IdEntry};
 use crate::limits;
 use crate::row::Row;
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,8 @@ impl ActorTable {
 pub(crate) struct Blocks {
     pub(crate) bytes: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
+    /// Of version 4.
+    pub(crate) ids: Vec<IdEntry>,
 }
 
 /// Actor and group of a row, and what stands for them.
@@ -150,6 +153,7 @@ type Whose = ((Option<String>, Option<String>), (u32, u32));
 pub(crate) struct BlocksWriter {
     text: Vec<u8>,
     here: Vec<(u32, u32)>,
+    ids_here: Vec<u64>,
     last: Option<Whose>,
     done: Blocks,
 }
@@ -162,6 +166,24 @@ impl BlocksWriter {
             self.here.push(whose);
         }
         write_record(leaf, row.event, &mut self.text);
+        self.end_full_block()
+    }
+
+    /// Adds a row to blocks of version 4, which have no erased rows.
+    pub(crate) fn push_blind(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        if row.erased.is_some() {
+            return Ok(());
+        }
+        let whose = self.whose(row);
+        if self.here.last() != Some(&whose) {
+            self.here.push(whose);
+        }
+        self.ids_here.push(id_table::hash(row));
+        write_blind_record(row, &mut self.text);
+        self.end_full_block()
+    }
+
+    fn end_full_block(&mut self) -> Result<(), Fault> {
         if self.text.len() >= limits::BLOCK_TEXT_BYTES {
             self.end_block()?;
         }
@@ -194,6 +216,8 @@ impl BlocksWriter {
             bytes,
         };
         self.done.entries.extend(self.here.drain(..).map(entry));
+        let id_entry = |id| IdEntry { id, offset, bytes };
+        self.done.ids.extend(self.ids_here.drain(..).map(id_entry));
         Ok(())
     }
 
@@ -214,6 +238,22 @@ pub(crate) fn write_record(leaf: &[u8], event: Option<&str>, out: &mut Vec<u8>) 
         let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
         out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(event.as_bytes());
+    }
+}
+
+/// A row in a block of version 4: its halves, and its event behind its length where it has a text, else its
+/// fingerprint.
+pub(crate) fn write_blind_record(row: &Row<'_>, out: &mut Vec<u8>) {
+    row.write_public_half(out);
+    row.write_personal_half(out);
+    match row.event {
+        Some(event) => {
+            // An event has at most 16 MiB.
+            let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
+            out.extend_from_slice(&length.to_be_bytes());
+            out.extend_from_slice(event.as_bytes());
+        }
+        None => out.extend_from_slice(&row.fingerprint),
     }
 }
 

@@ -1,6 +1,12 @@
 //! Rows as Arrow columns, in and out. docs/seal.md lists the columns.
 
 use crate::Fault;
+use crate::layout::{
+    ERASED_WIDTH, FINGERPRINT_BYTES, PART_COLUMN, SALT_WIDTH, SEAL_COLUMN, other_columns,
+};
+pub use crate::layout::{Layout, SealedBy, day_names, names, names_of, schema};
+pub(crate) use crate::layout::{check_schema, position};
+use crate::leaf::Erased;
 use crate::row::{Row, disposition_from, disposition_word};
 use arrow_array::builder::{
     FixedSizeBinaryBuilder, Float64Builder, Int64Builder, StringBuilder,
@@ -12,104 +18,10 @@ use arrow_array::{
     Array, ArrayRef, FixedSizeBinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMillisecondArray,
 };
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::salt::Salt;
 use vernier_ledger::time::Millis;
-
-/// Bytes of a fingerprint column's value.
-const FINGERPRINT_BYTES: i32 = 32;
-
-/// A column's type in the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Number,
-    Time,
-    Score,
-    Fingerprint,
-}
-
-impl Kind {
-    fn data_type(self) -> DataType {
-        match self {
-            Self::Text => DataType::Utf8,
-            Self::Number => DataType::Int64,
-            Self::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
-            Self::Score => DataType::Float64,
-            Self::Fingerprint => DataType::FixedSizeBinary(FINGERPRINT_BYTES),
-        }
-    }
-}
-
-/// Every column in order: name, type, whether it may be without a value.
-const COLUMNS: [(&str, Kind, bool); 23] = [
-    ("id", Kind::Text, true),
-    ("type", Kind::Text, true),
-    ("action", Kind::Text, true),
-    ("actor", Kind::Text, true),
-    ("object", Kind::Text, true),
-    ("group", Kind::Text, true),
-    ("event_time", Kind::Time, true),
-    ("sensor", Kind::Text, false),
-    ("kind", Kind::Text, false),
-    ("strict", Kind::Text, false),
-    ("receipt", Kind::Text, false),
-    ("index", Kind::Number, false),
-    ("received_at", Kind::Time, false),
-    ("disposition", Kind::Text, false),
-    ("first_receipt", Kind::Text, true),
-    ("first_index", Kind::Number, true),
-    ("problems", Kind::Text, true),
-    ("deviations", Kind::Text, true),
-    ("result", Kind::Text, true),
-    ("score", Kind::Score, true),
-    ("score_maximum", Kind::Score, true),
-    ("fingerprint", Kind::Fingerprint, false),
-    ("event", Kind::Text, true),
-];
-
-/// The column that a day's files have behind all others: which seal sealed the row.
-const SEAL_COLUMN: &str = "seal";
-
-/// Which columns a file has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Those of a window's or backfill's files.
-    Window,
-    /// Those of a day's files: one more, `seal`.
-    Day,
-}
-
-/// Names of all columns of a window's files, in order.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    COLUMNS.iter().map(|(name, ..)| *name)
-}
-
-/// Names of all columns of a day's files, in order.
-pub fn day_names() -> impl Iterator<Item = &'static str> {
-    names().chain([SEAL_COLUMN])
-}
-
-/// Where a column of a window's files is among all; a day's files have it at the same place.
-pub(crate) fn position(name: &str) -> Option<usize> {
-    COLUMNS.iter().position(|(n, ..)| *n == name)
-}
-
-/// The schema of every part.
-#[must_use]
-pub fn schema(layout: Layout) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 2]> = LazyLock::new(|| {
-        let field = |(name, kind, nullable): (&str, Kind, bool)| {
-            Field::new(name, kind.data_type(), nullable)
-        };
-        let mut fields = COLUMNS.map(field).to_vec();
-        let window = Arc::new(Schema::new(fields.clone()));
-        fields.push(field((SEAL_COLUMN, Kind::Number, false)));
-        [window, Arc::new(Schema::new(fields))]
-    });
-    Arc::clone(&SCHEMAS[usize::from(layout == Layout::Day)])
-}
 
 /// Rows on their way into a batch.
 #[derive(Debug)]
@@ -137,7 +49,11 @@ pub(crate) struct RowsBuilder {
     score_maximum: Float64Builder,
     fingerprint: FixedSizeBinaryBuilder,
     event: StringBuilder,
-    seal: Option<Int64Builder>,
+    salt: FixedSizeBinaryBuilder,
+    erased: FixedSizeBinaryBuilder,
+    seal: Int64Builder,
+    part: Int64Builder,
+    layout: Layout,
     rows: usize,
 }
 
@@ -169,7 +85,11 @@ impl RowsBuilder {
             score_maximum: Float64Builder::new(),
             fingerprint: FixedSizeBinaryBuilder::new(FINGERPRINT_BYTES),
             event: text(),
-            seal: (layout == Layout::Day).then(Int64Builder::new),
+            salt: FixedSizeBinaryBuilder::new(SALT_WIDTH),
+            erased: FixedSizeBinaryBuilder::new(ERASED_WIDTH),
+            seal: Int64Builder::new(),
+            part: Int64Builder::new(),
+            layout,
             rows: 0,
         }
     }
@@ -178,8 +98,8 @@ impl RowsBuilder {
         self.rows
     }
 
-    /// Adds a row; `seal` goes into a day's files alone.
-    pub(crate) fn push(&mut self, row: &Row<'_>, seal: u64) -> Result<(), Fault> {
+    /// Adds a row; where it was sealed goes into a day's files alone.
+    pub(crate) fn push(&mut self, row: &Row<'_>, sealed_by: SealedBy) -> Result<(), Fault> {
         self.id.append_option(row.id);
         self.type_name.append_option(row.type_name);
         self.action.append_option(row.action);
@@ -204,13 +124,22 @@ impl RowsBuilder {
         self.result.append_option(row.result);
         self.score.append_option(row.score);
         self.score_maximum.append_option(row.score_maximum);
-        self.fingerprint
-            .append_value(row.fingerprint)
-            .map_err(|e| Fault::Damaged(e.to_string()))?;
+        let fingerprint = row.erased.is_none().then_some(&row.fingerprint[..]);
+        append_bytes(&mut self.fingerprint, fingerprint)?;
         self.event.append_option(row.event);
-        if let Some(seals) = &mut self.seal {
+        if self.layout.is_blind() {
+            append_bytes(&mut self.salt, row.salt.as_ref().map(|salt| &salt.0[..]))?;
+            let erased = row.erased.map(Erased::to_bytes);
+            append_bytes(&mut self.erased, erased.as_ref().map(|bytes| &bytes[..]))?;
+        } else if row.salt.is_some() || row.erased.is_some() {
+            return Err(other_columns());
+        }
+        if self.layout.is_day() {
+            let SealedBy { seal, part } = sealed_by;
             let number = i64::try_from(seal);
-            seals.append_value(number.map_err(|_| bad(SEAL_COLUMN, &seal.to_string()))?);
+            let number = number.map_err(|_| bad(SEAL_COLUMN.0, &seal.to_string()))?;
+            self.seal.append_value(number);
+            self.part.append_value(i64::from(part.unwrap_or(0)));
         }
         self.rows += 1;
         Ok(())
@@ -244,11 +173,31 @@ impl RowsBuilder {
             Arc::new(self.fingerprint.finish()),
             Arc::new(self.event.finish()),
         ];
-        let layout = self.seal.as_ref().map_or(Layout::Window, |_| Layout::Day);
-        if let Some(seals) = &mut self.seal {
-            columns.push(Arc::new(seals.finish()));
+        if self.layout.is_blind() {
+            columns.push(Arc::new(self.salt.finish()));
+            columns.push(Arc::new(self.erased.finish()));
         }
-        RecordBatch::try_new(schema(layout), columns).map_err(|e| Fault::Damaged(e.to_string()))
+        let (seals, parts) = (self.seal.finish(), self.part.finish());
+        if self.layout.is_day() {
+            columns.push(Arc::new(seals));
+        }
+        if self.layout == Layout::BlindDay {
+            columns.push(Arc::new(parts));
+        }
+        let batch = RecordBatch::try_new(schema(self.layout), columns);
+        batch.map_err(|e| Fault::Damaged(e.to_string()))
+    }
+}
+
+fn append_bytes(to: &mut FixedSizeBinaryBuilder, bytes: Option<&[u8]>) -> Result<(), Fault> {
+    match bytes {
+        Some(bytes) => to
+            .append_value(bytes)
+            .map_err(|e| Fault::Damaged(e.to_string())),
+        None => {
+            to.append_null();
+            Ok(())
+        }
     }
 }
 
@@ -278,7 +227,10 @@ pub struct Rows<'a> {
     score_maximum: &'a Float64Array,
     fingerprint: &'a FixedSizeBinaryArray,
     event: &'a StringArray,
+    salt: Option<&'a FixedSizeBinaryArray>,
+    erased: Option<&'a FixedSizeBinaryArray>,
     seal: Option<&'a Int64Array>,
+    part: Option<&'a Int64Array>,
     count: usize,
 }
 
@@ -298,6 +250,10 @@ impl<'a> Rows<'a> {
         };
         let float = |column: &'a ArrayRef| {
             let values = column.as_primitive_opt::<Float64Type>();
+            values.ok_or_else(other_columns)
+        };
+        let bytes = |column: &'a ArrayRef| {
+            let values = column.as_fixed_size_binary_opt();
             values.ok_or_else(other_columns)
         };
         let time = |column: &'a ArrayRef| {
@@ -326,14 +282,12 @@ impl<'a> Rows<'a> {
             result: text(next()?)?,
             score: float(next()?)?,
             score_maximum: float(next()?)?,
-            fingerprint: next()?
-                .as_fixed_size_binary_opt()
-                .ok_or_else(other_columns)?,
+            fingerprint: bytes(next()?)?,
             event: text(next()?)?,
-            seal: match layout {
-                Layout::Window => None,
-                Layout::Day => Some(number(next()?)?),
-            },
+            salt: when(layout.is_blind(), || bytes(next()?))?,
+            erased: when(layout.is_blind(), || bytes(next()?))?,
+            seal: when(layout.is_day(), || number(next()?))?,
+            part: when(layout == Layout::BlindDay, || number(next()?))?,
             count: batch.num_rows(),
         })
     }
@@ -344,15 +298,19 @@ impl<'a> Rows<'a> {
         self.count
     }
 
-    /// The sequence of the seal that sealed a row; none in a window's files.
+    /// Where a row was sealed; none in a window's files.
     ///
     /// # Errors
-    /// When it is none that a seal can have.
-    pub fn seal(&self, at: usize) -> Result<Option<u64>, Fault> {
+    /// When it is nothing that a day's row can have.
+    pub fn sealed_by(&self, at: usize) -> Result<Option<SealedBy>, Fault> {
         let Some(seals) = self.seal else {
             return Ok(None);
         };
-        sequence(seals.value(at)).map(Some)
+        let part = self.part.map(|parts| index(PART_COLUMN.0, parts.value(at)));
+        Ok(Some(SealedBy {
+            seal: sequence(seals.value(at))?,
+            part: part.transpose()?,
+        }))
     }
 
     /// One row.
@@ -370,7 +328,15 @@ impl<'a> Rows<'a> {
             _ => return Err(bad("first_receipt", "without first_index, or the reverse")),
         };
         let disposition = self.disposition.value(at);
-        let fingerprint = self.fingerprint.value(at).try_into();
+        let erased = bytes_at(self.erased, at).map(Erased::from_bytes);
+        let erased = erased.map(|read| read.ok_or_else(|| bad("erased", "not 64 bytes")));
+        let fingerprint = match (bytes_at(Some(self.fingerprint), at), &erased) {
+            (Some(bytes), None) => bytes.try_into(),
+            (None, Some(_)) => Ok([0; 32]),
+            _ => return Err(bad("fingerprint", "with erased, or neither of them")),
+        };
+        let salt = bytes_at(self.salt, at).map(|bytes| bytes.try_into().map(Salt));
+        let salt = salt.map(|read| read.map_err(|_| bad("salt", "not 16 bytes")));
         Ok(Row {
             id: text_at(self.id, at),
             type_name: text_at(self.type_name, at),
@@ -398,8 +364,20 @@ impl<'a> Rows<'a> {
             score_maximum: float_at(self.score_maximum, at),
             fingerprint: fingerprint.map_err(|_| bad("fingerprint", "not 32 bytes"))?,
             event: text_at(self.event, at),
+            salt: salt.transpose()?,
+            erased: erased.transpose()?,
         })
     }
+}
+
+/// Asks for a value where there is one.
+fn when<T>(is_there: bool, ask: impl FnOnce() -> Result<T, Fault>) -> Result<Option<T>, Fault> {
+    is_there.then(ask).transpose()
+}
+
+fn bytes_at(values: Option<&FixedSizeBinaryArray>, at: usize) -> Option<&[u8]> {
+    let values = values.filter(|values| values.is_valid(at))?;
+    Some(values.value(at))
 }
 
 fn text_at(values: &StringArray, at: usize) -> Option<&str> {
@@ -415,30 +393,7 @@ pub(crate) fn index(column: &str, value: i64) -> Result<u32, Fault> {
 }
 
 pub(crate) fn sequence(value: i64) -> Result<u64, Fault> {
-    u64::try_from(value).map_err(|_| bad(SEAL_COLUMN, &value.to_string()))
-}
-
-fn other_columns() -> Fault {
-    Fault::Damaged("its columns are not those of the archive's files".to_owned())
-}
-
-/// Whether a file's columns are those of every part, and of which kind.
-pub(crate) fn check_schema(found: &Schema) -> Result<Layout, Fault> {
-    let same = |(a, b): (&Arc<Field>, &Arc<Field>)| {
-        a.name() == b.name() && a.data_type() == b.data_type() && a.is_nullable() == b.is_nullable()
-    };
-    let layout = if found.fields().len() > COLUMNS.len() {
-        Layout::Day
-    } else {
-        Layout::Window
-    };
-    let wanted = schema(layout);
-    if found.fields().len() == wanted.fields().len()
-        && found.fields().iter().zip(wanted.fields()).all(same)
-    {
-        return Ok(layout);
-    }
-    Err(other_columns())
+    u64::try_from(value).map_err(|_| bad(SEAL_COLUMN.0, &value.to_string()))
 }
 
 pub(crate) fn receipt(column: &str, text: &str) -> Result<ReceiptId, Fault> {

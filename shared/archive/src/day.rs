@@ -6,13 +6,13 @@
 //! and [`crate::verify`] see to it), and the window's files are not needed any more.
 
 use crate::Fault;
-use crate::columns::Layout;
+use crate::columns::{Layout, SealedBy};
 use crate::files::{Ranges, Sink, stream};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
-use crate::part::{Form, GroupEncoder, PartWriter};
+use crate::part::{Form, GroupEncoder, PartWriter, RowOrder};
 use crate::row::Row;
-use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written};
+use crate::seal::{Covered, Hex32, PartClass, Seal, SealKind, SealedFile, Written, part_key};
 use crate::sort::Sorter;
 use crate::window::{Plan, Settings};
 use crate::write::close_part;
@@ -145,7 +145,7 @@ impl DayBuilder {
         let sums = self.seals.iter().map(|(n, seal)| (*n, Sums::of(seal)));
         let mut sums: BTreeMap<u64, Sums> = sums.collect();
         let stored = self.seals.values().map(|seal| seal.counts.stored).sum();
-        let form = Form::of(Layout::Day)?;
+        let form = Form::of(Layout::Day, RowOrder::Sorted)?;
         let lane = |class, begin| Lane::new(&plan, &self.settings, (&form, sink), class, begin);
         let mut lanes = [
             lane(PartClass::Archive, 0),
@@ -165,7 +165,11 @@ impl DayBuilder {
             let sums = sums.get_mut(&sequence).ok_or_else(bad_record)?;
             sums.take(&row, &leaf[..leaf.len() - rest.len()]);
             let lane = &mut lanes[usize::from(row.disposition != Disposition::Stored)];
-            lane.push(row, rest, sequence)?;
+            let by = SealedBy {
+                seal: sequence,
+                part: None,
+            };
+            lane.push(row, rest, by)?;
         }
         for (sequence, seal) in &self.seals {
             if !sums[sequence].come_to(seal) {
@@ -199,7 +203,7 @@ impl DayBuilder {
     }
 }
 
-fn covers(seals: &BTreeMap<u64, Seal>) -> Result<Vec<Covered>, Fault> {
+pub(crate) fn covers(seals: &BTreeMap<u64, Seal>) -> Result<Vec<Covered>, Fault> {
     let covered = |seal: &Seal| {
         Ok(Covered {
             sequence: seal.sequence,
@@ -209,12 +213,12 @@ fn covers(seals: &BTreeMap<u64, Seal>) -> Result<Vec<Covered>, Fault> {
     seals.values().map(covered).collect()
 }
 
-fn bad_record() -> Fault {
+pub(crate) fn bad_record() -> Fault {
     Fault::Damaged("a spilled row".to_owned())
 }
 
 /// The rows of one class on their way into parts.
-struct Lane<'a, S: Sink> {
+pub(crate) struct Lane<'a, S: Sink> {
     plan: &'a Plan,
     settings: &'a Settings,
     form: &'a Form,
@@ -230,7 +234,7 @@ struct Lane<'a, S: Sink> {
 }
 
 impl<'a, S: Sink> Lane<'a, S> {
-    fn new(
+    pub(crate) fn new(
         plan: &'a Plan,
         settings: &'a Settings,
         (form, sink): (&'a Form, &'a S),
@@ -253,7 +257,7 @@ impl<'a, S: Sink> Lane<'a, S> {
         }
     }
 
-    fn push(&mut self, row: Row<'_>, event: &[u8], seal: u64) -> Result<(), Fault> {
+    pub(crate) fn push(&mut self, row: Row<'_>, event: &[u8], by: SealedBy) -> Result<(), Fault> {
         let event = match event.split_first() {
             Some((1, text)) => Some(std::str::from_utf8(text).map_err(|_| bad_record())?),
             Some((0, [])) => None,
@@ -263,7 +267,7 @@ impl<'a, S: Sink> Lane<'a, S> {
             Some(group) => group,
             None => (self.form.group(self.in_part, self.in_day)?, 0),
         };
-        group.push_sealed(&Row { event, ..row }, seal)?;
+        group.push_sealed(&Row { event, ..row }, by)?;
         self.group = Some((group, rows + 1));
         self.group_bytes += event.map_or(0, str::len);
         let part_rows = self.settings.part_rows.clamp(1, limits::PART_ROWS_MAX) as u64;
@@ -303,13 +307,14 @@ impl<'a, S: Sink> Lane<'a, S> {
             return Ok(());
         };
         self.in_part = 0;
-        let place = (self.class, self.files.len());
-        let file = close_part(self.sink, self.plan, place, part)?;
+        let number = self.files.len();
+        let key = |sha256: &_| Ok(part_key(self.plan, self.class, number, sha256));
+        let file = close_part(self.sink, key, part)?;
         self.files.push(file);
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Vec<SealedFile>, Span), Fault> {
+    pub(crate) fn finish(mut self) -> Result<(Vec<SealedFile>, Span), Fault> {
         self.end_group()?;
         self.end_part()?;
         Ok((self.files, self.leaves))

@@ -1,7 +1,7 @@
 //! Which of a part's stored events others repeat: bloom filters first, then an exact look.
 
 use crate::Fault;
-use crate::columns::{Layout, index, receipt, sequence};
+use crate::columns::{index, receipt, sequence};
 use crate::judge::has_own_id;
 use crate::previous::{Asked, First, Previous};
 use crate::reader::Part;
@@ -173,9 +173,9 @@ fn look_up(
     found: &mut [Option<First>],
 ) -> Result<(), Fault> {
     let names = ["id", "kind", "receipt", "index", "fingerprint", "seal"];
-    let names = match part.layout() {
-        Layout::Window => &names[..5],
-        Layout::Day => &names,
+    let names = match part.layout().is_day() {
+        false => &names[..5],
+        true => &names[..],
     };
     part.columns(group, names, |batch| {
         let other = || Fault::Damaged("columns of another type".to_owned());
@@ -187,15 +187,19 @@ fn look_up(
         let indices = indices.ok_or_else(other)?;
         let fingerprints = batch.column(4).as_fixed_size_binary_opt();
         let fingerprints = fingerprints.ok_or_else(other)?;
-        let seals = match part.layout() {
-            Layout::Window => None,
-            Layout::Day => Some(batch.column(5).as_primitive_opt::<Int64Type>()),
+        let seals = match part.layout().is_day() {
+            false => None,
+            true => Some(batch.column(5).as_primitive_opt::<Int64Type>()),
         };
         let seals = seals.map(|seals| seals.ok_or_else(other)).transpose()?;
         for at in 0..batch.num_rows() {
             if let Some(seals) = seals
                 && !wanted(sequence(seals.value(at))?)
             {
+                continue;
+            }
+            // An erased event is known to nobody any more: what comes again is a new one.
+            if fingerprints.is_null(at) {
                 continue;
             }
             let fingerprint = fingerprints.value(at).try_into().map_err(|_| other())?;

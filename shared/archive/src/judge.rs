@@ -35,14 +35,8 @@ impl Judge {
     }
 
     /// Takes note of a row and gives it its number.
-    pub(crate) fn show(&mut self, row: &Row<'_>) -> Result<u32, Fault> {
-        let number = u32::try_from(self.dispositions.len())
-            .ok()
-            .filter(|n| *n < limits::WINDOW_ROWS_MAX);
-        let number = number.ok_or(Fault::TooMany {
-            what: "events of a window",
-            max: u64::from(limits::WINDOW_ROWS_MAX),
-        })?;
+    pub(crate) fn show(&mut self, row: &Row<'_>) -> Result<u64, Fault> {
+        let number = self.dispositions.len() as u64;
         self.dispositions.push(row.disposition);
         if row.disposition != Disposition::Rejected {
             let fingerprint = hex::encode(row.fingerprint);
@@ -91,22 +85,22 @@ pub(crate) fn has_own_id(kind: &str) -> bool {
 pub(crate) struct Decisions {
     dispositions: Vec<Disposition>,
     /// Duplicates and conflicts: number, and where their first is.
-    firsts: Vec<(u32, Place)>,
+    firsts: Vec<(u64, Place)>,
 }
 
 impl Decisions {
-    pub(crate) fn of(&self, number: u32) -> (Disposition, Option<Place>) {
-        let disposition = self.dispositions[number as usize];
+    pub(crate) fn of(&self, number: u64) -> (Disposition, Option<Place>) {
+        let disposition = self.dispositions[at(number)];
         let first = self.firsts.binary_search_by_key(&number, |(n, _)| *n).ok();
-        (disposition, first.map(|at| self.firsts[at].1))
+        (disposition, first.map(|found| self.firsts[found].1))
     }
 
     pub(crate) fn all(&self) -> &[Disposition] {
         &self.dispositions
     }
 
-    fn repeat(&mut self, number: u32, fingerprint: &[u8; 32], first: &First) {
-        self.dispositions[number as usize] = if first.fingerprint == *fingerprint {
+    fn repeat(&mut self, number: u64, fingerprint: &[u8; 32], first: &First) {
+        self.dispositions[at(number)] = if first.fingerprint == *fingerprint {
             Disposition::Duplicate
         } else {
             Disposition::Conflict
@@ -115,10 +109,15 @@ impl Decisions {
     }
 }
 
+/// A row's number as its place in memory.
+fn at(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 struct Identity<'a> {
     key: [u8; EVENT_KEY_BYTES],
     place: Place,
-    number: u32,
+    number: u64,
     fingerprint: [u8; 32],
     own_id: bool,
     id: Option<&'a str>,
@@ -138,7 +137,7 @@ impl<'a> Identity<'a> {
                     receipt_from(*receipt).ok()?,
                     u32::from_be_bytes(index.try_into().ok()?),
                 ),
-                number: u32::from_be_bytes(*number),
+                number: u64::from_be_bytes(*number),
                 fingerprint: *fingerprint,
                 own_id: *own == 1,
                 id: std::str::from_utf8(id).ok().filter(|_| *has == 1),
@@ -151,10 +150,10 @@ impl<'a> Identity<'a> {
 /// The first of an id in this window, and those that follow it.
 struct Waiting {
     first: First,
-    number: u32,
+    number: u64,
     own_id: bool,
     id: Option<String>,
-    rest: Vec<(u32, [u8; 32])>,
+    rest: Vec<(u64, [u8; 32])>,
 }
 
 #[derive(Default)]

@@ -9,15 +9,22 @@
 //! storage is behind [`files::Source`] and [`files::Sink`]. [`stored`] alone waits, for the ledger's
 //! port of objects.
 
+pub mod account;
 pub mod blocks;
 pub mod canonical;
 mod column_order;
 pub mod columns;
 pub mod day;
+pub mod day4;
+pub mod erase;
 pub mod files;
 mod firsts;
+pub mod holds;
+mod id_table;
 mod judge;
 pub mod keys;
+mod layout;
+pub mod leaf;
 pub mod limits;
 pub mod merkle;
 pub mod part;
@@ -25,10 +32,12 @@ pub mod part_name;
 pub mod pieces;
 pub mod previous;
 pub mod proof;
+pub mod proof4;
 pub mod reader;
 pub mod row;
 pub mod seal;
 pub mod search;
+pub mod share;
 mod sort;
 pub mod stored;
 pub mod verify;
@@ -56,14 +65,6 @@ pub enum Fault {
     /// The same place twice: the segments do not add up, and nothing may be sealed.
     #[error("event {1} of receipt {0} came twice")]
     Repeated(vernier_ledger::ids::ReceiptId, u32),
-    /// A bound of [`limits`] was reached.
-    #[error("{what}: more than {max}")]
-    TooMany {
-        /// Of what.
-        what: &'static str,
-        /// The bound.
-        max: u64,
-    },
     /// Signing failed.
     #[error("cannot sign: {0}")]
     Signing(String),

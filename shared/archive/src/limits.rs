@@ -60,8 +60,32 @@ pub const RUN_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
 /// in which any of them may lie is read once for all of them.
 pub const PREVIOUS_BATCH: usize = 65_536;
 
-/// Rows of a window: dispositions are kept by a 32-bit number.
-pub const WINDOW_ROWS_MAX: u32 = u32::MAX;
-
-/// A seal, bytes: one file for each million rows at about 300 bytes; 4 billion rows have 8,600 files.
+/// A seal, bytes: one file for each million rows at about 300 bytes; 13 billion rows have 13,000 files.
 pub const SEAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// A list of files, bytes: 8,192 entries of at most 470 bytes are 3.9 MB.
+pub const LIST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Files of a list.
+pub const LIST_ENTRIES_MAX: usize = 8_192;
+
+/// Files of a set that a writer puts into the seal itself; of more it makes lists. Readers take either at any number.
+pub const SET_INLINE_MAX: usize = 256;
+
+/// Lists of a set: three sets of 4,096 lists of 289 bytes are 3.6 MB of a seal's 4 MiB.
+pub const LISTS_MAX: usize = 4_096;
+
+/// Shares of identities that a window is divided by.
+pub const SHARES_MAX: u64 = 4_096;
+
+/// Seals that a day's seal covers, 106 bytes each.
+pub const COVERS_MAX: usize = 8_192;
+
+/// Files that an erasure replaces, 610 bytes each.
+pub const REPLACES_MAX: usize = 4_096;
+
+/// An operator's words in a seal, bytes.
+pub const REASON_BYTES_MAX: usize = 512;
+
+/// Rows of a file of evidence, of missing receipts or of erased places.
+pub const BESIDE_ROWS_MAX: usize = 1_000_000;

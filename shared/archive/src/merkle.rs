@@ -34,6 +34,41 @@ pub fn empty_root() -> Hash {
     Sha256::digest([]).into()
 }
 
+/// What the data of a part's leaf in the tree over parts begins with.
+const PART_LEAF: [u8; 1] = [0x05];
+
+/// What the tree over parts has of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartRoot {
+    /// Rows of the part.
+    pub rows: u64,
+    /// The root over them.
+    pub root: Hash,
+}
+
+impl PartRoot {
+    /// The part's leaf in the tree over parts.
+    #[must_use]
+    pub fn leaf_hash(&self) -> Hash {
+        let mut hash = Sha256::new();
+        hash.update([0x00]);
+        hash.update(PART_LEAF);
+        hash.update(self.rows.to_be_bytes());
+        hash.update(self.root);
+        hash.finalize().into()
+    }
+}
+
+/// The root of the tree over parts in this order: that of a seal of version 4.
+#[must_use]
+pub fn root_over_parts(parts: impl IntoIterator<Item = PartRoot>) -> Hash {
+    let mut leaves = Span::starting_at(0);
+    parts
+        .into_iter()
+        .for_each(|part| leaves.push(part.leaf_hash()));
+    leaves.root().unwrap_or_else(empty_root)
+}
+
 /// Neighbouring leaves of a tree, in as few hashes as they can be held in: the largest complete
 /// subtrees that lie between them. Ranges that touch can be joined, so that several threads hash
 /// one tree.

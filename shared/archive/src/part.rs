@@ -6,7 +6,8 @@
 use crate::Fault;
 use crate::blocks::{self, ActorTable, Blocks, BlocksWriter, Entry};
 use crate::column_order::say_type_order;
-use crate::columns::{Layout, RowsBuilder, schema};
+use crate::columns::{Layout, RowsBuilder, SealedBy, schema};
+use crate::id_table::{self, IdEntry};
 use crate::limits;
 use crate::merkle::{Span, leaf_hash};
 use crate::row::Row;
@@ -41,7 +42,16 @@ pub(crate) const UNUSUAL_IDS: &str = "vernier_unusual_ids";
 /// What rows are sorted by, in order, as the file's metadata says it.
 const SORTED_BY: [&str; 5] = ["group", "actor", "event_time", "receipt", "index"];
 
-fn properties(layout: Layout) -> Result<WriterPropertiesPtr, Fault> {
+/// Whether a part's rows are in the order that its metadata may promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOrder {
+    /// They are.
+    Sorted,
+    /// Some rows are erased: of their sort keys only receipt and index are left.
+    Erased,
+}
+
+fn properties(layout: Layout, order: RowOrder) -> Result<WriterPropertiesPtr, Fault> {
     let column = |name: &str| ColumnPath::from(name);
     let sorting = SORTED_BY.iter().filter_map(|name| {
         let at = crate::columns::position(name)?;
@@ -51,11 +61,8 @@ fn properties(layout: Layout) -> Result<WriterPropertiesPtr, Fault> {
             nulls_first: true,
         })
     });
-    let version = match layout {
-        Layout::Window => crate::seal::SEAL_VERSION,
-        Layout::Day => crate::seal::DAY_SEAL_VERSION,
-    };
-    let version = KeyValue::new("vernier_archive".to_owned(), version.to_string());
+    let sorting = (order == RowOrder::Sorted).then(|| sorting.collect());
+    let version = KeyValue::new("vernier_archive".to_owned(), layout.version().to_string());
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("vernier".to_owned())
@@ -64,7 +71,7 @@ fn properties(layout: Layout) -> Result<WriterPropertiesPtr, Fault> {
         .set_data_page_row_count_limit(limits::PAGE_ROWS_MAX)
         .set_write_batch_size(128)
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(sorting.collect()))
+        .set_sorting_columns(sorting)
         .set_key_value_metadata(Some(vec![version]));
     for (name, false_positives) in BLOOM_COLUMNS {
         builder = builder
@@ -75,6 +82,13 @@ fn properties(layout: Layout) -> Result<WriterPropertiesPtr, Fault> {
     // Nearly every value is another one: a dictionary would only be begun and given up.
     for name in ["id", "fingerprint", "event"] {
         builder = builder.set_column_dictionary_enabled(column(name), false);
+    }
+    if layout.is_blind() {
+        for name in ["salt", "erased"] {
+            builder = builder
+                .set_column_dictionary_enabled(column(name), false)
+                .set_column_statistics_enabled(column(name), EnabledStatistics::None);
+        }
     }
     let builder = builder
         .set_column_data_page_size_limit(column("event"), limits::EVENT_PAGE_BYTES_MAX)
@@ -93,8 +107,8 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    pub(crate) fn of(layout: Layout) -> Result<Self, Fault> {
-        let properties = properties(layout)?;
+    pub(crate) fn of(layout: Layout, order: RowOrder) -> Result<Self, Fault> {
+        let properties = properties(layout, order)?;
         let like = open(io::sink(), layout, &properties)?;
         Ok(Self {
             layout,
@@ -107,6 +121,7 @@ impl Form {
     pub(crate) fn group(&self, in_part: u64, in_window: u64) -> Result<GroupEncoder, Fault> {
         Ok(GroupEncoder {
             writers: self.factory.create_column_writers(0)?,
+            layout: self.layout,
             builder: RowsBuilder::new(self.layout),
             batch_bytes: 0,
             rows: 0,
@@ -114,7 +129,7 @@ impl Form {
             scratch: Vec::with_capacity(1_024),
             leaves: Span::starting_at(in_part),
             window_leaves: Span::starting_at(in_window),
-            blocks: (self.layout == Layout::Day).then(BlocksWriter::default),
+            blocks: self.layout.is_day().then(BlocksWriter::default),
         })
     }
 
@@ -125,7 +140,8 @@ impl Form {
             rows: 0,
             unusual_ids: false,
             leaves: Span::starting_at(0),
-            entries: (self.layout == Layout::Day).then(Vec::new),
+            entries: self.layout.is_day().then(Vec::new),
+            ids: (self.layout == Layout::BlindDay).then(Vec::new),
         })
     }
 }
@@ -155,9 +171,16 @@ fn write_batch(writers: &mut [ArrowColumnWriter], batch: &RecordBatch) -> Result
     Ok(())
 }
 
+/// What rows of a window's file say of their seal, which the file does not keep.
+pub(crate) const NO_SEAL: SealedBy = SealedBy {
+    seal: 0,
+    part: None,
+};
+
 /// A row group under way.
 pub(crate) struct GroupEncoder {
     writers: Vec<ArrowColumnWriter>,
+    layout: Layout,
     builder: RowsBuilder,
     batch_bytes: usize,
     rows: usize,
@@ -174,21 +197,24 @@ pub(crate) struct GroupEncoder {
 impl GroupEncoder {
     /// Adds the next row of a window's file.
     pub(crate) fn push(&mut self, row: &Row<'_>) -> Result<(), Fault> {
-        self.push_sealed(row, 0)
+        self.push_sealed(row, NO_SEAL)
     }
 
-    /// Adds the next row, which this seal sealed.
-    pub(crate) fn push_sealed(&mut self, row: &Row<'_>, seal: u64) -> Result<(), Fault> {
+    /// Adds the next row, which was sealed there.
+    pub(crate) fn push_sealed(&mut self, row: &Row<'_>, by: SealedBy) -> Result<(), Fault> {
         self.scratch.clear();
-        row.write_leaf(&mut self.scratch);
+        row.write_leaf_in(self.layout.leaf_form(), &mut self.scratch);
         let leaf = leaf_hash(&self.scratch);
         self.leaves.push(leaf);
         self.window_leaves.push(leaf);
         if let Some(blocks) = &mut self.blocks {
-            blocks.push(&self.scratch, row)?;
+            match self.layout.is_blind() {
+                true => blocks.push_blind(row)?,
+                false => blocks.push(&self.scratch, row)?,
+            }
         }
         self.unusual_ids |= row.id.is_some_and(|id| !EventId(id).is_usual());
-        self.builder.push(row, seal)?;
+        self.builder.push(row, by)?;
         self.rows += 1;
         self.batch_bytes += self.scratch.len() + row.event.map_or(0, str::len);
         if self.builder.rows() == limits::BATCH_ROWS_MAX
@@ -244,6 +270,7 @@ pub(crate) struct PartFigures {
     pub(crate) sha256: [u8; 32],
     pub(crate) merkle_root: [u8; 32],
     pub(crate) actors: Option<ActorTable>,
+    pub(crate) ids: Option<ActorTable>,
 }
 
 /// A part under way.
@@ -254,6 +281,8 @@ pub(crate) struct PartWriter<W: Write + Send> {
     leaves: Span,
     /// Of a day: which blocks have whose rows.
     entries: Option<Vec<Entry>>,
+    /// Of a day of version 4: which blocks have which ids.
+    ids: Option<Vec<IdEntry>>,
 }
 
 impl<W: Write + Send> PartWriter<W> {
@@ -277,13 +306,19 @@ impl<W: Write + Send> PartWriter<W> {
                 offset: start + entry.offset,
                 ..entry
             }));
+            if let Some(ids) = &mut self.ids {
+                ids.extend(blocks.ids.into_iter().map(|entry| IdEntry {
+                    offset: start + entry.offset,
+                    ..entry
+                }));
+            }
             // Between the row groups, where Parquet's readers do not look.
             self.writer.write_all(&blocks.bytes)?;
         }
         Ok(())
     }
 
-    /// Writes the table of actors and the footer.
+    /// Writes the tables and the footer.
     pub(crate) fn finish(mut self) -> Result<(W, PartFigures), Fault> {
         if self.unusual_ids {
             let marked = KeyValue::new(UNUSUAL_IDS.to_owned(), "yes".to_owned());
@@ -294,6 +329,12 @@ impl<W: Write + Send> PartWriter<W> {
             let table = blocks::table(entries);
             let start = self.writer.bytes_written() as u64;
             actors = Some(ActorTable::of(start, &table));
+            self.writer.write_all(&table)?;
+        }
+        let mut ids = None;
+        if let Some(entries) = self.ids.take() {
+            let table = id_table::table(entries);
+            ids = Some(id_table::place(self.writer.bytes_written() as u64, &table));
             self.writer.write_all(&table)?;
         }
         let columns = self.writer.schema_descr().num_columns();
@@ -307,6 +348,7 @@ impl<W: Write + Send> PartWriter<W> {
             sha256: out.hash.finalize().into(),
             merkle_root: self.leaves.root().unwrap_or_default(),
             actors,
+            ids,
         };
         Ok((out.to, figures))
     }
@@ -318,8 +360,20 @@ impl<W: Write + Send> PartWriter<W> {
 /// # Errors
 /// When the rows cannot be encoded.
 pub fn to_bytes(rows: &[Row<'_>]) -> Result<Vec<u8>, Fault> {
-    let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|row| (row, 0)).collect();
-    Ok(encode(Layout::Window, &rows)?.0)
+    window_to_bytes(Layout::Window, RowOrder::Sorted, rows)
+}
+
+/// As [`to_bytes`] with the columns of a window's part of any version.
+///
+/// # Errors
+/// When the rows cannot be encoded, or need columns that the layout does not have.
+pub fn window_to_bytes(
+    layout: Layout,
+    order: RowOrder,
+    rows: &[Row<'_>],
+) -> Result<Vec<u8>, Fault> {
+    let rows: Vec<(&Row<'_>, SealedBy)> = rows.iter().map(|row| (row, NO_SEAL)).collect();
+    Ok(encode(&Form::of(layout, order)?, &rows)?.0)
 }
 
 /// As [`to_bytes`] a part of a day, each row with the sequence of the seal that sealed it, and where its
@@ -328,21 +382,21 @@ pub fn to_bytes(rows: &[Row<'_>]) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// When the rows cannot be encoded.
 pub fn day_to_bytes(rows: &[(Row<'_>, u64)]) -> Result<(Vec<u8>, Option<ActorTable>), Fault> {
-    let rows: Vec<(&Row<'_>, u64)> = rows.iter().map(|(row, seal)| (row, *seal)).collect();
-    encode(Layout::Day, &rows)
+    let by = |seal| SealedBy { seal, part: None };
+    let rows: Vec<(&Row<'_>, SealedBy)> = rows.iter().map(|(row, seal)| (row, by(*seal))).collect();
+    encode(&Form::of(Layout::Day, RowOrder::Sorted)?, &rows)
 }
 
 fn encode(
-    layout: Layout,
-    rows: &[(&Row<'_>, u64)],
+    form: &Form,
+    rows: &[(&Row<'_>, SealedBy)],
 ) -> Result<(Vec<u8>, Option<ActorTable>), Fault> {
-    let form = Form::of(layout)?;
     let mut part = form.part(Vec::new())?;
     for (number, rows) in rows.chunks(limits::GROUP_ROWS_MAX).enumerate() {
         let begin = (number * limits::GROUP_ROWS_MAX) as u64;
         let mut group = form.group(begin, begin)?;
-        for (row, seal) in rows {
-            group.push_sealed(row, *seal)?;
+        for (row, by) in rows {
+            group.push_sealed(row, *by)?;
         }
         part.append(group.finish()?)?;
     }

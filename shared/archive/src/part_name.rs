@@ -1,7 +1,7 @@
 //! What a part's key says of the seal that names it: parts are written before their seal, so that
 //! some lie there that no seal names yet, and some that none can name any more.
 
-use crate::seal::{PartClass, SealKind, part_key};
+use crate::seal::{PartClass, SealKind, SharePlace, part_key, share_key};
 use crate::window::Plan;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::time::{Millis, Window};
@@ -81,11 +81,18 @@ impl PartName {
             kind,
             sequence,
         };
-        let same = part_key(&plan, class, part.parse().ok()?, &sha256) == key;
+        let same = match (kind, part.split_at_checked(4)) {
+            // Of version 4: the share's number, then the part's.
+            (SealKind::Window | SealKind::Backfill, Some((share, number))) if part.len() == 8 => {
+                let (share, number) = (share.parse().ok()?, number.parse().ok()?);
+                share_key(&plan, class, SharePlace { share, number }, &sha256) == key
+            }
+            _ => part_key(&plan, class, part.parse().ok()?, &sha256) == key,
+        };
         let of = match kind {
             SealKind::Window => PartOf::Window(start),
             SealKind::Backfill => PartOf::Backfill { start, sequence },
-            SealKind::Day => PartOf::Day {
+            SealKind::Day | SealKind::Idle | SealKind::Erasure => PartOf::Day {
                 start,
                 first: sequence,
             },
@@ -93,6 +100,13 @@ impl PartName {
         let tenant = plan.tenant;
         same.then_some(Self { tenant, of })
     }
+}
+
+/// The share that the key of a part of version 4 names; none for other keys.
+pub(crate) fn share_in(key: &str) -> Option<u64> {
+    let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
+    let word = name.rsplit('-').nth(1).filter(|word| word.len() == 8)?;
+    word.split_at_checked(4)?.0.parse().ok()
 }
 
 #[cfg(test)]
@@ -137,8 +151,13 @@ mod tests {
             let of = match plan.kind {
                 SealKind::Window => PartOf::Window(start),
                 SealKind::Backfill => PartOf::Backfill { start, sequence },
-                SealKind::Day => PartOf::Day { start, first: sequence },
+                _ => PartOf::Day { start, first: sequence },
             };
+            if plan.kind != SealKind::Day {
+                let place = SharePlace { share: part as u64 % 4_096, number: part as u64 % 10_000 };
+                let key = share_key(&plan, class, place, &sha256);
+                prop_assert_eq!(PartName::read(&key), Some(PartName { tenant: plan.tenant.clone(), of }));
+            }
             let tenant = plan.tenant;
             prop_assert_eq!(PartName::read(&key), Some(PartName { tenant, of }));
             prop_assert_eq!(PartName::read(&format!("x{key}")), None);

@@ -60,7 +60,7 @@ impl InclusionProof {
     /// Where it does not lead there.
     pub fn verify(&self, seal: &Seal) -> Result<Shown, Fault> {
         let wrong = |what: &str| Fault::Damaged(format!("the proof {what}"));
-        if self.vernier_proof != PROOF_VERSION {
+        if self.vernier_proof != PROOF_VERSION || seal.statement.is_some() {
             return Err(wrong("has another version"));
         }
         let same = (&self.tenant, self.sequence) == (&seal.tenant, seal.sequence);

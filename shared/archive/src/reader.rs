@@ -1,7 +1,7 @@
 //! Parts read back: whole, or only where an event may lie.
 
 use crate::Fault;
-use crate::columns::{Layout, Rows, check_schema, receipt, schema};
+use crate::columns::{Layout, Rows, SealedBy, check_schema, receipt, schema};
 use crate::files::{Chunks, Ranges};
 pub use crate::firsts::{PartFilters, PreviousParts, earlier};
 use crate::part::UNUSUAL_IDS;
@@ -70,7 +70,8 @@ pub struct Part {
 pub enum Reading {
     /// All of them.
     Whole,
-    /// All but `event`, which is most of a file's bytes: enough for leaves and results.
+    /// All but `event`, which is most of a file's bytes: enough for results, and for leaves but those of
+    /// duplicates of version 4, which say whether there is a text.
     WithoutEvents,
 }
 
@@ -296,6 +297,19 @@ impl Part {
         reading: Reading,
         mut each: impl FnMut(Row<'_>, Option<u64>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
+        self.for_each_sealed_by(group, reading, |row, by| each(row, by.map(|by| by.seal)))
+    }
+
+    /// As [`Self::for_each_of_group`], with the seal's part too where the file says it.
+    ///
+    /// # Errors
+    /// As for [`Self::for_each`].
+    pub fn for_each_sealed_by(
+        &self,
+        group: usize,
+        reading: Reading,
+        mut each: impl FnMut(Row<'_>, Option<SealedBy>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let mut builder = self.builder(group);
         if reading == Reading::WithoutEvents {
             let parquet = self.metadata.parquet_schema();
@@ -311,7 +325,7 @@ impl Part {
             }
             let rows = Rows::new(&batch)?;
             for at in 0..rows.count() {
-                each(rows.row(at)?, rows.seal(at)?)?;
+                each(rows.row(at)?, rows.sealed_by(at)?)?;
             }
         }
         Ok(())
@@ -428,7 +442,8 @@ impl Part {
                 let batch = batch.map_err(unreadable)?;
                 let rows = Rows::new(&batch)?;
                 for at in 0..rows.count() {
-                    each(rows.row(at)?, rows.seal(at)?)?;
+                    let by = rows.sealed_by(at)?;
+                    each(rows.row(at)?, by.map(|by| by.seal))?;
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! One received event as the archive keeps it, and its canonical bytes.
 
 use crate::Fault;
+use crate::leaf::Erased;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::salt::Salt;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -49,10 +51,14 @@ pub struct Row<'a> {
     pub score: Option<f64>,
     /// The most that the score can be.
     pub score_maximum: Option<f64>,
-    /// SHA-256 of the compacted event.
+    /// SHA-256 of the compacted event; zeros where the row is erased.
     pub fingerprint: [u8; 32],
-    /// The compacted event; none for a duplicate, whose text is its first's.
+    /// The compacted event; none for a duplicate in the bytes of its first.
     pub event: Option<&'a str>,
+    /// What blinds its hashes; none before version 4, where its line had no key, and where it is erased.
+    pub salt: Option<Salt>,
+    /// Of an erased row: the hashes that stay.
+    pub erased: Option<Erased>,
 }
 
 /// What rows are sorted by: group, actor, event time, receipt, index; what is absent comes first,
@@ -84,9 +90,17 @@ impl<'a> Row<'a> {
         (self.receipt, self.index)
     }
 
-    /// The row's data in the Merkle tree: every column but `event`, which its fingerprint stands for.
-    /// docs/seal.md has the encoding.
+    /// The row's data in the Merkle tree of versions 1 to 3: every column but `event`, which its
+    /// fingerprint stands for. docs/seal.md has the encoding.
     pub fn write_leaf(&self, out: &mut Vec<u8>) {
+        self.write_what_happened(out);
+        self.write_how_it_came(out);
+        self.write_findings(out);
+        out.extend_from_slice(&self.fingerprint);
+    }
+
+    /// Id to event time, in the order of the columns.
+    pub(crate) fn write_what_happened(&self, out: &mut Vec<u8>) {
         for text in [
             self.id,
             self.type_name,
@@ -104,6 +118,10 @@ impl<'a> Row<'a> {
                 out.extend_from_slice(&time.0.to_be_bytes());
             }
         }
+    }
+
+    /// Sensor to first.
+    pub(crate) fn write_how_it_came(&self, out: &mut Vec<u8>) {
         for text in [self.sensor, self.kind, self.strict] {
             write_text(out, text);
         }
@@ -119,6 +137,10 @@ impl<'a> Row<'a> {
                 out.extend_from_slice(&index.to_be_bytes());
             }
         }
+    }
+
+    /// Problems to the score's maximum.
+    pub(crate) fn write_findings(&self, out: &mut Vec<u8>) {
         for text in [self.problems, self.deviations, self.result] {
             write_optional_text(out, text);
         }
@@ -128,7 +150,6 @@ impl<'a> Row<'a> {
                 out.extend_from_slice(&number.to_bits().to_be_bytes());
             }
         }
-        out.extend_from_slice(&self.fingerprint);
     }
 
     /// Reads what [`Self::write_leaf`] wrote, without the event, and the bytes that follow.
@@ -137,39 +158,24 @@ impl<'a> Row<'a> {
     /// When the bytes are no such data.
     pub fn read_leaf(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Fault> {
         let mut from = Bytes(bytes);
-        let row = Self {
-            id: from.optional_text()?,
-            type_name: from.optional_text()?,
-            action: from.optional_text()?,
-            actor: from.optional_text()?,
-            object: from.optional_text()?,
-            group: from.optional_text()?,
-            event_time: if from.flag()? {
-                Some(from.millis()?)
-            } else {
-                None
-            },
-            sensor: from.text()?,
-            kind: from.text()?,
-            strict: from.text()?,
-            receipt: from.receipt()?,
-            index: u32::from_be_bytes(from.array()?),
-            received_at: from.millis()?,
-            disposition: disposition_from(from.text()?).ok_or_else(bad_leaf)?,
-            first: if from.flag()? {
-                Some((from.receipt()?, u32::from_be_bytes(from.array()?)))
-            } else {
-                None
-            },
-            problems: from.optional_text()?,
-            deviations: from.optional_text()?,
-            result: from.optional_text()?,
-            score: from.optional_float()?,
-            score_maximum: from.optional_float()?,
-            fingerprint: from.array()?,
-            event: None,
-        };
+        let what = from.what_happened()?;
+        let mut row = from.how_it_came()?;
+        row.set_what_happened(what);
+        from.findings(&mut row)?;
+        row.fingerprint = from.array()?;
         Ok((row, from.0))
+    }
+
+    pub(crate) const fn set_what_happened(&mut self, what: WhatHappened<'a>) {
+        [
+            self.id,
+            self.type_name,
+            self.action,
+            self.actor,
+            self.object,
+            self.group,
+        ] = what.texts;
+        self.event_time = what.event_time;
     }
 
     /// The sort key as bytes that compare as the key does.
@@ -209,7 +215,7 @@ pub fn disposition_from(word: &str) -> Option<Disposition> {
         .find(|d| disposition_word(*d) == word)
 }
 
-fn write_text(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     // A line has at most 1 MB, an event 16 MiB: no text comes near 4 GiB.
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_be_bytes());
@@ -237,27 +243,90 @@ fn write_ordered_text(out: &mut Vec<u8>, text: Option<&str>) {
     out.extend_from_slice(&[0, 0]);
 }
 
-fn bad_leaf() -> Fault {
+pub(crate) fn bad_leaf() -> Fault {
     Fault::Damaged("not a row's canonical bytes".to_owned())
 }
 
 /// Reads from the front.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+/// Id to event time.
+#[derive(Default)]
+pub(crate) struct WhatHappened<'a> {
+    texts: [Option<&'a str>; 6],
+    event_time: Option<Millis>,
+}
 
 impl<'a> Bytes<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    pub(crate) fn what_happened(&mut self) -> Result<WhatHappened<'a>, Fault> {
+        let mut texts = [None; 6];
+        for text in &mut texts {
+            *text = self.optional_text()?;
+        }
+        let event_time = if self.flag()? {
+            Some(self.millis()?)
+        } else {
+            None
+        };
+        Ok(WhatHappened { texts, event_time })
+    }
+
+    /// A row of these columns alone.
+    pub(crate) fn how_it_came(&mut self) -> Result<Row<'a>, Fault> {
+        Ok(Row {
+            id: None,
+            type_name: None,
+            action: None,
+            actor: None,
+            object: None,
+            group: None,
+            event_time: None,
+            sensor: self.text()?,
+            kind: self.text()?,
+            strict: self.text()?,
+            receipt: self.receipt()?,
+            index: u32::from_be_bytes(self.array()?),
+            received_at: self.millis()?,
+            disposition: disposition_from(self.text()?).ok_or_else(bad_leaf)?,
+            first: if self.flag()? {
+                Some((self.receipt()?, u32::from_be_bytes(self.array()?)))
+            } else {
+                None
+            },
+            problems: None,
+            deviations: None,
+            result: None,
+            score: None,
+            score_maximum: None,
+            fingerprint: [0; 32],
+            event: None,
+            salt: None,
+            erased: None,
+        })
+    }
+
+    pub(crate) fn findings(&mut self, row: &mut Row<'a>) -> Result<(), Fault> {
+        row.problems = self.optional_text()?;
+        row.deviations = self.optional_text()?;
+        row.result = self.optional_text()?;
+        row.score = self.optional_float()?;
+        row.score_maximum = self.optional_float()?;
+        Ok(())
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or_else(bad_leaf)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (taken, rest) = self.0.split_first_chunk().ok_or_else(bad_leaf)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn flag(&mut self) -> Result<bool, Fault> {
+    pub(crate) fn flag(&mut self) -> Result<bool, Fault> {
         match self.array()? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -281,7 +350,7 @@ impl<'a> Bytes<'a> {
         receipt_from(self.array()?)
     }
 
-    fn text(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Fault> {
         let length = u32::from_be_bytes(self.array()?) as usize;
         std::str::from_utf8(self.take(length)?).map_err(|_| bad_leaf())
     }
@@ -352,6 +421,8 @@ mod tests {
             score_maximum: None,
             fingerprint: [*disposition; 32],
             event: None,
+            salt: None,
+            erased: None,
         }
     }
 

@@ -7,16 +7,19 @@ use crate::limits;
 use crate::previous::Previous;
 use crate::row::Row;
 use crate::seal::{SealKind, Written};
+use crate::share::{Share, ShareWritten};
 use crate::sort::Sorter;
 use crate::write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, BadLine, EventRef, LineHead, Verdict};
+use vernier_ledger::salt::{SALT_BYTES, Salt, SaltKey};
 use vernier_ledger::time::Window;
 
 /// What is sealed.
@@ -92,6 +95,8 @@ pub struct WindowBuilder {
     rows: Sorter,
     judge: Judge,
     digest: Digest,
+    /// Of version 4: rows of other shares are left out.
+    share: Option<Share>,
     head: Vec<u8>,
     key: Vec<u8>,
     leaf: Vec<u8>,
@@ -110,11 +115,21 @@ impl WindowBuilder {
             rows: Sorter::new(&settings.temporary, "rows", settings.run_bytes),
             judge: Judge::new(&settings.temporary, settings.run_bytes / 4),
             digest: Digest::EMPTY,
+            share: None,
             plan,
             settings,
             head: Vec::with_capacity(1_024),
             key: Vec::with_capacity(512),
             leaf: Vec::with_capacity(1_024),
+        }
+    }
+
+    /// An empty share of a window, whose files are those of version 4.
+    #[must_use]
+    pub fn of_share(plan: Plan, share: Share, settings: Settings) -> Self {
+        Self {
+            share: Some(share),
+            ..Self::new(plan, settings)
         }
     }
 
@@ -190,7 +205,15 @@ impl WindowBuilder {
             score_maximum: said.and_then(|said| said.maximum),
             fingerprint: fingerprint.0,
             event: None,
+            salt: match self.share {
+                Some(_) => salt_of(text, head.index)?,
+                None => None,
+            },
+            erased: None,
         };
+        if self.share.is_some_and(|share| !share.has(&row)) {
+            return Ok(());
+        }
         let reference = head
             .event_ref
             .as_ref()
@@ -208,13 +231,24 @@ impl WindowBuilder {
 
     fn store(&mut self, row: &Row<'_>, tag: u8, event: &[u8]) -> Result<(), Fault> {
         let number = self.judge.show(row)?;
-        let fingerprint = Fingerprint(row.fingerprint);
-        self.digest.add_event(row.receipt, row.index, &fingerprint);
+        let blind = row.blind_fingerprint();
+        self.digest.add_blind(row.receipt, row.index, &blind);
         self.key.clear();
         row.write_sort_key(&mut self.key);
         self.leaf.clear();
         row.write_leaf(&mut self.leaf);
-        let payload: [&[u8]; 4] = [&number.to_be_bytes(), &self.leaf, &[tag], event];
+        let (has_salt, salt) = match row.salt {
+            Some(salt) => (1, salt),
+            None => (0, Salt([0; SALT_BYTES])),
+        };
+        let payload: [&[u8]; 6] = [
+            &number.to_be_bytes(),
+            &[has_salt],
+            &salt.0,
+            &self.leaf,
+            &[tag],
+            event,
+        ];
         self.rows.push(&self.key, &payload)?;
         Ok(())
     }
@@ -231,21 +265,55 @@ impl WindowBuilder {
         oversize: &dyn Oversize,
         sink: &S,
     ) -> Result<Written, Fault> {
-        let decisions = self.judge.decide(previous)?;
-        let rows = self.rows.finish()?;
-        let files = write::Files::new(&self.plan, &self.settings, &decisions, oversize, sink)?;
-        let (counts, files, merkle_root) = files.write(rows)?;
+        let plan = self.plan.clone();
+        let (digest, rows) = (self.digest, self.write(previous, oversize, sink)?);
         Ok(Written {
-            tenant: self.plan.tenant,
-            window: self.plan.window,
-            kind: self.plan.kind,
-            sequence: self.plan.sequence,
-            counts,
-            digest: self.digest,
-            files,
-            merkle_root,
+            tenant: plan.tenant,
+            window: plan.window,
+            kind: plan.kind,
+            sequence: plan.sequence,
+            counts: rows.counts,
+            digest,
+            files: rows.files,
+            merkle_root: rows.merkle_root,
             covers: Vec::new(),
         })
+    }
+
+    /// As [`Self::finish`] of a share of a window.
+    ///
+    /// # Errors
+    /// As for [`Self::finish`].
+    pub fn finish_share<S: Sink>(
+        self,
+        previous: &dyn Previous,
+        oversize: &dyn Oversize,
+        sink: &S,
+    ) -> Result<ShareWritten, Fault> {
+        let (share, digest) = (self.share.unwrap_or(Share::WHOLE), self.digest);
+        let rows = self.write(previous, oversize, sink)?;
+        Ok(ShareWritten {
+            share,
+            counts: rows.counts,
+            digest,
+            files: rows.files,
+        })
+    }
+
+    fn write<S: Sink>(
+        self,
+        previous: &dyn Previous,
+        oversize: &dyn Oversize,
+        sink: &S,
+    ) -> Result<write::RowsWritten, Fault> {
+        let decisions = self.judge.decide(previous)?;
+        let rows = self.rows.finish()?;
+        let plan = write::FilePlan {
+            plan: &self.plan,
+            share: self.share,
+        };
+        let files = write::Files::new(plan, &self.settings, &decisions, oversize, sink)?;
+        files.write(rows)
     }
 }
 
@@ -254,6 +322,19 @@ const fn verdict_word(verdict: Verdict) -> &'static str {
         Verdict::Accepted => "accepted",
         Verdict::Rejected => "rejected",
     }
+}
+
+/// The salt of a line; none where the line has no key.
+fn salt_of(head: &[u8], index: u32) -> Result<Option<Salt>, BadLine> {
+    #[derive(Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow, default)]
+        salt_key: Option<Cow<'a, str>>,
+    }
+    let only = serde_json::from_slice::<Only<'_>>(head).map_err(|e| BadLine(e.to_string()))?;
+    let key = only.salt_key.map(|text| text.parse::<SaltKey>());
+    let key = key.transpose().map_err(|e| BadLine(e.to_string()))?;
+    Ok(key.map(|key| key.salt(index)))
 }
 
 /// The head's result as it stands there.

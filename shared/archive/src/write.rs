@@ -7,9 +7,10 @@ use crate::files::Sink;
 use crate::judge::Decisions;
 use crate::limits;
 use crate::merkle::{Hash, Span};
-use crate::part::{EncodedGroup, Form, PartWriter};
+use crate::part::{EncodedGroup, Form, PartWriter, RowOrder};
 use crate::row::Row;
-use crate::seal::{PartClass, SealedFile, part_key};
+use crate::seal::{Hex32, PartClass, SealedFile, SharePlace, part_key, share_key};
+use crate::share::Share;
 use crate::sort::Sorted;
 use crate::window::{EVENT_REF, EVENT_TEXT, NO_EVENT, Oversize, Plan, Settings};
 use std::collections::BTreeMap;
@@ -18,7 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::line::EventRef;
+use vernier_ledger::salt::Salt;
 use vernier_ledger::segment::Place;
+
+/// The last number that a part's name has room for behind its share's.
+const SHARE_PART_MAX: u64 = 9_999;
 
 /// Rows of a row group as they were spilled, with their dispositions.
 #[derive(Debug, Default)]
@@ -48,9 +53,45 @@ struct Lane<S: Sink> {
     leaves: Span,
 }
 
+/// Whose files are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FilePlan<'a> {
+    pub(crate) plan: &'a Plan,
+    /// Of version 4.
+    pub(crate) share: Option<Share>,
+}
+
+impl FilePlan<'_> {
+    fn key(&self, class: PartClass, number: usize, sha256: &Hash) -> Result<String, Fault> {
+        let Some(share) = self.share else {
+            return Ok(part_key(self.plan, class, number, sha256));
+        };
+        let place = SharePlace {
+            share: share.number(),
+            number: number as u64,
+        };
+        if place.number > SHARE_PART_MAX {
+            return Err(Fault::Damaged(
+                "a share of more than 10,000 parts".to_owned(),
+            ));
+        }
+        Ok(share_key(self.plan, class, place, sha256))
+    }
+}
+
+/// What was written.
+#[derive(Debug)]
+pub(crate) struct RowsWritten {
+    pub(crate) counts: DispositionCounts,
+    /// In the order of their rows.
+    pub(crate) files: Vec<SealedFile>,
+    /// Root over all rows, as versions before 4 have it.
+    pub(crate) merkle_root: Hash,
+}
+
 /// The files of one window under way.
 pub(crate) struct Files<'a, S: Sink> {
-    plan: &'a Plan,
+    plan: FilePlan<'a>,
     settings: &'a Settings,
     decisions: &'a Decisions,
     oversize: &'a dyn Oversize,
@@ -66,7 +107,7 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<'a, S: Sink> Files<'a, S> {
     pub(crate) fn new(
-        plan: &'a Plan,
+        plan: FilePlan<'a>,
         settings: &'a Settings,
         decisions: &'a Decisions,
         oversize: &'a dyn Oversize,
@@ -83,23 +124,24 @@ impl<'a, S: Sink> Files<'a, S> {
         };
         let all = decisions.all().iter();
         let stored = all.filter(|d| **d == Disposition::Stored).count() as u64;
+        let layout = match plan.share {
+            Some(_) => Layout::BlindWindow,
+            None => Layout::Window,
+        };
         Ok(Self {
             plan,
             settings,
             decisions,
             oversize,
             sink,
-            form: Form::of(Layout::Window)?,
+            form: Form::of(layout, RowOrder::Sorted)?,
             lanes: [lane(0), lane(stored)],
             failure: Mutex::new(None),
         })
     }
 
-    /// Writes all rows: the counts, the files in order, and the root over their rows.
-    pub(crate) fn write(
-        self,
-        rows: Sorted,
-    ) -> Result<(DispositionCounts, Vec<SealedFile>, Hash), Fault> {
+    /// Writes all rows.
+    pub(crate) fn write(self, rows: Sorted) -> Result<RowsWritten, Fault> {
         // Without a buffer: a group is held by whoever fills or encodes it, by nobody else.
         let (jobs, queue) = sync_channel(0);
         let queue = Arc::new(Mutex::new(queue));
@@ -131,7 +173,11 @@ impl<'a, S: Sink> Files<'a, S> {
             files.append(&mut lane.files);
         }
         let root = leaves.root().ok_or_else(out_of_order)?;
-        Ok((counts, files, root))
+        Ok(RowsWritten {
+            counts,
+            files,
+            merkle_root: root,
+        })
     }
 
     /// Hands out row groups in order.
@@ -153,7 +199,7 @@ impl<'a, S: Sink> Files<'a, S> {
             last.clear();
             last.extend_from_slice(key);
             let (number, row) = payload.split_first_chunk().ok_or_else(bad_record)?;
-            let (disposition, first) = self.decisions.of(u32::from_be_bytes(*number));
+            let (disposition, first) = self.decisions.of(u64::from_be_bytes(*number));
             counts.add(disposition);
             let lane = &mut filling[usize::from(disposition != Disposition::Stored)];
             if let Some(job) = lane.push(row, disposition, first) {
@@ -192,8 +238,10 @@ impl<'a, S: Sink> Files<'a, S> {
         let mut group = self.form.group(job.in_part, job.in_window)?;
         let mut from = 0;
         for (end, disposition, first) in &job.rows.rows {
-            let (mut row, event) = Row::read_leaf(&job.rows.arena[from..*end])?;
+            let (salt, leaf) = read_salt(&job.rows.arena[from..*end])?;
+            let (mut row, event) = Row::read_leaf(leaf)?;
             from = *end;
+            row.salt = salt;
             row.disposition = *disposition;
             row.first = *first;
             let fetched;
@@ -255,7 +303,11 @@ impl<'a, S: Sink> Files<'a, S> {
         let Some((part, writer)) = lane.open.take() else {
             return Ok(());
         };
-        let file = close_part(self.sink, self.plan, (class, part), writer)?;
+        let file = close_part(
+            self.sink,
+            |sha256| self.plan.key(class, part, sha256),
+            writer,
+        )?;
         lane.files.push(file);
         Ok(())
     }
@@ -264,20 +316,25 @@ impl<'a, S: Sink> Files<'a, S> {
 /// Ends a part and puts it where its content says.
 pub(crate) fn close_part<S: Sink>(
     sink: &S,
-    plan: &Plan,
-    (class, number): (PartClass, usize),
+    key: impl FnOnce(&Hash) -> Result<String, Fault>,
     writer: PartWriter<S::File>,
 ) -> Result<SealedFile, Fault> {
     let (file, figures) = writer.finish()?;
-    let key = part_key(plan, class, number, &figures.sha256);
+    let key = key(&figures.sha256)?;
     sink.close(&key, file)?;
+    // What the rows of a day of version 4 must come to, the covered seals say.
+    let merkle_root = match figures.ids {
+        Some(_) => Hex32::NONE,
+        None => figures.merkle_root.into(),
+    };
     Ok(SealedFile {
         key,
         rows: figures.rows,
         bytes: figures.bytes,
         sha256: figures.sha256.into(),
-        merkle_root: figures.merkle_root.into(),
+        merkle_root,
         actors: figures.actors,
+        ids: figures.ids,
     })
 }
 
@@ -369,6 +426,16 @@ fn repeated(place: &[u8]) -> Fault {
         ))
     };
     read().unwrap_or_else(bad_record)
+}
+
+/// The salt before a spilled row, and the row.
+fn read_salt(record: &[u8]) -> Result<(Option<Salt>, &[u8]), Fault> {
+    let read = || {
+        let ([has_salt], rest) = record.split_first_chunk()?;
+        let (salt, leaf) = rest.split_first_chunk()?;
+        Some(((*has_salt == 1).then_some(Salt(*salt)), leaf))
+    };
+    read().ok_or_else(bad_record)
 }
 
 fn bad_record() -> Fault {

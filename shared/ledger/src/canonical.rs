@@ -1,10 +1,15 @@
 //! One spelling for each JSON meaning: RFC 8785, but for numbers that a double would round
 //! (docs/decisions/001-canonical-form.md).
 
+use crate::event_id::EventId;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// Levels of nesting of a text that has a canonical form. The ledger takes events of at most 63; the bound is for
+/// texts that come from elsewhere, since each level is a call within the one before.
+pub const CANONICAL_DEPTH_MAX: usize = 128;
 
 /// Why a text has no canonical form.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +23,9 @@ pub enum NoCanonicalForm {
     /// A number's exponent has more than 15 digits.
     #[error("the exponent of {0} is too long")]
     Exponent(String),
+    /// Its arrays and objects lie in each other deeper than [`CANONICAL_DEPTH_MAX`].
+    #[error("more than {CANONICAL_DEPTH_MAX} levels of nesting")]
+    Depth,
 }
 
 /// The canonical form of an event as it was sent: two texts have the same where they say the same, whatever
@@ -27,66 +35,123 @@ pub enum NoCanonicalForm {
 /// # Errors
 /// When the text is no JSON, or means different things to different readers.
 pub fn canonical_form(text: &str) -> Result<String, NoCanonicalForm> {
-    let mut out = String::with_capacity(text.len());
-    let raw: &RawValue = serde_json::from_str(text)?;
-    write(raw.get(), &mut out)?;
-    Ok(out)
+    Form::of(text, None)
 }
 
-fn write(text: &str, out: &mut String) -> Result<(), NoCanonicalForm> {
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let Members(members) = serde_json::from_str(text)?;
-            write_object(members, out)
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            out.push('[');
-            for (at, item) in items.into_iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                write(item.get(), out)?;
+/// What an event says, whatever bytes say it: its canonical form, with its own id in small letters wherever a
+/// string of it is that id and the id is a UUID. Events of one id ([`EventId`]) whose meanings are equal are one
+/// event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning(String);
+
+impl Meaning {
+    /// The meaning of an event's text, whose own id is `id` as the text spells it.
+    ///
+    /// # Errors
+    /// When the text has no canonical form: then only its bytes can be compared.
+    pub fn of(text: &str, id: Option<&str>) -> Result<Self, NoCanonicalForm> {
+        let uuid = id.filter(|id| EventId(id).is_uuid());
+        Form::of(text, uuid).map(Self)
+    }
+
+    /// The text that all spellings of it have in common.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A canonical form under way.
+struct Form<'i> {
+    out: String,
+    /// The string value that is written in small letters.
+    uuid: Option<&'i str>,
+    /// Arrays and objects that are open.
+    depth: usize,
+}
+
+impl<'i> Form<'i> {
+    fn of(text: &str, uuid: Option<&'i str>) -> Result<String, NoCanonicalForm> {
+        let mut form = Self {
+            out: String::with_capacity(text.len()),
+            uuid,
+            depth: 0,
+        };
+        let raw: &RawValue = serde_json::from_str(text)?;
+        form.write(raw.get())?;
+        Ok(form.out)
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), NoCanonicalForm> {
+        match text.as_bytes().first() {
+            Some(b'{') => {
+                self.open('{')?;
+                let Members(members) = serde_json::from_str(text)?;
+                self.write_members(members)?;
+                self.close('}');
+                Ok(())
             }
-            out.push(']');
-            Ok(())
-        }
-        Some(b'"') => {
-            let string: String = serde_json::from_str(text)?;
-            out.push_str(&serde_json::to_string(&string)?);
-            Ok(())
-        }
-        Some(b'-' | b'0'..=b'9') => write_number(text, out),
-        _ => {
-            out.push_str(text);
-            Ok(())
+            Some(b'[') => {
+                self.open('[')?;
+                let items: Vec<&RawValue> = serde_json::from_str(text)?;
+                for (at, item) in items.into_iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(',');
+                    }
+                    self.write(item.get())?;
+                }
+                self.close(']');
+                Ok(())
+            }
+            Some(b'"') => {
+                let mut string: String = serde_json::from_str(text)?;
+                if self.uuid == Some(&string) {
+                    string.make_ascii_lowercase();
+                }
+                self.out.push_str(&serde_json::to_string(&string)?);
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => write_number(text, &mut self.out),
+            _ => {
+                self.out.push_str(text);
+                Ok(())
+            }
         }
     }
-}
 
-/// Keys in the order of their UTF-16 code units (RFC 8785 section 3.2.3).
-fn write_object(
-    members: Vec<(String, &RawValue)>,
-    out: &mut String,
-) -> Result<(), NoCanonicalForm> {
-    let mut sorted = BTreeMap::new();
-    for (key, value) in members {
-        let units: Vec<u16> = key.encode_utf16().collect();
-        if sorted.insert(units, (key.clone(), value)).is_some() {
-            return Err(NoCanonicalForm::RepeatedKey(key));
+    fn open(&mut self, bracket: char) -> Result<(), NoCanonicalForm> {
+        self.depth += 1;
+        if self.depth > CANONICAL_DEPTH_MAX {
+            return Err(NoCanonicalForm::Depth);
         }
+        self.out.push(bracket);
+        Ok(())
     }
-    out.push('{');
-    for (at, (key, value)) in sorted.into_values().enumerate() {
-        if at > 0 {
-            out.push(',');
+
+    fn close(&mut self, bracket: char) {
+        self.depth -= 1;
+        self.out.push(bracket);
+    }
+
+    /// Writes members by their keys in the order of UTF-16 code units (RFC 8785 section 3.2.3).
+    fn write_members(&mut self, members: Vec<(String, &RawValue)>) -> Result<(), NoCanonicalForm> {
+        let mut sorted = BTreeMap::new();
+        for (key, value) in members {
+            let units: Vec<u16> = key.encode_utf16().collect();
+            if sorted.insert(units, (key.clone(), value)).is_some() {
+                return Err(NoCanonicalForm::RepeatedKey(key));
+            }
         }
-        out.push_str(&serde_json::to_string(&key)?);
-        out.push(':');
-        write(value.get(), out)?;
+        for (at, (key, value)) in sorted.into_values().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            self.out.push_str(&serde_json::to_string(&key)?);
+            self.out.push(':');
+            self.write(value.get())?;
+        }
+        Ok(())
     }
-    out.push('}');
-    Ok(())
 }
 
 /// An object's members as they stand there, repeated keys too.
@@ -253,6 +318,49 @@ mod tests {
         assert!(matches!(long, Err(NoCanonicalForm::Exponent(_))));
     }
 
+    #[test]
+    fn nesting_is_bounded_and_does_not_end_the_program() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let deepest = nested(CANONICAL_DEPTH_MAX);
+        assert_eq!(form(&deepest), deepest);
+        for levels in [CANONICAL_DEPTH_MAX + 1, 100_000] {
+            let refused = canonical_form(&nested(levels));
+            assert!(matches!(refused, Err(NoCanonicalForm::Depth)));
+        }
+    }
+
+    const UUID: &str = "urn:uuid:0f8e1a2b-3c4d-4e5f-8a9b-0c1d2e3f4a5b";
+
+    fn meaning(text: &str, id: &str) -> Meaning {
+        Meaning::of(text, Some(id)).expect("JSON")
+    }
+
+    #[test]
+    fn an_events_own_uuid_means_the_same_in_capitals() {
+        let capitals = UUID.to_uppercase();
+        let one = format!(r#"{{"id":"{UUID}","about":["{UUID}"]}}"#);
+        let other = format!(r#"{{"about":["{capitals}"],"\u0069d":"{capitals}"}}"#);
+        assert_eq!(meaning(&one, UUID), meaning(&other, &capitals));
+        // A string that is not the id as it is spelled is the sensor's own matter, and so is a key.
+        for different in [
+            format!(
+                r#"{{"id":"{capitals}","about":["{UUID}"],"x":"{}"}}"#,
+                &capitals[9..]
+            ),
+            format!(r#"{{"id":"{capitals}","about":["{capitals} "]}}"#),
+            format!(r#"{{"id":"{capitals}","about":["{capitals}"],"{capitals}":1}}"#),
+        ] {
+            assert_ne!(meaning(&one, UUID), meaning(&different, &capitals));
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_no_uuid_keeps_its_letters() {
+        let (one, other) = (r#"{"id":"urn:x:a"}"#, r#"{"id":"URN:X:A"}"#);
+        assert_ne!(meaning(one, "urn:x:a"), meaning(other, "URN:X:A"));
+        assert!(Meaning::of("{", None).is_err());
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
@@ -299,6 +407,24 @@ mod tests {
             prop_assert_eq!(&super::canonical_form(&form).expect("JSON"), &form);
             let again: Value = serde_json::from_str(&form).expect("JSON");
             prop_assert_eq!(&super::canonical_form(&again.to_string()).expect("JSON"), &form);
+        }
+
+        /// Two spellings of one event have one meaning, and without an id the meaning is the form's.
+        #[test]
+        fn a_rewritten_event_has_the_same_meaning(value in any_json(), at_end: bool) {
+            let event = |id: &str| {
+                let own = [Value::from(id), value.clone()];
+                serde_json::json!({"id": id, "more": if at_end { own.to_vec() } else { own[..1].to_vec() }})
+            };
+            let capitals = UUID.to_uppercase();
+            let (one, other) = (event(UUID).to_string(), rewritten(&event(&capitals)));
+            prop_assert_eq!(meaning(&one, UUID), meaning(&other, &capitals));
+            let plain = Meaning::of(&other, None).expect("JSON");
+            prop_assert_eq!(plain.0, super::canonical_form(&other).expect("JSON"));
+            // The same document with another number in it means something else.
+            let mut changed = event(&capitals);
+            changed["more"] = Value::from(7);
+            prop_assert_ne!(meaning(&one, UUID), meaning(&changed.to_string(), &capitals));
         }
 
         #[test]

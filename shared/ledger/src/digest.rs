@@ -1,6 +1,7 @@
 //! The order-free digest: a sum that two sides can compare without listing events (invariant 3).
 
 use crate::ids::ReceiptId;
+use crate::salt::Salt;
 use ruint::aliases::U256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -38,6 +39,29 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// What stands for an event's fingerprint where it must not be tested by whoever can guess the event: SHA-256 of
+/// `02`, the event's salt and the fingerprint. Of an event without a salt it is the fingerprint itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlindFingerprint(pub [u8; 32]);
+
+impl BlindFingerprint {
+    /// What the hash begins with, so that it is no other hash of the archive.
+    const PREFIX: [u8; 1] = [0x02];
+
+    /// Of an event with this fingerprint and salt.
+    #[must_use]
+    pub fn of(salt: Option<Salt>, fingerprint: &Fingerprint) -> Self {
+        let Some(salt) = salt else {
+            return Self(fingerprint.0);
+        };
+        let mut hash = Sha256::new();
+        hash.update(Self::PREFIX);
+        hash.update(salt.0);
+        hash.update(fingerprint.0);
+        Self(hash.finalize().into())
+    }
+}
+
 /// The sum, modulo 2^256, of SHA-256(receipt id, index, fingerprint) over a set of events.
 ///
 /// Incremental, mergeable, order-free. It shows faults (lost, doubled, changed events), not an
@@ -49,8 +73,13 @@ impl Digest {
     /// Of no events.
     pub const EMPTY: Self = Self(U256::ZERO);
 
-    /// Adds one event.
+    /// Adds one event that has no salt.
     pub fn add_event(&mut self, receipt: ReceiptId, index: u32, fingerprint: &Fingerprint) {
+        self.add_blind(receipt, index, &BlindFingerprint(fingerprint.0));
+    }
+
+    /// Adds one event, with or without a salt.
+    pub fn add_blind(&mut self, receipt: ReceiptId, index: u32, fingerprint: &BlindFingerprint) {
         let mut hash = Sha256::new();
         hash.update(receipt.as_bytes());
         hash.update(index.to_be_bytes());

@@ -33,6 +33,7 @@ pub mod receipt;
 pub mod refused;
 pub mod results;
 pub mod retry;
+pub mod salt;
 pub mod scaling;
 pub mod schema;
 pub mod segment;

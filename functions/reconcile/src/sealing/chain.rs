@@ -121,6 +121,10 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         };
         let damaged = |what: &str| PortError::Fatal(format!("{name} {what}"));
         let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
+        if seal.statement.is_some() {
+            let what = "is of version 4, which this release does not continue";
+            return Err(damaged(what));
+        }
         let key = self.key_of(&seal).await?;
         let signed = seal.is_signed_by(&key).map_err(|e| damaged(&e.to_string()));
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;

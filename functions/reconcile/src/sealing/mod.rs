@@ -107,7 +107,8 @@ impl SealSummary {
         let of = match signed.kind {
             SealKind::Window => &mut self.sealed,
             SealKind::Backfill => &mut self.backfills,
-            SealKind::Day => &mut self.days,
+            // No idle run and no erasure is sealed yet.
+            SealKind::Day | SealKind::Idle | SealKind::Erasure => &mut self.days,
         };
         *of += 1;
         if !signed.entry.is_day() {

@@ -9,9 +9,11 @@ mod looked;
 mod near;
 
 use crate::Fault;
-use crate::columns::{Rows, schema};
+use crate::columns::{Rows, index, receipt, schema};
 use crate::reader::{Part, unreadable};
 use crate::row::{Row, disposition_word};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::{Array, FixedSizeBinaryArray, StringArray};
 use looked::Looked;
 use near::{filter_range, text_may_lie, time_may_lie};
@@ -226,17 +228,18 @@ impl<'b> Scanned<'b> {
         }
     }
 
-    /// The event's fingerprint; none when the column was not asked for.
+    /// The event's fingerprint; none when the column was not asked for, or the row is erased.
     #[must_use]
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         match self.values {
             Values::Columns {
                 fingerprints, at, ..
             } => {
-                let fingerprint = fingerprints?.value(at).try_into();
+                let fingerprints = fingerprints.filter(|all| all.is_valid(at))?;
+                let fingerprint = fingerprints.value(at).try_into();
                 fingerprint.ok().map(Fingerprint)
             }
-            Values::Row(row) => Some(Fingerprint(row.fingerprint)),
+            Values::Row(row) => row.erased.is_none().then_some(Fingerprint(row.fingerprint)),
         }
     }
 }
@@ -408,6 +411,35 @@ impl Part {
             }
         }
         Ok(())
+    }
+
+    /// The rows at places that are wanted, as numbers of a row group each, in the file's order.
+    ///
+    /// # Errors
+    /// When the part cannot be read.
+    pub fn rows_at(&self, wanted: impl Fn(Place) -> bool) -> Result<Vec<(usize, usize)>, Fault> {
+        let mut found = Vec::new();
+        for group in 0..self.groups() {
+            let mut at = 0;
+            self.columns(group, &["receipt", "index"], |batch| {
+                let lacking = || Fault::Damaged("columns of another type".to_owned());
+                let receipts = batch.column(0).as_string_opt::<i32>().ok_or_else(lacking)?;
+                let indices = batch.column(1).as_primitive_opt::<Int64Type>();
+                let indices = indices.ok_or_else(lacking)?;
+                for row in 0..batch.num_rows() {
+                    let place = (
+                        receipt("receipt", receipts.value(row))?,
+                        index("index", indices.value(row))?,
+                    );
+                    if wanted(place) {
+                        found.push((group, at));
+                    }
+                    at += 1;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
     }
 
     fn want(&self, mut ranges: Vec<(u64, u64)>) -> Result<(), Fault> {

@@ -31,6 +31,11 @@ pub async fn read_seal<O: Objects>(
     let bytes = objects.get(&key, None).await?;
     let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
     let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
+    if seal.statement.is_some() {
+        return Err(damaged(
+            "is of version 4, which only the offline check reads",
+        ));
+    }
     let hash = seal.hash().map_err(|e| damaged(&e.to_string()))?;
     if hex::encode(hash) == entry.hash {
         Ok(seal)

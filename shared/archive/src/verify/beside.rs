@@ -4,6 +4,7 @@
 use crate::Fault;
 use crate::blocks::{self, ActorTable, Entry};
 use crate::files::Ranges;
+use crate::id_table::{self, IdEntry};
 use crate::row::Row;
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub(super) struct Beside {
     at: usize,
     record: Vec<u8>,
     found: Vec<Entry>,
+    /// Of version 4: the table of ids as it lies in the file, and that of the blocks.
+    ids: Option<Result<Vec<IdEntry>, Fault>>,
+    found_ids: Vec<IdEntry>,
     /// After the first difference the others say nothing.
     is_lost: bool,
 }
@@ -33,7 +37,12 @@ fn read(file: &dyn Ranges, (offset, length): (u64, u64)) -> Result<bytes::Bytes,
 }
 
 impl Beside {
-    pub(super) fn open(file: &Arc<dyn Ranges>, table: ActorTable) -> Self {
+    /// With the tables of the part that has `ids` in version 4.
+    pub(super) fn open(file: &Arc<dyn Ranges>, table: ActorTable, ids: Option<ActorTable>) -> Self {
+        let ids = ids.map(|table| {
+            let bytes = read(file.as_ref(), table.place(&(0..table.entries)));
+            bytes.and_then(|bytes| id_table::entries(&bytes))
+        });
         let sealed = read(file.as_ref(), table.place(&(0..table.entries)));
         let sealed = sealed.and_then(|bytes| blocks::entries(&bytes));
         let mut places: Vec<(u64, u64)> = sealed.iter().flatten().map(Entry::block).collect();
@@ -48,6 +57,8 @@ impl Beside {
             at: 0,
             record: Vec::new(),
             found: Vec::new(),
+            ids,
+            found_ids: Vec::new(),
             is_lost: false,
         }
     }
@@ -57,7 +68,8 @@ impl Beside {
     /// # Errors
     /// Once, when it is another one.
     pub(super) fn take(&mut self, row: &Row<'_>, leaf: &[u8]) -> Result<(), Fault> {
-        if self.is_lost || self.sealed.is_err() {
+        // Of an erased row there is nothing in the blocks.
+        if self.is_lost || self.sealed.is_err() || row.erased.is_some() {
             return Ok(());
         }
         let same = self.is_next(row, leaf);
@@ -78,7 +90,10 @@ impl Beside {
             (self.place, self.at) = (place, 0);
         }
         self.record.clear();
-        blocks::write_record(leaf, row.event, &mut self.record);
+        match &self.ids {
+            Some(_) => blocks::write_blind_record(row, &mut self.record),
+            None => blocks::write_record(leaf, row.event, &mut self.record),
+        }
         if !self.text[self.at..].starts_with(&self.record) {
             return Ok(false);
         }
@@ -92,6 +107,13 @@ impl Beside {
         };
         if self.found.last() != Some(&entry) {
             self.found.push(entry);
+        }
+        if self.ids.is_some() {
+            self.found_ids.push(IdEntry {
+                id: id_table::hash(row),
+                offset,
+                bytes: entry.bytes,
+            });
         }
         Ok(true)
     }
@@ -112,6 +134,13 @@ impl Beside {
         self.found.dedup();
         if self.found != sealed {
             return Err(fault("its table of actors is not that of its blocks"));
+        }
+        if let Some(sealed) = self.ids.transpose()? {
+            self.found_ids.sort_unstable();
+            self.found_ids.dedup();
+            if self.found_ids != sealed {
+                return Err(fault("its table of ids is not that of its blocks"));
+            }
         }
         Ok(())
     }

@@ -2,16 +2,20 @@
 
 use super::Options;
 use super::day;
+use super::erasures;
 use super::parallel::in_parallel;
-use super::report::{Chain, Check, Finding};
+use super::report::{Chain, Check, Finding, HoldFound};
 use super::unnamed::extra;
+use super::version4::{self, BesideFiles};
 use crate::Fault;
+use crate::account::ErasedPlace;
 use crate::files::Source;
 use crate::keys::PublicKey;
 use crate::limits;
 use crate::merkle::Hash;
 use crate::seal::{Seal, SealKind, seal_key};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::time::Millis;
@@ -21,6 +25,10 @@ use vernier_ledger::time::Millis;
 pub(super) struct Trusted {
     pub(super) key: String,
     pub(super) seal: Seal,
+    pub(super) beside: BesideFiles,
+    /// The seal's rows that erasures name, in order.
+    pub(super) erased: Vec<ErasedPlace>,
+    pub(super) closings: Arc<Closings>,
 }
 
 /// What the seals say.
@@ -32,6 +40,9 @@ pub(super) struct Chains {
     /// Keys that any readable seal names, signed or not.
     pub(super) named: BTreeSet<String>,
     pub(super) findings: Vec<Finding>,
+    /// Keys of files that an erasure replaced.
+    pub(super) replaced: BTreeSet<String>,
+    pub(super) holds: Vec<HoldFound>,
 }
 
 /// A seal's file as it was read.
@@ -40,6 +51,7 @@ struct Read {
     sequence: u64,
     hash: Option<Hash>,
     seal: Result<Seal, String>,
+    beside: BesideFiles,
     signed: bool,
 }
 
@@ -78,7 +90,7 @@ pub(super) fn read(
         });
         hashes.extend(read.iter().filter_map(|read| read.hash));
         check_chain(&tenant, &read, options, &mut chains.findings);
-        take(tenant, read, options, &mut chains);
+        take(source, tenant, read, options, &mut chains)?;
     }
     for known in &options.known {
         if !hashes.contains(&known.0) {
@@ -109,12 +121,22 @@ fn read_seal(source: &dyn Source, keys: &[PublicKey], sequence: u64, key: &str) 
         let mut keys = keys.iter();
         keys.any(|key| seal.is_signed_by(key).unwrap_or(false))
     };
+    let signed = seal.as_ref().is_ok_and(signed_by);
+    let mut beside = BesideFiles::default();
+    // Lists of a seal that nobody signed are not read: they may be of any size.
+    let seal = seal.and_then(|mut seal| {
+        if signed {
+            beside = version4::read_sets(source, &mut seal).map_err(|e| e.to_string())?;
+        }
+        Ok(seal)
+    });
     Read {
         key: key.to_owned(),
         sequence,
         hash,
-        signed: seal.as_ref().is_ok_and(signed_by),
         seal,
+        beside,
+        signed,
     }
 }
 
@@ -173,31 +195,52 @@ fn check_form(tenant: &TenantId, this: &Read, findings: &mut Vec<Finding>) {
         );
         wrong(Check::SealForm, what);
     }
-    if !this.signed {
+    if this.signed {
+        findings.extend(version4::check_form(seal, &this.key));
+    } else {
         let what = format!(
             "is not signed by the given key (it names the key {}); its files were not checked",
             seal.signature.key
         );
-        wrong(Check::Signature, what);
+        findings.push(Finding::new(Check::Signature, what).in_file(&this.key));
     }
 }
 
 /// Takes over what may be relied on, and looks at the time it covers.
-fn take(tenant: TenantId, read: Vec<Read>, options: &Options, chains: &mut Chains) {
+fn take(
+    source: &dyn Source,
+    tenant: TenantId,
+    read: Vec<Read>,
+    options: &Options,
+    chains: &mut Chains,
+) -> Result<(), Fault> {
     let (seals, last) = (read.len() as u64, read.last().map(|r| (r.sequence, r.hash)));
     let from = chains.trusted.len();
+    let closings = Arc::new(Closings::of(&read, options.partial));
     for this in read {
         let Ok(seal) = this.seal else { continue };
-        let files = seal.files.iter().map(|file| file.key.clone());
-        chains.named.extend(files);
+        chains.named.extend(version4::keys(&seal, &this.beside));
         let own = seal.tenant == tenant && seal.sequence == this.sequence;
         if this.signed && own {
-            let key = this.key;
-            chains.trusted.push(Trusted { key, seal });
+            chains.trusted.push(Trusted {
+                key: this.key,
+                seal,
+                beside: this.beside,
+                erased: Vec::new(),
+                closings: Arc::clone(&closings),
+            });
         }
     }
-    let trusted = &chains.trusted[from..];
+    let trusted = &mut chains.trusted[from..];
+    let replaced = erasures::apply(source, trusted, options.partial, &mut chains.findings)?;
+    chains.replaced.extend(replaced);
     let windows = check_coverage(trusted, options, &mut chains.findings);
+    let is_whole = trusted.len() as u64 == seals && !options.partial;
+    chains.holds.extend(version4::check_chain(
+        trusted,
+        is_whole,
+        &mut chains.findings,
+    ));
     day::check_covers(trusted, options.partial, &mut chains.findings);
     if let Some((last, hash)) = last {
         chains.chains.push(Chain {
@@ -208,6 +251,42 @@ fn take(tenant: TenantId, read: Vec<Read>, options: &Options, chains: &mut Chain
             from: windows.map(|(from, _)| from),
             through: windows.map(|(_, through)| through),
         });
+    }
+    Ok(())
+}
+
+/// When each window and idle run of a chain was closed.
+#[derive(Debug, Default)]
+pub(super) struct Closings {
+    /// End and sequence by start.
+    by_start: BTreeMap<Millis, (Millis, u64)>,
+    /// The chain's beginning is not here.
+    partial: bool,
+}
+
+impl Closings {
+    fn of(read: &[Read], partial: bool) -> Self {
+        let seals = read.iter().filter_map(|read| read.seal.as_ref().ok());
+        let closing = seals.filter(|seal| seal.kind.closes());
+        let by_start = closing.map(|seal| (seal.start, (seal.end, seal.sequence)));
+        Self {
+            by_start: by_start.collect(),
+            partial,
+        }
+    }
+
+    /// Whether a seal that is here closed a time.
+    pub(super) fn knows(&self, time: Millis) -> bool {
+        let run = self.by_start.range(..=time).next_back();
+        run.is_some_and(|(_, (end, _))| time < *end)
+    }
+
+    /// Whether a time was closed before a seal.
+    pub(super) fn had_closed(&self, seal: &Seal, time: Millis) -> bool {
+        match self.by_start.range(..=time).next_back() {
+            Some((_, (end, sequence))) => time < *end && *sequence < seal.sequence,
+            None => self.partial,
+        }
     }
 }
 
@@ -220,10 +299,12 @@ fn check_coverage(
 ) -> Option<(Millis, Millis)> {
     let mut windows: Vec<_> = seals
         .iter()
-        .filter(|t| t.seal.kind == SealKind::Window)
+        .filter(|t| t.seal.kind.closes())
         .map(|t| (t.seal.start, t.seal.end, t.seal.sequence, t.key.as_str()))
         .collect();
     windows.sort_unstable();
+    // What a seal of version 4 says to be open is held against the chain by itself.
+    let says_holds = seals.last().is_some_and(|t| t.seal.statement.is_some());
     let mut wrong = |what: String, key: &str| {
         findings.push(Finding::new(Check::Coverage, what).in_file(key));
     };
@@ -232,7 +313,7 @@ fn check_coverage(
         if start < end {
             let what = format!("its window begins at {start}, before that of seal {before} ends");
             wrong(what, key);
-        } else if start > end && !options.gaps {
+        } else if start > end && !options.gaps && !says_holds {
             wrong(format!("no window holds {end} to {start}"), key);
         }
     }

@@ -1,9 +1,14 @@
 //! Days: what their seals cover, and the covered windows out of the day's rows.
 
 use super::chain::Trusted;
+use super::meanings;
 use super::report::{Check, Finding};
 use super::rows::{Examined, Task, compare};
-use super::window;
+use super::window::{self, FilePlace};
+use crate::Fault;
+use crate::columns::SealedBy;
+use crate::files::Source;
+use crate::leaf::LeafForm;
 use crate::merkle::Hash;
 use crate::row::Row;
 use crate::seal::{PartClass, Seal, SealKind};
@@ -21,7 +26,7 @@ pub(super) fn check_covers(chain: &[Trusted], partial: bool, findings: &mut Vec<
         .collect();
     let first = chain.first().map_or(0, |t| t.seal.sequence);
     let mut covered_by: BTreeMap<u64, u64> = BTreeMap::new();
-    for Trusted { key, seal } in chain.iter().filter(|t| t.seal.kind == SealKind::Day) {
+    for Trusted { key, seal, .. } in chain.iter().filter(|t| t.seal.kind == SealKind::Day) {
         let mut wrong = |what: String| {
             findings.push(Finding::new(Check::Coverage, what).in_file(key));
         };
@@ -43,7 +48,7 @@ pub(super) fn check_covers(chain: &[Trusted], partial: bool, findings: &mut Vec<
             match hashes.get(&sequence) {
                 Some((there, hash)) => {
                     let of_the_day = seal.start <= there.start && there.end <= seal.end;
-                    let may = there.kind != SealKind::Day && sequence < seal.sequence;
+                    let may = there.kind.has_rows_of_window() && sequence < seal.sequence;
                     if *hash != Some(covered.sha256.0) || !of_the_day || !may {
                         wrong(format!("covers another seal {sequence} than the one here"));
                     }
@@ -91,7 +96,7 @@ pub(super) fn covered(trusted: &[Trusted]) -> BTreeMap<usize, usize> {
 struct Split<'a> {
     number: usize,
     trusted: &'a Trusted,
-    classes: Vec<PartClass>,
+    places: Vec<FilePlace>,
     begins: Vec<u64>,
     files: Vec<Examined>,
     /// The file that fills, of each class.
@@ -102,7 +107,7 @@ impl<'a> Split<'a> {
     fn new(number: usize, trusted: &'a Trusted) -> Self {
         let seal = &trusted.seal;
         // What is wrong with its keys is said where its own files are looked at.
-        let classes = window::classes(seal, &trusted.key, &mut Vec::new());
+        let places = window::places(seal, &trusted.key, &mut Vec::new());
         let mut begin = 0_u64;
         let begins: Vec<u64> = seal
             .files
@@ -113,14 +118,14 @@ impl<'a> Split<'a> {
                 here
             })
             .collect();
-        let first = |class| classes.iter().position(|c| *c == class);
+        let first = |class| places.iter().position(|place| place.class == class);
         Self {
             number,
             trusted,
             at: [first(PartClass::Archive), first(PartClass::Exceptions)],
             files: begins.iter().map(|begin| Examined::new(*begin)).collect(),
             begins,
-            classes,
+            places,
         }
     }
 
@@ -129,8 +134,24 @@ impl<'a> Split<'a> {
             seal: &self.trusted.seal,
             seal_key: &self.trusted.key,
             at,
-            class: self.classes[at],
+            class: self.places[at].class,
             begin: self.begins[at],
+            share: self.places[at].share,
+            erased: &self.trusted.erased,
+            closings: &self.trusted.closings,
+        }
+    }
+
+    /// A row of a part that the day says.
+    fn take_in(&mut self, part: u32, row: &Row<'_>, leaf: Hash) -> Taken {
+        match usize::try_from(part) {
+            Ok(at) if at < self.files.len() => {
+                let task = self.task(at);
+                self.files[at].push(leaf);
+                self.files[at].take(&task, row);
+                Taken::Here
+            }
+            _ => Taken::Nowhere,
         }
     }
 
@@ -141,7 +162,7 @@ impl<'a> Split<'a> {
             return Taken::Nowhere;
         };
         let full = self.files[at].rows >= self.trusted.seal.files[at].rows;
-        let next = self.classes.get(at + 1) == Some(&self.classes[at]);
+        let next = self.places.get(at + 1) == Some(&self.places[at]);
         let at = if full && next { at + 1 } else { at };
         self.at[class] = Some(at);
         let task = self.task(at);
@@ -167,6 +188,8 @@ pub(super) struct Judged {
     pub(super) number: usize,
     pub(super) rows: u64,
     pub(super) counts: DispositionCounts,
+    pub(super) erased: u64,
+    pub(super) unsalted: u64,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -191,19 +214,32 @@ impl<'a> Demux<'a> {
     }
 
     /// Gives a row to its seal.
-    pub(super) fn take(&mut self, row: &Row<'_>, leaf: Hash, seal: u64) -> Taken {
-        match self.splits.get_mut(&seal) {
-            Some(split) => split.take(row, leaf),
-            None if self.covers.contains(&seal) => Taken::Elsewhere,
-            None => Taken::Nowhere,
+    pub(super) fn take(&mut self, row: &Row<'_>, leaf: Hash, by: SealedBy) -> Taken {
+        match (self.splits.get_mut(&by.seal), by.part) {
+            (Some(split), Some(part)) => split.take_in(part, row, leaf),
+            (Some(split), None) => split.take(row, leaf),
+            (None, _) if self.covers.contains(&by.seal) => Taken::Elsewhere,
+            (None, _) => Taken::Nowhere,
         }
     }
 
+    /// How the rows of a covered seal become leaves.
+    pub(super) fn form_of(&self, seal: u64) -> LeafForm {
+        let split = self.splits.get(&seal);
+        split.map_or(LeafForm::Plain, |split| {
+            LeafForm::of_version(split.trusted.seal.vernier_seal)
+        })
+    }
+
     /// Judges all of them.
-    pub(super) fn finish(self) -> Vec<Judged> {
+    ///
+    /// # Errors
+    /// When firsts cannot be read again from the day's files.
+    pub(super) fn finish(self, source: &dyn Source, own: &Seal) -> Result<Vec<Judged>, Fault> {
         let day = self.day;
         let judge = |mut split: Split<'a>| {
-            let Trusted { key, seal } = split.trusted;
+            let trusted = split.trusted;
+            let (key, seal) = (&trusted.key, &trusted.seal);
             let mut findings = Vec::new();
             let (mut rows, mut counts) = (0, DispositionCounts::default());
             for at in 0..split.files.len() {
@@ -214,16 +250,22 @@ impl<'a> Demux<'a> {
                 findings.append(&mut file.findings);
                 compare(&task, file, &mut findings);
             }
-            findings.extend(window::check(seal, key, &mut split.files));
+            findings.extend(window::check(seal, key, &trusted.erased, &mut split.files));
+            let wanted = window::in_other_bytes(seal, &trusted.erased, &split.files);
+            meanings::check(source, own, &wanted, &mut findings)?;
+            let erased = split.files.iter().map(|file| file.erased).sum();
+            let unsalted = split.files.iter().map(|file| file.unsalted).sum();
             for finding in &mut findings {
                 finding.what = format!("{}, as the files of day seal {day} have it", finding.what);
             }
-            Judged {
+            Ok(Judged {
                 number: split.number,
                 rows,
                 counts,
+                erased,
+                unsalted,
                 findings,
-            }
+            })
         };
         self.splits.into_values().map(judge).collect()
     }

@@ -7,23 +7,31 @@
 //! after the other, and their rows also make up the windows that the day covers again: a window whose
 //! own files are gone is checked by them.
 
+mod account;
 mod beside;
 mod chain;
 mod day;
+mod day_evidence;
+mod erasures;
+mod files;
+mod meanings;
 mod parallel;
 mod report;
+mod row;
 mod rows;
 mod unnamed;
+mod version4;
 mod window;
 
 use crate::Fault;
 use crate::files::Source;
 use crate::keys::PublicKey;
 use crate::seal::{Hex32, SealKind};
+use account::Accounts;
 use chain::Trusted;
 use day::Demux;
 use parallel::in_parallel;
-pub use report::{Chain, Check, Finding, Progress, Report};
+pub use report::{Chain, Check, Finding, HoldFound, Progress, Report, ShortfallFound};
 use rows::{Examined, Task};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -50,6 +58,8 @@ pub struct Options {
     /// Any number of windows after the chain's end may have files: those of a copy whose seals were
     /// copied before its files.
     pub later_files: bool,
+    /// A window in which something is missing is a finding.
+    pub no_shortfall: bool,
 }
 
 /// Checks an archive.
@@ -72,12 +82,15 @@ pub fn verify(
         chains: chains.chains,
         findings: chains.findings,
         pending: unnamed.pending,
+        waiting: unnamed.waiting,
+        holds: chains.holds,
         ..Report::default()
     };
     if !options.all && !report.is_sound() {
         report.findings.truncate(1);
         return Ok(report);
     }
+    check_accounts(source, &chains.trusted, options, &mut report)?;
     let listed = listed(source, options)?;
     let mut check = FileCheck::new(source, &chains.trusted, &listed, options, progress);
     check.run()?;
@@ -89,6 +102,50 @@ pub fn verify(
     Ok(report)
 }
 
+/// Checks the accounts of all windows of version 4.
+fn check_accounts(
+    source: &dyn Source,
+    trusted: &[Trusted],
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Fault> {
+    let mut windows: Vec<(Vec<&Trusted>, usize)> = Vec::new();
+    let mut of_days = Vec::new();
+    for chain in trusted.chunk_by(|a, b| a.seal.tenant == b.seal.tenant) {
+        let number = of_days.len();
+        of_days.push(day_evidence::read(source, chain, &mut report.findings)?);
+        // Where a window's first seal is not here, its totals cannot be made again.
+        let all = account::windows(chain).into_iter();
+        let whole = all.filter(|seals| {
+            let first = seals.first();
+            !options.partial || first.is_none_or(|t| t.closings.knows(t.seal.start))
+        });
+        windows.extend(whole.map(|seals| (seals, number)));
+    }
+    let checked = in_parallel(options.threads.max(1), &windows, |_, (seals, chain)| {
+        let mut accounts = Accounts::default();
+        account::check(source, seals, &of_days[*chain], &mut accounts)?;
+        Ok::<_, Fault>(accounts)
+    });
+    for accounts in checked {
+        let accounts = accounts?;
+        report.findings.extend(accounts.findings);
+        report.unreceipted += accounts.unreceipted;
+        if options.no_shortfall {
+            let missing = accounts.shortfalls.iter().map(|found| {
+                let what = format!(
+                    "tenant {}: {} events of {} envelopes are missing in {} to {}",
+                    found.tenant, found.events, found.envelopes, found.start, found.end
+                );
+                Finding::new(Check::Shortfall, what)
+            });
+            report.findings.extend(missing);
+        }
+        report.shortfalls.extend(accounts.shortfalls);
+    }
+    Ok(())
+}
+
 /// All files that seals may name, with their sizes.
 fn listed(source: &dyn Source, options: &Options) -> Result<BTreeMap<String, u64>, Fault> {
     let mut listed = BTreeMap::new();
@@ -97,6 +154,12 @@ fn listed(source: &dyn Source, options: &Options) -> Result<BTreeMap<String, u64
         "exceptions/",
         "days/archive/",
         "days/exceptions/",
+        "days/evidence/",
+        "evidence/",
+        "missing/",
+        "lists/",
+        "deltas/",
+        "erasures/",
     ] {
         let prefix = match &options.tenant {
             Some(tenant) => format!("{class}tenant={tenant}/"),
@@ -116,6 +179,15 @@ struct Open {
     broken: bool,
     /// A day has the rows of a file that is gone, and judges the window.
     by_day: bool,
+}
+
+/// What all rows come to.
+#[derive(Debug, Default)]
+struct RowTotals {
+    rows: u64,
+    counts: DispositionCounts,
+    erased: u64,
+    unsalted: u64,
 }
 
 /// What one thread does at a time.
@@ -147,7 +219,7 @@ struct FileCheck<'a> {
     bytes: AtomicU64,
     /// Of all files, as the seals say.
     bytes_total: u64,
-    totals: Mutex<(u64, DispositionCounts)>,
+    totals: Mutex<RowTotals>,
 }
 
 impl<'a> FileCheck<'a> {
@@ -173,7 +245,7 @@ impl<'a> FileCheck<'a> {
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             bytes_total: 0,
-            totals: Mutex::new((0, DispositionCounts::default())),
+            totals: Mutex::new(RowTotals::default()),
         };
         for (number, trusted) in trusted.iter().enumerate() {
             check.plan(number, trusted);
@@ -182,12 +254,13 @@ impl<'a> FileCheck<'a> {
     }
 
     /// What is to be done for one seal.
-    fn plan(&mut self, number: usize, Trusted { key, seal }: &'a Trusted) {
+    fn plan(&mut self, number: usize, trusted: &'a Trusted) {
+        let (key, seal) = (&trusted.key, &trusted.seal);
         let (mut begin, mut findings, mut tasks) = (0_u64, Vec::new(), Vec::new());
         let is_covered = self.covered.contains_key(&number);
         let mut by_day = false;
-        let classes = window::classes(seal, key, &mut findings);
-        for (at, (class, file)) in classes.into_iter().zip(&seal.files).enumerate() {
+        let places = window::places(seal, key, &mut findings);
+        for (at, (place, file)) in places.into_iter().zip(&seal.files).enumerate() {
             if is_covered && !self.listed.contains_key(&file.key) {
                 by_day = true;
             } else {
@@ -195,8 +268,11 @@ impl<'a> FileCheck<'a> {
                     seal,
                     seal_key: key,
                     at,
-                    class,
+                    class: place.class,
                     begin,
+                    share: place.share,
+                    erased: &trusted.erased,
+                    closings: &trusted.closings,
                 });
                 self.files_total += 1;
                 self.bytes_total = self.bytes_total.saturating_add(file.bytes);
@@ -222,7 +298,7 @@ impl<'a> FileCheck<'a> {
         // A window without files has no task that would end it.
         let empty = self.trusted.iter().enumerate();
         for (number, trusted) in empty.filter(|(_, t)| t.seal.files.is_empty()) {
-            let findings = window::check(&trusted.seal, &trusted.key, &mut []);
+            let findings = window::check(&trusted.seal, &trusted.key, &trusted.erased, &mut []);
             self.report(number, usize::MAX, findings);
         }
         let this = &*self;
@@ -253,11 +329,13 @@ impl<'a> FileCheck<'a> {
         if held(&self.windows[number]).broken {
             return Ok(());
         }
-        for judged in demux.finish() {
+        for judged in demux.finish(self.source, &self.trusted[number].seal)? {
             if held(&self.windows[judged.number]).by_day {
                 let mut totals = held(&self.totals);
-                totals.0 += judged.rows;
-                totals.1.merge(&judged.counts);
+                totals.rows += judged.rows;
+                totals.counts.merge(&judged.counts);
+                totals.erased += judged.erased;
+                totals.unsalted += judged.unsalted;
             }
             self.report(judged.number, usize::MAX, judged.findings);
         }
@@ -274,7 +352,7 @@ impl<'a> FileCheck<'a> {
         let mut findings = Vec::new();
         let examined = match self.listed.get(&sealed.key) {
             None => {
-                let field = format!("files[{}]", task.at);
+                let field = rows::file_field(task.seal, task.at, "key");
                 let missing = Finding::new(Check::FileMissing, "is not there");
                 let missing = missing.in_file(&sealed.key);
                 findings.push(missing.against(task.seal_key, field, "a file", "none"));
@@ -292,34 +370,40 @@ impl<'a> FileCheck<'a> {
         self.files.fetch_add(1, Ordering::Relaxed);
         (self.progress)(self.now());
         self.report(number, task.at, findings);
-        self.close(number, task.at, examined);
-        Ok(())
+        self.close(number, task.at, examined)
     }
 
     /// Takes a file's rows over; with the last one, judges the window.
-    fn close(&self, number: usize, at: usize, examined: Option<Examined>) {
+    fn close(&self, number: usize, at: usize, examined: Option<Examined>) -> Result<(), Fault> {
         let mut open = held(&self.windows[number]);
         open.left -= 1;
         open.broken |= examined.is_none();
         open.examined[at] = examined;
         if open.left > 0 {
-            return;
+            return Ok(());
         }
         let mut files: Vec<Examined> = open.examined.drain(..).flatten().collect();
         let (broken, by_day) = (open.broken, open.by_day);
         drop(open);
-        let Trusted { key, seal } = &self.trusted[number];
+        let trusted = &self.trusted[number];
+        let (key, seal) = (&trusted.key, &trusted.seal);
         // A day's rows are those of its windows.
         if seal.kind != SealKind::Day && !by_day {
             let mut totals = held(&self.totals);
             for file in &files {
-                totals.0 += file.rows;
-                totals.1.merge(&file.counts);
+                totals.rows += file.rows;
+                totals.counts.merge(&file.counts);
+                totals.erased += file.erased;
+                totals.unsalted += file.unsalted;
             }
         }
         if !broken && !by_day {
-            self.report(number, usize::MAX, window::check(seal, key, &mut files));
+            let mut found = window::check(seal, key, &trusted.erased, &mut files);
+            let wanted = window::in_other_bytes(seal, &trusted.erased, &files);
+            meanings::check(self.source, seal, &wanted, &mut found)?;
+            self.report(number, usize::MAX, found);
         }
+        Ok(())
     }
 
     fn report(&self, number: usize, at: usize, found: Vec<Finding>) {
@@ -352,7 +436,9 @@ impl<'a> FileCheck<'a> {
             .extend(findings.into_iter().map(|(_, _, finding)| finding));
         report.files = self.files.load(Ordering::Relaxed);
         report.bytes = self.bytes.load(Ordering::Relaxed);
-        (report.rows, report.counts) = *held(&self.totals);
+        let totals = held(&self.totals);
+        (report.rows, report.counts) = (totals.rows, totals.counts);
+        (report.erased, report.unsalted) = (totals.erased, totals.unsalted);
     }
 }
 

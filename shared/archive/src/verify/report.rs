@@ -46,6 +46,14 @@ pub enum Check {
     Digest,
     /// An id is stored twice, or a duplicate or conflict is none.
     Disposition,
+    /// A window's account does not add up, or is not that of its seals.
+    Account,
+    /// What a seal says of open times is not what its chain says.
+    Holds,
+    /// Something is missing in a window, which is wrong only where it was asked for.
+    Shortfall,
+    /// A row is erased and no erasure names it, or the reverse.
+    Erasure,
 }
 
 /// One thing that is wrong, and where.
@@ -154,6 +162,32 @@ pub struct Chain {
     pub through: Option<Millis>,
 }
 
+/// A window in which something that was acknowledged is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShortfallFound {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The window's first instant.
+    pub start: Millis,
+    /// The first instant after it.
+    pub end: Millis,
+    /// Envelopes of which something is missing.
+    pub envelopes: u64,
+    /// Events that are missing.
+    pub events: u64,
+}
+
+/// Times of a tenant that no seal closes yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HoldFound {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The first instant.
+    pub start: Millis,
+    /// The first instant after it.
+    pub end: Millis,
+}
+
 /// The outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
@@ -169,6 +203,18 @@ pub struct Report {
     pub counts: DispositionCounts,
     /// Files that the chain's next seals may name: of what is being sealed. Nothing is said of them.
     pub pending: Vec<Entry>,
+    /// Files beside the rows that no seal names yet, and files that an erasure replaced and nobody removed yet.
+    pub waiting: Vec<Entry>,
+    /// Windows in which something is missing, as their last seals say.
+    pub shortfalls: Vec<ShortfallFound>,
+    /// Times that no seal closes yet, as seals of version 4 say.
+    pub holds: Vec<HoldFound>,
+    /// Rows whose receipts are in no evidence, as the windows' last seals say.
+    pub unreceipted: u64,
+    /// Rows that are erased.
+    pub erased: u64,
+    /// Rows of version 4 whose hashes no salt blinds.
+    pub unsalted: u64,
     /// What is wrong, in the order of seals and files; without `all`, the first alone.
     pub findings: Vec<Finding>,
 }

@@ -1,21 +1,26 @@
 //! One file: its bytes, then its rows.
 
 use super::beside::Beside;
+use super::chain::Closings;
 use super::day::{Demux, Taken};
+use super::meanings;
 use super::report::{Check, Finding};
+use super::row::{contradiction, first_lies_here, folded, folded_place, kept_key, misplaced};
 use crate::Fault;
-use crate::columns::Layout;
+use crate::account::ErasedPlace;
+use crate::columns::{Layout, SealedBy};
 use crate::files::{Ranges, stream};
+use crate::leaf::LeafForm;
 use crate::merkle::{Hash, Span, leaf_hash};
-use crate::reader::Part;
+use crate::reader::{Part, Reading};
 use crate::row::{Row, SortKey};
 use crate::seal::{Hex32, PartClass, Seal, SealKind, SealedFile};
+use crate::share::share_of;
 use sha2::{Digest as _, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
-use vernier_ledger::event_id::EventId;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::event_key;
 use vernier_ledger::segment::Place;
@@ -23,9 +28,6 @@ use vernier_ledger::time::Millis;
 
 /// Findings kept for the rows of one file: enough to see what happened to it.
 const ROW_FINDINGS_MAX: usize = 20;
-
-/// Bytes of a kept key that say which event it is; those behind them say how its id is spelled.
-pub(super) const IDENTITY_BYTES: usize = 12;
 
 /// A stored event, in as little as tells it apart: parts of the hashes of its key and its id, its place and content
 /// folded to 64 bits. 32 bytes, so that a window of 10 million takes 320 MB.
@@ -45,6 +47,10 @@ pub(super) struct Repeat {
     pub(super) content: u64,
     pub(super) disposition: Disposition,
     pub(super) row: u64,
+    /// Whether it has a text of its own.
+    pub(super) has_text: bool,
+    /// Of version 4, where the text is to be compared with the first's: the hash of what it means.
+    pub(super) meaning: Option<Hash>,
 }
 
 /// A sort key that outlives its batch.
@@ -97,6 +103,11 @@ pub(super) struct Task<'a> {
     pub(super) class: PartClass,
     /// Number of its first row among all rows of the seal.
     pub(super) begin: u64,
+    /// Of version 4: the share of identities whose rows it has.
+    pub(super) share: Option<u64>,
+    /// The seal's rows that erasures name, in order.
+    pub(super) erased: &'a [ErasedPlace],
+    pub(super) closings: &'a Closings,
 }
 
 impl Task<'_> {
@@ -105,8 +116,36 @@ impl Task<'_> {
     }
 
     fn field(&self, name: &str) -> String {
-        format!("files[{}].{name}", self.at)
+        file_field(self.seal, self.at, name)
     }
+
+    fn shares(&self) -> Option<u64> {
+        let statement = self.seal.statement.as_ref()?;
+        Some(statement.window()?.shares)
+    }
+
+    /// What a repeat's text means, where it is to be compared with its first's.
+    fn meaning_of(&self, row: &Row<'_>, first: Place) -> Option<Hash> {
+        let here = self.seal.statement.is_some() && first_lies_here(self.seal, first);
+        meanings::meaning_of(row.event.filter(|_| here)?, row.id)
+    }
+
+    /// Whether an erasure names the seal's row.
+    pub(super) fn is_erased(&self, row: &Row<'_>) -> bool {
+        let place = ErasedPlace {
+            seal: self.seal.sequence,
+            part: u32::try_from(self.at).unwrap_or(u32::MAX),
+            receipt: row.receipt,
+            index: row.index,
+        };
+        self.erased.binary_search(&place).is_ok()
+    }
+}
+
+/// A field of a seal's file as a path.
+pub(super) fn file_field(seal: &Seal, at: usize, name: &str) -> String {
+    let set = seal.statement.as_ref().map_or("files", |_| "parts");
+    format!("{set}[{at}].{name}")
 }
 
 /// What a file's rows come to.
@@ -124,6 +163,10 @@ pub(super) struct Examined {
     pub(super) last: Option<OwnedKey>,
     pub(super) stored: Vec<StoredEvent>,
     pub(super) repeats: Vec<Repeat>,
+    /// Rows that are erased.
+    pub(super) erased: u64,
+    /// Rows of version 4 that have no salt.
+    pub(super) unsalted: u64,
 }
 
 /// Checks one file, and gives a day's rows to the seals that they belong to; nothing when its rows
@@ -218,7 +261,7 @@ pub(super) fn compare(task: &Task<'_>, examined: &Examined, findings: &mut Vec<F
         );
     }
     let root = Hex32(examined.own_leaves.root().unwrap_or_default());
-    if root != sealed.merkle_root {
+    if root != sealed.merkle_root && sealed.merkle_root != Hex32::NONE {
         findings.push(
             Finding::new(Check::MerkleRoot, "its rows do not lead to its root")
                 .in_file(&sealed.key)
@@ -238,34 +281,51 @@ fn examine(
     mut demux: Option<&mut Demux<'_>>,
 ) -> Result<Examined, Fault> {
     let part = Part::open(Arc::clone(&file))?;
-    let is_day = part.layout() == Layout::Day;
-    if is_day != (task.seal.kind == SealKind::Day) {
+    let wanted = match task.seal.kind {
+        SealKind::Window | SealKind::Backfill if task.seal.statement.is_some() => {
+            Layout::BlindWindow
+        }
+        SealKind::Window | SealKind::Backfill => Layout::Window,
+        SealKind::Day if task.seal.statement.is_some() => Layout::BlindDay,
+        SealKind::Day | SealKind::Idle | SealKind::Erasure => Layout::Day,
+    };
+    if part.layout() != wanted {
         let what = "has the columns of another kind of file";
         return Err(Fault::Damaged(what.to_owned()));
     }
     let mut examined = Examined::new(task.begin);
+    let form = LeafForm::of_version(task.seal.vernier_seal);
     let mut leaf = Vec::with_capacity(1_024);
-    let mut beside = task.file().actors.map(|table| Beside::open(&file, table));
-    part.for_each_sealed(|row, sealed_by| {
-        if examined.rows > task.file().rows {
-            return Ok(()); // what is counted is enough to say that there are too many
-        }
-        leaf.clear();
-        row.write_leaf(&mut leaf);
-        if let Some(beside) = &mut beside
-            && let Err(why) = beside.take(&row, &leaf)
-        {
-            let finding = Finding::new(Check::Row, why.to_string());
-            examined.report(finding, examined.rows, &task.file().key);
-        }
-        let leaf = leaf_hash(&leaf);
-        examined.push(leaf);
-        match (sealed_by, &mut demux) {
-            (Some(seal), Some(demux)) => examined.take_of_day(task, &row, leaf, (seal, demux)),
-            _ => examined.take(task, &row),
-        }
-        Ok(())
-    })?;
+    let mut beside = task
+        .file()
+        .actors
+        .map(|table| Beside::open(&file, table, task.file().ids));
+    for group in 0..part.groups() {
+        part.for_each_sealed_by(group, Reading::Whole, |row, sealed_by| {
+            if examined.rows > task.file().rows {
+                return Ok(()); // what is counted is enough to say that there are too many
+            }
+            let form = match (sealed_by, &demux) {
+                (Some(by), Some(demux)) => demux.form_of(by.seal),
+                _ => form,
+            };
+            leaf.clear();
+            row.write_leaf_in(form, &mut leaf);
+            if let Some(beside) = &mut beside
+                && let Err(why) = beside.take(&row, &leaf)
+            {
+                let finding = Finding::new(Check::Row, why.to_string());
+                examined.report(finding, examined.rows, &task.file().key);
+            }
+            let leaf = leaf_hash(&leaf);
+            examined.push(leaf);
+            match (sealed_by, &mut demux) {
+                (Some(by), Some(demux)) => examined.take_of_day(task, &row, leaf, (by, demux)),
+                _ => examined.take(task, &row),
+            }
+            Ok(())
+        })?;
+    }
     if let Some(Err(why)) = beside.map(Beside::finish) {
         let finding = Finding::new(Check::FileForm, why.to_string());
         examined.findings.push(finding.in_file(&task.file().key));
@@ -291,6 +351,8 @@ impl Examined {
             last: None,
             stored: Vec::new(),
             repeats: Vec::new(),
+            erased: 0,
+            unsalted: 0,
         }
     }
 
@@ -305,13 +367,14 @@ impl Examined {
         task: &Task<'_>,
         row: &Row<'_>,
         leaf: Hash,
-        (seal, demux): (u64, &mut Demux<'_>),
+        (by, demux): (SealedBy, &mut Demux<'_>),
     ) {
         let number = self.count(task, row);
-        let wrong = match demux.take(row, leaf, seal) {
+        let wrong = match demux.take(row, leaf, by) {
             Taken::Here => misplaced(task, row),
             Taken::Elsewhere => contradiction(task, row),
             Taken::Nowhere => {
+                let seal = by.seal;
                 let what =
                     format!("seal {seal}, which it names, is not covered or has no such row");
                 Some((Check::Row, what))
@@ -327,9 +390,15 @@ impl Examined {
         let number = self.rows;
         self.rows += 1;
         self.counts.add(row.disposition);
-        let fingerprint = Fingerprint(row.fingerprint);
-        self.digest.add_event(row.receipt, row.index, &fingerprint);
-        self.check_order(row, number, &task.file().key);
+        let blind = row.blind_fingerprint();
+        self.digest.add_blind(row.receipt, row.index, &blind);
+        self.erased += u64::from(row.erased.is_some());
+        let has_salt = row.salt.is_some() || row.erased.is_some();
+        self.unsalted += u64::from(!has_salt && task.seal.statement.is_some());
+        // Of an erased row's sort key only the end is left.
+        if row.erased.is_none() {
+            self.check_order(row, number, &task.file().key);
+        }
         number
     }
 
@@ -339,7 +408,16 @@ impl Examined {
         if let Some((check, what)) = contradiction(task, row) {
             self.report(Finding::new(check, what), number, &task.file().key);
         }
+        if row.erased.is_some() {
+            return;
+        }
         let key = event_key(row.kind, row.id, &fingerprint.hex());
+        if let Some((share, shares)) = task.share.zip(task.shares())
+            && share_of(&key, shares) != share
+        {
+            let what = format!("is an event of another share than {share} of {shares}");
+            self.report(Finding::new(Check::Row, what), number, &task.file().key);
+        }
         let key = kept_key(&key, row.id);
         match (row.disposition, row.first) {
             (Disposition::Stored, _) => self.stored.push(StoredEvent {
@@ -355,6 +433,8 @@ impl Examined {
                     content: folded(&row.fingerprint),
                     disposition: row.disposition,
                     row: number,
+                    has_text: row.event.is_some(),
+                    meaning: task.meaning_of(row, first),
                 });
             }
             _ => {}
@@ -384,94 +464,4 @@ impl Examined {
             self.findings.push(finding.in_file(file).at_row(row));
         }
     }
-}
-
-/// A row among those of the other class.
-fn misplaced(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
-    let stored = row.disposition == Disposition::Stored;
-    let word = crate::row::disposition_word(row.disposition);
-    (stored != (task.class == PartClass::Archive))
-        .then(|| (Check::Row, format!("is {word}, which does not lie here")))
-}
-
-/// What a row contradicts: itself, its file or its window.
-fn contradiction(task: &Task<'_>, row: &Row<'_>) -> Option<(Check, String)> {
-    if let Some(misplaced) = misplaced(task, row) {
-        return Some(misplaced);
-    }
-    if row.received_at != row.receipt.received_at() {
-        return Some((
-            Check::Row,
-            "received_at is not its receipt's time".to_owned(),
-        ));
-    }
-    if !task.seal.window().contains(row.received_at) {
-        let what = format!("was received at {}, outside of the window", row.received_at);
-        return Some((Check::Row, what));
-    }
-    let repeats = matches!(
-        row.disposition,
-        Disposition::Duplicate | Disposition::Conflict
-    );
-    if repeats != row.first.is_some() {
-        return Some((
-            Check::Row,
-            "its disposition and its first contradict each other".to_owned(),
-        ));
-    }
-    if !matches!(row.strict, "accepted" | "rejected") {
-        return Some((Check::Row, format!("strict is {}", row.strict)));
-    }
-    if !matches!(row.kind, "event" | "entity" | "domain" | "opaque") {
-        return Some((Check::Row, format!("kind is {}", row.kind)));
-    }
-    match row.event {
-        None if row.disposition == Disposition::Duplicate => None,
-        None => Some((Check::Fingerprint, "the event's text is missing".to_owned())),
-        Some(_) if row.disposition == Disposition::Duplicate => Some((
-            Check::Row,
-            "is a duplicate with a text of its own".to_owned(),
-        )),
-        Some(text) if Fingerprint::of(text.as_bytes()).0 != row.fingerprint => {
-            let what = "the event's text has another SHA-256 than its fingerprint";
-            Some((Check::Fingerprint, what.to_owned()))
-        }
-        Some(_) => None,
-    }
-}
-
-/// What is kept of an event's key. Archives that were sealed while ids were compared by their bytes store a
-/// UUID once for each spelling, which is no fault of theirs: so the spelling is kept beside the identity.
-fn kept_key(key: &[u8; 32], id: Option<&str>) -> [u8; 16] {
-    let mut kept = [0; 16];
-    let (identity, spelling) = kept.split_at_mut(IDENTITY_BYTES);
-    identity.copy_from_slice(&key[..IDENTITY_BYTES]);
-    if let Some(id) = id.filter(|id| EventId(id).is_uuid()) {
-        let sent = Fingerprint::of(id.as_bytes()).0;
-        spelling.copy_from_slice(&sent[..16 - IDENTITY_BYTES]);
-    }
-    kept
-}
-
-/// Eight of its bytes: SHA-256 has no better ones.
-fn folded(fingerprint: &[u8; 32]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&fingerprint[..8]);
-    u64::from_be_bytes(bytes)
-}
-
-/// The receipt's random bits with the index: places of one window meet in it by chance only.
-pub(super) fn folded_place((receipt, index): Place) -> u64 {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(receipt.as_bytes());
-    let [high, low] = [&bytes[..8], &bytes[8..]].map(|half| {
-        half.iter()
-            .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
-    });
-    (high.rotate_left(32) ^ low).wrapping_add(u64::from(index).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-/// Whether a repeat's first must lie in the window that is sealed here.
-pub(super) fn first_lies_here(seal: &Seal, repeat: &Repeat) -> bool {
-    seal.kind == SealKind::Window && seal.window().contains(repeat.first.0.received_at())
 }

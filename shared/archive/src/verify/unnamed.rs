@@ -10,7 +10,6 @@ use super::chain::Chains;
 use super::report::{Check, Finding};
 use crate::files::Entry;
 use crate::part_name::{PartName, PartOf};
-use crate::seal::SealKind;
 use std::collections::BTreeMap;
 use vernier_ledger::chain::day_of;
 use vernier_ledger::ids::TenantId;
@@ -58,9 +57,22 @@ impl Closed {
 pub(super) struct Unnamed {
     /// Parts that a seal to come may name.
     pub(super) pending: Vec<Entry>,
+    /// Files beside the rows, and files that were replaced: their time comes.
+    pub(super) waiting: Vec<Entry>,
     /// What is wrong with the others.
     pub(super) findings: Vec<Finding>,
 }
+
+/// What keys of files beside the rows begin with. They are written before anybody knows which seal will name them,
+/// and no reader takes rows from them.
+const BESIDE: [&str; 6] = [
+    "evidence/",
+    "missing/",
+    "lists/",
+    "deltas/",
+    "erasures/",
+    "days/evidence/",
+];
 
 /// Judges the files that were there before the seals were read.
 pub(super) fn judge(listed: &BTreeMap<String, u64>, chains: &Chains, options: &Options) -> Unnamed {
@@ -73,6 +85,10 @@ pub(super) fn judge(listed: &BTreeMap<String, u64>, chains: &Chains, options: &O
             key: key.clone(),
             bytes: *bytes,
         };
+        if BESIDE.iter().any(|prefix| key.starts_with(prefix)) {
+            unnamed.waiting.push(entry);
+            continue;
+        }
         let name = PartName::read(key);
         let of = |name: &PartName| closed.get(&name.tenant).unwrap_or(&nothing);
         let Some(name) = name.filter(|name| of(name).may_be_named(name.of)) else {
@@ -86,6 +102,13 @@ pub(super) fn judge(listed: &BTreeMap<String, u64>, chains: &Chains, options: &O
             windows.entry(start).or_insert(key);
         }
         unnamed.pending.push(entry);
+    }
+    for key in &chains.replaced {
+        let there = listed.get_key_value(key).map(|(key, bytes)| Entry {
+            key: key.clone(),
+            bytes: *bytes,
+        });
+        unnamed.waiting.extend(there);
     }
     let cut = later.values().filter(|windows| windows.len() > 1);
     if !options.later_files {
@@ -114,10 +137,10 @@ fn closed(chains: &Chains) -> BTreeMap<TenantId, Closed> {
     }
     for seal in chains.trusted.iter().map(|trusted| &trusted.seal) {
         let closed = all.entry(seal.tenant.clone()).or_default();
-        if seal.kind == SealKind::Window {
+        if seal.kind.closes() {
             closed.windows.insert(seal.start, seal.end);
         }
-        if seal.kind != SealKind::Day {
+        if seal.kind.has_rows_of_window() {
             closed.uncovered.insert(seal.sequence, seal.start);
         }
         for covered in &seal.covers {

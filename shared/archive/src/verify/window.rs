@@ -1,21 +1,52 @@
 //! A window's files together against its seal.
 
+use super::meanings::Wanted;
 use super::report::{Check, Finding};
-use super::rows::{Examined, IDENTITY_BYTES, Repeat, StoredEvent, first_lies_here, folded_place};
+use super::row::{IDENTITY_BYTES, first_lies_here, folded_place};
+use super::rows::{Examined, Repeat, StoredEvent, file_field};
+use crate::account::ErasedPlace;
 use crate::merkle::Span;
-use crate::seal::{Hex32, PartClass, Seal, SealKind, part_key};
+use crate::part_name::share_in;
+use crate::seal::{Hex32, PartClass, Seal, SealKind, SealedFile, SharePlace, part_key, share_key};
+use std::collections::BTreeSet;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::segment::Place;
 
-/// The class of each of a seal's files by its key, and what is wrong with the keys.
-pub(super) fn classes(seal: &Seal, seal_key: &str, findings: &mut Vec<Finding>) -> Vec<PartClass> {
+/// Where a file stands among those of its seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FilePlace {
+    pub(super) class: PartClass,
+    /// Of version 4: the share of identities whose rows it has.
+    pub(super) share: Option<u64>,
+}
+
+/// The place of each of a seal's files by its key, and what is wrong with the keys.
+pub(super) fn places(seal: &Seal, seal_key: &str, findings: &mut Vec<Finding>) -> Vec<FilePlace> {
     let plan = seal.plan();
-    let (mut class, mut part, mut classes) = (PartClass::Archive, 0, Vec::new());
+    let shares = seal
+        .statement
+        .as_ref()
+        .and_then(|s| s.window())
+        .map(|w| w.shares);
+    let (mut class, mut part, mut places) = (PartClass::Archive, 0, Vec::new());
+    let mut share = 0;
     for (at, file) in seal.files.iter().enumerate() {
         if class == PartClass::Archive && file.class() != class {
-            (class, part) = (PartClass::Exceptions, 0);
+            (class, part, share) = (PartClass::Exceptions, 0, 0);
         }
-        let expected = part_key(&plan, class, part, &file.sha256.0);
+        let expected = match shares {
+            None => part_key(&plan, class, part, &file.sha256.0),
+            Some(shares) => {
+                let own = share_in(&file.key).filter(|own| (share..shares).contains(own));
+                if own.is_some_and(|own| own > share) {
+                    part = 0;
+                }
+                share = own.unwrap_or(share);
+                let number = part as u64;
+                share_key(&plan, class, SharePlace { share, number }, &file.sha256.0)
+            }
+        };
         if file.key != expected {
             findings.push(
                 Finding::new(
@@ -23,17 +54,28 @@ pub(super) fn classes(seal: &Seal, seal_key: &str, findings: &mut Vec<Finding>) 
                     "names a file that does not belong to its tenant, window, place and content",
                 )
                 .in_file(seal_key)
-                .against(seal_key, format!("files[{at}].key"), &file.key, expected),
+                .against(
+                    seal_key,
+                    file_field(seal, at, "key"),
+                    &file.key,
+                    expected,
+                ),
             );
         }
-        classes.push(class);
+        let share = shares.map(|_| share);
+        places.push(FilePlace { class, share });
         part += 1;
     }
-    classes
+    places
 }
 
 /// What the seal says of all its rows, against what they come to.
-pub(super) fn check(seal: &Seal, seal_key: &str, files: &mut [Examined]) -> Vec<Finding> {
+pub(super) fn check(
+    seal: &Seal,
+    seal_key: &str,
+    erased: &[ErasedPlace],
+    files: &mut [Examined],
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (mut counts, mut digest) = (DispositionCounts::default(), Digest::EMPTY);
     let mut leaves = Some(Span::starting_at(0));
@@ -64,18 +106,66 @@ pub(super) fn check(seal: &Seal, seal_key: &str, files: &mut [Examined]) -> Vec<
     }
     let (sealed_digest, sealed_root) = (seal.digest.to_string(), seal.merkle_root.to_string());
     against(Check::Digest, "digest", sealed_digest, digest.to_string());
-    against(
-        Check::MerkleRoot,
-        "merkle_root",
-        sealed_root,
-        root.to_string(),
-    );
-    check_order(seal, files, &mut findings);
+    // A root of version 4 is over the parts' roots, which were looked at with the seal.
+    if seal.statement.is_none() {
+        against(
+            Check::MerkleRoot,
+            "merkle_root",
+            sealed_root,
+            root.to_string(),
+        );
+        check_order(seal, files, &mut findings);
+    }
+    // A day's own files run on, whichever parts their rows are of.
+    if seal.statement.is_some() && seal.kind == SealKind::Day {
+        check_order(seal, files, &mut findings);
+    }
+    let rows: u64 = files.iter().map(|file| file.erased).sum();
+    if rows < erased.len() as u64 {
+        let what = format!(
+            "{} rows are named by erasures, {rows} are erased",
+            erased.len()
+        );
+        findings.push(Finding::new(Check::Erasure, what).in_file(seal_key));
+    }
     // Of a day's seal each covered one is looked at by itself.
     if seal.kind != SealKind::Day {
-        check_dispositions(seal, files, &mut findings);
+        check_dispositions(seal, files, erased, &mut findings);
     }
     findings
+}
+
+/// Repeats in other bytes than their firsts', which lie in this seal: their meanings are to be compared.
+pub(super) fn in_other_bytes<'a>(
+    seal: &'a Seal,
+    erased: &[ErasedPlace],
+    files: &'a [Examined],
+) -> Vec<Wanted<'a>> {
+    if seal.statement.is_none() {
+        return Vec::new();
+    }
+    let of = |(file, sealed): (&'a Examined, &'a SealedFile)| {
+        let repeats = file.repeats.iter().filter(|repeat| repeat.has_text);
+        repeats.map(|repeat| Wanted {
+            repeat,
+            file: &sealed.key,
+        })
+    };
+    let erased = places_of(erased);
+    let all = files.iter().zip(&seal.files).flat_map(of);
+    all.filter(|wanted| {
+        let first = wanted.repeat.first;
+        first_lies_here(seal, first) && !erased.contains(&first)
+    })
+    .collect()
+}
+
+/// Places of a seal's erased rows, whichever of its parts has them.
+fn places_of(erased: &[ErasedPlace]) -> BTreeSet<Place> {
+    erased
+        .iter()
+        .map(|place| (place.receipt, place.index))
+        .collect()
 }
 
 /// Each class runs on in order from one file to the next.
@@ -95,7 +185,13 @@ fn check_order(seal: &Seal, files: &[Examined], findings: &mut Vec<Finding>) {
 }
 
 /// No id is stored twice, and what is said to repeat a stored event of this window does.
-fn check_dispositions(seal: &Seal, files: &mut [Examined], findings: &mut Vec<Finding>) {
+fn check_dispositions(
+    seal: &Seal,
+    files: &mut [Examined],
+    erased: &[ErasedPlace],
+    findings: &mut Vec<Finding>,
+) {
+    let (is_blind, erased) = (seal.statement.is_some(), places_of(erased));
     let mut stored: Vec<StoredEvent> = Vec::new();
     for file in files.iter_mut() {
         let more = std::mem::take(&mut file.stored);
@@ -111,8 +207,11 @@ fn check_dispositions(seal: &Seal, files: &mut [Examined], findings: &mut Vec<Fi
         findings.push(Finding::new(Check::Disposition, what).in_file(&seal.key()));
     }
     for (file, sealed) in files.iter().zip(&seal.files) {
-        for repeat in file.repeats.iter().filter(|r| first_lies_here(seal, r)) {
-            if !repeats_one_of(&stored, repeat) {
+        let here = |repeat: &&Repeat| {
+            first_lies_here(seal, repeat.first) && !erased.contains(&repeat.first)
+        };
+        for repeat in file.repeats.iter().filter(here) {
+            if !repeats_one_of(&stored, repeat, is_blind) {
                 let what = format!(
                     "repeats no stored event at ({}, {})",
                     repeat.first.0, repeat.first.1
@@ -129,16 +228,18 @@ fn check_dispositions(seal: &Seal, files: &mut [Examined], findings: &mut Vec<Fi
 }
 
 /// Whether the stored event that a repeat names is among those of its identity, which come in order.
-fn repeats_one_of(stored: &[StoredEvent], repeat: &Repeat) -> bool {
+fn repeats_one_of(stored: &[StoredEvent], repeat: &Repeat, is_blind: bool) -> bool {
     let identity = &repeat.key[..IDENTITY_BYTES];
     let begin = stored.partition_point(|s| &s.key[..IDENTITY_BYTES] < identity);
     let mut same = stored[begin..]
         .iter()
         .take_while(|s| &s.key[..IDENTITY_BYTES] == identity);
-    let duplicate = repeat.disposition == Disposition::Duplicate;
+    // Of version 4 a duplicate with a text is one in other bytes.
+    let is_same_text =
+        repeat.disposition == Disposition::Duplicate && !(is_blind && repeat.has_text);
     same.any(|first| {
         first.place == folded_place(repeat.first)
             && repeat.first < repeat.own
-            && (first.content == repeat.content) == duplicate
+            && (first.content == repeat.content) == is_same_text
     })
 }

@@ -3,9 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod blind;
 mod days;
+mod days4;
 mod duckdb;
 mod golden;
+mod golden4;
 mod golden_day;
 mod identities;
 mod proving;
@@ -14,5 +17,7 @@ mod reading;
 mod sealing;
 mod searching;
 mod tampering;
+mod tampering4;
 mod unreadable_times;
 mod verifying;
+mod version4;

@@ -2,6 +2,8 @@
 //! rejected events in it.
 #![allow(dead_code)] // each test binary uses its part
 
+pub(crate) mod chain4;
+
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

@@ -1,12 +1,34 @@
 //! Seals: what a window's files must be, signed, each naming the one before (docs/seal.md).
+//!
+//! [`Seal`] is one type for all versions; what version 4 says more is its [`Statement`].
+
+mod document;
+mod draft;
+mod file_set;
+mod key;
+mod statement;
+mod unsealed;
+
+pub(crate) use document::{has_tables, is_plain};
+pub use draft::{Draft, Written};
+pub(crate) use file_set::read_list;
+pub use file_set::{FileSet, ListFile, SetWriter, list_key};
+pub use key::{Beside, SharePlace, beside_key, part_key, seal_key, share_key};
+pub use statement::{
+    CheckpointMark, EnvelopeTotals, ErasureStatement, HoldsMark, ReceivedTotals, Replacement,
+    SealedTotals, Shortfall, ShortfallCause, Statement, StatementBody, Totals, WindowStatement,
+};
+pub use unsealed::Unsealed;
+pub(crate) use unsealed::root_of;
 
 use crate::Fault;
 use crate::blocks::ActorTable;
 use crate::canonical;
-use crate::keys::{Algorithm, PublicKey, Signer};
+use crate::keys::{Algorithm, PublicKey};
 use crate::merkle::Hash;
 use crate::window::Plan;
 use base64::Engine as _;
+use document::Document;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -22,15 +44,32 @@ pub const SEAL_VERSION: u32 = 1;
 /// actors. A reader of version 1 knows no days, and must not take a day's files for a window's.
 pub const DAY_SEAL_VERSION: u32 = 3;
 
+/// Version of seals with an account, whose leaves hide what is personal.
+pub const SEAL_VERSION_4: u32 = 4;
+
 /// Version of days without blocks, which are read as before.
 const DAY_SEAL_VERSION_BEFORE: u32 = 2;
 
 /// Versions that are read.
-pub const SEAL_VERSIONS: [u32; 3] = [SEAL_VERSION, DAY_SEAL_VERSION_BEFORE, DAY_SEAL_VERSION];
+pub const SEAL_VERSIONS: [u32; 4] = [
+    SEAL_VERSION,
+    DAY_SEAL_VERSION_BEFORE,
+    DAY_SEAL_VERSION,
+    SEAL_VERSION_4,
+];
 
 /// 32 bytes, in JSON as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hex32(pub Hash);
+
+impl Hex32 {
+    /// What stands for the root of a file that has none.
+    pub const NONE: Self = Self([0; 32]);
+
+    fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+}
 
 impl From<Hash> for Hex32 {
     fn from(bytes: Hash) -> Self {
@@ -75,15 +114,32 @@ pub enum SealKind {
     Backfill,
     /// The files of a day's windows and backfills, merged: no event is sealed by it.
     Day,
+    /// A run of windows in which nothing was received.
+    Idle,
+    /// Files whose rows are partly erased, in the place of those that seals named.
+    Erasure,
 }
 
 impl SealKind {
+    /// Whether such a seal has rows that were received in its time.
+    #[must_use]
+    pub const fn has_rows_of_window(self) -> bool {
+        matches!(self, Self::Window | Self::Backfill)
+    }
+
+    /// Whether such a seal closes its time for the first time.
+    #[must_use]
+    pub const fn closes(self) -> bool {
+        matches!(self, Self::Window | Self::Idle)
+    }
+
     /// Version of such a seal when it is made today.
     #[must_use]
     pub const fn version(self) -> u32 {
         match self {
             Self::Window | Self::Backfill => SEAL_VERSION,
             Self::Day => DAY_SEAL_VERSION,
+            Self::Idle | Self::Erasure => SEAL_VERSION_4,
         }
     }
 }
@@ -117,11 +173,19 @@ pub struct SealedFile {
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: Hex32,
-    /// Root over its rows alone.
+    /// Root over its rows alone; [`Hex32::NONE`] of files of version 4 that have no root.
+    #[serde(default = "no_root", skip_serializing_if = "Hex32::is_none")]
     pub merkle_root: Hex32,
     /// Of a day: where its table of actors lies. Other files do not have the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actors: Option<ActorTable>,
+    /// Of a day of version 4: where its table of ids lies. Other files do not have the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<ActorTable>,
+}
+
+const fn no_root() -> Hex32 {
+    Hex32::NONE
 }
 
 impl SealedFile {
@@ -147,88 +211,6 @@ pub struct Signature {
     /// The signature, base64; none while it is being made.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<String>,
-}
-
-/// A window's files, before they are sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// Whose.
-    pub tenant: TenantId,
-    /// Received when.
-    pub window: Window,
-    /// What is closed.
-    pub kind: SealKind,
-    /// The seal's place in the tenant's chain.
-    pub sequence: u64,
-    /// How many events ended how.
-    pub counts: DispositionCounts,
-    /// Order-free digest over all of them.
-    pub digest: Digest,
-    /// Files in the order of their rows in the tree.
-    pub files: Vec<SealedFile>,
-    /// Root over all rows.
-    pub merkle_root: Hash,
-    /// Of a day: whose files' rows these are, in order of sequence. Else none.
-    pub covers: Vec<Covered>,
-}
-
-impl Written {
-    /// The seal over them, not signed yet. `previous` is the hash of the tenant's seal before
-    /// ([`Seal::hash`]), none for the first.
-    #[must_use]
-    pub fn draft(self, previous: Option<Hash>, sealed_at: Millis, key: &PublicKey) -> Draft {
-        Draft(Seal {
-            vernier_seal: self.kind.version(),
-            tenant: self.tenant,
-            sequence: self.sequence,
-            kind: self.kind,
-            start: self.window.start,
-            end: self.window.end,
-            counts: self.counts,
-            digest: self.digest,
-            files: self.files,
-            merkle_root: self.merkle_root.into(),
-            covers: self.covers,
-            previous: previous.map(Hex32),
-            sealed_at,
-            signature: Signature {
-                algorithm: key.algorithm(),
-                key: key.id(),
-                value: None,
-            },
-        })
-    }
-}
-
-/// A seal that still wants its signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft(Seal);
-
-impl Draft {
-    /// What is signed.
-    ///
-    /// # Errors
-    /// Never for a seal, which has only integers.
-    pub fn message(&self) -> Result<Vec<u8>, Fault> {
-        self.0.message()
-    }
-
-    /// The seal with a signature that was made over [`Self::message`] elsewhere.
-    #[must_use]
-    pub fn signed(mut self, signature: &[u8]) -> Seal {
-        let text = base64::engine::general_purpose::STANDARD.encode(signature);
-        self.0.signature.value = Some(text);
-        self.0
-    }
-
-    /// Signs.
-    ///
-    /// # Errors
-    /// When the signer cannot.
-    pub fn sign(self, signer: &dyn Signer) -> Result<Seal, Fault> {
-        let signature = signer.sign(&self.message()?)?;
-        Ok(self.signed(&signature))
-    }
 }
 
 /// A window, closed. In a file it is the canonical JSON of this, and nothing else.
@@ -263,13 +245,18 @@ pub struct Seal {
     pub sealed_at: Millis,
     /// Who signed.
     pub signature: Signature,
+    /// What version 4 says more; none before. What is not there in a seal of that version (counts, digest or root of
+    /// an idle run or an erasure) is zero here. Where the seal names lists, [`Self::files`] is empty until they are
+    /// read.
+    #[serde(skip)]
+    pub statement: Option<Box<Statement>>,
 }
 
 impl Seal {
     /// Reads a seal's file.
     ///
     /// # Errors
-    /// When it is no seal of this version, or spelled in another way than the canonical one.
+    /// When it is no seal of any version that there is, or spelled in another way than the canonical one.
     pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
         #[derive(Deserialize)]
         struct Version {
@@ -279,12 +266,15 @@ impl Seal {
         let version: Version = serde_json::from_slice(bytes).map_err(bad)?;
         if !SEAL_VERSIONS.contains(&version.vernier_seal) {
             return Err(Fault::Damaged(format!(
-                "a seal of version {}; this program reads versions {SEAL_VERSION} to {DAY_SEAL_VERSION}",
+                "a seal of version {}; this program reads versions {SEAL_VERSION} to {SEAL_VERSION_4}",
                 version.vernier_seal
             )));
         }
-        let seal: Self = serde_json::from_slice(bytes).map_err(bad)?;
-        if !seal.has_form() {
+        let seal: Self = match version.vernier_seal {
+            SEAL_VERSION_4 => Document::read(bytes)?,
+            _ => serde_json::from_slice(bytes).map_err(bad)?,
+        };
+        if seal.statement.is_none() && !seal.has_form() {
             return Err(Fault::Damaged(
                 "not a seal: version, kind and what it covers contradict each other".to_owned(),
             ));
@@ -304,10 +294,13 @@ impl Seal {
             kind => kind.version(),
         };
         let has_table = version == DAY_SEAL_VERSION;
+        let has_fields = |file: &SealedFile| {
+            file.actors.is_some() == has_table && file.ids.is_none() && !file.merkle_root.is_none()
+        };
         let mut files = self.files.iter();
         self.vernier_seal == version
             && (self.kind == SealKind::Day) != self.covers.is_empty()
-            && files.all(|file| file.actors.is_some() == has_table)
+            && files.all(has_fields)
     }
 
     /// The file's bytes.
@@ -315,7 +308,10 @@ impl Seal {
     /// # Errors
     /// Never for a seal, which has only integers.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Fault> {
-        canonical::to_bytes(self)
+        match &self.statement {
+            Some(statement) => canonical::to_bytes(&Document::of(self, statement)),
+            None => canonical::to_bytes(self),
+        }
     }
 
     /// SHA-256 of the file's bytes: what the next seal names.
@@ -385,51 +381,10 @@ impl Seal {
     }
 }
 
-/// Where the tenant's seal of this sequence lies.
-#[must_use]
-pub fn seal_key(tenant: &TenantId, sequence: u64) -> String {
-    format!("seals/tenant={tenant}/{sequence:012}.json")
-}
-
-/// Where a part lies: under the date and hour (UTC) in which its window begins, named after the
-/// window's first instant, for a backfill also after its seal, and after the first half of its
-/// SHA-256: two that seal the same window at once never write different bytes to the same place. A
-/// day's parts lie under their date, named after the first sequence that the day's seal covers.
-#[must_use]
-pub fn part_key(plan: &Plan, class: PartClass, part: usize, sha256: &Hash) -> String {
-    let content = hex::encode(&sha256[..16]);
-    let (date, hour) = plan.window.start.date_and_hour();
-    let (tenant, start) = (&plan.tenant, plan.window.start.0);
-    let name = match plan.kind {
-        SealKind::Window => format!("{start:015}-{part:04}-{content}.parquet"),
-        SealKind::Backfill => {
-            format!(
-                "{start:015}-b{:012}-{part:04}-{content}.parquet",
-                plan.sequence
-            )
-        }
-        SealKind::Day => format!("{:012}-{part:04}-{content}.parquet", plan.sequence),
-    };
-    match (class, plan.kind) {
-        (PartClass::Archive, SealKind::Day) => {
-            format!("days/archive/tenant={tenant}/dt={date}/{name}")
-        }
-        (PartClass::Exceptions, SealKind::Day) => {
-            format!("days/exceptions/tenant={tenant}/dt={date}/{name}")
-        }
-        (PartClass::Archive, _) => {
-            format!("archive/tenant={tenant}/dt={date}/hour={hour}/{name}")
-        }
-        (PartClass::Exceptions, _) => {
-            format!("exceptions/tenant={tenant}/dt={date}/hour={hour}/{name}")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeyFile;
+    use crate::keys::{KeyFile, Signer as _};
 
     fn seal(key: &KeyFile) -> Seal {
         let written = Written {
@@ -488,34 +443,5 @@ mod tests {
             assert_ne!(other, text);
             assert!(Seal::read(other.as_bytes()).is_err(), "{other}");
         }
-    }
-
-    #[test]
-    fn keys_hold_tenant_date_hour_and_window() {
-        let plan = Plan {
-            tenant: "school".parse().expect("a name"),
-            window: Window {
-                start: Millis(1_788_254_100_000),
-                end: Millis(1_788_255_000_000),
-            },
-            kind: SealKind::Window,
-            sequence: 7,
-        };
-        assert_eq!(
-            part_key(&plan, PartClass::Archive, 3, &[0xAB; 32]),
-            "archive/tenant=school/dt=2026-09-01/hour=09/001788254100000-0003-abababababababababababababababab.parquet"
-        );
-        let late = Plan {
-            kind: SealKind::Backfill,
-            ..plan
-        };
-        assert_eq!(
-            part_key(&late, PartClass::Exceptions, 0, &[1; 32]),
-            "exceptions/tenant=school/dt=2026-09-01/hour=09/001788254100000-b000000000007-0000-01010101010101010101010101010101.parquet"
-        );
-        assert_eq!(
-            seal_key(&late.tenant, 7),
-            "seals/tenant=school/000000000007.json"
-        );
     }
 }

@@ -1,0 +1,124 @@
+//! Receipts of which something is missing.
+
+use super::table::{Cell, CellKind, Table};
+use super::{BesideRow, bad, count, number, receipt, text};
+use crate::Fault;
+use crate::files::Ranges;
+use crate::seal::Beside;
+use std::sync::Arc;
+use vernier_ledger::digest::Digest;
+use vernier_ledger::ids::ReceiptId;
+
+const TABLE: Table = Table(&[
+    ("receipt", CellKind::Text),
+    ("sensor", CellKind::Text),
+    ("slices", CellKind::Text),
+    ("events", CellKind::Number),
+    ("rejected", CellKind::Number),
+    ("digest", CellKind::Hash),
+    ("cause", CellKind::Text),
+    ("sent_again", CellKind::OptionalText),
+]);
+
+/// Why something of a receipt is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingCause {
+    /// Nobody claimed a slice.
+    Unclaimed,
+    /// A claimed slice was not committed.
+    Uncommitted,
+    /// What was committed cannot be read.
+    Damaged,
+    /// A frame that could not be judged is set aside.
+    Quarantined,
+}
+
+impl MissingCause {
+    const ALL: [Self; 4] = [
+        Self::Unclaimed,
+        Self::Uncommitted,
+        Self::Damaged,
+        Self::Quarantined,
+    ];
+
+    /// As the files spell it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unclaimed => "unclaimed",
+            Self::Uncommitted => "uncommitted",
+            Self::Damaged => "damaged",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+/// A receipt of which something is missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The receipt.
+    pub receipt: ReceiptId,
+    /// The sensor that the token named.
+    pub sensor: String,
+    /// Numbers of the missing slices.
+    pub slices: Vec<u32>,
+    /// Events that are missing.
+    pub events: u32,
+    /// Those of them that were rejected.
+    pub rejected: u32,
+    /// The digest over what is missing.
+    pub digest: Digest,
+    /// Why.
+    pub cause: MissingCause,
+    /// The receipt under which the same body came again.
+    pub sent_again: Option<ReceiptId>,
+}
+
+impl BesideRow for Missing {
+    const BESIDE: Beside = Beside::Missing;
+
+    fn for_each(
+        file: &Arc<dyn Ranges>,
+        mut each: impl FnMut(Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        TABLE.for_each(file, |cells| {
+            let slices = text(&TABLE, cells, 2)?;
+            let cause = text(&TABLE, cells, 6)?;
+            let cause = MissingCause::ALL.into_iter().find(|c| c.word() == cause);
+            each(Self {
+                receipt: receipt(&TABLE, cells, 0)?,
+                sensor: text(&TABLE, cells, 1)?,
+                slices: serde_json::from_str(&slices).map_err(|_| bad(&TABLE, 2))?,
+                events: count(&TABLE, cells, 3)?,
+                rejected: count(&TABLE, cells, 4)?,
+                digest: Digest::from_bytes(cells[5].hash().ok_or_else(|| bad(&TABLE, 5))?),
+                cause: cause.ok_or_else(|| bad(&TABLE, 6))?,
+                sent_again: match cells[7].text() {
+                    Some(_) => Some(receipt(&TABLE, cells, 7)?),
+                    None => None,
+                },
+            })
+        })
+    }
+
+    fn to_bytes(rows: &[Self]) -> Result<Vec<u8>, Fault> {
+        TABLE.to_bytes(rows.iter().map(|row| {
+            let slices: Vec<String> = row.slices.iter().map(u32::to_string).collect();
+            vec![
+                Cell::Text(row.receipt.to_string()),
+                Cell::Text(row.sensor.clone()),
+                Cell::Text(format!("[{}]", slices.join(","))),
+                number(row.events),
+                number(row.rejected),
+                Cell::Hash(row.digest.to_bytes()),
+                Cell::Text(row.cause.word().to_owned()),
+                row.sent_again
+                    .map_or(Cell::None, |id| Cell::Text(id.to_string())),
+            ]
+        }))
+    }
+
+    fn leaf(&self) -> Option<Vec<u8>> {
+        None
+    }
+}

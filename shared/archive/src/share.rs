@@ -1,0 +1,129 @@
+//! Shares of identities: what a window of any size is divided by, so that each share can be decided, sorted and cut
+//! into parts by itself.
+
+use crate::limits::SHARES_MAX;
+use crate::row::Row;
+use crate::seal::SealedFile;
+use vernier_ledger::digest::{Digest, Fingerprint};
+use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::line::event_key;
+
+/// One of a window's shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    number: u64,
+    shares: u64,
+}
+
+impl Share {
+    /// The only share of a window that is not divided.
+    pub const WHOLE: Self = Self {
+        number: 0,
+        shares: 1,
+    };
+
+    /// Share `number`, from 0, of so many; none where there is no such share.
+    #[must_use]
+    pub fn new(number: u64, shares: u64) -> Option<Self> {
+        let is_share = shares <= SHARES_MAX && number < shares;
+        is_share.then_some(Self { number, shares })
+    }
+
+    /// Which it is, from 0.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn shares(&self) -> u64 {
+        self.shares
+    }
+
+    /// Whether a row is of this share.
+    #[must_use]
+    pub fn has(&self, row: &Row<'_>) -> bool {
+        share_of(&identity_of(row), self.shares) == self.number
+    }
+}
+
+/// The hash of what makes two events one.
+pub(crate) fn identity_of(row: &Row<'_>) -> [u8; 32] {
+    event_key(row.kind, row.id, &Fingerprint(row.fingerprint).hex())
+}
+
+/// The share, of so many, of an event with this identity: the first 8 bytes of the identity's hash as a number, times
+/// the number of shares, divided by 2^64.
+#[must_use]
+pub fn share_of(identity: &[u8; 32], shares: u64) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *identity;
+    let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let share = (u128::from(number) * u128::from(shares)) >> u64::BITS;
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// The files of one share of a window, and what their rows come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareWritten {
+    /// Which share.
+    pub share: Share,
+    /// How its events ended.
+    pub counts: DispositionCounts,
+    /// The digest over all of them.
+    pub digest: Digest,
+    /// Its files, `archive/` before `exceptions/`.
+    pub files: Vec<SealedFile>,
+}
+
+/// All shares of a window together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SharesJoined {
+    /// How the window's events ended.
+    pub counts: DispositionCounts,
+    /// The digest over all of them.
+    pub digest: Digest,
+    /// The files in the order of the seal: class, share, number.
+    pub files: Vec<SealedFile>,
+}
+
+impl SharesJoined {
+    /// Puts shares together, which are given in the order of their numbers.
+    #[must_use]
+    pub fn of(shares: Vec<ShareWritten>) -> Self {
+        let mut joined = Self::default();
+        for share in shares {
+            joined.counts.merge(&share.counts);
+            joined.digest.merge(&share.digest);
+            joined.files.extend(share.files);
+        }
+        // Stable: shares stay in order, and the parts of one too.
+        joined.files.sort_by_key(SealedFile::class);
+        joined
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn there_are_1_to_4096_shares() {
+        assert_eq!(Share::new(0, 1), Some(Share::WHOLE));
+        assert!(Share::new(4_095, 4_096).is_some());
+        for (number, shares) in [(0, 0), (1, 1), (0, 4_097)] {
+            assert_eq!(Share::new(number, shares), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_identity_is_in_one_share(identity: [u8; 32], shares in 1u64..=4_096) {
+            prop_assert!(share_of(&identity, shares) < shares);
+            prop_assert_eq!(share_of(&identity, 1), 0);
+            let ends = [[0; 32], [0xFF; 32]].map(|identity| share_of(&identity, shares));
+            prop_assert_eq!(ends, [0, shares - 1]);
+        }
+    }
+}

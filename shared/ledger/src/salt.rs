@@ -1,0 +1,99 @@
+//! Salts: what keeps the hash of an event from being tested by whoever can guess the event.
+//!
+//! Input draws a key for each envelope and writes it into the envelope's lines; each event's salt is made from it.
+//! The key goes with the lines, the salt with the row's text, and nothing that stays leads back to either
+//! (docs/decisions/003-seal-version-4.md).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use std::str::FromStr;
+
+/// Bytes of a key and of a salt.
+pub const SALT_BYTES: usize = 16;
+
+/// What the salts of an envelope's events are made from: random, and in no sealed file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SaltKey([u8; SALT_BYTES]);
+
+/// A text that is no salt key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a salt key is 22 characters of base64url without padding")]
+pub struct BadSaltKey;
+
+impl SaltKey {
+    /// A key of random bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; SALT_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The salt of the envelope's event at this index.
+    #[must_use]
+    pub fn salt(&self, index: u32) -> Salt {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(index.to_be_bytes());
+        let hash: [u8; 32] = hash.finalize().into();
+        let mut salt = [0; SALT_BYTES];
+        salt.copy_from_slice(&hash[..SALT_BYTES]);
+        Salt(salt)
+    }
+}
+
+impl FromStr for SaltKey {
+    type Err = BadSaltKey;
+
+    fn from_str(text: &str) -> Result<Self, BadSaltKey> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadSaltKey)?;
+        bytes.try_into().map(Self).map_err(|_| BadSaltKey)
+    }
+}
+
+impl std::fmt::Display for SaltKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for SaltKey {
+    /// Never the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SaltKey(…)")
+    }
+}
+
+/// The salt of one event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Salt(pub [u8; SALT_BYTES]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of docs/seal.md.
+    #[test]
+    fn the_salt_of_an_event_is_made_from_its_envelopes_key_and_its_index() {
+        let key: SaltKey = "AAECAwQFBgcICQoLDA0ODw".parse().expect("a key");
+        assert_eq!(key.to_string(), "AAECAwQFBgcICQoLDA0ODw");
+        assert_eq!(
+            hex::encode(key.salt(0).0),
+            "855d3b82555ea5b90c7f50936e97413a"
+        );
+        assert_ne!(key.salt(0), key.salt(1));
+        assert!(!format!("{key:?}").contains("AAEC"));
+    }
+
+    #[test]
+    fn other_spellings_are_no_key() {
+        for text in [
+            "",
+            "AAECAwQFBgcICQoLDA0ODw==",
+            "AAECAwQFBgcICQoLDA0ODx",
+            "AAECAwQFBgcICQoLDA0OD",
+            "AAECAwQFBgcICQoLDA0ODw0",
+        ] {
+            assert_eq!(text.parse::<SaltKey>(), Err(BadSaltKey), "{text}");
+        }
+    }
+}
