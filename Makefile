@@ -6,7 +6,7 @@ ENV ?= dev
 SAM = SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/.venv/tools/bin:$$PATH" sam
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo gameday up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
+.PHONY: help setup build local demo gameday tenants up down status env deploy test lint page unit pipeline repo emulator kill artifacts sam-local sim bench fuzz fmt clean
 
 help:
 	@echo "Vernier: an auditable event ledger for learning data."
@@ -32,6 +32,7 @@ help:
 	@echo "    make repo              the repository's own rules     make emulator   the deployed stack, on the emulator"
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build as for AWS, and that every artifact starts (12 minutes; no part of make test)"
+	@echo "    make tenants           200 tenants on a deployed stack: how long after a window's end each is sealed"
 	@echo "    make gameday           break the deployed stack in eight ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event takes, from validation to archive; cold starts, end to end, dollars per billion"
@@ -90,6 +91,9 @@ kill: setup
 
 gameday: local
 	@$(PYTHON) scripts/gameday.py $(DRILLS)
+
+tenants: local
+	@$(PYTHON) scripts/tenants.py
 
 # Looks for Docker before it builds.
 sam-local: setup

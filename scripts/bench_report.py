@@ -244,6 +244,8 @@ def compose(figures: dict) -> dict:
         report["frames"] = figures["frames"]
     if "queries" in figures:
         report["queries"] = figures["queries"]
+    if "tenants" in figures:
+        report["tenants"] = figures["tenants"]
     if "neighbours" in figures:
         report["neighbours"] = figures["neighbours"]
     if "schedule" in figures:

@@ -50,9 +50,11 @@ PR_SET_CHILD_SUBREAPER = 36
 class Stack:
     """One emulator with one deployment of what lies in `built`, and the directory that remembers it."""
 
-    def __init__(self, directory: Path, built: Path = LOCAL):
+    def __init__(self, directory: Path, built: Path = LOCAL, overrides: dict[str, str] | None = None):
         self.dir = directory
         self.built = built
+        #: Parameters in the place of samconfig.toml's.
+        self.overrides = overrides or {}
         self.file = directory / "stack.json"
         self.log = directory / "emulator.log"
 
@@ -188,7 +190,7 @@ class Stack:
         say("Deploying template.yaml with `sam deploy --config-env local` …")
         command = [
             TOOLS / "sam", "deploy", "--config-env", "local", "--config-file", ROOT / "samconfig.toml",
-            "--template-file", self.built / "template.yaml", "--parameter-overrides", *local_parameters("deploy"),
+            "--template-file", self.built / "template.yaml", "--parameter-overrides", *local_parameters("deploy", self.overrides),
         ]  # fmt: skip
         done = subprocess.run(
             [str(part) for part in command],
@@ -275,11 +277,12 @@ def architecture() -> str:
     return {"x86_64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), "x86_64")
 
 
-def local_parameters(command: str) -> list[str]:
-    """samconfig.toml's parameters of the local environment, with this machine's architecture."""
+def local_parameters(command: str, overrides: dict[str, str] | None = None) -> list[str]:
+    """samconfig.toml's parameters of the local environment, with this machine's architecture and what stands in their place."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     given = config["local"][command]["parameters"]["parameter_overrides"]
-    return [f"Architecture={architecture()}" if item.startswith("Architecture=") else item for item in given]
+    values = dict(item.split("=", 1) for item in given) | {"Architecture": architecture()} | (overrides or {})
+    return [f"{name}={value}" for name, value in values.items()]
 
 
 def build_fingerprint(built: Path) -> str:

@@ -82,12 +82,75 @@ caught! {
     a_seal_without_comparing_is_caught: SealUncompared from 0,
     a_seal_before_its_grace_is_caught: SealBeforeGrace from 0,
     a_forgotten_look_back_is_caught: ForgetEarlierWindows from 0,
-    a_chain_before_its_seal_is_caught: ChainBeforeSeal from 0,
     an_overwritten_seal_is_caught: OverwriteSeal from 0,
-    a_chain_that_moves_from_anywhere_is_caught: MoveChainUnconditionally from 500,
     a_forgotten_backfill_is_caught: ForgetBackfills from 0,
     a_healing_without_a_fence_is_caught: HealWithoutFence from 150,
     a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 0,
     a_playback_that_moves_first_is_caught: MovePlaybackFirst from 0,
     a_held_window_that_nobody_hears_of_is_caught: KeepSilent from 310,
+    an_entry_after_the_first_append_is_caught: EntryAfterAppend from 0,
+    a_reader_that_begins_late_is_caught: BeginLate from 0,
+}
+
+/// The bug shows in a history for some number in the place of `{k}`: after how many polls somebody stands still or
+/// dies, or how many seconds pass.
+fn is_caught_somewhere(bug: Bug, history: &str) {
+    for polls in 1..=250 {
+        let script = history.replace("{k}", &polls.to_string());
+        if let Err(finding) = sim::replay_with(&script, Some(bug)) {
+            assert_eq!(sim::replay(&script), Ok(()), "without the bug: {script}");
+            eprintln!("{bug:?}: caught with {polls}: {finding}");
+            return;
+        }
+    }
+    panic!("{bug:?} is not caught: {history}");
+}
+
+/// A seal that its worker did not write before it died is one that the chain names and nobody has.
+#[test]
+fn a_chain_before_its_seal_is_caught() {
+    let history =
+        "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 250; plan; crash {k}; work 1 30";
+    is_caught_somewhere(Bug::ChainBeforeSeal, history);
+}
+
+/// Two workers of one tenant both move the chain.
+#[test]
+fn a_chain_that_moves_from_anywhere_is_caught() {
+    let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 200; send 0 2; deliver 0 4; \
+                   deliver 1 4; jump 250; plan; park {k}; work 1 30; work 1 30; resume 0";
+    is_caught_somewhere(Bug::MoveChainUnconditionally, history);
+}
+
+/// An envelope whose receipt is of just before its window's end, and which is sent just after it.
+#[test]
+fn an_entry_remembered_too_long_is_caught() {
+    let history = "seed {k}; jump 174; send 0 1; deliver 0 4; deliver 1 4; run 30";
+    is_caught_somewhere(Bug::RememberEntriesTooLong, history);
+}
+
+/// What comes late for a window while a worker looks at what came late before.
+#[test]
+fn a_removed_entry_that_was_put_again_is_caught() {
+    let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; \
+                   fault acknowledge * before; send 0 2; fault acknowledge * before; send 0 3; \
+                   jump 250; run 30; deliver 0 1; jump 250; jump 250; jump 60; plan; \
+                   park {k}; work 1 30; deliver 0 1; deliver 1 1; resume 0";
+    is_caught_somewhere(Bug::RemoveWhateverIsThere, history);
+}
+
+/// A queue may lose what it was sent.
+#[test]
+fn a_nudge_that_is_sent_once_is_caught() {
+    let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 250; plan; queue lose; run 30";
+    is_caught_somewhere(Bug::NudgeOnce, history);
+}
+
+/// A worker looks at a window between a late block's entry and its commit.
+#[test]
+fn a_late_entry_that_is_due_at_once_is_caught() {
+    let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; \
+                   fault acknowledge * before; send 0 2; jump 250; run 30; \
+                   park {k}; deliver 0 1; run 30; resume 0";
+    is_caught_somewhere(Bug::LateEntryDueAtOnce, history);
 }

@@ -157,12 +157,14 @@ impl World {
             receipt_days: RECEIPT_DAYS,
         };
         let clock = Rc::clone(&self.clock);
+        // Between an envelope's receipt and its first frame it is read and judged.
+        let judged_millis = self.random.random_range(0..3_000);
         let future = async move {
             let stores = &functions.general;
             let sending = Sending {
                 settings,
                 windows: &functions.windows,
-                clock: || clock.get(),
+                clock: || Millis(clock.get().0 + judged_millis),
                 budget: TICK * PAUSES,
             };
             let accepted =

@@ -178,6 +178,7 @@ impl World {
             let created = table.create_tenant(&identity.tenant).await;
             assert_eq!(created, Ok(true), "tenants are new");
         }
+        archive::begin_lists(&table).await;
         let plan = arms.clone();
         faults.plan(move |operation, _| plan.fate(operation));
         let topic = MemoryTopic::new(faults.clone());

@@ -6,12 +6,14 @@ mod bucket;
 mod stream;
 mod table;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use vernier_fakes::{
     MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable, MemoryTopic,
 };
 use vernier_ledger::ports::NewRecord;
 use vernier_ledger::stores::StoreSet;
+use vernier_ledger::work::{Nonce, Owner, WorkEntry};
 
 /// What is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,18 @@ pub enum Bug {
     MovePlaybackFirst,
     /// Nothing is announced.
     KeepSilent,
+    /// Input takes a window's entry for granted, also when the window is over.
+    RememberEntriesTooLong,
+    /// Input puts a window's entry when the envelope is on the stream already.
+    EntryAfterAppend,
+    /// A worker removes an entry that was put again while it worked.
+    RemoveWhateverIsThere,
+    /// The planner nudges once for an entry, as if the queue kept every nudge for good.
+    NudgeOnce,
+    /// Workers read a tenant's block items from the window's first minute on, and not from the five minutes' first.
+    BeginLate,
+    /// A late block's entry is due before its commit has landed.
+    LateEntryDueAtOnce,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -71,7 +85,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 27] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -93,6 +107,12 @@ impl Bug {
         Self::SweepUnsealed,
         Self::MovePlaybackFirst,
         Self::KeepSilent,
+        Self::RememberEntriesTooLong,
+        Self::EntryAfterAppend,
+        Self::RemoveWhateverIsThere,
+        Self::NudgeOnce,
+        Self::BeginLate,
+        Self::LateEntryDueAtOnce,
     ];
 
     /// Where it is; none: everywhere.
@@ -105,7 +125,13 @@ impl Bug {
             | Self::ForgetBackfills
             | Self::HealWithoutFence
             | Self::SweepUnsealed
-            | Self::MovePlaybackFirst => Some(Role::Working),
+            | Self::MovePlaybackFirst
+            | Self::RemoveWhateverIsThere
+            | Self::NudgeOnce
+            | Self::BeginLate => Some(Role::Working),
+            Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
+                Some(Role::General)
+            }
             _ => None,
         }
     }
@@ -123,6 +149,10 @@ pub struct Table {
     stream: MemoryStream,
     late: Late,
     late_records: Arc<Mutex<Vec<NewRecord>>>,
+    /// Entries that wait for an acknowledgement.
+    late_entries: Arc<Mutex<Vec<(Owner, WorkEntry)>>>,
+    /// Nonces that the planner was told.
+    nudged: Arc<Mutex<BTreeSet<Nonce>>>,
     bug: Option<Bug>,
 }
 
@@ -167,6 +197,8 @@ pub fn plant(sound: MemoryStores, bug: Option<Bug>) -> Planted {
             stream: sound.stream.clone(),
             late: Arc::clone(&late),
             late_records: Arc::clone(&late_records),
+            late_entries: Arc::default(),
+            nudged: Arc::default(),
             bug,
         },
         objects: Bucket {

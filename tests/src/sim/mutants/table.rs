@@ -16,7 +16,10 @@ use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
-use vernier_ledger::work::{Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+
+/// How much too early a late block's entry is due with its bug, seconds: more than what it waits for.
+const LATE_ENTRY_SECONDS: i64 = 600;
 
 impl Table {
     fn claim_before(&self, request: &ClaimRequest<'_>) -> Option<Claim> {
@@ -44,7 +47,15 @@ impl Receipts for Table {
         if self.bug == Some(Bug::LoseAcknowledgement) && acknowledgement.receipt.lane() == 1 {
             return Ok(());
         }
-        self.inner.acknowledge(acknowledgement).await
+        self.inner.acknowledge(acknowledgement).await?;
+        let waiting = {
+            let late = self.late_entries.lock();
+            std::mem::take(&mut *late.unwrap_or_else(PoisonError::into_inner))
+        };
+        for (owner, entry) in waiting {
+            self.inner.add_work(&owner, &entry).await?;
+        }
+        Ok(())
     }
 
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError> {
@@ -135,7 +146,12 @@ impl Blocks for Table {
         tenant: &TenantId,
         range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError> {
-        self.inner.block_items(tenant, range).await
+        let mut items = self.inner.block_items(tenant, range).await?;
+        if self.bug == Some(Bug::BeginLate) {
+            let first = range.from.minute();
+            items.retain(|i| i.slice().is_none_or(|s| s.first_minute() >= first));
+        }
+        Ok(items)
     }
 
     async fn are_blocks_listed(&self) -> Result<bool, PortError> {
@@ -283,10 +299,24 @@ impl WorkLists for Table {
     }
 
     async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
-        self.inner.put_work(owner, entry).await
+        let mut entry = entry.clone();
+        match (self.bug, entry.key.cause) {
+            (Some(Bug::RememberEntriesTooLong), Cause::Close) => return Ok(()),
+            (Some(Bug::LateEntryDueAtOnce), Cause::Late) => {
+                entry.due = entry.due.plus_seconds(-LATE_ENTRY_SECONDS);
+            }
+            _ => {}
+        }
+        self.inner.put_work(owner, &entry).await
     }
 
     async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
+        if self.bug == Some(Bug::EntryAfterAppend) {
+            let late = self.late_entries.lock();
+            let mut late = late.unwrap_or_else(PoisonError::into_inner);
+            late.push((owner.clone(), entry.clone()));
+            return Ok(true);
+        }
         self.inner.add_work(owner, entry).await
     }
 
@@ -300,11 +330,22 @@ impl WorkLists for Table {
     }
 
     async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        if self.bug == Some(Bug::RemoveWhateverIsThere)
+            && let Some(there) = self.inner.work_entry(owner, &seen.key).await?
+        {
+            return self.inner.remove_work(owner, &there).await;
+        }
         self.inner.remove_work(owner, seen).await
     }
 
     async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
-        self.inner.due_work(slot, at).await
+        let mut due = self.inner.due_work(slot, at).await?;
+        if self.bug == Some(Bug::NudgeOnce) {
+            let nudged = self.nudged.lock();
+            let mut nudged = nudged.unwrap_or_else(PoisonError::into_inner);
+            due.retain(|nudge| nudged.insert(nudge.nonce));
+        }
+        Ok(due)
     }
 
     async fn is_seeded(&self) -> Result<bool, PortError> {
