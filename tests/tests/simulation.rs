@@ -83,6 +83,7 @@ caught! {
     a_seal_before_its_grace_is_caught: SealBeforeGrace from 0,
     a_forgotten_look_back_is_caught: ForgetEarlierWindows from 0,
     an_overwritten_seal_is_caught: OverwriteSeal from 0,
+    a_chain_that_moves_from_anywhere_is_caught: MoveChainUnconditionally from 5070,
     a_forgotten_backfill_is_caught: ForgetBackfills from 0,
     a_healing_without_a_fence_is_caught: HealWithoutFence from 150,
     a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 0,
@@ -112,14 +113,6 @@ fn a_chain_before_its_seal_is_caught() {
     let history =
         "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 250; plan; crash {k}; work 1 30";
     is_caught_somewhere(Bug::ChainBeforeSeal, history);
-}
-
-/// Two workers of one tenant both move the chain.
-#[test]
-fn a_chain_that_moves_from_anywhere_is_caught() {
-    let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 200; send 0 2; deliver 0 4; \
-                   deliver 1 4; jump 250; plan; park {k}; work 1 30; work 1 30; resume 0";
-    is_caught_somewhere(Bug::MoveChainUnconditionally, history);
 }
 
 /// An envelope whose receipt is of just before its window's end, and which is sent just after it.
