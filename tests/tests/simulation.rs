@@ -21,7 +21,7 @@ fn a_seed_plays_the_same_history_every_time() {
     }
 }
 
-/// The survey once saw the newest windows alone: what the trigger goes past later than that stayed lost.
+/// Once only the newest windows were looked at: what the trigger went past later than that stayed lost.
 #[test]
 fn a_record_that_is_lost_after_an_outage_is_brought_back() {
     let script = "seed 904; send 0 7; outage 51; skip 0 1; send 0 11";

@@ -21,7 +21,7 @@ use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nudge;
 use vernier_web::{ProblemDocument, Request};
 
-/// Before a scheduled run's other work, so that a peak does not wait for a window to be sealed: looks at
+/// Before the planner, so that a peak does not wait for anything: looks at
 /// the stream and scales it. A look that failed is the next run's. An API request and a nudge scale nothing.
 pub async fn scale<M: StreamMetrics, H: Shards, L: ScalingLogs>(
     scaler: &Scaler<M, H, L>,

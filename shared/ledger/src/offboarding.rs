@@ -229,7 +229,7 @@ where
 }
 
 /// Removes a closed tenant's objects and items; what was there. One that was cut off is finished by the next, and so is
-/// what a scheduled run that was under way wrote meanwhile: removing a removed tenant again finds nothing, or that.
+/// what a worker that was under way wrote meanwhile: removing a removed tenant again finds nothing, or that.
 ///
 /// # Errors
 /// Why it cannot be removed now, and the stores'.

@@ -353,7 +353,7 @@ pub trait Schemas {
     -> Result<bool, PortError>;
 }
 
-/// Window accounts that the scheduled run leaves behind.
+/// Window accounts that workers leave behind.
 #[allow(async_fn_in_trait)]
 pub trait Accounts {
     /// Stores a window's account over the one before.

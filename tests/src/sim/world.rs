@@ -66,7 +66,7 @@ pub struct Counts {
     pub played_back: u64,
     /// Shards that split or merged.
     pub reshards: u64,
-    /// Windows that did not add up when the scheduled run looked.
+    /// Windows that did not add up when a worker looked.
     pub windows_held: u64,
     /// Histories that ended with everything sealed that can be.
     pub archived: u64,

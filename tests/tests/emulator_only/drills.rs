@@ -135,7 +135,7 @@ impl Drill {
 }
 
 /// Waits until so many seconds after the window of an instant was over: it has a grace of fifteen, and
-/// the scheduled run comes each minute.
+/// the planner comes each minute.
 async fn after_window_of(at: Millis, seconds: i64) {
     let then = Millis((at.minute().0 + 1) * 60_000).plus_seconds(seconds);
     let left = u64::try_from(then.0 - clock::now().0).unwrap_or(0);
@@ -149,7 +149,7 @@ fn stored(events: u64) -> DispositionCounts {
     }
 }
 
-/// A batch that ran out of retries: the scheduled run finds it at Lambda's failure destination and
+/// A batch that ran out of retries: a worker finds it at Lambda's failure destination and
 /// brings it back; its window is sealed with it.
 #[tokio::test]
 async fn a_batch_that_ran_out_of_retries_is_brought_back() {

@@ -1,12 +1,15 @@
 //! Planner, queue and workers over the fakes.
 
 use super::sealing::{School, WORK};
+use serde_json::json;
 use std::collections::BTreeSet;
 use vernier_fakes::{Fault, Operation};
-use vernier_ledger::ports::{Objects, PutOutcome};
+use vernier_ledger::playback_job::PlaybackState;
+use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Cause, Owner, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkKey, WorkLists};
 use vernier_reconcile::planner::plan;
+use vernier_reconcile::playbacks::begin;
 use vernier_tests::envelopes::events;
 
 impl School {
@@ -53,13 +56,19 @@ async fn whoever_has_something_due_is_nudged_once_and_nobody_else_is_looked_at()
     assert_eq!(first, Ok(None), "its work is done");
 }
 
-/// The planner says how long the oldest entry has waited.
-#[tokio::test]
-async fn the_oldest_entry_tells_how_far_work_is_behind() {
+/// A ledger at rest, and then an event.
+async fn with_one_event() -> School {
     let school = School::new().await;
     school.work().await;
     school.post(&events(1)).await;
     school.deliver().await;
+    school
+}
+
+/// The planner says how long the oldest entry has waited.
+#[tokio::test]
+async fn the_oldest_entry_tells_how_far_work_is_behind() {
+    let school = with_one_event().await;
     school.pass(600);
     // The ledger's own work is due each minute.
     let behind = school.plan().await.overdue_millis;
@@ -69,10 +78,7 @@ async fn the_oldest_entry_tells_how_far_work_is_behind() {
 /// Lost nudges cost five minutes: the queue knows the nonce for so long.
 #[tokio::test]
 async fn a_lost_nudge_is_sent_again() {
-    let school = School::new().await;
-    school.work().await;
-    school.post(&events(1)).await;
-    school.deliver().await;
+    let school = with_one_event().await;
     school.pass(95);
     school.plan().await;
     school.stores.queue.lose();
@@ -133,14 +139,20 @@ async fn a_lost_entry_is_put_again_by_the_daily_audit() {
     assert_eq!(school.work().await.sealed.events, 2);
 }
 
-#[tokio::test]
-async fn where_nothing_is_missing_failed_batches_are_looked_for_each_quarter_of_an_hour() {
+/// A ledger at rest, and something that nobody can read where the trigger leaves what it gave up.
+async fn with_a_failed_batch() -> School {
     let school = School::new().await;
     school.work().await;
     let put = school
         .bucket
         .put_new("aws/lambda/mapping/x", b"no batch".to_vec(), None);
     assert_eq!(put.await, Ok(PutOutcome::Created));
+    school
+}
+
+#[tokio::test]
+async fn where_nothing_is_missing_failed_batches_are_looked_for_each_quarter_of_an_hour() {
+    let school = with_a_failed_batch().await;
     for (minutes, unreadable) in [(2, 0), (12, 0), (1, 1), (1, 0)] {
         school.pass(minutes * 60);
         let turn = school.work().await;
@@ -151,12 +163,7 @@ async fn where_nothing_is_missing_failed_batches_are_looked_for_each_quarter_of_
 /// A window that misses something has failed batches looked for at once.
 #[tokio::test]
 async fn where_something_is_missing_failed_batches_are_looked_for_at_once() {
-    let school = School::new().await;
-    school.work().await;
-    let put = school
-        .bucket
-        .put_new("aws/lambda/mapping/x", b"no batch".to_vec(), None);
-    assert_eq!(put.await, Ok(PutOutcome::Created));
+    let school = with_a_failed_batch().await;
     school.post(&events(2)).await;
     school.pass(95);
     let turn = school.work().await;
@@ -212,4 +219,59 @@ async fn work_that_fails_is_tried_again_later() {
     }
     school.faults.clear();
     assert_eq!(school.seal().await.sealed, 3);
+}
+
+/// What an earlier version left: windows that are sealed, late, held and open, a playback under way, commits without
+/// block items, and no list of anything.
+#[tokio::test]
+async fn a_ledger_of_an_earlier_version_is_taken_up_in_every_state() {
+    let school = School::new().await;
+    school.three_windows().await;
+    assert_eq!(school.seal().await.sealed, 3);
+    let lost = school
+        .stream
+        .records()
+        .into_iter()
+        .map(|(_, r)| r.len())
+        .sum();
+    school.post(&events(1)).await;
+    school.post_late(&events(2)).await;
+    school.post(&events(2)).await;
+    school.deliver_but(&[lost]).await;
+    let request = json!({
+        "from": super::sealing::BEGINNING.rfc3339(),
+        "to": school.clock.get().rfc3339(),
+        "target": "results",
+    });
+    let request = serde_json::from_value(request).expect("a request");
+    let (table, tenant, now) = (&school.table, &school.tenant.id, school.clock.get());
+    let begun = begin(table, tenant, request, "t", Nonce::random(), now).await;
+    let playback = begun.expect("begun").id;
+    table.unlist_commits(0);
+    for owner in [school.owner(), Owner::Ledger] {
+        for entry in table.work(&owner).await.expect("read") {
+            assert_eq!(table.remove_work(&owner, &entry).await, Ok(true));
+        }
+    }
+
+    school.pass(600);
+    let turn = school.work().await;
+    assert_eq!((turn.sealed.backfills, turn.failed), (1, 0), "{turn:?}");
+    assert_eq!(turn.played.ended, 1, "{turn:?}");
+    assert!(
+        turn.sealed.incomplete > 0 && turn.missing.played_back > 0,
+        "{turn:?}"
+    );
+    let job = table.playback(tenant, playback).await.expect("read");
+    assert_eq!(job.map(|job| job.state), Some(PlaybackState::Done));
+    school.deliver().await;
+    school.pass(3_600);
+    school.work().await;
+    let [stored, rest @ ..] = super::sealing::THREE_WINDOWS;
+    school.assert_sealed([stored + 5, rest[0], rest[1], rest[2]]);
+    // What is received from now on has its entries.
+    school.post(&events(4)).await;
+    school.deliver().await;
+    school.pass(95);
+    assert_eq!(school.work().await.sealed.events, 4);
 }

@@ -1,4 +1,4 @@
-//! What the trigger gave up, brought back for one tenant at once. The scheduled run does the same for
+//! What the trigger gave up, brought back for one tenant at once. The ledger's own work does the same for
 //! all tenants by itself ([`crate::healing`]); this is for whoever does not want to wait for it, or
 //! wants to know how much there is.
 

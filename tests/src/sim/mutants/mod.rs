@@ -52,7 +52,7 @@ pub enum Bug {
     MoveChainUnconditionally,
     /// A backfill forgets what some of the backfills before it hold.
     ForgetBackfills,
-    /// The scheduled run brings back without moving the cursor behind what it brings back.
+    /// A worker brings back without moving the cursor behind what it brings back.
     HealWithoutFence,
     /// A segment is swept whatever is sealed of it.
     SweepUnsealed,
