@@ -180,10 +180,12 @@ impl Ledger {
             let records = records.map(|record| vernier_stream::Record {
                 sequence: record.sequence.parse().expect("digits"),
                 data: record.data,
+                arrived_at: None,
             });
             let number = self.batches % SHARDS;
             self.batches += 1;
             let shard = Shard::new("bench", &format!("shardId-{number:012}"));
+            let shard = shard.expect("a shard's name");
             let late = late_windows(WINDOW_MINUTES, GRACE_SECONDS);
             let committing = vernier_stream::Committing {
                 settings: vernier_stream::Settings {
@@ -194,7 +196,7 @@ impl Ledger {
             let done = vernier_stream::process(
                 &self.stores,
                 committing,
-                &shard.expect("a shard's name"),
+                &shard,
                 records.collect(),
                 || at.plus_seconds(1),
                 BUDGET,

@@ -228,12 +228,7 @@ async fn a_ledger_of_an_earlier_version_is_taken_up_in_every_state() {
     let school = School::new().await;
     school.three_windows().await;
     assert_eq!(school.seal().await.sealed, 3);
-    let lost = school
-        .stream
-        .records()
-        .into_iter()
-        .map(|(_, r)| r.len())
-        .sum();
+    let lost = school.stream.records().values().map(Vec::len).sum();
     school.post(&events(1)).await;
     school.post_late(&events(2)).await;
     school.post(&events(2)).await;
