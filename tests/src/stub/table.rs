@@ -104,6 +104,11 @@ impl Table {
                 counts.count(operation, family(&write.key.0));
                 self.one(write, request, counts)
             }
+            "DeleteItem" => {
+                let write = self.delete(request)?;
+                counts.count(operation, family(&write.key.0));
+                self.one(write, request, counts)
+            }
             "TransactWriteItems" => self.transact(request, counts),
             other => Err(Failure::unknown(format!("no operation {other}"))),
         }
@@ -161,6 +166,17 @@ impl Table {
         })
     }
 
+    fn delete(&self, request: &Value) -> Result<Write, Failure> {
+        let key = key_of(&request["Key"])?;
+        let before = self.items.get(&key).cloned();
+        Ok(Write {
+            holds: Self::condition(request, before.as_ref())?,
+            after: Item::default(),
+            before,
+            key,
+        })
+    }
+
     fn update(&self, request: &Value) -> Result<Write, Failure> {
         let key = key_of(&request["Key"])?;
         let before = self.items.get(&key).cloned();
@@ -188,7 +204,10 @@ impl Table {
         let family = family(&write.key.0);
         Counts::pay(&mut counts.write_units, family, write.units());
         if write.holds {
-            self.items.insert(write.key, write.after);
+            match write.after.is_empty() {
+                true => self.items.remove(&write.key),
+                false => self.items.insert(write.key, write.after),
+            };
             return Ok(json!({}));
         }
         counts.failed_write_units += write.units();
