@@ -69,7 +69,8 @@ class Load:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.api}{path}", data=body, headers=headers)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
-            return json.load(answer)
+            # An envelope is answered with nothing.
+            return json.loads(answer.read() or b"{}")
 
     def is_sealed(self, token: str) -> bool:
         seals = self.ask("/seals", token)["seals"]

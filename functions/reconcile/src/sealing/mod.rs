@@ -1,12 +1,12 @@
 //! Sealing: windows that add up become files and a signed seal (docs/seal.md).
 //!
-//! [`Sealer::settle`] is asked for an instant of one tenant and seals whatever it takes until nothing of that
+//! `Sealer::settle` is asked for an instant of one tenant and seals whatever it takes until nothing of that
 //! instant's window is left unsealed. Windows are sealed in their order, so that an event's first occurrence is the
 //! stored one; a window that does not add up holds back those after it for `hold_seconds`, then it is passed over and
 //! sealed when it does.
 //!
 //! Two workers of one tenant do no harm: parts lie under keys that hold their content's hash, so that written again
-//! they are the same, and a seal counts when the [`chain`] has moved over it.
+//! they are the same, and a seal counts when the chain has moved over it.
 
 pub(crate) mod chain;
 mod earlier;
