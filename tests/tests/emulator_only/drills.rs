@@ -291,8 +291,8 @@ fn reconcile() -> Sandbox {
     })
 }
 
-/// Runs of the built function that are killed in the middle, beside the deployed one's, two of which
-/// begin at once: each window has one seal, and all of it is in the files.
+/// Workers of the built function that are killed in the middle, beside the deployed one's, two of which
+/// begin at once for one tenant, as when a nudge came twice: each window has one seal, and all of it is in the files.
 #[tokio::test]
 async fn killed_sealings_and_two_at_once_seal_once() {
     let drill = Drill::new().await;
@@ -302,18 +302,19 @@ async fn killed_sealings_and_two_at_once_seal_once() {
         settled(&drill.world, &drill.member, &receipt).await;
         sent += 40;
     }
-    let schedule = json!({"source": "aws.events"});
+    let body = json!({"owner": drill.member.tenant, "due": 0, "nonce": "0".repeat(32)});
+    let nudge = json!({"Records": [{"eventSource": "aws:sqs", "body": body.to_string()}]});
     let (mut killed, mut rounds) = (0, 0);
     let end = Millis((clock::now().minute().0 + 1) * 60_000).plus_seconds(70);
     // Where others keep the function busy, a round takes longer: there are as many as it needs.
     while clock::now() < end || killed <= 3 && rounds < 40 {
         rounds += 1;
         let mut sandbox = reconcile();
-        let after = Duration::from_millis(rand::rng().random_range(30..900));
-        killed += u32::from(sandbox.invoke(&schedule, Some(after)).await.is_err());
+        let after = Duration::from_millis(rand::rng().random_range(5..120));
+        killed += u32::from(sandbox.invoke(&nudge, Some(after)).await.is_err());
         sandbox.kill().await;
         let both = (0..2).map(|_| {
-            let (function, event) = (variable("VERNIER_RECONCILE_FUNCTION"), schedule.to_string());
+            let (function, event) = (variable("VERNIER_RECONCILE_FUNCTION"), nudge.to_string());
             tokio::task::spawn_blocking(move || invoke(&function, event.as_bytes()))
         });
         for run in futures::future::join_all(both).await {
