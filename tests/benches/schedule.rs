@@ -1,6 +1,6 @@
 //! What reconcile's schedule costs where nothing is wrong: requests and units of each minute's planner and of the
-//! workers that it nudges, with as many commits as the stream function makes at its batch window, however few events
-//! they hold.
+//! workers that it nudges, with as many commits as the stream function makes at its batch
+//! window, however few events they hold.
 //!
 //! `cargo bench -p vernier-tests --bench schedule`, and with `-- --hours=8` as many hours. The function's
 //! own code over the SDK, against the counting endpoints; the clock is the bench's. Playbacks are left

@@ -42,7 +42,7 @@ use vernier_tests::orchestra::turn_of;
 use vernier_tests::stub::{Counts, Stub};
 use vernier_validation::{Mode, Profile};
 
-/// 2026-09-01T00:00:00Z.
+/// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
 const BUDGET: Duration = Duration::from_secs(60);
 const RECEIPT_DAYS: u32 = 30;

@@ -73,7 +73,7 @@ pub async fn work_until_rest<S: ReconcileStores<Queue = MemoryQueue>>(
 /// Takes one turn of an owner whose nudge came twice, or late: its entry may be done.
 ///
 /// # Errors
-/// The table's.
+/// Whatever error the table gives.
 pub async fn turn_of<S: ReconcileStores>(
     stores: &S,
     process: &Process<S::Table>,
@@ -93,7 +93,7 @@ pub async fn turn_of<S: ReconcileStores>(
 /// Compacts what a tenant has sealed, though its day is not over, and removes the windows' files so many seconds later.
 ///
 /// # Panics
-/// When something fails.
+/// When some part of the turn fails.
 pub async fn compact_today(
     world: &MemoryWorld,
     tenant: &TenantId,

@@ -67,7 +67,7 @@ while: what was received then has no entries. It goes through all tenants, in th
     },
 }
 
-/// Whose list.
+/// The options that say whose list is meant.
 #[derive(Debug, clap::Args)]
 struct Of {
     /// The name of the tenant whose list it is

@@ -35,7 +35,7 @@ pub struct HealSummary {
 }
 
 impl HealSummary {
-    /// Adds another look's.
+    /// Adds what another look found and brought back.
     pub fn add(&mut self, other: &Self) {
         self.settled += other.settled;
         self.pending += other.pending;
@@ -157,7 +157,7 @@ pub struct MissingSummary {
 }
 
 impl MissingSummary {
-    /// Adds another window's.
+    /// Adds what became of another window's receipts.
     pub fn add(&mut self, other: &Self) {
         self.played_back += other.played_back;
         self.pending += other.pending;

@@ -3,8 +3,8 @@
 //! A turn lists what was committed since the last one, so that the functions of two versions may run side by side;
 //! and until it is through, hours before that, from the newest to the oldest that anybody can ask for. Listing is
 //! repeated at will: an item's key and content follow from its commit. Who commits without items takes envelopes
-//! without putting entries into work lists, so that those are put here too. A day after the last such commit the
-//! listing is over.
+//! without putting entries into work lists, so that those are put here too. A day after the last
+//! such commit the listing is over.
 
 use crate::process::{Process, WorkSettings};
 use std::collections::BTreeSet;

@@ -141,7 +141,7 @@ impl ActorTable {
 pub(crate) struct Blocks {
     pub(crate) bytes: Vec<u8>,
     pub(crate) entries: Vec<Entry>,
-    /// Of version 4.
+    /// The table of ids that days of version 4 have.
     pub(crate) ids: Vec<IdEntry>,
 }
 
@@ -241,8 +241,8 @@ pub(crate) fn write_record(leaf: &[u8], event: Option<&str>, out: &mut Vec<u8>) 
     }
 }
 
-/// A row in a block of version 4: its halves, and its event behind its length where it has a text, else its
-/// fingerprint.
+/// A row in a block of version 4: its halves, and its event behind its length where it
+/// has a text, else its fingerprint.
 pub(crate) fn write_blind_record(row: &Row<'_>, out: &mut Vec<u8>) {
     row.write_public_half(out);
     row.write_personal_half(out);

@@ -85,11 +85,11 @@ impl SealSums {
 pub struct BlindDayWritten {
     /// Counts of the covered seals together.
     pub counts: DispositionCounts,
-    /// Their digests together.
+    /// The digests of all its rows together.
     pub digest: Digest,
     /// The files with their rows.
     pub files: Vec<SealedFile>,
-    /// Their evidence.
+    /// The files of the covered seals' evidence.
     pub evidence: Vec<SealedFile>,
     /// What is covered, in order of sequence.
     pub covers: Vec<Covered>,
@@ -105,7 +105,7 @@ pub struct BlindDayBuilder {
     evidence: Sorter,
     /// Files of evidence so far, by sequence of the seal.
     evidence_files: BTreeMap<u64, u64>,
-    /// By sequence.
+    /// The covered seals by their sequence.
     seals: BTreeMap<u64, Seal>,
     key: Vec<u8>,
     record: Vec<u8>,
@@ -118,7 +118,7 @@ const SALTED: u8 = 1;
 const ERASED: u8 = 2;
 
 impl BlindDayBuilder {
-    /// Of nothing yet.
+    /// Begins a day that has nothing yet.
     #[must_use]
     pub fn new(tenant: TenantId, day: Window, settings: Settings) -> Self {
         Self {
@@ -135,8 +135,8 @@ impl BlindDayBuilder {
         }
     }
 
-    /// Covers a seal, whose lists are read and whose replaced parts are in their places; all its parts and all its
-    /// evidence must come.
+    /// Covers a seal, whose lists are read and whose replaced parts are in their places; all its parts
+    /// and all its evidence must come.
     pub fn cover(&mut self, seal: &Seal) {
         self.seals
             .entry(seal.sequence)
@@ -218,8 +218,8 @@ impl BlindDayBuilder {
     /// Writes the day's files. Their keys and bytes are the same whenever the same seals are covered.
     ///
     /// # Errors
-    /// When nothing is covered, storage fails, or the rows of a seal do not come to what it says: then nothing may be
-    /// sealed.
+    /// When nothing is covered, storage fails, or the rows of a seal do not come to what it
+    /// says: then nothing may be sealed.
     pub fn finish<S: Sink>(self, sink: &S) -> Result<BlindDayWritten, Fault> {
         let Some((first, _)) = self.seals.first_key_value() else {
             return Err(Fault::Damaged("a day of no seals".to_owned()));

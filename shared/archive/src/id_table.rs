@@ -16,7 +16,7 @@ pub(crate) struct IdEntry {
     pub(crate) id: u64,
     /// Where the block lies in the file.
     pub(crate) offset: u64,
-    /// Its size, bytes.
+    /// The size of the block, bytes.
     pub(crate) bytes: u32,
 }
 

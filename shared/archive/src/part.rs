@@ -45,7 +45,7 @@ const SORTED_BY: [&str; 5] = ["group", "actor", "event_time", "receipt", "index"
 /// Whether a part's rows are in the order that its metadata may promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowOrder {
-    /// They are.
+    /// Its rows come in the order of their keys.
     Sorted,
     /// Some rows are erased: of their sort keys only receipt and index are left.
     Erased,

@@ -26,7 +26,7 @@ pub struct PersonalProof {
     pub salt: Option<String>,
     /// The personal half, base64.
     pub half: String,
-    /// The event's fingerprint.
+    /// The fingerprint of the event's text.
     pub fingerprint: Hex32,
 }
 
@@ -34,13 +34,13 @@ pub struct PersonalProof {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlindProof {
-    /// [`BLIND_PROOF_VERSION`].
+    /// The version of the proof: [`BLIND_PROOF_VERSION`].
     pub vernier_proof: u32,
-    /// Whose.
+    /// The tenant whose event it is.
     pub tenant: TenantId,
     /// The seal's place in the tenant's chain.
     pub sequence: u64,
-    /// The seal's hash.
+    /// The hash of the seal's bytes.
     pub seal: Hex32,
     /// How many parts the seal has.
     pub parts: u64,

@@ -303,7 +303,7 @@ impl Part {
     /// As [`Self::for_each_of_group`], with the seal's part too where the file says it.
     ///
     /// # Errors
-    /// As for [`Self::for_each`].
+    /// The same as of [`Self::for_each`].
     pub fn for_each_sealed_by(
         &self,
         group: usize,

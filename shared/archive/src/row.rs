@@ -120,7 +120,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Sensor to first.
+    /// Writes the columns from the sensor to the first occurrence.
     pub(crate) fn write_how_it_came(&self, out: &mut Vec<u8>) {
         for text in [self.sensor, self.kind, self.strict] {
             write_text(out, text);

@@ -66,7 +66,7 @@ pub fn share_of(identity: &[u8; 32], shares: u64) -> u64 {
 /// The files of one share of a window, and what their rows come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareWritten {
-    /// Which share.
+    /// The share that these files hold.
     pub share: Share,
     /// How its events ended.
     pub counts: DispositionCounts,

@@ -283,7 +283,7 @@ impl WindowBuilder {
     /// As [`Self::finish`] of a share of a window.
     ///
     /// # Errors
-    /// As for [`Self::finish`].
+    /// The same as of [`Self::finish`].
     pub fn finish_share<S: Sink>(
         self,
         previous: &dyn Previous,

@@ -57,7 +57,7 @@ struct Lane<S: Sink> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FilePlan<'a> {
     pub(crate) plan: &'a Plan,
-    /// Of version 4.
+    /// The share of a seal of version 4, or none.
     pub(crate) share: Option<Share>,
 }
 
@@ -79,7 +79,7 @@ impl FilePlan<'_> {
     }
 }
 
-/// What was written.
+/// What writing rows came to.
 #[derive(Debug)]
 pub(crate) struct RowsWritten {
     pub(crate) counts: DispositionCounts,
@@ -140,7 +140,7 @@ impl<'a, S: Sink> Files<'a, S> {
         })
     }
 
-    /// Writes all rows.
+    /// Writes all rows into parts, in their order.
     pub(crate) fn write(self, rows: Sorted) -> Result<RowsWritten, Fault> {
         // Without a buffer: a group is held by whoever fills or encodes it, by nobody else.
         let (jobs, queue) = sync_channel(0);

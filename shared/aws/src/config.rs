@@ -76,7 +76,7 @@ pub async fn config() -> Result<SdkConfig, BadBundle> {
 /// The same, which tells a clock the dates on the stores' answers.
 ///
 /// # Errors
-/// As [`config`].
+/// The same as of [`config`].
 pub async fn observed_config(clock: &StoreClock) -> Result<SdkConfig, BadBundle> {
     Ok(functions_own(loader(Some(clock))?).load().await)
 }

@@ -11,8 +11,8 @@ use vernier_ledger::work::{Nonce, Nudge, NudgeQueue, Owner};
 /// How long a nudge that was sent is not taken again, seconds (SQS).
 pub const DEDUPLICATED_SECONDS: i64 = 300;
 
-/// How long a received message is nobody else's, seconds: as long as a worker may run (the template's
-/// `VisibilityTimeout` is `ReconcileTimeoutSeconds`).
+/// How long a received message is nobody else's, seconds: as long as a worker may
+/// run (the template's `VisibilityTimeout` is `ReconcileTimeoutSeconds`).
 pub const VISIBILITY_SECONDS: i64 = 120;
 
 /// How often a message is received before it is a dead letter (the template's `maxReceiveCount`).
@@ -42,7 +42,7 @@ struct QueueState {
 /// A message that somebody received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// What it says.
+    /// The nudge that the message says.
     pub nudge: Nudge,
     /// Which receive this was; what deletes the message.
     pub handle: u64,

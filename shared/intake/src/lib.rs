@@ -37,7 +37,7 @@ pub struct Sending<'a, C> {
     pub settings: Settings,
     /// The windows that the process has opened.
     pub windows: &'a OpenWindows,
-    /// Tells the time.
+    /// Tells the time of this function's machine.
     pub clock: C,
     /// What one may take.
     pub budget: Duration,

@@ -39,8 +39,8 @@ pub fn canonical_form(text: &str) -> Result<String, NoCanonicalForm> {
 }
 
 /// What an event says, whatever bytes say it: its canonical form, with its own id in small letters wherever a
-/// string of it is that id and the id is a UUID. Events of one id ([`EventId`]) whose meanings are equal are one
-/// event.
+/// string of it is that id and the id is a UUID. Events of one id ([`EventId`]) whose
+/// meanings are equal are one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meaning(String);
 

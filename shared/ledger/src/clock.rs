@@ -35,11 +35,11 @@ impl StoreClock {
         self.ahead_millis.store(own.0 - store.0, Ordering::Relaxed);
     }
 
-    /// Sees to it that the clocks do not differ by [`CLOCK_SKEW_SECONDS_MAX`], as far as is known: before the first
-    /// answer nothing is.
+    /// Sees to it that the clocks do not differ by [`CLOCK_SKEW_SECONDS_MAX`], as far as is known:
+    /// before the first answer nothing is.
     ///
     /// # Errors
-    /// When they do.
+    /// The clock's distance, when it is too far off.
     pub fn check(&self) -> Result<(), WrongClock> {
         let ahead_seconds = self.ahead_millis.load(Ordering::Relaxed) / 1_000;
         if ahead_seconds.abs() < CLOCK_SKEW_SECONDS_MAX {

@@ -8,8 +8,8 @@ use crate::work::close_due;
 /// What is committed so long after its window's end is late, unless the stack says something else, seconds.
 pub const LATE_SECONDS: i64 = 60;
 
-/// For how long a late entry is good for other commits of the same process, seconds: an entry a minute for each late
-/// window and process.
+/// For how long a late entry is good for other commits of the same process, seconds: an entry a minute
+/// for each late window and process.
 pub const LATE_ENTRY_SECONDS: i64 = 60;
 
 /// How long the stream function has for a batch unless its parameter says something else, seconds.
@@ -50,8 +50,8 @@ pub struct GraceTooShort {
 }
 
 impl WindowTimes {
-    /// Makes the times of clocks that differ by [`CLOCK_SKEW_SECONDS_MAX`] at most, and of batches that take a minute at
-    /// most.
+    /// Makes the times of clocks that differ by [`CLOCK_SKEW_SECONDS_MAX`] at most, and of batches
+    /// that take a minute at most.
     #[must_use]
     pub const fn new(window_minutes: u32, grace_seconds: i64) -> Self {
         Self {

@@ -1,8 +1,8 @@
 //! Salts: what keeps the hash of an event from being tested by whoever can guess the event.
 //!
 //! Input draws a key for each envelope and writes it into the envelope's lines; each event's salt is made from it.
-//! The key goes with the lines, the salt with the row's text, and nothing that stays leads back to either
-//! (docs/decisions/003-seal-version-4.md).
+//! The key goes with the lines, the salt with the row's text, and nothing that
+//! stays leads back to either (docs/decisions/003-seal-version-4.md).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -57,7 +57,7 @@ impl std::fmt::Display for SaltKey {
 }
 
 impl std::fmt::Debug for SaltKey {
-    /// Never the key.
+    /// Prints the type's name, and never the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SaltKey(…)")
     }

@@ -28,7 +28,7 @@ pub const AUDIT_DAILY: &str = "daily";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Owner {
-    /// A tenant's own.
+    /// A tenant has a list of its own.
     Tenant(TenantId),
     /// The ledger's, for all tenants together: what the shards' segments and the trigger's failures want.
     Ledger,
@@ -197,7 +197,7 @@ impl fmt::Display for WorkKey {
 pub struct Nonce(pub [u8; 16]);
 
 impl Nonce {
-    /// Draws a nonce.
+    /// Draws a nonce that nobody can guess.
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random())
@@ -319,8 +319,8 @@ fn sealed_through(
     chain.max(Some(idle))
 }
 
-/// Makes all of an owner's entries due at once, under new nonces and as if they had not been tried; answers how many
-/// there are.
+/// Makes all of an owner's entries due at once, under new nonces and as if they had not been
+/// tried; answers how many there are.
 ///
 /// # Errors
 /// The table's; entries that were made due stay so.
@@ -357,7 +357,7 @@ pub struct Completeness {
 /// Reads how far a tenant's events are sealed; seals that are read after it are at least as far.
 ///
 /// # Errors
-/// The store's.
+/// Whatever error the store gives.
 pub async fn completeness<T: Chains + WorkLists>(
     table: &T,
     tenant: &TenantId,
@@ -405,8 +405,8 @@ pub trait WorkLists {
         next: &WorkEntry,
     ) -> Result<bool, PortError>;
 
-    /// Removes the entry that was seen, then its index item; false where the entry is not that one any more (then
-    /// neither is touched).
+    /// Removes the entry that was seen, then its index item; false where the entry is not that one
+    /// any more (then neither is touched).
     async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
 
     /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by
@@ -421,8 +421,8 @@ pub trait WorkLists {
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
 }
 
-/// The queue between planner and workers: in order for an owner, at least once, and the same nudge within five
-/// minutes once.
+/// The queue between planner and workers: in order for an owner, at least once, and the
+/// same nudge within five minutes once.
 #[allow(async_fn_in_trait)]
 pub trait NudgeQueue {
     /// Sends nudges, one answer each and in order. A nudge whose answer is an error may have been sent all the same.

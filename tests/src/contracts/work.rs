@@ -1,4 +1,4 @@
-//! `WorkLists` and `NudgeQueue`.
+//! What `WorkLists` and `NudgeQueue` promise.
 
 use super::tenant_id;
 use futures::future::join_all;

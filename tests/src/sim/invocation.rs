@@ -100,9 +100,9 @@ pub(super) enum Ending {
     Sent(Result<u64, NotAccepted>),
     /// Stream's.
     Delivered(Result<vernier_stream::Outcome, PortError>),
-    /// The planner's.
+    /// The planner has come to its end.
     Planned,
-    /// A worker's.
+    /// A worker has come to its end.
     Turned(Box<Result<Turn, PortError>>),
     /// Of an operator who makes an owner's work due.
     Nudged,

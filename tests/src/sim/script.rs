@@ -61,7 +61,7 @@ pub enum Target {
 pub enum QueueTrouble {
     /// It delivers every message once more.
     Double,
-    /// It delivers later.
+    /// It delivers later what nobody has received.
     Delay,
     /// It loses what nobody has received.
     Lose,
@@ -104,7 +104,7 @@ pub enum Op {
     GiveUp(u8, u8),
     /// Time passes, seconds.
     Jump(u8),
-    /// The planner runs.
+    /// The planner runs, and nudges whoever has something due.
     Plan,
     /// A worker takes a turn of the ledger (0) or a tenant, with so many seconds to begin something.
     Work(u8, u8),

@@ -1,8 +1,8 @@
 //! Compaction: the many files of a day's windows become few, closed by a seal of their own.
 //!
 //! A day (UTC) is due when `compact_after_seconds` have passed since its end. Its seals that no day's seal covers are
-//! taken in their order, as many as one step can merge; what is left is the next step's, so that a large day has
-//! several day seals.
+//! taken in their order, as many as one step can merge; what is left is the next step's, so that a
+//! large day has several day seals.
 //!
 //! What a crash leaves, and two workers at once, is as with sealing: the parts' keys hold their content's
 //! hash and the first sequence that is covered, so that they are the same however often and whenever
@@ -41,7 +41,7 @@ pub struct Compacting {
     pub bytes_max: u64,
 }
 
-/// What was compacted.
+/// What compaction did of a tenant's days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CompactSummary {
     /// Day seals.
@@ -55,7 +55,7 @@ pub struct CompactSummary {
 }
 
 impl CompactSummary {
-    /// Adds another turn's.
+    /// Adds what another turn compacted.
     pub fn add(&mut self, other: &Self) {
         self.days += other.days;
         self.covered += other.covered;
@@ -116,7 +116,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
     /// nothing more at `until`.
     ///
     /// # Errors
-    /// The stores'.
+    /// Whatever error the stores give.
     pub(crate) async fn settle(
         &mut self,
         day: Window,

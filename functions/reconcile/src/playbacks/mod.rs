@@ -237,7 +237,7 @@ pub struct PlaybackSummary {
 }
 
 impl PlaybackSummary {
-    /// Adds another turn's.
+    /// Adds the steps of another turn.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.ended += other.ended;
@@ -260,11 +260,11 @@ pub enum Played {
 /// How long a playback waits whose rate is spent, seconds.
 const RATE_WAIT_SECONDS: i64 = 60;
 
-/// Takes steps of one playback until there is nothing to do, or the time is over. A step that began before `until` is
-/// finished.
+/// Takes steps of one playback until there is nothing to do, or the time is over. A step
+/// that began before `until` is finished.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub async fn go_on<S: ReconcileStores>(
     wires: Wires<'_, S>,
     tenant: &TenantId,

@@ -35,7 +35,7 @@ pub(crate) struct Signed {
     pub(crate) counts: DispositionCounts,
 }
 
-/// One tenant's chain.
+/// The chain of one tenant, and the only way to move it.
 pub(crate) struct Chain<'a, S> {
     stores: &'a S,
     workshop: &'a Workshop,

@@ -62,14 +62,14 @@ impl From<Fault> for Trouble {
     }
 }
 
-/// What was sealed.
+/// What sealing did of a tenant's windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SealSummary {
     /// Windows that were sealed.
     pub sealed: u32,
     /// Backfills that were sealed.
     pub backfills: u32,
-    /// Days' seals.
+    /// Seals of days that were signed or taken over.
     pub days: u32,
     /// Events in windows and backfills.
     pub events: u64,
@@ -206,11 +206,11 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         Ok(head)
     }
 
-    /// Seals until whatever is stored of the window that holds an instant is sealed, or it cannot be; begins nothing
-    /// more at `until`.
+    /// Seals until whatever is stored of the window that holds an instant is sealed, or it cannot
+    /// be; begins nothing more at `until`.
     ///
     /// # Errors
-    /// The stores'.
+    /// Whatever error the stores give.
     pub(crate) async fn settle(&mut self, at: Millis, until: Millis) -> Result<Settled, PortError> {
         loop {
             let head = self.head().await?;
@@ -258,7 +258,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// is known. None where nothing of it is missing.
     ///
     /// # Errors
-    /// The stores'.
+    /// Whatever error the stores give.
     pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
         let window = Window::containing(at, self.settings.window_minutes);
         let account = self.account(window).await?.account;
@@ -381,8 +381,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         Ok(DrawnUp { account, items })
     }
 
-    /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that had nothing no
-    /// account is kept.
+    /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that
+    /// had nothing no account is kept.
     async fn keep(&mut self, account: &WindowAccount) -> Result<(), PortError> {
         let (table, tenant) = (self.stores.table(), &self.tenant.id);
         let incomplete = account.state == WindowState::Incomplete;

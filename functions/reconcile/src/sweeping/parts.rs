@@ -21,7 +21,7 @@ pub(crate) const fn hour_start(at: Millis) -> Millis {
 /// Removes what no seal names of a tenant's windows that begin in an hour; answers how many files these were.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub async fn sweep_parts<S: ReconcileStores>(
     stores: &S,
     tenant: &TenantId,

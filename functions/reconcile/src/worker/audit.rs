@@ -22,8 +22,8 @@ use vernier_ledger::work::{
     AUDIT_DAILY, AUDIT_SEED, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists, close_due,
 };
 
-/// A process of an earlier version may take envelopes for so long after the upgrade, seconds: the longest time that a
-/// function may run.
+/// A process of an earlier version may take envelopes for so long after the upgrade, seconds: the longest
+/// time that a function may run.
 const CUT_OVER_SECONDS: i64 = 15 * 60;
 
 /// How far back an audit looks for windows without entries, seconds: two days, so that one that failed is made good.
@@ -56,7 +56,7 @@ pub(super) enum Audited {
 /// and has the audit begin again later.
 ///
 /// # Errors
-/// The table's.
+/// Whatever error the table gives.
 pub(super) async fn audit<S: ReconcileStores, C: Fn() -> Millis>(
     place: &Workplace<'_, S, C>,
     entry: &WorkEntry,
@@ -204,8 +204,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
         self.days(&owner, &head).await
     }
 
-    /// The windows that the chain has not come to, through those that a process of an earlier version may have taken
-    /// something for.
+    /// The windows that the chain has not come to, through those that a process of an earlier
+    /// version may have taken something for.
     fn unsealed(&self, head: &ChainHead) -> Vec<Window> {
         let minutes = self.place.settings.windows.window_minutes;
         let last = self.place.now().plus_seconds(CUT_OVER_SECONDS);

@@ -43,20 +43,20 @@ pub struct Turn {
     pub left: u32,
     /// Windows and their seals.
     pub sealed: SealSummary,
-    /// Failed batches.
+    /// What became of batches that the trigger gave up.
     pub healed: HealSummary,
-    /// Missing receipts.
+    /// What became of receipts that windows miss.
     pub missing: MissingSummary,
-    /// Days.
+    /// What became of days and their windows' files.
     pub compacted: CompactSummary,
-    /// Playbacks.
+    /// What was done of playbacks.
     pub played: PlaybackSummary,
     /// What is not needed any more.
     pub swept: SweepSummary,
 }
 
 impl Turn {
-    /// Adds another turn's.
+    /// Adds what another turn did.
     pub fn add(&mut self, other: &Self) {
         self.due += other.due;
         self.done += other.done;
@@ -179,8 +179,8 @@ const fn back_off_seconds(tries: u32) -> i64 {
 }
 
 /// Does what is due of the nudged owner's list, in half of what is left until `deadline`, when the process may be
-/// killed: half is enough to end what was begun. A turn that is killed leaves nothing that the next one does not
-/// repair.
+/// killed: half is enough to end what was begun. A turn that is killed leaves nothing that
+/// the next one does not repair.
 ///
 /// # Errors
 /// The table's, when the list could not be read. An entry whose work fails is tried again later.

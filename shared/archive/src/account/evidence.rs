@@ -1,4 +1,4 @@
-//! Acknowledged receipts.
+//! The evidence of a window: its acknowledged receipts.
 
 use super::table::{Cell, CellKind, Table};
 use super::{BesideRow, bad, count, number, receipt, text};
@@ -37,7 +37,7 @@ const DAY_TABLE: Table = Table(&[
 /// One acknowledged receipt, and what it acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The receipt.
+    /// The receipt that was acknowledged.
     pub receipt: ReceiptId,
     /// The sensor that the token named.
     pub sensor: String,
@@ -106,7 +106,7 @@ impl Evidence {
 /// Evidence in a day's files: which seal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedEvidence {
-    /// The evidence.
+    /// The evidence as the seal's window has it.
     pub evidence: Evidence,
     /// Sequence of the seal that has it.
     pub seal: u64,

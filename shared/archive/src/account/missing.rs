@@ -56,7 +56,7 @@ impl MissingCause {
 /// A receipt of which something is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// The receipt.
+    /// The receipt of which something is missing.
     pub receipt: ReceiptId,
     /// The sensor that the token named.
     pub sensor: String,
@@ -68,7 +68,7 @@ pub struct Missing {
     pub rejected: u32,
     /// The digest over what is missing.
     pub digest: Digest,
-    /// Why.
+    /// Why what is missing cannot be had.
     pub cause: MissingCause,
     /// The receipt under which the same body came again.
     pub sent_again: Option<ReceiptId>,

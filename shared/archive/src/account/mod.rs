@@ -56,7 +56,7 @@ pub struct RowsWriter<'a, R, S: Sink> {
 }
 
 impl<'a, R: BesideRow, S: Sink> RowsWriter<'a, R, S> {
-    /// Without rows yet.
+    /// Begins a file set that has no rows yet.
     #[must_use]
     pub const fn new(plan: &'a Plan, sink: &'a S) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<'a, R: BesideRow, S: Sink> RowsWriter<'a, R, S> {
         Ok(())
     }
 
-    /// The files.
+    /// Ends the last file, and gives the files as a seal names them.
     ///
     /// # Errors
     /// When the last one cannot be written.

@@ -22,7 +22,7 @@ pub struct ErasedPlace {
     pub seal: u64,
     /// Which of its parts has the row, from 0.
     pub part: u32,
-    /// The envelope's receipt.
+    /// The receipt of the erased event's envelope.
     pub receipt: ReceiptId,
     /// Position in the envelope.
     pub index: u32,

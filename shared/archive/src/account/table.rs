@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// Bytes of a hash.
 const HASH_BYTES: i32 = 32;
 
-/// A column's type.
+/// The type of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CellKind {
     Text,
@@ -40,7 +40,7 @@ impl CellKind {
     }
 }
 
-/// A value.
+/// A value of a column, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cell {
     None,

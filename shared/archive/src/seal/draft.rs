@@ -13,11 +13,11 @@ use vernier_ledger::time::{Millis, Window};
 /// A window's files, before they are sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Whose.
+    /// The tenant whose rows they are.
     pub tenant: TenantId,
-    /// Received when.
+    /// The time in which the rows were received.
     pub window: Window,
-    /// What is closed.
+    /// The kind of seal that closes them.
     pub kind: SealKind,
     /// The seal's place in the tenant's chain.
     pub sequence: u64,
@@ -74,7 +74,7 @@ impl Signature {
 pub struct Draft(pub(super) Seal);
 
 impl Draft {
-    /// What is signed.
+    /// The bytes that the seal's signature is over.
     ///
     /// # Errors
     /// Never for a seal, which has only integers.
@@ -90,7 +90,7 @@ impl Draft {
         self.0
     }
 
-    /// Signs.
+    /// Signs the draft, and so makes the seal.
     ///
     /// # Errors
     /// When the signer cannot.

@@ -1,5 +1,5 @@
-//! The files that a seal of version 4 names: in the seal itself where they are few, else in lists that are objects of
-//! their own.
+//! The files that a seal of version 4 names: in the seal itself where they are few, else in lists
+//! that are objects of their own.
 
 use super::{Hex32, SealedFile};
 use crate::Fault;
@@ -15,11 +15,11 @@ use vernier_ledger::ids::TenantId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListFile {
-    /// Its key.
+    /// The key of the list's object.
     pub key: String,
-    /// Lines in it.
+    /// How many files the list names.
     pub entries: u64,
-    /// Its size, bytes.
+    /// The size of the list's object, bytes.
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: Hex32,
@@ -29,7 +29,7 @@ pub struct ListFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileSet {
-    /// The files themselves.
+    /// The files stand in the seal itself.
     Inline(Vec<SealedFile>),
     /// Lists that name them, one after the other.
     Lists(Vec<ListFile>),
@@ -76,8 +76,8 @@ impl FileSet {
     /// Reads all files of the set, those of lists from where the lists lie.
     ///
     /// # Errors
-    /// When a list cannot be read, has another size, hash or number of lines than the seal says, or a line is no
-    /// file.
+    /// When a list cannot be read, has another size, hash or number of lines than the seal says,
+    /// or a line is no file.
     pub fn read(&self, source: &dyn Source) -> Result<Vec<SealedFile>, Fault> {
         let lists = match self {
             Self::Inline(files) => return Ok(files.clone()),
@@ -140,7 +140,7 @@ pub struct SetWriter<'a, S: Sink> {
     tenant: &'a TenantId,
     sequence: u64,
     sink: &'a S,
-    /// Lists so far.
+    /// How many lists were written so far.
     number: usize,
     /// Files of a set that the seal has itself.
     inline_max: usize,

@@ -34,8 +34,8 @@ pub fn part_key(plan: &Plan, class: PartClass, part: usize, sha256: &Hash) -> St
     in_folder(plan, class, &name)
 }
 
-/// Where a part of version 4 lies: as [`part_key`] says, with the number of its share before its own in class and
-/// share.
+/// Where a part of version 4 lies: as [`part_key`] says, with the number of its share before
+/// its own in class and share.
 #[must_use]
 pub fn share_key(plan: &Plan, class: PartClass, place: SharePlace, sha256: &Hash) -> String {
     let content = hex::encode(&sha256[..16]);

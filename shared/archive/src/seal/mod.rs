@@ -246,8 +246,8 @@ pub struct Seal {
     /// Who signed.
     pub signature: Signature,
     /// What version 4 says more; none before. What is not there in a seal of that version (counts, digest or root of
-    /// an idle run or an erasure) is zero here. Where the seal names lists, [`Self::files`] is empty until they are
-    /// read.
+    /// an idle run or an erasure) is zero here. Where the seal names lists, [`Self::files`]
+    /// is empty until they are read.
     #[serde(skip)]
     pub statement: Option<Box<Statement>>,
 }

@@ -31,7 +31,7 @@ pub struct HoldsMark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnvelopeTotals {
-    /// Envelopes.
+    /// How many envelopes these are.
     pub envelopes: u64,
     /// Their events, whatever became of them.
     pub events: u64,
@@ -41,13 +41,13 @@ pub struct EnvelopeTotals {
     pub digest: Digest,
 }
 
-/// What was acknowledged.
+/// What sensors were told is received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceivedTotals {
     /// Size of the envelopes' bodies, bytes.
     pub bytes: u64,
-    /// Envelopes.
+    /// How many envelopes were acknowledged.
     pub envelopes: u64,
     /// Their events, whatever became of them.
     pub events: u64,
@@ -57,7 +57,7 @@ pub struct ReceivedTotals {
     pub digest: Digest,
 }
 
-/// What was sealed.
+/// What the window's seals hold so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedTotals {
@@ -83,7 +83,7 @@ impl SealedTotals {
         self.digest.merge(digest);
     }
 
-    /// Events in all.
+    /// The events of all dispositions together.
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.stored
@@ -226,14 +226,14 @@ pub enum StatementBody {
         /// How many there are.
         windows: u64,
     },
-    /// Of a day.
+    /// What the seal of a day states.
     Day {
         /// The files with the rows.
         parts: FileSet,
         /// Evidence of the covered seals.
         evidence: FileSet,
     },
-    /// Of an erasure.
+    /// What the seal of an erasure states.
     Erasure(Box<ErasureStatement>),
 }
 

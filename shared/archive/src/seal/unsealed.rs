@@ -14,11 +14,11 @@ use vernier_ledger::time::{Millis, Window};
 /// What a seal of version 4 will say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsealed {
-    /// Whose.
+    /// The tenant whose seal it is to be.
     pub tenant: TenantId,
     /// What time it is of.
     pub window: Window,
-    /// What is closed.
+    /// The kind of seal that it is to be.
     pub kind: SealKind,
     /// The seal's place in the tenant's chain.
     pub sequence: u64,
@@ -30,7 +30,7 @@ pub struct Unsealed {
     pub files: Vec<SealedFile>,
     /// Of a day: whose rows these are, in order of sequence. Else none.
     pub covers: Vec<Covered>,
-    /// Everything else.
+    /// What the seal states besides.
     pub statement: Statement,
 }
 

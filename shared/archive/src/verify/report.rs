@@ -165,7 +165,7 @@ pub struct Chain {
 /// A window in which something that was acknowledged is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ShortfallFound {
-    /// Whose.
+    /// The tenant whose window it is.
     pub tenant: TenantId,
     /// The window's first instant.
     pub start: Millis,
@@ -180,9 +180,9 @@ pub struct ShortfallFound {
 /// Times of a tenant that no seal closes yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HoldFound {
-    /// Whose.
+    /// The tenant whose times these are.
     pub tenant: TenantId,
-    /// The first instant.
+    /// The first instant that is not closed.
     pub start: Millis,
     /// The first instant after it.
     pub end: Millis,

@@ -1,5 +1,5 @@
-//! Whoever has the key can sign anything: what a seal of version 4 says is held against its files and its chain all
-//! the same.
+//! Whoever has the key can sign anything: what a seal of version 4 says is held against its files
+//! and its chain all the same.
 
 use crate::common::chain4::{Chain4, Content, Sent, rewritten_part};
 use crate::common::{self, window};
@@ -120,8 +120,8 @@ pub(crate) fn changes(document: &Value) -> Vec<(String, Value)> {
     all
 }
 
-/// Changes that nothing contradicts: words and instants of whoever signs, and figures that only the receipts
-/// themselves could show.
+/// Changes that nothing contradicts: words and instants of whoever signs, and figures that
+/// only the receipts themselves could show.
 pub(crate) fn is_free(change: &str) -> bool {
     let free = [
         "change sealed_at",

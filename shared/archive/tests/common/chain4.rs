@@ -512,7 +512,7 @@ pub(crate) fn place_of(key: &str) -> SharePlace {
     }
 }
 
-/// Rows by receipt.
+/// Sums of rows by their receipt.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     events: u32,

@@ -42,8 +42,8 @@ pub(super) struct Segments {
     pub(super) objects: BTreeMap<String, Vec<Place>>,
 }
 
-/// Invariants 3 and 7: the items of a commit say for each tenant what its record's block says, and each can be
-/// read by itself.
+/// Invariants 3 and 7: the items of a commit say for each tenant what its record's block says, and
+/// each can be read by itself.
 fn check_items(
     record: &SegmentRecord,
     items: &[BlockItem],
