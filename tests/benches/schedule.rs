@@ -7,14 +7,13 @@
 //! out: one read unit a run where there is none.
 #![allow(clippy::print_stdout)]
 
+#[path = "support/committing.rs"]
+mod committing;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_types::region::Region;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
@@ -34,7 +33,6 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::late_windows;
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Counts, Stub, load};
@@ -42,7 +40,6 @@ use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
-const BUDGET: Duration = Duration::from_secs(60);
 
 /// The template's.
 const SETTINGS: Settings = Settings {
@@ -84,13 +81,7 @@ struct School {
 impl School {
     async fn new() -> Self {
         let stub = Stub::start([]);
-        let credentials = Credentials::new("bench", "bench", None, None, "bench");
-        let config = vernier_tests::deployed::config_at(&stub.url()).await;
-        let config = config
-            .into_builder()
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
+        let config = stub.config().await;
         let school = Self {
             table: Table::new(&config, "bench"),
             bucket: Bucket::new(&config, "bench"),
@@ -123,28 +114,7 @@ impl School {
         let stores =
             StoreSet::new(self.table.clone(), self.bucket.clone()).with_stream(self.stream.clone());
         sending::send(&stores, &self.tenant.id, receipt, RECEIPT_DAYS, &body).await;
-        let records = self.stub.take_records().into_iter();
-        let records = records.map(|record| vernier_stream::Record {
-            sequence: record.sequence.parse().expect("digits"),
-            data: record.data,
-            arrived_at: None,
-        });
-        let late = late_windows(15, 300);
-        let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: RECEIPT_DAYS,
-            },
-            late: &late,
-        };
-        let done = vernier_stream::process(
-            &stores,
-            committing,
-            &self.shard,
-            records.collect(),
-            || at.plus_seconds(1),
-            BUDGET,
-        );
-        done.await.expect("committed");
+        committing::commit(&self.stub, &stores, &self.shard, RECEIPT_DAYS, at).await;
     }
 
     /// What planner and workers do each minute.

@@ -6,14 +6,13 @@
 //! on four shards. A call of the queue, which is in memory here, is counted as 15 ms, 16 of them at a time.
 #![allow(clippy::print_stdout)]
 
+#[path = "support/committing.rs"]
+mod committing;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_types::region::Region;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -37,14 +36,13 @@ use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::{late_windows, open_windows};
+use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
 use vernier_tests::stub::{Counts, Stub};
 use vernier_validation::{Mode, Profile};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
-const BUDGET: Duration = Duration::from_secs(60);
 const RECEIPT_DAYS: u32 = 30;
 const WINDOW_MINUTES: u32 = 15;
 const GRACE_SECONDS: i64 = 300;
@@ -113,13 +111,7 @@ impl Ledger {
         // The bench's process remembers windows by their tenants' names.
         let number = LEDGERS.fetch_add(1, Ordering::Relaxed);
         let stub = Stub::start([]);
-        let credentials = Credentials::new("bench", "bench", None, None, "bench");
-        let config = vernier_tests::deployed::config_at(&stub.url()).await;
-        let config = config
-            .into_builder()
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build();
+        let config = stub.config().await;
         let faults = Faults::default();
         let stores = StoreSet {
             table: Table::new(&config, "bench"),
@@ -182,32 +174,11 @@ impl Ledger {
                 let body = bytes(&events(4));
                 sending::send(&self.stores, id, receipt, RECEIPT_DAYS, &body).await;
             }
-            let records = self.stub.take_records().into_iter();
-            let records = records.map(|record| vernier_stream::Record {
-                sequence: record.sequence.parse().expect("digits"),
-                data: record.data,
-                arrived_at: None,
-            });
             let number = self.batches % SHARDS;
             self.batches += 1;
             let shard = Shard::new("bench", &format!("shardId-{number:012}"));
             let shard = shard.expect("a shard's name");
-            let late = late_windows(WINDOW_MINUTES, GRACE_SECONDS);
-            let committing = vernier_stream::Committing {
-                settings: vernier_stream::Settings {
-                    receipt_days: RECEIPT_DAYS,
-                },
-                late: &late,
-            };
-            let done = vernier_stream::process(
-                &self.stores,
-                committing,
-                &shard,
-                records.collect(),
-                || at.plus_seconds(1),
-                BUDGET,
-            );
-            done.await.expect("committed");
+            committing::commit(&self.stub, &self.stores, &shard, RECEIPT_DAYS, at).await;
         }
     }
 

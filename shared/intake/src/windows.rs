@@ -13,7 +13,7 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::PortError;
 use vernier_ledger::retry::retry;
 use vernier_ledger::time::{Millis, Window};
-use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists, put_if_absent};
 
 /// Tenants whose entries a process remembers, each with this window's and the next one's: about 300 bytes each, 3 MB.
 /// Where there are more, all is forgotten and each is asked for again: a read for each tenant, and nothing else.
@@ -121,14 +121,7 @@ impl OpenWindows {
         let key = WorkKey::at(Cause::Close, window.start);
         let due = self.times.close_due(tenant, window);
         let entry = WorkEntry::new(key, due, (self.new_nonce)());
-        retry(budget, async || {
-            if table.work_entry(&owner, &entry.key).await?.is_none() {
-                // Another process may put one first, which is as good.
-                table.add_work(&owner, &entry).await?;
-            }
-            Ok(())
-        })
-        .await
+        retry(budget, async || put_if_absent(table, &owner, &entry).await).await
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TenantId, Vec<Seen>>> {

@@ -319,6 +319,22 @@ fn sealed_through(
     chain.max(Some(idle))
 }
 
+/// Puts an entry unless its key has one: read first, which costs a tenth of a put. That somebody else puts one in
+/// between is as good.
+///
+/// # Errors
+/// Whatever error the table gives.
+pub async fn put_if_absent<T: WorkLists>(
+    table: &T,
+    owner: &Owner,
+    entry: &WorkEntry,
+) -> Result<(), PortError> {
+    if table.work_entry(owner, &entry.key).await?.is_none() {
+        table.add_work(owner, entry).await?;
+    }
+    Ok(())
+}
+
 /// Makes all of an owner's entries due at once, under new nonces and as if they had not been
 /// tried; answers how many there are.
 ///

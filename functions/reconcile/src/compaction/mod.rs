@@ -124,11 +124,14 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
     ) -> Result<Compacted, PortError> {
         let due = day.end.plus_seconds(self.compacting.compact_after_seconds);
         // What comes late by then is in it. Windows without anything are sealed on the way.
-        match self.sealer.settle(Millis(due.0 - 1), until).await? {
-            Settled::Sealed => {}
-            Settled::Early(at) => return Ok(Compacted::Early(at)),
-            Settled::Held(_) => return Ok(Compacted::Held),
-            Settled::Left => return Ok(Compacted::Left),
+        let last = Millis(due.0 - 1);
+        if self.sealer.head().await?.through <= last {
+            match self.sealer.settle(last, until).await? {
+                Settled::Sealed => {}
+                Settled::Early(at) => return Ok(Compacted::Early(at)),
+                Settled::Held(_) => return Ok(Compacted::Held),
+                Settled::Left => return Ok(Compacted::Left),
+            }
         }
         for phase in [Phase::Compact, Phase::Remove] {
             loop {

@@ -17,7 +17,9 @@ use crate::sweeping::SweepSummary;
 use vernier_ledger::ports::{Directory, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{
+    Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists, put_if_absent,
+};
 
 /// What an entry that failed or is held waits at first, seconds; twice as long each time.
 const BACK_OFF_SECONDS_MIN: i64 = 60;
@@ -110,13 +112,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
         WorkEntry::new(key, due, (self.process.new_nonce)())
     }
 
-    /// Puts an entry unless there is one: read first, which costs a tenth of a put.
+    /// Puts an entry unless there is one.
     async fn add(&self, owner: &Owner, key: WorkKey, due: Millis) -> Result<(), PortError> {
-        let table = self.stores.table();
-        if table.work_entry(owner, &key).await?.is_none() {
-            table.add_work(owner, &self.entry(key, due)).await?;
-        }
-        Ok(())
+        put_if_absent(self.stores.table(), owner, &self.entry(key, due)).await
     }
 
     /// Does to an entry what its work came to.
