@@ -9,6 +9,8 @@
 
 #[path = "support/committing.rs"]
 mod committing;
+#[path = "support/config.rs"]
+mod config;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
@@ -81,7 +83,7 @@ struct School {
 impl School {
     async fn new() -> Self {
         let stub = Stub::start([]);
-        let config = stub.config().await;
+        let config = config::config_of(&stub).await;
         let school = Self {
             table: Table::new(&config, "bench"),
             bucket: Bucket::new(&config, "bench"),

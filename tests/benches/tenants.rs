@@ -8,6 +8,8 @@
 
 #[path = "support/committing.rs"]
 mod committing;
+#[path = "support/config.rs"]
+mod config;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
@@ -111,7 +113,7 @@ impl Ledger {
         // The bench's process remembers windows by their tenants' names.
         let number = LEDGERS.fetch_add(1, Ordering::Relaxed);
         let stub = Stub::start([]);
-        let config = stub.config().await;
+        let config = config::config_of(&stub).await;
         let faults = Faults::default();
         let stores = StoreSet {
             table: Table::new(&config, "bench"),

@@ -15,10 +15,6 @@ pub mod process;
 mod streams;
 mod table;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_types::SdkConfig;
-use aws_types::region::Region;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -171,17 +167,6 @@ impl Stub {
             std::thread::spawn(move || http::serve(&server, &state));
         }
         Self { server, state }
-    }
-
-    /// The SDK's configuration that calls these endpoints, with credentials that open nothing anywhere else.
-    pub async fn config(&self) -> SdkConfig {
-        let credentials = Credentials::new("bench", "bench", None, None, "bench");
-        let config = crate::deployed::config_at(&self.url()).await;
-        config
-            .into_builder()
-            .region(Region::new("us-east-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build()
     }
 
     /// What to use as `AWS_ENDPOINT_URL`.
