@@ -7,7 +7,7 @@ use vernier_fakes::{Fault, Operation};
 use vernier_ledger::playback_job::PlaybackState;
 use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Cause, Nonce, Owner, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::begin;
 use vernier_tests::envelopes::events;
@@ -16,6 +16,13 @@ impl School {
     async fn plan(&self) -> vernier_reconcile::planner::Planned {
         let planned = plan(&self.stores, &self.process, self.clock.get()).await;
         planned.expect("the index is read")
+    }
+
+    /// Loses all entries of an owner.
+    async fn lose_work(&self, owner: &Owner) {
+        for entry in self.table.work(owner).await.expect("read") {
+            assert_eq!(self.table.remove_work(owner, &entry).await, Ok(true));
+        }
     }
 
     async fn causes(&self, owner: &Owner) -> BTreeSet<Cause> {
@@ -113,10 +120,7 @@ async fn what_has_no_entry_after_an_upgrade_gets_one() {
     let school = School::new().await;
     school.three_windows().await;
     let owner = school.owner();
-    for entry in school.table.work(&owner).await.expect("read") {
-        let removed = school.table.remove_work(&owner, &entry).await;
-        assert_eq!(removed, Ok(true));
-    }
+    school.lose_work(&owner).await;
     let sealed = school.work().await.sealed;
     assert_eq!((sealed.sealed, sealed.events), (3, 10));
     school.assert_sealed(super::sealing::THREE_WINDOWS);
@@ -130,11 +134,25 @@ async fn a_lost_entry_is_put_again_by_the_daily_audit() {
     school.work().await;
     school.post(&events(2)).await;
     school.deliver().await;
+    school.lose_work(&school.owner()).await;
+    school.pass(86_400);
+    assert_eq!(school.work().await.sealed.events, 2);
+}
+
+/// The window at midnight begins when the day does: the day's entry is not the window's.
+#[tokio::test]
+async fn a_lost_entry_of_midnight_is_put_again_beside_its_days() {
+    let midnight = vernier_ledger::chain::day_of(super::sealing::BEGINNING).end;
+    let school = School::since(midnight).await;
+    school.work().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
     let owner = school.owner();
-    let key = WorkKey::at(Cause::Close, super::sealing::BEGINNING);
-    let entry = school.table.work_entry(&owner, &key).await.expect("read");
-    let entry = entry.expect("its window has one");
-    assert_eq!(school.table.remove_work(&owner, &entry).await, Ok(true));
+    school.lose_work(&owner).await;
+    let day = WorkKey::at(Cause::Compact, midnight);
+    let later = midnight.plus_seconds(7 * 86_400);
+    let day = WorkEntry::new(day, later, Nonce::random());
+    school.table.put_work(&owner, &day).await.expect("put");
     school.pass(86_400);
     assert_eq!(school.work().await.sealed.events, 2);
 }
@@ -244,9 +262,7 @@ async fn a_ledger_of_an_earlier_version_is_taken_up_in_every_state() {
     let playback = begun.expect("begun").id;
     table.unlist_commits(0);
     for owner in [school.owner(), Owner::Ledger] {
-        for entry in table.work(&owner).await.expect("read") {
-            assert_eq!(table.remove_work(&owner, &entry).await, Ok(true));
-        }
+        school.lose_work(&owner).await;
     }
 
     school.pass(600);
