@@ -7,20 +7,13 @@ use std::collections::BTreeMap;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Expected, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
 
 #[derive(Debug, Default)]
 pub(crate) struct WorkState {
     pub(crate) entries: BTreeMap<(Owner, WorkKey), WorkEntry>,
     /// A map without values, so that it is removed from as the others are.
     pub(crate) index: BTreeMap<Nudge, ()>,
-}
-
-/// What must be there for an entry to be put.
-enum Condition {
-    Anything,
-    Nothing,
-    Seen(Nonce),
 }
 
 impl MemoryTable {
@@ -36,39 +29,6 @@ impl MemoryTable {
     #[must_use]
     pub fn all_due(&self) -> Vec<Nudge> {
         lock(&self.work).index.keys().cloned().collect()
-    }
-
-    async fn put_index(&self, nudge: Nudge) -> Result<(), PortError> {
-        self.faults
-            .around(Operation::PutIndex, || {
-                lock(&self.work).index.insert(nudge, ());
-            })
-            .await
-    }
-
-    /// Whether the key's entry is this one now: it was put, or it was put by an earlier call.
-    async fn put_entry(
-        &self,
-        owner: &Owner,
-        entry: &WorkEntry,
-        condition: Condition,
-    ) -> Result<bool, PortError> {
-        self.faults
-            .around(Operation::PutWork, || {
-                let mut work = lock(&self.work);
-                let at = (owner.clone(), entry.key.clone());
-                let there = work.entries.get(&at).map(|e| e.nonce);
-                let holds = match condition {
-                    Condition::Anything => true,
-                    Condition::Nothing => there.is_none(),
-                    Condition::Seen(nonce) => there == Some(nonce),
-                };
-                if holds {
-                    work.entries.insert(at, entry.clone());
-                }
-                holds || there == Some(entry.nonce)
-            })
-            .await
     }
 }
 
@@ -96,34 +56,40 @@ impl WorkLists for MemoryTable {
             .await
     }
 
-    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
-        self.put_index(entry.nudge(owner)).await?;
-        self.put_entry(owner, entry, Condition::Anything).await?;
-        Ok(())
+    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::PutIndex, || {
+                lock(&self.work).index.insert(nudge.clone(), ());
+            })
+            .await
     }
 
-    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
-        self.put_index(entry.nudge(owner)).await?;
-        self.put_entry(owner, entry, Condition::Nothing).await
-    }
-
-    async fn move_work(
+    async fn put_entry(
         &self,
         owner: &Owner,
-        seen: &WorkEntry,
-        next: &WorkEntry,
+        entry: &WorkEntry,
+        expected: Expected,
     ) -> Result<bool, PortError> {
-        self.put_index(next.nudge(owner)).await?;
-        let condition = Condition::Seen(seen.nonce);
-        let moved = self.put_entry(owner, next, condition).await?;
-        let lone = if moved { seen } else { next };
-        self.remove_nudge(&lone.nudge(owner)).await?;
-        Ok(moved)
+        self.faults
+            .around(Operation::PutWork, || {
+                let mut work = lock(&self.work);
+                let at = (owner.clone(), entry.key.clone());
+                let there = work.entries.get(&at).map(|e| e.nonce);
+                let holds = match expected {
+                    Expected::Anything => true,
+                    Expected::Nothing => there.is_none(),
+                    Expected::Seen(nonce) => there == Some(nonce),
+                };
+                if holds {
+                    work.entries.insert(at, entry.clone());
+                }
+                holds || there == Some(entry.nonce)
+            })
+            .await
     }
 
-    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
-        let removed = self
-            .faults
+    async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        self.faults
             .around(Operation::RemoveWork, || {
                 let mut work = lock(&self.work);
                 let at = (owner.clone(), seen.key.clone());
@@ -133,11 +99,7 @@ impl WorkLists for MemoryTable {
                 }
                 is_seen
             })
-            .await?;
-        if removed {
-            self.remove_nudge(&seen.nudge(owner)).await?;
-        }
-        Ok(removed)
+            .await
     }
 
     async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {

@@ -390,6 +390,17 @@ pub async fn completeness<T: Chains + WorkLists>(
     Ok(Completeness { head, through })
 }
 
+/// What a key must have for an entry to be put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// An entry or none.
+    Anything,
+    /// No entry.
+    Nothing,
+    /// The entry with this nonce.
+    Seen(Nonce),
+}
+
 /// Work lists and their due index.
 #[allow(async_fn_in_trait)]
 pub trait WorkLists {
@@ -404,11 +415,18 @@ pub trait WorkLists {
     ) -> Result<Option<WorkEntry>, PortError>;
 
     /// Puts an entry, in the place of one that may be there: its index item first. Durable on return.
-    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError>;
+    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
+        self.put_nudge(&entry.nudge(owner)).await?;
+        self.put_entry(owner, entry, Expected::Anything).await?;
+        Ok(())
+    }
 
     /// Puts an entry unless its key has one; answers whether the key's entry is this one, as it is after a repeated
     /// call too. Where it is another one, the index item that was put stays alone, and nudges once for nothing.
-    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError>;
+    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
+        self.put_nudge(&entry.nudge(owner)).await?;
+        self.put_entry(owner, entry, Expected::Nothing).await
+    }
 
     /// Puts `next`, of the same key and another nonce, in the place of the entry that was seen: its index item
     /// first, then the entry, then the seen one's index item is removed. A call that is repeated after an error finds
@@ -419,11 +437,40 @@ pub trait WorkLists {
         owner: &Owner,
         seen: &WorkEntry,
         next: &WorkEntry,
-    ) -> Result<bool, PortError>;
+    ) -> Result<bool, PortError> {
+        self.put_nudge(&next.nudge(owner)).await?;
+        let expected = Expected::Seen(seen.nonce);
+        let moved = self.put_entry(owner, next, expected).await?;
+        let lone = if moved { seen } else { next };
+        self.remove_nudge(&lone.nudge(owner)).await?;
+        Ok(moved)
+    }
 
     /// Removes the entry that was seen, then its index item; false where the entry is not that one
     /// any more (then neither is touched).
-    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
+    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        let removed = self.remove_entry(owner, seen).await?;
+        if removed {
+            self.remove_nudge(&seen.nudge(owner)).await?;
+        }
+        Ok(removed)
+    }
+
+    /// The step of the writes above that puts an index item. Durable on return.
+    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
+
+    /// The step of the writes above that puts an entry, where its key has what is expected. Answers whether the key's
+    /// entry is this one now: this call put it, or an earlier one whose answer was lost.
+    async fn put_entry(
+        &self,
+        owner: &Owner,
+        entry: &WorkEntry,
+        expected: Expected,
+    ) -> Result<bool, PortError>;
+
+    /// The step of [`WorkLists::remove_work`] that removes the entry that was seen; false where the entry is not that
+    /// one any more.
+    async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
 
     /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by
     /// owner and nonce. Read consistently.

@@ -9,17 +9,9 @@ use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Expected, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
 
 const WHAT: &str = "work";
-
-/// What must be there for an entry to be put.
-#[derive(Clone, Copy)]
-enum Condition {
-    Anything,
-    Nothing,
-    Seen(Nonce),
-}
 
 fn list_of(owner: &Owner) -> AttributeValue {
     s(format!("work#{owner}"))
@@ -62,51 +54,6 @@ fn is_condition_failure(error: &impl ProvideErrorMetadata) -> bool {
     error.code() == Some("ConditionalCheckFailedException")
 }
 
-impl Table {
-    async fn put_index(&self, nudge: &Nudge) -> Result<(), PortError> {
-        let request = self.client.put_item().table_name(&self.name);
-        let request = request
-            .item("pk", slot(nudge.owner.slot()))
-            .item("sk", index_key(nudge));
-        let put = request.send().await;
-        put.map_err(|e| port_error("put due", e))?;
-        Ok(())
-    }
-
-    /// Whether the key's entry is this one now. A condition that fails may have failed because an earlier try of the
-    /// same call, whose answer was lost, has put the entry.
-    async fn put_entry(
-        &self,
-        owner: &Owner,
-        entry: &WorkEntry,
-        condition: Condition,
-    ) -> Result<bool, PortError> {
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .item("pk", list_of(owner))
-            .item("sk", s(entry.key.to_string()))
-            .item("entry", json(entry))
-            .item("nonce", s(entry.nonce.to_string()));
-        let request = match condition {
-            Condition::Anything => request,
-            Condition::Nothing => request.condition_expression("attribute_not_exists(pk)"),
-            Condition::Seen(nonce) => request
-                .condition_expression("nonce = :seen")
-                .expression_attribute_values(":seen", s(nonce.to_string())),
-        };
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(e) if is_condition_failure(&e) => {
-                let there = self.work_entry(owner, &entry.key).await?;
-                Ok(there.is_some_and(|there| there.nonce == entry.nonce))
-            }
-            Err(e) => Err(port_error("put work", e)),
-        }
-    }
-}
-
 impl WorkLists for Table {
     async fn work(&self, owner: &Owner) -> Result<Vec<WorkEntry>, PortError> {
         let items = self.query(list_of(owner), None, "read work").await?;
@@ -126,32 +73,49 @@ impl WorkLists for Table {
         item.await?.as_ref().map(read_entry).transpose()
     }
 
-    async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
-        self.put_index(&entry.nudge(owner)).await?;
-        self.put_entry(owner, entry, Condition::Anything).await?;
+    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+        let request = self.client.put_item().table_name(&self.name);
+        let request = request
+            .item("pk", slot(nudge.owner.slot()))
+            .item("sk", index_key(nudge));
+        let put = request.send().await;
+        put.map_err(|e| port_error("put due", e))?;
         Ok(())
     }
 
-    async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
-        self.put_index(&entry.nudge(owner)).await?;
-        self.put_entry(owner, entry, Condition::Nothing).await
-    }
-
-    async fn move_work(
+    async fn put_entry(
         &self,
         owner: &Owner,
-        seen: &WorkEntry,
-        next: &WorkEntry,
+        entry: &WorkEntry,
+        expected: Expected,
     ) -> Result<bool, PortError> {
-        self.put_index(&next.nudge(owner)).await?;
-        let condition = Condition::Seen(seen.nonce);
-        let moved = self.put_entry(owner, next, condition).await?;
-        let lone = if moved { seen } else { next };
-        self.remove_nudge(&lone.nudge(owner)).await?;
-        Ok(moved)
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", list_of(owner))
+            .item("sk", s(entry.key.to_string()))
+            .item("entry", json(entry))
+            .item("nonce", s(entry.nonce.to_string()));
+        let request = match expected {
+            Expected::Anything => request,
+            Expected::Nothing => request.condition_expression("attribute_not_exists(pk)"),
+            Expected::Seen(nonce) => request
+                .condition_expression("nonce = :seen")
+                .expression_attribute_values(":seen", s(nonce.to_string())),
+        };
+        match request.send().await {
+            Ok(_) => Ok(true),
+            // An earlier try of the same call, whose answer was lost, may have put the entry.
+            Err(e) if is_condition_failure(&e) => {
+                let there = self.work_entry(owner, &entry.key).await?;
+                Ok(there.is_some_and(|there| there.nonce == entry.nonce))
+            }
+            Err(e) => Err(port_error("put work", e)),
+        }
     }
 
-    async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+    async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
         let request = self.client.delete_item().table_name(&self.name);
         let request = request
             .key("pk", list_of(owner))
@@ -159,10 +123,7 @@ impl WorkLists for Table {
             .condition_expression("nonce = :seen")
             .expression_attribute_values(":seen", s(seen.nonce.to_string()));
         match request.send().await {
-            Ok(_) => {
-                self.remove_nudge(&seen.nudge(owner)).await?;
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(e) if is_condition_failure(&e) => Ok(false),
             Err(e) => Err(port_error("remove work", e)),
         }

@@ -16,7 +16,7 @@ use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
-use vernier_ledger::work::{Cause, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Expected, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
 
 /// How much too early a late block's entry is due with its bug, seconds: more than what it waits for.
 const LATE_ENTRY_SECONDS: i64 = 600;
@@ -320,15 +320,6 @@ impl WorkLists for Table {
         self.inner.add_work(owner, entry).await
     }
 
-    async fn move_work(
-        &self,
-        owner: &Owner,
-        seen: &WorkEntry,
-        next: &WorkEntry,
-    ) -> Result<bool, PortError> {
-        self.inner.move_work(owner, seen, next).await
-    }
-
     async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
         if self.bug == Some(Bug::RemoveWhateverIsThere)
             && let Some(there) = self.inner.work_entry(owner, &seen.key).await?
@@ -350,6 +341,23 @@ impl WorkLists for Table {
 
     async fn is_seeded(&self) -> Result<bool, PortError> {
         self.inner.is_seeded().await
+    }
+
+    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+        self.inner.put_nudge(nudge).await
+    }
+
+    async fn put_entry(
+        &self,
+        owner: &Owner,
+        entry: &WorkEntry,
+        expected: Expected,
+    ) -> Result<bool, PortError> {
+        self.inner.put_entry(owner, entry, expected).await
+    }
+
+    async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
+        self.inner.remove_entry(owner, seen).await
     }
 
     async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
