@@ -8,7 +8,8 @@ Without `--local`: first one `cargo lambda build` of the four binaries at once, 
 once and links them side by side; then `sam build`, which finds them fresh and only copies.
 
 With it: one `cargo build` of functions and command in the dev profile, whose external crates tests use too, so that
-none is compiled twice. The tools' packages and the page's are fetched while it compiles, and
+none is compiled twice; `make test` has them in the test profile, in which its tests need our crates too, the busy ones
+optimised. The tools' packages and the page's are fetched while it compiles, and
 the template is the same, with other places in it for the functions. Such functions are five to ten times as slow as
 those that are deployed, and link against this machine's libraries.
 
@@ -16,11 +17,14 @@ Either way the page is put beside the output function's executable.
 """
 
 import argparse
+import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -82,8 +86,9 @@ def build(architecture_wanted: str) -> None:
 
 
 def place_executable(built: Path, place: Path) -> None:
-    """Copies an executable that changed since it was copied, without its debug information where `strip` is there."""
-    if place.is_file() and place.stat().st_mtime >= built.stat().st_mtime:
+    """Copies an executable that is not the one copied last, without its debug information where `strip` is there."""
+    made = built.stat().st_mtime_ns
+    if place.is_file() and place.stat().st_mtime_ns == made:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     # Beside it and then in its place: a function that runs keeps the file that it was started from.
@@ -92,26 +97,48 @@ def place_executable(built: Path, place: Path) -> None:
     draft.chmod(0o755)
     if shutil.which("strip"):
         run(["strip", "--strip-all", draft], quiet=True)
+    os.utime(draft, ns=(made, made))
     draft.replace(place)
+
+
+def pack(directory: Path) -> None:
+    """Packs a function's directory into a ZIP archive beside it, unless the one there has all of it as it is.
+
+    `sam deploy` would pack it anew each time, with a compression that takes four times as long.
+    """
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    named = [(path, path.relative_to(directory).as_posix(), path.stat()) for path in files]
+    stamp = hashlib.sha256(repr([(name, stat.st_size, stat.st_mtime_ns) for _, name, stat in named]).encode()).digest()
+    archive = directory.with_suffix(".zip")
+    if archive.is_file():
+        with zipfile.ZipFile(archive) as packed:
+            if packed.comment == stamp:
+                return
+    draft = directory.with_suffix(".draft")
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        packed.comment = stamp
+        for path, name, _ in named:
+            packed.write(path, name)
+    draft.replace(archive)
 
 
 def local_template() -> str:
     """template.yaml with each function's code where `build_local` puts it."""
     text = (ROOT / "template.yaml").read_text()
     for name, logical in FUNCTIONS.items():
-        text, count = re.subn(rf"^( +CodeUri: )functions/{name}$", rf"\1{logical}", text, flags=re.M)
+        text, count = re.subn(rf"^( +CodeUri: )functions/{name}$", rf"\1{logical}.zip", text, flags=re.M)
         if count != 1:
             raise Failed(f"template.yaml has {count} lines `CodeUri: functions/{name}`; scripts/build.py relies on one.")
     return text
 
 
-def build_local() -> None:
+def build_local(profile: str) -> None:
     setup.check()
     started = time.monotonic()
-    say("Compiling the functions and the command (dev profile) …")
+    say(f"Compiling the functions and the command ({profile} profile) …")
     bins = [part for name in FUNCTIONS for part in ("--bin", f"vernier-{name}")]
     # Of the whole workspace, as tests are: another selection would mean other features, built again.
-    with beside(["cargo", "build", "--workspace", *bins, "--bin", "vernier"], env=tool_env()):
+    with beside(["cargo", "build", "--workspace", "--profile", profile, *bins, "--bin", "vernier"], env=tool_env()):
         setup.install_all(for_tests=False)
         page.build()
     say(f"Compiled in {took(started)}.")
@@ -119,15 +146,18 @@ def build_local() -> None:
         place_executable(TARGET / "debug" / f"vernier-{name}", LOCAL / logical / "bootstrap")
     (LOCAL / "template.yaml").write_text(local_template())
     page.place(LOCAL / FUNCTIONS["output"])
+    for logical in FUNCTIONS.values():
+        pack(LOCAL / logical)
 
 
 def main() -> int:
     about = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     about.add_argument("--local", action="store_true", help="for the local stack: quick to build, slow to run")
     about.add_argument("--arch", choices=["arm64", "x86_64"], default=architecture(), help="default: this machine's")
+    about.add_argument("--profile", choices=["dev", "test"], default="dev", help="with --local: test has what the tests compile anyway")
     given = about.parse_args()
     if given.local:
-        build_local()
+        build_local(given.profile)
     else:
         build(given.arch)
     return 0

@@ -180,7 +180,7 @@ def step_repo() -> None:
 
 
 def step_build() -> None:
-    run_step([sys.executable, ROOT / "scripts" / "build.py", "--local"])
+    run_step([sys.executable, ROOT / "scripts" / "build.py", "--local", "--profile", "test"])
 
 
 def step_artifacts() -> None:

@@ -52,7 +52,7 @@ fn is_from_queue(event: &LambdaEvent<Value>) -> bool {
 /// Answers an API request, takes the turns that the queue's nudges ask for, or plans, as the schedule's event asks.
 ///
 /// # Errors
-/// When the due index or a work list could not be read, or a message is no nudge.
+/// When the due index or a work list could not be read, no checkpoint could be written, or a message is no nudge.
 pub async fn handle<S: ReconcileStores>(
     context: &Context<S>,
     event: LambdaEvent<Value>,
@@ -76,6 +76,9 @@ pub async fn handle<S: ReconcileStores>(
     let planned = plan(&context.stores, &context.process, clock::now()).await?;
     let line = planned.line(clock::now());
     context.metrics.write(&line.with("requestId", request_id));
+    if !planned.is_checkpointed {
+        return Err("no checkpoint of the shards was written".into());
+    }
     Ok(json!({
         "owners": planned.owners,
         "sent": planned.sent,

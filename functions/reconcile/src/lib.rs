@@ -7,6 +7,7 @@
 //! through again, [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed
 //! any more. [`scaling`] gives the stream as many shards as its load needs.
 
+mod checkpoint;
 pub mod compaction;
 pub mod context;
 pub mod handler;

@@ -1,8 +1,10 @@
 //! The scheduled run: reads what is due, and nudges those who have it.
 //!
-//! The planner looks at no tenant that has nothing due. It writes nothing but the ledger's own first entries: that the
-//! same nudge does not pile up is the queue's matter, which drops it for five minutes by its nonce.
+//! The planner looks at no tenant that has nothing due. It writes nothing but a checkpoint of the shards and the
+//! ledger's own first entries: that the same nudge does not pile up is the queue's matter, which drops it for five
+//! minutes by its nonce.
 
+use crate::checkpoint::write_checkpoint;
 use crate::process::Process;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -29,12 +31,15 @@ pub struct Planned {
     pub failed: u32,
     /// How long the oldest entry has been due, milliseconds.
     pub overdue_millis: u64,
+    /// Whether a checkpoint of the shards was written.
+    pub is_checkpointed: bool,
 }
 
-/// Reads what is due and nudges each owner of some of it once.
+/// Reads what is due, nudges each owner of some of it once, and then writes a checkpoint of the shards, for which no
+/// nudge has to wait.
 ///
 /// # Errors
-/// The table's, when the due index could not be read.
+/// The table's, when the due index could not be read. A checkpoint that failed is the next run's.
 pub async fn plan<S: ReconcileStores>(
     stores: &S,
     process: &Process<S::Table>,
@@ -74,6 +79,10 @@ pub async fn plan<S: ReconcileStores>(
                 tracing::error!(%error, "not nudged");
             }
         }
+    }
+    match write_checkpoint(stores, now).await {
+        Ok(_) => planned.is_checkpointed = true,
+        Err(error) => tracing::error!(%error, "no checkpoint of the shards"),
     }
     Ok(planned)
 }

@@ -121,6 +121,24 @@ impl FrameRecords for KinesisStream {
         };
         Ok(found.map(|record| (shard, record)))
     }
+
+    async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {
+        // The first request names the stream, those after it the place where they go on: never both.
+        let (mut name, mut next) = (Some(self.name.clone()), None);
+        let mut shards = Vec::new();
+        while name.is_some() || next.is_some() {
+            let request = self.client.list_shards().set_stream_name(name.take());
+            let answer = request.set_next_token(next.take()).send().await;
+            let answer = answer.map_err(|e| port_error("list shards", e))?;
+            for shard in answer.shards.unwrap_or_default() {
+                let shard = Shard::new(&self.name, &shard.shard_id);
+                shards.push(shard.map_err(|e| PortError::Fatal(format!("list shards: {e}")))?);
+            }
+            next = answer.next_token;
+        }
+        shards.sort_unstable();
+        Ok(shards)
+    }
 }
 
 impl KinesisStream {

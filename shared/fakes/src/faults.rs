@@ -31,6 +31,8 @@ pub enum Operation {
     RemoveItems,
     /// `Sweeps::save_sweep_mark`.
     SaveSweep,
+    /// `Checkpoints::keep_checkpoint`.
+    KeepCheckpoint,
     /// `ScalingLogs::save_scaling_log`.
     SaveScaling,
     /// `RefusedEnvelopes::add_refused`.
@@ -63,7 +65,7 @@ pub enum Operation {
 
 impl Operation {
     /// All that an accepted envelope can meet on its way.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -80,6 +82,7 @@ impl Operation {
         Self::RemoveObject,
         Self::SaveSweep,
         Self::SaveScaling,
+        Self::KeepCheckpoint,
         Self::PutIndex,
         Self::PutWork,
     ];

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod chains;
+mod checkpoints;
 mod faults;
 mod key;
 mod objects;

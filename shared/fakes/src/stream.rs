@@ -237,4 +237,13 @@ impl FrameRecords for MemoryStream {
         };
         self.faults.around(Operation::Read, find).await
     }
+
+    async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {
+        let list = || {
+            let is_listed = |s: &ShardDescription| s.is_open || s.first < s.end;
+            let shards = self.shards().into_iter().filter(is_listed);
+            shards.map(|description| description.shard).collect()
+        };
+        self.faults.around(Operation::Read, list).await
+    }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, ListingMark};
+use vernier_ledger::checkpoint::CheckpointMark;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, RESULTS_READ_MAX};
 use vernier_ledger::ports::{
@@ -36,6 +37,7 @@ pub(crate) struct State {
     /// Block items by their commit.
     pub(crate) blocks: BTreeMap<(Shard, u64), Vec<BlockItem>>,
     pub(crate) listing: Option<ListingMark>,
+    pub(crate) newest_checkpoint: Option<CheckpointMark>,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) tokens: BTreeMap<[u8; 32], TokenInfo>,
     pub(crate) accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,

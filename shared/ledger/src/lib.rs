@@ -10,6 +10,7 @@ pub mod account;
 pub mod block_item;
 pub mod canonical;
 pub mod chain;
+pub mod checkpoint;
 pub mod clock;
 pub mod closing;
 pub mod digest;

@@ -66,6 +66,10 @@ pub trait FrameRecords {
         shard_id: &str,
         sequence: &Sequence,
     ) -> Result<Option<(Shard, NewRecord)>, PortError>;
+
+    /// Every shard that the stream still lists, by id: open ones, and closed ones until their records' retention is
+    /// over.
+    async fn listed_shards(&self) -> Result<Vec<Shard>, PortError>;
 }
 
 /// Receipts with their claims.

@@ -5,6 +5,7 @@
 //! a [`StoreSet`].
 
 use crate::block_item::Listing;
+use crate::checkpoint::Checkpoints;
 use crate::ports::{
     Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices,
     Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
@@ -25,6 +26,7 @@ pub trait LedgerTable:
     + Chains
     + Playbacks
     + Sweeps
+    + Checkpoints
     + RefusedEnvelopes
     + RateCounters
     + WorkLists
@@ -43,6 +45,7 @@ impl<T> LedgerTable for T where
         + Chains
         + Playbacks
         + Sweeps
+        + Checkpoints
         + RefusedEnvelopes
         + RateCounters
         + WorkLists

@@ -97,3 +97,13 @@ pub async fn a_record_is_read_again_by_its_place(stream: &(impl FrameStream + Fr
     let elsewhere = stream.record("shardId-000000009999", sequence).await;
     assert_eq!(elsewhere, Ok(None), "a shard that is gone");
 }
+
+pub async fn every_shard_that_takes_records_is_listed(stream: &(impl FrameStream + FrameRecords)) {
+    let records: Vec<_> = (0..20).map(|n| record(&unique("key"), 10 + n)).collect();
+    let origins = append_all(stream, &records).await;
+    let listed = stream.listed_shards().await.expect("listed");
+    assert!(listed.is_sorted(), "{listed:?}");
+    for origin in origins {
+        assert!(listed.contains(&origin.shard), "{origin:?} {listed:?}");
+    }
+}

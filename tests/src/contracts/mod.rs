@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod blocks;
 pub mod chains;
+pub mod checkpoints;
 pub mod commits;
 pub mod directory;
 pub mod frame_stream;
@@ -44,6 +45,7 @@ macro_rules! for_each_contract {
             stream frame_stream::a_record_over_the_limit_is_refused_for_good,
             stream frame_stream::partition_keys_of_any_script_up_to_256_characters,
             stream frame_stream::a_record_is_read_again_by_its_place,
+            stream frame_stream::every_shard_that_takes_records_is_listed,
             table receipts::what_nobody_wrote_is_not_there,
             table receipts::the_halves_come_in_either_order,
             table receipts::acknowledging_again_changes_nothing,
@@ -88,6 +90,7 @@ macro_rules! for_each_contract {
             table playbacks::of_two_that_move_a_playback_one_wins,
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
             table sweeps::the_last_mark_of_a_sweep_counts,
+            table checkpoints::the_newest_checkpoint_never_goes_back,
             table scalings::the_last_scaling_log_of_a_stream_counts,
             table rates::rates_are_charged_on_condition_and_together,
             table rates::of_concurrent_charges_each_counts,

@@ -1,6 +1,7 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
 mod analysts;
+mod checkpoints;
 mod compaction;
 mod gateways;
 mod late;

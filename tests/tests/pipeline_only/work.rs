@@ -13,7 +13,7 @@ use vernier_reconcile::playbacks::begin;
 use vernier_tests::envelopes::events;
 
 impl School {
-    async fn plan(&self) -> vernier_reconcile::planner::Planned {
+    pub(super) async fn plan(&self) -> vernier_reconcile::planner::Planned {
         let planned = plan(&self.stores, &self.process, self.clock.get()).await;
         planned.expect("the index is read")
     }

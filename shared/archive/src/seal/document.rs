@@ -1,14 +1,15 @@
 //! The JSON of a seal of version 4, and which fields each kind has.
 
 use super::statement::{
-    CheckpointMark, ErasureStatement, HoldsMark, Replacement, Shortfall, Statement, StatementBody,
-    Totals, WindowStatement,
+    ErasureStatement, HoldsMark, Replacement, Shortfall, Statement, StatementBody, Totals,
+    WindowStatement,
 };
 use super::{Covered, FileSet, Hex32, ListFile, Seal, SealKind, SealedFile, Signature};
 use crate::Fault;
 use crate::limits::{COVERS_MAX, REASON_BYTES_MAX, REPLACES_MAX, SHARES_MAX};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use vernier_ledger::checkpoint::CheckpointMark;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::TenantId;

@@ -15,8 +15,8 @@ pub(crate) use file_set::read_list;
 pub use file_set::{FileSet, ListFile, SetWriter, list_key};
 pub use key::{Beside, SharePlace, beside_key, part_key, seal_key, share_key};
 pub use statement::{
-    CheckpointMark, EnvelopeTotals, ErasureStatement, HoldsMark, ReceivedTotals, Replacement,
-    SealedTotals, Shortfall, ShortfallCause, Statement, StatementBody, Totals, WindowStatement,
+    EnvelopeTotals, ErasureStatement, HoldsMark, ReceivedTotals, Replacement, SealedTotals,
+    Shortfall, ShortfallCause, Statement, StatementBody, Totals, WindowStatement,
 };
 pub use unsealed::Unsealed;
 pub(crate) use unsealed::root_of;

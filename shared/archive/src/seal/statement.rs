@@ -3,19 +3,10 @@
 
 use super::{FileSet, Hex32, ListFile, SealedFile};
 use serde::{Deserialize, Serialize};
+use vernier_ledger::checkpoint::CheckpointMark;
 use vernier_ledger::digest::Digest;
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::time::Millis;
-
-/// Which checkpoint of the shards was the newest one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckpointMark {
-    /// When it was written.
-    pub at: Millis,
-    /// SHA-256 of its bytes.
-    pub sha256: Hex32,
-}
 
 /// Which times no seal of the chain closes yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

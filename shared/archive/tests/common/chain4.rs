@@ -16,16 +16,16 @@ use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::{Part, Reading};
 use vernier_archive::row::Row;
 use vernier_archive::seal::{
-    CheckpointMark, EnvelopeTotals, ErasureStatement, FileSet, PartClass, ReceivedTotals,
-    Replacement, Seal, SealKind, SealedFile, SealedTotals, SetWriter, SharePlace, Shortfall,
-    ShortfallCause, Statement, StatementBody, Totals, Unsealed, WindowStatement, part_key,
-    share_key,
+    EnvelopeTotals, ErasureStatement, FileSet, PartClass, ReceivedTotals, Replacement, Seal,
+    SealKind, SealedFile, SealedTotals, SetWriter, SharePlace, Shortfall, ShortfallCause,
+    Statement, StatementBody, Totals, Unsealed, WindowStatement, part_key, share_key,
 };
 use vernier_archive::share::{Share, SharesJoined};
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_archive::window::{NoOversize, Plan, WindowBuilder};
 use vernier_ledger::canonical::Meaning;
 use vernier_ledger::chain::day_of;
+use vernier_ledger::checkpoint::CheckpointMark;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::ReceiptId;
@@ -461,7 +461,7 @@ impl Chain4 {
         let statement = Statement {
             checkpoint: CheckpointMark {
                 at: Millis(sealed_at.0 - 30_000),
-                sha256: Fingerprint::of(b"a checkpoint").0.into(),
+                sha256: Fingerprint::of(b"a checkpoint"),
             },
             holds: self.closed.mark(),
             body,

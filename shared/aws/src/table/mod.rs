@@ -4,6 +4,7 @@ mod accounts;
 mod attributes;
 mod blocks;
 mod chains;
+mod checkpoints;
 mod commits;
 mod playbacks;
 mod receipts;

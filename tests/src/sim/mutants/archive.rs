@@ -4,6 +4,7 @@ use super::{Bug, Table};
 use std::sync::PoisonError;
 use vernier_archive::seal::seal_key;
 use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
@@ -103,6 +104,16 @@ impl Sweeps for Table {
 
     async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError> {
         self.inner.save_sweep_mark(sweep, mark).await
+    }
+}
+
+impl Checkpoints for Table {
+    async fn newest_checkpoint(&self) -> Result<Option<CheckpointMark>, PortError> {
+        self.inner.newest_checkpoint().await
+    }
+
+    async fn keep_checkpoint(&self, mark: &CheckpointMark) -> Result<(), PortError> {
+        self.inner.keep_checkpoint(mark).await
     }
 }
 

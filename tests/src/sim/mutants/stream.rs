@@ -45,6 +45,10 @@ impl FrameRecords for Stream {
     ) -> Result<Option<(Shard, NewRecord)>, PortError> {
         self.inner.record(shard_id, sequence).await
     }
+
+    async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {
+        self.inner.listed_shards().await
+    }
 }
 
 impl Notices for Topic {

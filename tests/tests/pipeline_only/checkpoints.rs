@@ -1,0 +1,121 @@
+//! Checkpoints of the shards: the planner's part.
+
+use super::sealing::School;
+use serde_json::Value;
+use vernier_archive::canonical;
+use vernier_fakes::{Fault, Operation};
+use vernier_ledger::checkpoint::{Checkpoint, CheckpointMark, Checkpoints};
+use vernier_ledger::digest::Fingerprint;
+use vernier_tests::envelopes::events;
+
+impl School {
+    async fn newest_mark(&self) -> Option<CheckpointMark> {
+        let newest = self.table.newest_checkpoint().await;
+        newest.expect("no faults")
+    }
+
+    /// What the newest checkpoint says, after a look at its bytes.
+    async fn newest_checkpoint(&self) -> Checkpoint {
+        let mark = self.newest_mark().await.expect("a run wrote one");
+        let bytes = self.bucket.raw(&mark.key()).expect("its object is there");
+        assert_eq!(Fingerprint::of(&bytes), mark.sha256);
+        let value: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let spelling = canonical::to_bytes(&value).expect("integers");
+        assert_eq!(spelling, bytes, "there is one spelling");
+        let checkpoint: Checkpoint = serde_json::from_slice(&bytes).expect("a checkpoint");
+        assert_eq!(checkpoint.at, mark.at);
+        checkpoint
+    }
+}
+
+#[tokio::test]
+async fn every_run_of_the_planner_says_where_the_shards_stand() {
+    let school = School::new().await;
+    assert!(school.plan().await.is_checkpointed);
+    assert_eq!(school.newest_checkpoint().await.shards, [], "no record yet");
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.pass(1);
+    assert!(school.plan().await.is_checkpointed);
+    let first = school.newest_checkpoint().await;
+    let [shard] = &first.shards[..] else {
+        panic!("{first:?}")
+    };
+    let record = school.table.all_records().pop().expect("one was committed");
+    assert_eq!(
+        (&first.stream, &shard.id),
+        (&record.shard.stream, &record.shard.id)
+    );
+    assert_eq!((shard.position, shard.hash.hex()), (0, record.hash()));
+    school.pass(1);
+    school.plan().await;
+    let again = school.newest_checkpoint().await;
+    assert_eq!(again.shards, first.shards, "whether anything moved or not");
+    assert!(again.at > first.at);
+}
+
+/// Shards that the stream has forgotten are left out; closed ones are not before.
+#[tokio::test]
+async fn a_closed_shard_is_in_checkpoints_until_the_stream_forgets_it() {
+    let school = School::new().await;
+    school.post(&events(1)).await;
+    school.deliver().await;
+    let parent = school.stream.shards()[0].clone();
+    assert!(school.stream.split(&parent.shard));
+    school.pass(1);
+    school.plan().await;
+    let ids = |checkpoint: &Checkpoint| -> Vec<String> {
+        checkpoint.shards.iter().map(|s| s.id.clone()).collect()
+    };
+    assert_eq!(
+        ids(&school.newest_checkpoint().await),
+        [parent.shard.id.clone()]
+    );
+    school.stream.trim(&parent.shard, usize::MAX);
+    school.pass(1);
+    school.plan().await;
+    assert_eq!(school.newest_checkpoint().await.shards, []);
+}
+
+/// What fails between object and item leaves the newest one as it was, and nudges nobody less.
+#[tokio::test]
+async fn a_run_that_cannot_write_a_checkpoint_nudges_all_the_same() {
+    let school = School::new().await;
+    school.work().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.plan().await;
+    let before = school.newest_mark().await;
+    school.pass(95);
+    for operation in [Operation::PutObject, Operation::KeepCheckpoint] {
+        for fault in [Fault::Before, Fault::Denied] {
+            let plan = move |o, _| (o == operation).then_some(fault);
+            school.faults.plan(plan);
+            let planned = school.plan().await;
+            school.faults.clear();
+            assert_eq!((planned.owners, planned.sent), (2, 2), "{operation:?}");
+            assert!(!planned.is_checkpointed, "{operation:?} {fault:?}");
+            assert_eq!(
+                school.newest_mark().await,
+                before,
+                "{operation:?} {fault:?}"
+            );
+        }
+    }
+    assert!(school.plan().await.is_checkpointed, "the next run does it");
+    assert_eq!(school.newest_checkpoint().await.shards.len(), 1);
+}
+
+/// Of two runs at once either is true, and the later instant stays.
+#[tokio::test]
+async fn two_planners_at_once_never_set_the_newest_checkpoint_back() {
+    let school = School::new().await;
+    let late = school.clock.get();
+    school.pass(1);
+    school.plan().await;
+    let newest = school.newest_mark().await;
+    let (stores, process) = (&school.stores, &school.process);
+    let planned = vernier_reconcile::planner::plan(stores, process, late).await;
+    assert!(planned.expect("the index is read").is_checkpointed);
+    assert_eq!(school.newest_mark().await, newest);
+}
