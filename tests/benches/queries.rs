@@ -25,7 +25,7 @@ use vernier_archive::reader::Part;
 use vernier_archive::seal::{Seal, SealKind, Written};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_fakes::{Faults, MemoryTable};
-use vernier_ledger::chain::{ChainHead, SealEntry, day_of};
+use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, day_of};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
@@ -205,6 +205,7 @@ fn entry_of(seal: &Seal) -> SealEntry {
         },
         sealed_at: seal.sealed_at,
         covers: seal.covers.iter().map(|covered| covered.sequence).collect(),
+        erasures: Sequences::default(),
     }
 }
 

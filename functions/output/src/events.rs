@@ -31,8 +31,11 @@ pub struct EventView {
     pub disposition: Disposition,
     /// Whether that can still change: the window is not sealed.
     pub provisional: bool,
-    /// SHA-256 of the compacted event, hexadecimal.
-    pub fingerprint: String,
+    /// SHA-256 of the compacted event, hexadecimal; none where the event is erased.
+    pub fingerprint: Option<String>,
+    /// Whether what the sensor wrote was taken out of the archive.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// Why it was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problems: Option<Box<RawValue>>,
@@ -42,7 +45,8 @@ pub struct EventView {
     /// Of a sealed duplicate or conflict: the stored event of its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Repeated>,
-    /// The event as sent, compacted; none of a sealed duplicate, whose text is its first's.
+    /// The event as sent, compacted; none of a sealed duplicate in the bytes of its first, whose text is the first's,
+    /// and of an erased event.
     pub event: Option<Box<RawValue>>,
     #[serde(skip)]
     reference: Option<EventRef>,
@@ -67,7 +71,8 @@ impl EventView {
             sensor: head.sensor.clone().into_owned(),
             disposition,
             provisional: true,
-            fingerprint: head.fingerprint.clone().into_owned(),
+            fingerprint: Some(head.fingerprint.clone().into_owned()),
+            erased: false,
             problems: head.problems.as_deref().map(raw),
             deviations: head
                 .findings()
@@ -88,7 +93,8 @@ impl EventView {
             sensor: row.sensor.to_owned(),
             disposition: row.disposition,
             provisional: false,
-            fingerprint: hex::encode(row.fingerprint),
+            fingerprint: row.erased.is_none().then(|| hex::encode(row.fingerprint)),
+            erased: row.erased.is_some(),
             problems: row.problems.and_then(raw),
             deviations: row.deviations.and_then(raw),
             first: row

@@ -49,6 +49,8 @@ pub(crate) struct Extent {
     /// Before this instant all is sealed that the live store holds.
     live_from: Millis,
     to: Millis,
+    /// Seals that closed their time without an event: idle windows, runs of them, windows of which nothing arrived.
+    empty: Vec<SealEntry>,
     /// What the live store holds of the tenant.
     items: Vec<BlockItem>,
 }
@@ -72,7 +74,10 @@ impl Extent {
         let seals = table.seals(tenant, since, to).await?;
         let days = table.days(tenant, day_of(since).start, to).await?;
         let mut windows: BTreeMap<Millis, Vec<SealEntry>> = BTreeMap::new();
-        for seal in seals.into_iter().filter(|s| s.window.end > from) {
+        let touching = seals.into_iter().filter(|s| s.window.end > from);
+        let (holding, empty): (Vec<SealEntry>, Vec<SealEntry>) =
+            touching.partition(|seal| seal.tally.events > 0);
+        for seal in holding {
             windows.entry(seal.window.start).or_default().push(seal);
         }
         let passed = head.iter().flat_map(|h| &h.passed_over).map(|w| w.start);
@@ -86,12 +91,10 @@ impl Extent {
             complete_through: through,
             live_from,
             to,
+            empty,
             items: Vec::new(),
         };
         extent.read_items(table, tenant, horizon, now).await?;
-        extent
-            .windows
-            .retain(|_, seals| seals.iter().any(|s| s.tally.events > 0));
         Ok(extent)
     }
 
@@ -120,7 +123,24 @@ impl Extent {
                 self.live_from = self.live_from.min(window.start);
             }
         }
+        if let Some(at) = self.first_after_empty_seals(recent) {
+            self.live_from = self.live_from.min(at);
+        }
         Ok(())
+    }
+
+    /// The first minute, from an instant on, of which something was committed after, or about when, a seal closed it
+    /// without an event, and which no other seal has.
+    fn first_after_empty_seals(&self, since: Millis) -> Option<Millis> {
+        let closed = self.empty.iter().filter(|s| s.window.end > since);
+        let minutes = closed.flat_map(|seal| {
+            let after = seal.sealed_at.plus_seconds(-2 * CLOCK_SKEW_SECONDS_MAX);
+            let later = self.items.iter().filter(move |i| i.committed_at >= after);
+            let minutes = later.flat_map(|i| i.block.minutes.iter().map(|m| m.minute.start()));
+            minutes.filter(|at| seal.window.contains(*at))
+        });
+        let late = minutes.filter(|at| *at >= since && !self.is_sealed(*at));
+        late.min()
     }
 
     /// Sealed windows of which something was committed after, or about when, they were sealed.

@@ -7,9 +7,10 @@ use crate::events::Paging;
 use crate::insights::{Asked, POLICY};
 use crate::metered::READS;
 use crate::openapi::SERVED;
+use crate::proofs::{self, NoProof};
 use crate::query::{EventQuery, Key, PARAMETERS, QUARANTINE_PARAMETERS, read_limit};
 use crate::reports::{self, Asking, Body, Rendered};
-use crate::seals::{self, NoProof};
+use crate::seals;
 use crate::{events, receipts};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use lambda_runtime::{Error, LambdaEvent};
@@ -356,7 +357,7 @@ impl<S: Stores> Call<'_, S> {
             .request
             .range(self.now, PROOF_SECONDS.0, PROOF_SECONDS.1)?;
         for id in self.request.ids_in_path() {
-            match seals::proof(&self.context.stores, self.tenant(), &id, range, self.now).await {
+            match proofs::proof(&self.context.stores, self.tenant(), &id, range, self.now).await {
                 Ok(Some(proof)) => return Ok(vernier_web::json(200, &[], &proof)),
                 Ok(None) => {}
                 Err(NoProof::Port(error)) => return Err(error.into()),

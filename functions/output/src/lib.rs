@@ -15,6 +15,7 @@ pub mod insights;
 mod metered;
 pub mod openapi;
 mod page;
+pub mod proofs;
 pub mod query;
 pub mod receipts;
 pub mod reports;

@@ -58,6 +58,9 @@ pub struct ReceiptEvent {
     pub strict: Verdict,
     /// How it ended.
     pub disposition: Disposition,
+    /// Whether what the sensor wrote was taken out of the archive: then id, type, problems and deviations are none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub erased: bool,
     /// Why it was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problems: Option<Box<RawValue>>,
@@ -227,6 +230,7 @@ fn sealed_event(row: &Scanned<'_>) -> ReceiptEvent {
         verdict: verdict(disposition != Disposition::Rejected),
         strict: verdict(row.text(Column::Strict) == Some("accepted")),
         disposition,
+        erased: row.is_erased,
         problems: raw(Column::Problems),
         deviations: raw(Column::Deviations),
     }
@@ -247,6 +251,7 @@ fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptE
                 verdict: head.verdict,
                 strict: head.strict,
                 disposition: known.of(&head),
+                erased: false,
                 problems: head.problems.as_deref().map(ToOwned::to_owned),
                 deviations: head.deviations.as_deref().map(ToOwned::to_owned),
             };

@@ -66,7 +66,8 @@ pub(crate) async fn scan<S: Stores>(
     while let Some(files) = ready.try_next().await? {
         for (file, search) in files {
             file.scan(&search, &columns, |row| {
-                if !extent.is_sealed(row.hit.place.0.received_at()) {
+                // Of an erased event nobody knows what a report would say of it.
+                if row.is_erased || !extent.is_sealed(row.hit.place.0.received_at()) {
                     return;
                 }
                 let result = row.text(Column::Result);

@@ -45,7 +45,7 @@ pub(crate) fn hash(text: Option<&str>) -> u32 {
 }
 
 fn bad_table() -> Fault {
-    Fault::Damaged("a table of actors that is none".to_owned())
+    Fault::Damaged("a table of actors or ids that is none".to_owned())
 }
 
 fn bad_block() -> Fault {
@@ -58,6 +58,29 @@ impl Entry {
         out.extend_from_slice(&self.group.to_be_bytes());
         out.extend_from_slice(&self.offset.to_be_bytes());
         out.extend_from_slice(&self.bytes.to_be_bytes());
+    }
+}
+
+/// An entry of a table beside a part's rows: which block has rows of what its hash stands for.
+pub(crate) trait TableEntry: Sized {
+    /// What the table is sorted by first, of 2^64.
+    fn hash(&self) -> u64;
+
+    /// Reads the bytes of one entry; none when they are none.
+    fn read(bytes: &[u8]) -> Option<Self>;
+
+    /// Where the block lies, as offset and length.
+    fn block(&self) -> (u64, u64);
+}
+
+/// What stands for an actor's id, spread over 2^64.
+pub(crate) fn actor_hash(actor: &str) -> u64 {
+    u64::from(hash(Some(actor))) << u32::BITS
+}
+
+impl TableEntry for Entry {
+    fn hash(&self) -> u64 {
+        u64::from(self.actor) << u32::BITS
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -72,9 +95,8 @@ impl Entry {
         })
     }
 
-    /// Where the block lies, as offset and length.
-    pub(crate) const fn block(&self) -> (u64, u64) {
-        (self.offset, self.bytes as u64)
+    fn block(&self) -> (u64, u64) {
+        (self.offset, u64::from(self.bytes))
     }
 }
 
@@ -93,8 +115,8 @@ pub(crate) fn table(mut entries: Vec<Entry>) -> Vec<u8> {
 ///
 /// # Errors
 /// When the bytes are none.
-pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<Entry>, Fault> {
-    let read = bytes.chunks(ENTRY_BYTES).map(Entry::read);
+pub(crate) fn entries<E: TableEntry>(bytes: &[u8]) -> Result<Vec<E>, Fault> {
+    let read = bytes.chunks(ENTRY_BYTES).map(E::read);
     read.collect::<Option<_>>().ok_or_else(bad_table)
 }
 
@@ -104,9 +126,9 @@ impl ActorTable {
         Self { offset, entries }
     }
 
-    /// The entries, by number, among which an actor's are in all likelihood.
-    pub(crate) fn near(&self, actor: u32) -> Range<u64> {
-        let middle = (u128::from(actor) * u128::from(self.entries)) >> u32::BITS;
+    /// The entries, by number, among which those of a hash are in all likelihood.
+    pub(crate) fn near(&self, hash: u64) -> Range<u64> {
+        let middle = (u128::from(hash) * u128::from(self.entries)) >> u64::BITS;
         let middle = u64::try_from(middle).unwrap_or(self.entries);
         let reach = REACH_ROOTS * self.entries.isqrt() + 1;
         middle.saturating_sub(reach)..middle.saturating_add(reach).min(self.entries)
@@ -119,16 +141,16 @@ impl ActorTable {
         (start, (entries.end - entries.start) * bytes)
     }
 
-    /// The stretch to read instead when the actor's entries may go on beyond the one that was read;
+    /// The stretch to read instead when entries of the hash may go on beyond the one that was read;
     /// none when they do not.
-    pub(crate) fn wider(
+    pub(crate) fn wider<E: TableEntry>(
         &self,
         read: &Range<u64>,
-        entries: &[Entry],
-        actor: u32,
+        entries: &[E],
+        hash: u64,
     ) -> Option<Range<u64>> {
-        let before = read.start > 0 && entries.first().is_none_or(|e| e.actor >= actor);
-        let after = read.end < self.entries && entries.last().is_none_or(|e| e.actor <= actor);
+        let before = read.start > 0 && entries.first().is_none_or(|e| e.hash() >= hash);
+        let after = read.end < self.entries && entries.last().is_none_or(|e| e.hash() <= hash);
         let more = 4 * (read.end - read.start) + 1;
         let start = read.start.saturating_sub(if before { more } else { 0 });
         let end = read.end.saturating_add(if after { more } else { 0 });
@@ -272,36 +294,75 @@ pub(crate) fn text_of(block: &[u8]) -> Result<Vec<u8>, Fault> {
     Ok(text)
 }
 
-/// Calls `each` with the rows of a block's text, in the file's order, with their numbers in it.
+/// How the rows of a block are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockForm {
+    /// Each row's leaf of version 1, and its event.
+    Plain,
+    /// Of version 4: each row's halves, and its event or its fingerprint.
+    Blind,
+}
+
+/// Calls `each` with the rows of a block's text, in the file's order, with their numbers in it. A row of version 4 that
+/// has a text comes without its fingerprint ([`Row::with_fingerprint_of_text`]), and all of them without their salts.
 ///
 /// # Errors
 /// When they are none, or what `each` answers.
 pub(crate) fn for_each_row<'t>(
     text: &'t [u8],
+    form: BlockForm,
     mut each: impl FnMut(usize, Row<'t>) -> Result<(), Fault>,
 ) -> Result<usize, Fault> {
     let (mut rest, mut rows) = (text, 0);
     while !rest.is_empty() {
-        let (mut row, event) = Row::read_leaf(rest)?;
-        (row.event, rest) = read_event(event)?;
+        let (row, after) = match form {
+            BlockForm::Plain => {
+                let (mut row, event) = Row::read_leaf(rest)?;
+                let (text, after) = read_event(event)?;
+                row.event = text;
+                (row, after)
+            }
+            BlockForm::Blind => read_blind_record(rest)?,
+        };
+        rest = after;
         each(rows, row)?;
         rows += 1;
     }
     Ok(rows)
 }
 
+/// A row of a block of version 4, and the bytes that follow it.
+fn read_blind_record(bytes: &[u8]) -> Result<(Row<'_>, &[u8]), Fault> {
+    let (mut row, rest) = Row::read_public_half(bytes)?;
+    let (has_text, rest) = row.read_personal_half(rest)?;
+    if has_text {
+        let (text, rest) = read_text(rest)?;
+        row.event = Some(text);
+        return Ok((row, rest));
+    }
+    let (fingerprint, rest) = rest.split_first_chunk().ok_or_else(bad_block)?;
+    row.fingerprint = *fingerprint;
+    Ok((row, rest))
+}
+
 fn read_event(bytes: &[u8]) -> Result<(Option<&str>, &[u8]), Fault> {
     match bytes.split_first() {
         Some((0, rest)) => Ok((None, rest)),
         Some((1, rest)) => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(bad_block)?;
-            let length = u32::from_be_bytes(*length) as usize;
-            let (event, rest) = rest.split_at_checked(length).ok_or_else(bad_block)?;
-            let event = std::str::from_utf8(event).map_err(|_| bad_block())?;
+            let (event, rest) = read_text(rest)?;
             Ok((Some(event), rest))
         }
         _ => Err(bad_block()),
     }
+}
+
+/// A text behind its length in 4 bytes, and the bytes that follow it.
+fn read_text(bytes: &[u8]) -> Result<(&str, &[u8]), Fault> {
+    let (length, rest) = bytes.split_first_chunk().ok_or_else(bad_block)?;
+    let length = u32::from_be_bytes(*length) as usize;
+    let (text, rest) = rest.split_at_checked(length).ok_or_else(bad_block)?;
+    let text = std::str::from_utf8(text).map_err(|_| bad_block())?;
+    Ok((text, rest))
 }
 
 #[cfg(test)]
@@ -326,12 +387,13 @@ mod tests {
             let bytes = table(all.clone());
             let table = ActorTable::of(1_000, &bytes);
             prop_assert_eq!(table.entries, all.len() as u64);
-            let (mut near, mut turns) = (table.near(wanted), 0);
+            let hash = u64::from(wanted) << 32;
+            let (mut near, mut turns) = (table.near(hash), 0);
             let found = loop {
                 let (start, length) = table.place(&near);
                 let at = |place: u64| usize::try_from(place - 1_000).expect("small");
-                let read = entries(&bytes[at(start)..at(start + length)]).expect("entries");
-                match table.wider(&near, &read, wanted) {
+                let read = entries::<Entry>(&bytes[at(start)..at(start + length)]).expect("entries");
+                match table.wider(&near, &read, hash) {
                     Some(wider) => near = wider,
                     None => break read,
                 }
@@ -358,12 +420,12 @@ mod tests {
         let table = ActorTable::of(0, &bytes);
         // The table has all of them; of like hashes, every tenth is looked for.
         let again = names.iter().step_by(10).filter(|name| {
-            let actor = hash(Some(name));
+            let actor = actor_hash(name);
             let near = table.near(actor);
             assert!(near.end - near.start < 1_200, "of 20,000");
             let (start, length) = table.place(&near);
             let at = |place: u64| usize::try_from(place).expect("small");
-            let read = entries(&bytes[at(start)..at(start + length)]).expect("entries");
+            let read = entries::<Entry>(&bytes[at(start)..at(start + length)]).expect("entries");
             table.wider(&near, &read, actor).is_some()
         });
         assert_eq!(again.count(), 0);
@@ -373,8 +435,10 @@ mod tests {
     fn what_is_no_block_is_refused() {
         assert!(text_of(b"no frame").is_err());
         for bytes in [&b"no row"[..], &[0], &[0; 200]] {
-            assert!(for_each_row(bytes, |_, _| Ok(())).is_err());
+            for form in [BlockForm::Plain, BlockForm::Blind] {
+                assert!(for_each_row(bytes, form, |_, _| Ok(())).is_err());
+            }
         }
-        assert!(entries(&[0; 19]).is_err());
+        assert!(entries::<Entry>(&[0; 19]).is_err());
     }
 }

@@ -1,7 +1,6 @@
 //! Which block has the rows with an id: the table behind that of actors in a day's part of version 4.
 
-use crate::Fault;
-use crate::blocks::ActorTable;
+use crate::blocks::{ActorTable, TableEntry};
 use crate::row::Row;
 use sha2::{Digest as _, Sha256};
 use vernier_ledger::digest::Fingerprint;
@@ -23,11 +22,18 @@ pub(crate) struct IdEntry {
 /// What stands for a row's id in the table: the first eight bytes of the SHA-256 of the id, UUIDs in small letters; of
 /// the fingerprint's hexadecimal text where there is none.
 pub(crate) fn hash(row: &Row<'_>) -> u64 {
-    let hash: [u8; 32] = match row.id {
-        Some(id) => EventId(id).with_folded(|id| Sha256::digest(id).into()),
-        None => Sha256::digest(Fingerprint(row.fingerprint).hex()).into(),
-    };
-    let [a, b, c, d, e, f, g, h, ..] = hash;
+    match row.id {
+        Some(id) => id_hash(id),
+        None => beginning(Sha256::digest(Fingerprint(row.fingerprint).hex()).into()),
+    }
+}
+
+/// What stands for an id, whatever its spelling.
+pub(crate) fn id_hash(id: &str) -> u64 {
+    beginning(EventId(id).with_folded(|id| Sha256::digest(id).into()))
+}
+
+const fn beginning([a, b, c, d, e, f, g, h, ..]: [u8; 32]) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
@@ -50,27 +56,30 @@ pub(crate) fn place(offset: u64, table: &[u8]) -> ActorTable {
     ActorTable { offset, entries }
 }
 
-/// The entries of a stretch of a table.
-///
-/// # Errors
-/// When the bytes are none.
-pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<IdEntry>, Fault> {
-    let read = |bytes: &[u8]| {
+impl TableEntry for IdEntry {
+    fn hash(&self) -> u64 {
+        self.id
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
         let (id, rest) = bytes.split_first_chunk()?;
         let (offset, rest) = rest.split_first_chunk()?;
-        Some(IdEntry {
+        Some(Self {
             id: u64::from_be_bytes(*id),
             offset: u64::from_be_bytes(*offset),
             bytes: u32::from_be_bytes(rest.try_into().ok()?),
         })
-    };
-    let all: Option<_> = bytes.chunks(ENTRY_BYTES).map(read).collect();
-    all.ok_or_else(|| Fault::Damaged("a table of ids that is none".to_owned()))
+    }
+
+    fn block(&self) -> (u64, u64) {
+        (self.offset, u64::from(self.bytes))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::entries;
     use proptest::prelude::*;
 
     proptest! {
@@ -81,13 +90,13 @@ mod tests {
             prop_assert!(bytes.chunks(ENTRY_BYTES).is_sorted());
             wanted.sort_unstable();
             wanted.dedup();
-            prop_assert_eq!(entries(&bytes).expect("entries"), wanted);
+            prop_assert_eq!(entries::<IdEntry>(&bytes).expect("entries"), wanted);
         }
     }
 
     #[test]
     fn what_is_no_table_is_refused() {
-        assert!(entries(&[0; 19]).is_err());
-        assert!(entries(&[0; 21]).is_err());
+        assert!(entries::<IdEntry>(&[0; 19]).is_err());
+        assert!(entries::<IdEntry>(&[0; 21]).is_err());
     }
 }

@@ -39,6 +39,16 @@ impl<'a> Asked<'a> {
     pub fn key(&self) -> Option<EventId<'a>> {
         self.id.filter(|_| self.own_id).map(EventId)
     }
+
+    /// The hash of what makes it the same as others: the share of a window is decided by it
+    /// ([`crate::share::Share::has_identity`]).
+    #[must_use]
+    pub fn identity(&self) -> [u8; 32] {
+        match self.key() {
+            Some(id) => id.with_folded(|id| Fingerprint::of(id).0),
+            None => Fingerprint::of(Fingerprint(self.fingerprint).hex().as_bytes()).0,
+        }
+    }
 }
 
 /// The stored event that an event repeats: with the same fingerprint it is a duplicate, with

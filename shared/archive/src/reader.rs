@@ -420,14 +420,14 @@ impl Part {
         self.find_sealed(wanted, |row, _| each(row))
     }
 
-    /// As [`Self::find`], with the sequence of the seal that sealed the row where the part is a day's.
+    /// As [`Self::find`], with where the row was sealed when the part is a day's.
     ///
     /// # Errors
     /// As for [`Self::find`].
     pub fn find_sealed(
         &self,
         wanted: Filter<'_>,
-        mut each: impl FnMut(Row<'_>, Option<u64>) -> Result<(), Fault>,
+        mut each: impl FnMut(Row<'_>, Option<SealedBy>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         for group in self.candidates(wanted)? {
             let rows = self.rows_where(group, wanted)?;
@@ -442,8 +442,7 @@ impl Part {
                 let batch = batch.map_err(unreadable)?;
                 let rows = Rows::new(&batch)?;
                 for at in 0..rows.count() {
-                    let by = rows.sealed_by(at)?;
-                    each(rows.row(at)?, by.map(|by| by.seal))?;
+                    each(rows.row(at)?, rows.sealed_by(at)?)?;
                 }
             }
         }

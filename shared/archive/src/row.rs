@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::leaf::Erased;
+use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::salt::Salt;
@@ -88,6 +89,15 @@ impl<'a> Row<'a> {
     #[must_use]
     pub const fn place(&self) -> Place {
         (self.receipt, self.index)
+    }
+
+    /// The row with the fingerprint that its text gives it; as it is where it has no text.
+    #[must_use]
+    pub(crate) fn with_fingerprint_of_text(mut self) -> Self {
+        if let Some(event) = self.event {
+            self.fingerprint = Fingerprint::of(event.as_bytes()).0;
+        }
+        self
     }
 
     /// The row's data in the Merkle tree of versions 1 to 3: every column but `event`, which its

@@ -2,6 +2,7 @@
 //! into parts by itself.
 
 use crate::limits::SHARES_MAX;
+use crate::part_name::share_in;
 use crate::row::Row;
 use crate::seal::SealedFile;
 use vernier_ledger::digest::{Digest, Fingerprint};
@@ -41,10 +42,23 @@ impl Share {
         self.shares
     }
 
+    /// The share whose rows a file of a seal has that is divided by so many ([`crate::seal::Seal::shares`]); none where
+    /// the file may have rows of all of them, as those of days and of versions before 4 do.
+    #[must_use]
+    pub fn of_file(file: &SealedFile, shares: u64) -> Option<Self> {
+        Self::new(share_in(&file.key)?, shares)
+    }
+
     /// Whether a row is of this share.
     #[must_use]
     pub fn has(&self, row: &Row<'_>) -> bool {
-        share_of(&identity_of(row), self.shares) == self.number
+        self.has_identity(&identity_of(row))
+    }
+
+    /// Whether events with this identity are of this share ([`crate::previous::Asked::identity`]).
+    #[must_use]
+    pub fn has_identity(&self, identity: &[u8; 32]) -> bool {
+        share_of(identity, self.shares) == self.number
     }
 }
 

@@ -114,6 +114,11 @@ impl Sequences {
         self.0.is_empty()
     }
 
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().flat_map(|(first, last)| *first..=*last)
+    }
+
     /// Whether this one is among them.
     #[must_use]
     pub fn contains(&self, sequence: u64) -> bool {
@@ -156,6 +161,10 @@ pub struct SealEntry {
     /// Of a day's seal: those whose files' rows its own files have. Others have none.
     #[serde(default, skip_serializing_if = "Sequences::is_empty")]
     pub covers: Sequences,
+    /// Erasures that replace files of the seal, in order. Whoever erases names the erasure here before it is sealed, and
+    /// removes the old files only afterwards; a sequence at which no such erasure was sealed says nothing.
+    #[serde(default, skip_serializing_if = "Sequences::is_empty")]
+    pub erasures: Sequences,
 }
 
 impl SealEntry {
@@ -224,6 +233,7 @@ mod tests {
             tally: Tally::default(),
             sealed_at: Millis(0),
             covers: Sequences::default(),
+            erasures: Sequences::default(),
         }
     }
 

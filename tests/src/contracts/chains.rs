@@ -24,6 +24,7 @@ fn seal(sequence: u64, n: i64) -> SealEntry {
         tally: tally(sequence),
         sealed_at: START,
         covers: Sequences::default(),
+        erasures: Sequences::default(),
     }
 }
 

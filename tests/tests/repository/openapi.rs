@@ -5,7 +5,7 @@ use crate::tree;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use vernier_ledger::limits as ledger;
-use vernier_output::{deviations, seals};
+use vernier_output::{deviations, proofs};
 use vernier_tests::bodies::walls::DOORS;
 use vernier_tests::openapi::{Operation, PAGE, document, faults, operations, resolved};
 use vernier_validation::limits as rules;
@@ -148,7 +148,7 @@ fn limits() -> Vec<(&'static str, u64)> {
         ("RANGE_SECONDS_MAX", time(ledger::RANGE_SECONDS_MAX)),
         ("LIVE_SECONDS_MAX", time(ledger::LIVE_SECONDS_MAX)),
         ("REPORT_EVENTS_MAX", deviations::REPORT_EVENTS_MAX),
-        ("PROOF_READ_BYTES_MAX", seals::PROOF_READ_BYTES_MAX),
+        ("PROOF_READ_BYTES_MAX", proofs::PROOF_READ_BYTES_MAX),
         (
             "TENANT_SCHEMA_TYPES_MAX",
             size(ledger::TENANT_SCHEMA_TYPES_MAX),

@@ -10,7 +10,7 @@ use vernier_archive::Fault;
 use vernier_archive::keys::PublicKey;
 use vernier_archive::seal::{Seal, SealKind, Written, seal_key};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{ChainHead, SealEntry, first_window};
+use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, first_window};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
@@ -206,5 +206,6 @@ fn entry_of(seal: &Seal) -> Result<SealEntry, PortError> {
         },
         sealed_at: seal.sealed_at,
         covers: seal.covers.iter().map(|c| c.sequence).collect(),
+        erasures: Sequences::default(),
     })
 }

@@ -99,10 +99,21 @@ pub(crate) fn read_list<T: Serialize + for<'de> Deserialize<'de>>(
     source: &dyn Source,
     list: &ListFile,
 ) -> Result<Vec<T>, Fault> {
-    let wrong = |what: String| Fault::Damaged(format!("the list {} {what}", list.key));
     let bytes = source.read(&list.key, LIST_BYTES_MAX);
-    let bytes = bytes.map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    if bytes.len() as u64 != list.bytes || Fingerprint::of(&bytes).0 != list.sha256.0 {
+    let unreadable = |e| Fault::Damaged(format!("the list {} cannot be read: {e}", list.key));
+    list_entries(list, &bytes.map_err(unreadable)?)
+}
+
+/// The lines of a list whose object has these bytes.
+///
+/// # Errors
+/// When they are not what the list's seal says.
+pub(crate) fn list_entries<T: Serialize + for<'de> Deserialize<'de>>(
+    list: &ListFile,
+    bytes: &[u8],
+) -> Result<Vec<T>, Fault> {
+    let wrong = |what: String| Fault::Damaged(format!("the list {} {what}", list.key));
+    if bytes.len() as u64 != list.bytes || Fingerprint::of(bytes).0 != list.sha256.0 {
         return Err(wrong("is not the sealed one".to_owned()));
     }
     let mut entries = Vec::new();

@@ -11,8 +11,8 @@ mod unsealed;
 
 pub(crate) use document::{has_tables, is_plain};
 pub use draft::{Draft, Written};
-pub(crate) use file_set::read_list;
 pub use file_set::{FileSet, ListFile, SetWriter, list_key};
+pub(crate) use file_set::{list_entries, read_list};
 pub use key::{Beside, SharePlace, beside_key, part_key, seal_key, share_key};
 pub use statement::{
     EnvelopeTotals, ErasureStatement, HoldsMark, ReceivedTotals, Replacement, SealedTotals,
@@ -363,6 +363,13 @@ impl Seal {
     pub fn files_of(&self, class: PartClass) -> impl Iterator<Item = &SealedFile> {
         let files = self.files.iter();
         files.filter(move |file| file.class() == class)
+    }
+
+    /// By how many shares of identities its parts are divided; 1 before version 4.
+    #[must_use]
+    pub fn shares(&self) -> u64 {
+        let window = self.statement.as_ref().and_then(|s| s.window());
+        window.map_or(1, |window| window.shares)
     }
 
     /// When its events were received.

@@ -1,6 +1,6 @@
 //! The columns that decide, batch by batch.
 
-use super::{Column, Search};
+use super::{Column, ERASED, Search};
 use crate::Fault;
 use crate::columns::{index, receipt};
 use arrow_array::cast::AsArray;
@@ -23,6 +23,8 @@ pub(super) struct Looked<'b> {
     index: &'b [i64],
     pub(super) texts: Vec<(Column, &'b StringArray)>,
     pub(super) fingerprints: Option<&'b FixedSizeBinaryArray>,
+    /// None where no row of the part is erased.
+    pub(super) erased: Option<&'b FixedSizeBinaryArray>,
 }
 
 impl<'b> Looked<'b> {
@@ -52,6 +54,9 @@ impl<'b> Looked<'b> {
             index: index.ok_or_else(|| lacking("index"))?.values(),
             texts: Vec::new(),
             fingerprints: None,
+            erased: batch
+                .column_by_name(ERASED)
+                .and_then(|erased| erased.as_fixed_size_binary_opt()),
         };
         for shown in columns {
             let name = shown.name();

@@ -26,6 +26,9 @@ use vernier_ledger::line::names_rule;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
+/// The column that only erased rows have a value in.
+const ERASED: &str = "erased";
+
 /// Rows of a batch of the deciding columns.
 const SEARCH_ROWS_MAX: usize = 8_192;
 
@@ -196,6 +199,8 @@ pub struct Hit {
 pub struct Scanned<'b> {
     /// Where it is.
     pub hit: Hit,
+    /// Whether what the sensor wrote was taken out of it: only public columns have values.
+    pub is_erased: bool,
     values: Values<'b>,
 }
 
@@ -212,8 +217,11 @@ enum Values<'b> {
 
 impl<'b> Scanned<'b> {
     pub(crate) const fn of_row(hit: Hit, row: &'b Row<'b>) -> Self {
-        let values = Values::Row(row);
-        Self { hit, values }
+        Self {
+            hit,
+            is_erased: row.erased.is_some(),
+            values: Values::Row(row),
+        }
     }
 
     /// The value of a column that was asked for; none where the row has none.
@@ -311,7 +319,7 @@ impl Part {
         columns: &[Column],
         mut each: impl FnMut(&Scanned<'_>),
     ) -> Result<(), Fault> {
-        let names = wanted.columns(columns);
+        let names = self.names(wanted, columns);
         let near = self.near(wanted, groups);
         self.want_near(&names, &near)?;
         for (group, rows) in near {
@@ -341,7 +349,12 @@ impl Part {
                             fingerprints: looked.fingerprints,
                             at,
                         };
-                        each(&Scanned { hit, values });
+                        let is_erased = looked.erased.is_some_and(|all| all.is_valid(at));
+                        each(&Scanned {
+                            hit,
+                            is_erased,
+                            values,
+                        });
                     }
                 }
             }
@@ -359,7 +372,16 @@ impl Part {
         groups: &[usize],
         columns: &[Column],
     ) -> Result<(), Fault> {
-        self.want_near(&wanted.columns(columns), &self.near(wanted, groups))
+        self.want_near(&self.names(wanted, columns), &self.near(wanted, groups))
+    }
+
+    /// Names of the columns that a search reads.
+    fn names(&self, wanted: &Search, columns: &[Column]) -> Vec<&'static str> {
+        let mut names = wanted.columns(columns);
+        if self.may_have_erased_rows() {
+            names.push(ERASED);
+        }
+        names
     }
 
     fn near(&self, wanted: &Search, groups: &[usize]) -> Vec<(usize, RowSelection)> {

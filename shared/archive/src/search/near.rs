@@ -16,6 +16,12 @@ impl Part {
         group.columns().get(at)
     }
 
+    /// Whether some of its rows may be erased: such a file does not say that it is sorted.
+    pub(super) fn may_have_erased_rows(&self) -> bool {
+        let mut groups = self.metadata.metadata().row_groups().iter();
+        self.layout().is_blind() && groups.any(|group| group.sorting_columns().is_none())
+    }
+
     /// Rows of a row group that lie on pages on which a wanted row may lie.
     pub(super) fn rows_near(&self, group: usize, wanted: &Search) -> RowSelection {
         let total = self.rows_of(group);

@@ -1,8 +1,9 @@
-//! One actor's rows out of a part's blocks.
+//! One actor's rows, or those of one id, out of a part's blocks.
 
 use super::{damaged, fetch};
 use crate::Fault;
-use crate::blocks::{self, ActorTable, Entry};
+use crate::blocks::{self, ActorTable, BlockForm, Entry, TableEntry};
+use crate::id_table::{IdEntry, id_hash};
 use crate::limits::{BLOCK_TEXT_BYTES, BLOCKS_READ_BYTES_MAX};
 use crate::row::Row;
 use crate::seal::SealedFile;
@@ -18,14 +19,18 @@ use vernier_ledger::ports::{Objects, PortError};
 pub(super) struct Block {
     /// Compressed.
     bytes: Bytes,
+    form: BlockForm,
     /// What a row takes on average, bytes before compression: known when it was scanned.
     row_bytes: OnceLock<u64>,
 }
 
 impl Block {
-    const fn new(bytes: Bytes) -> Self {
-        let row_bytes = OnceLock::new();
-        Self { bytes, row_bytes }
+    const fn new(bytes: Bytes, form: BlockForm) -> Self {
+        Self {
+            bytes,
+            form,
+            row_bytes: OnceLock::new(),
+        }
     }
 
     /// What a row of it takes on average, bytes before compression.
@@ -39,38 +44,38 @@ impl Block {
 pub(super) enum InBlocks {
     /// Everything that it wants, and more.
     All(Vec<Block>),
-    /// It has no blocks, the search names no actor, or the actor has too much there.
+    /// It has no blocks, no table says where the wanted rows lie, or these are too many.
     No,
     /// The file is gone.
     Gone,
 }
 
-/// Fetches the blocks in which what a search wants lies, when it is one actor's.
+/// Fetches the blocks in which what a search wants lies, when that is of one id or of one actor: a stretch of the table, and
+/// only where something lies there also the blocks.
 pub(super) async fn blocks<O: Objects>(
     objects: &O,
     file: &SealedFile,
     wanted: &Search,
 ) -> Result<InBlocks, PortError> {
-    let (Some(table), Some(actor)) = (&file.actors, wanted.value_of(Column::Actor)) else {
+    let Some(wanted) = Wanted::of(file, wanted) else {
         return Ok(InBlocks::No);
     };
-    let Some(mut found) = entries(objects, file, table, actor).await? else {
+    let Some(mut places) = wanted.places(objects, file).await? else {
         return Ok(InBlocks::Gone);
     };
-    if let Some(group) = wanted.value_of(Column::Group) {
-        let group = blocks::hash(Some(group));
-        found.retain(|entry| entry.group == group);
-    }
-    let mut places: Vec<Place> = found.iter().map(Entry::block).collect();
     places.sort_unstable();
     places.dedup();
     if places.iter().map(|(_, length)| length).sum::<u64>() > BLOCKS_READ_BYTES_MAX {
         return Ok(InBlocks::No);
     }
+    let form = match file.ids {
+        Some(_) => BlockForm::Blind,
+        None => BlockForm::Plain,
+    };
     let fetched: Vec<Option<Vec<Block>>> = stream::iter(joined(&places))
         .map(async |(range, places)| {
             let bytes = fetch(objects, file, range).await?;
-            Ok::<_, PortError>(bytes.map(|bytes| cut(&bytes.into(), range.0, places)))
+            Ok::<_, PortError>(bytes.map(|bytes| cut(&bytes.into(), range.0, places, form)))
         })
         .buffered(READS_IN_FLIGHT_MAX)
         .try_collect()
@@ -81,25 +86,77 @@ pub(super) async fn blocks<O: Objects>(
     }))
 }
 
-/// An actor's entries of the table, and those of others with the same hash; none when the file is gone.
-async fn entries<O: Objects>(
+/// What a table is asked for.
+enum Wanted<'s> {
+    Id(&'s ActorTable, &'s str),
+    Actor {
+        table: &'s ActorTable,
+        actor: &'s str,
+        group: Option<&'s str>,
+    },
+}
+
+impl<'s> Wanted<'s> {
+    /// An id names fewer rows than an actor does.
+    fn of(file: &'s SealedFile, wanted: &'s Search) -> Option<Self> {
+        if let (Some(table), Some(id)) = (&file.ids, wanted.value_of(Column::Id)) {
+            return Some(Self::Id(table, id));
+        }
+        Some(Self::Actor {
+            table: file.actors.as_ref()?,
+            actor: wanted.value_of(Column::Actor)?,
+            group: wanted.value_of(Column::Group),
+        })
+    }
+
+    /// Where the blocks lie in which rows of it may be; none when the file is gone.
+    async fn places<O: Objects>(
+        &self,
+        objects: &O,
+        file: &SealedFile,
+    ) -> Result<Option<Vec<Place>>, PortError> {
+        match self {
+            Self::Id(table, id) => {
+                let found: Option<Vec<IdEntry>> =
+                    entries(objects, file, table, id_hash(id)).await?;
+                Ok(found.map(|found| found.iter().map(TableEntry::block).collect()))
+            }
+            Self::Actor {
+                table,
+                actor,
+                group,
+            } => {
+                let hash = blocks::actor_hash(actor);
+                let found: Option<Vec<Entry>> = entries(objects, file, table, hash).await?;
+                let group = group.map(|group| blocks::hash(Some(group)));
+                let of_group = |entry: &&Entry| group.is_none_or(|group| entry.group == group);
+                Ok(found.map(|found| {
+                    let found = found.iter().filter(of_group);
+                    found.map(TableEntry::block).collect()
+                }))
+            }
+        }
+    }
+}
+
+/// The table's entries of a hash; none when the file is gone.
+async fn entries<O: Objects, E: TableEntry>(
     objects: &O,
     file: &SealedFile,
     table: &ActorTable,
-    actor: &str,
-) -> Result<Option<Vec<Entry>>, PortError> {
-    let actor = blocks::hash(Some(actor));
-    let mut near = table.near(actor);
+    hash: u64,
+) -> Result<Option<Vec<E>>, PortError> {
+    let mut near = table.near(hash);
     loop {
         let Some(bytes) = fetch(objects, file, table.place(&near)).await? else {
             return Ok(None);
         };
-        let mut read = blocks::entries(&bytes).map_err(|fault| damaged(file, &fault))?;
-        if let Some(wider) = table.wider(&near, &read, actor) {
+        let mut read: Vec<E> = blocks::entries(&bytes).map_err(|fault| damaged(file, &fault))?;
+        if let Some(wider) = table.wider(&near, &read, hash) {
             near = wider;
             continue;
         }
-        read.retain(|entry| entry.actor == actor);
+        read.retain(|entry| entry.hash() == hash);
         return Ok(Some(read));
     }
 }
@@ -119,10 +176,19 @@ fn joined(places: &[Place]) -> Vec<(Place, &[Place])> {
         .collect()
 }
 
-fn cut(bytes: &Bytes, start: u64, places: &[Place]) -> Vec<Block> {
+fn cut(bytes: &Bytes, start: u64, places: &[Place], form: BlockForm) -> Vec<Block> {
     let at = |place: u64| usize::try_from(place - start).unwrap_or(usize::MAX);
     let slice = |(offset, length): &Place| bytes.slice(at(*offset)..at(offset + length));
-    places.iter().map(slice).map(Block::new).collect()
+    let blocks = places.iter().map(slice);
+    blocks.map(|bytes| Block::new(bytes, form)).collect()
+}
+
+/// A row that somebody wants: blocks of version 4 leave out the fingerprints of texts.
+fn known(row: Row<'_>, form: BlockForm) -> Row<'_> {
+    match form {
+        BlockForm::Plain => row,
+        BlockForm::Blind => row.with_fingerprint_of_text(),
+    }
 }
 
 /// Calls `each` with every row that is wanted, in the file's order.
@@ -133,8 +199,9 @@ pub(super) fn scan_blocks(
 ) -> Result<(), Fault> {
     for (number, block) in all.iter().enumerate() {
         let text = blocks::text_of(&block.bytes)?;
-        let rows = blocks::for_each_row(&text, |at, row| {
+        let rows = blocks::for_each_row(&text, block.form, |at, row| {
             if wanted.takes(&row) {
+                let row = known(row, block.form);
                 let hit = Hit {
                     place: row.place(),
                     event_time: row.event_time,
@@ -164,9 +231,9 @@ pub(super) fn rows_of_blocks<R>(
         };
         let text = blocks::text_of(&block.bytes)?;
         let mut wanted = rows.iter().map(|(_, at)| *at).peekable();
-        blocks::for_each_row(&text, |at, row| {
+        blocks::for_each_row(&text, block.form, |at, row| {
             if wanted.next_if_eq(&at).is_some() {
-                read.push(each(&row));
+                read.push(each(&known(row, block.form)));
             }
             Ok(())
         })?;

@@ -1,48 +1,27 @@
 //! Seals and parts as they lie in a store that is waited for.
 
 mod beside;
+mod covered;
+mod signed;
+
+pub use covered::{
+    CoveredPart, covered_bytes, covering, covering_gone, find_rows, for_each_covered,
+    for_each_covered_part, row_bytes,
+};
+pub use signed::{read_seal, read_set};
 
 use crate::Fault;
 use crate::files::Ranges;
 use crate::pieces::Pieces;
-use crate::reader::{Part, Reading};
+use crate::reader::Part;
 use crate::row::Row;
-use crate::seal::{PartClass, Seal, SealKind, SealedFile, seal_key};
+use crate::seal::SealedFile;
 use crate::search::{Column, Hit, Scanned, Search};
 use beside::{Block, InBlocks, blocks, rows_of_blocks, scan_blocks};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
-use vernier_ledger::chain::{SealEntry, day_of};
-use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{Chains, Objects, PortError};
-
-/// A seal as its chain lists it.
-///
-/// # Errors
-/// The store's; fatal when it is gone or another one.
-pub async fn read_seal<O: Objects>(
-    objects: &O,
-    tenant: &TenantId,
-    entry: &SealEntry,
-) -> Result<Seal, PortError> {
-    let key = seal_key(tenant, entry.sequence);
-    let damaged = |what: &str| PortError::Fatal(format!("{key} {what}"));
-    let bytes = objects.get(&key, None).await?;
-    let bytes = bytes.ok_or_else(|| damaged("is gone"))?;
-    let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
-    if seal.statement.is_some() {
-        return Err(damaged(
-            "is of version 4, which only the offline check reads",
-        ));
-    }
-    let hash = seal.hash().map_err(|e| damaged(&e.to_string()))?;
-    if hex::encode(hash) == entry.hash {
-        Ok(seal)
-    } else {
-        Err(damaged("is another seal than the listed one"))
-    }
-}
+use vernier_ledger::ports::{Objects, PortError};
 
 /// Reads from a sealed file by ranges. `read` may be called several times.
 ///
@@ -263,91 +242,4 @@ async fn fetch<O: Objects>(
     } else {
         Err(PortError::Fatal(format!("{} is cut short", file.key)))
     }
-}
-
-/// The seal of the day that covers a window's or backfill's seal; none when it has not been
-/// compacted.
-///
-/// # Errors
-/// The store's.
-pub async fn covering<T: Chains, O: Objects>(
-    table: &T,
-    objects: &O,
-    tenant: &TenantId,
-    entry: &SealEntry,
-) -> Result<Option<Seal>, PortError> {
-    let day = day_of(entry.window.start);
-    let days = table.days(tenant, day.start, day.end).await?;
-    let Some(day) = days.iter().find(|d| d.covers.contains(entry.sequence)) else {
-        return Ok(None);
-    };
-    read_seal(objects, tenant, day).await.map(Some)
-}
-
-/// As [`covering`] where a file of the seal is gone.
-///
-/// # Errors
-/// The store's; fatal when no day covers the seal: then its file is lost.
-pub async fn covering_gone<T: Chains, O: Objects>(
-    table: &T,
-    objects: &O,
-    tenant: &TenantId,
-    entry: &SealEntry,
-    file: &SealedFile,
-) -> Result<Seal, PortError> {
-    let day = covering(table, objects, tenant, entry).await?;
-    day.ok_or_else(|| gone(file))
-}
-
-/// Calls `each` with the rows of one seal, of one class and in their order, from the files of the day
-/// that covers it. One row group is in memory at a time.
-///
-/// # Errors
-/// The store's; fatal when a file is gone or is not what it should be, and what `each` answers.
-pub async fn for_each_covered<O: Objects>(
-    objects: &O,
-    day: &Seal,
-    (sequence, class): (u64, PartClass),
-    reading: Reading,
-    mut each: impl FnMut(Row<'_>) -> Result<(), Fault>,
-) -> Result<(), PortError> {
-    debug_assert_eq!(day.kind, SealKind::Day);
-    for file in day.files_of(class) {
-        let damaged = |fault: Fault| PortError::Fatal(format!("{}: {fault}", file.key));
-        let part = read_file(objects, file, Part::open).await?;
-        for group in 0..part.groups() {
-            let pieces = Arc::new(Pieces::of(file.bytes));
-            for range in part.ranges(group, reading) {
-                let bytes = fetch(objects, file, range).await?;
-                pieces.put(range.0, bytes.ok_or_else(|| gone(file))?);
-            }
-            let here = part.over(pieces);
-            let read = here.for_each_of_group(group, reading, |row, seal| {
-                if seal == Some(sequence) {
-                    each(row)?;
-                }
-                Ok(())
-            });
-            read.map_err(damaged)?;
-        }
-    }
-    Ok(())
-}
-
-/// Bytes that [`for_each_covered`] reads of a day, of both classes.
-///
-/// # Errors
-/// The store's; fatal when a file is gone or is not what it should be.
-pub async fn covered_bytes<O: Objects>(
-    objects: &O,
-    day: &Seal,
-    reading: Reading,
-) -> Result<u64, PortError> {
-    let mut bytes = 0;
-    for file in &day.files {
-        let part = read_file(objects, file, Part::open).await?;
-        let ranges = (0..part.groups()).flat_map(|group| part.ranges(group, reading));
-        bytes += ranges.map(|(_, length)| length).sum::<u64>();
-    }
-    Ok(bytes)
 }

@@ -2,7 +2,7 @@
 //! columns.
 
 use crate::Fault;
-use crate::blocks::{self, ActorTable, Entry};
+use crate::blocks::{self, ActorTable, Entry, TableEntry as _};
 use crate::files::Ranges;
 use crate::id_table::{self, IdEntry};
 use crate::row::Row;
@@ -41,10 +41,10 @@ impl Beside {
     pub(super) fn open(file: &Arc<dyn Ranges>, table: ActorTable, ids: Option<ActorTable>) -> Self {
         let ids = ids.map(|table| {
             let bytes = read(file.as_ref(), table.place(&(0..table.entries)));
-            bytes.and_then(|bytes| id_table::entries(&bytes))
+            bytes.and_then(|bytes| blocks::entries(&bytes))
         });
         let sealed = read(file.as_ref(), table.place(&(0..table.entries)));
-        let sealed = sealed.and_then(|bytes| blocks::entries(&bytes));
+        let sealed: Result<Vec<Entry>, Fault> = sealed.and_then(|bytes| blocks::entries(&bytes));
         let mut places: Vec<(u64, u64)> = sealed.iter().flatten().map(Entry::block).collect();
         places.sort_unstable();
         places.dedup();
