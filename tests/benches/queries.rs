@@ -25,7 +25,7 @@ use vernier_archive::reader::Part;
 use vernier_archive::seal::{Seal, SealKind, Written};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_fakes::{Faults, MemoryTable};
-use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, day_of};
+use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, Sequences, day_of};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
@@ -195,8 +195,10 @@ fn seal_day(
 fn entry_of(seal: &Seal) -> SealEntry {
     SealEntry {
         sequence: seal.sequence,
-        backfill: false,
+        version: seal.vernier_seal,
+        kind: seal.kind,
         window: seal.window(),
+        windows: 1,
         hash: hex::encode(seal.hash().expect("integers")),
         tally: Tally {
             events: seal.counts.total(),
@@ -224,17 +226,16 @@ async fn build(folder: &Path, days: u64, events: u64) -> Archive {
     for number in 0..days {
         let pair = seal_day(folder, number, events, &mut lines, seals.last(), &key);
         for entry in pair.iter().map(entry_of) {
-            head = head.with(&entry).expect("the next");
-            table
-                .move_chain(&tenant, &head, Some(&entry))
-                .await
-                .expect("moved");
+            let step = head.over(&entry).expect("the next");
+            table.move_chain(&tenant, &step).await.expect("moved");
+            head = step.head;
         }
         seals.extend(pair);
     }
     // As removal leaves it: everything is read from the days.
     head = head.removed_to(day(days).start);
-    table.move_chain(&tenant, &head, None).await.expect("moved");
+    let step = ChainStep::to(head);
+    table.move_chain(&tenant, &step).await.expect("moved");
     let window_bytes = seals.iter().filter(|seal| seal.kind == SealKind::Window);
     let window_bytes = window_bytes.flat_map(|seal| &seal.files).map(|f| f.bytes);
     let window_bytes = window_bytes.sum();

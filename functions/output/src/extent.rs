@@ -8,7 +8,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_MAX};
 use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
-use vernier_ledger::ports::{Blocks, Chains, Commits, Objects, PortError};
+use vernier_ledger::ports::{Blocks, Chains, Commits, Holds, Objects, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 use vernier_ledger::work::{Completeness, WorkLists, completeness};
@@ -60,7 +60,7 @@ impl Extent {
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn of<T: Chains + Commits + Blocks + WorkLists>(
+    pub(crate) async fn of<T: Chains + Holds + Commits + Blocks + WorkLists>(
         table: &T,
         tenant: &TenantId,
         range: TimeRange,
@@ -80,7 +80,11 @@ impl Extent {
         for seal in holding {
             windows.entry(seal.window.start).or_default().push(seal);
         }
-        let passed = head.iter().flat_map(|h| &h.passed_over).map(|w| w.start);
+        let held = match &head {
+            Some(head) => table.held_windows(tenant, head).await?,
+            None => Vec::new(),
+        };
+        let passed = held.iter().map(|window| window.start);
         let live_from = passed
             .fold(through.unwrap_or(from), Millis::min)
             .max(horizon);

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vernier_archive::seal::seal_key;
+use vernier_archive::seal::{SealKind, seal_key};
 use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::ports::{Chains, Holds, Objects, PortError};
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 use vernier_ledger::work::{Completeness, completeness};
@@ -15,7 +15,7 @@ use vernier_ledger::work::{Completeness, completeness};
 #[derive(Debug, Serialize)]
 pub struct SealView {
     sequence: u64,
-    kind: &'static str,
+    kind: SealKind,
     start: String,
     end: String,
     events: u64,
@@ -29,11 +29,7 @@ impl From<&SealEntry> for SealView {
     fn from(seal: &SealEntry) -> Self {
         Self {
             sequence: seal.sequence,
-            kind: match (seal.is_day(), seal.backfill) {
-                (true, _) => "day",
-                (_, true) => "backfill",
-                _ => "window",
-            },
+            kind: seal.kind,
             start: seal.window.start.rfc3339(),
             end: seal.window.end.rfc3339(),
             events: seal.tally.events,
@@ -107,8 +103,10 @@ pub(crate) async fn chain<S: Stores>(
     now: Millis,
 ) -> Result<ChainView, PortError> {
     let Completeness { head, through } = completeness(stores.table(), tenant, now).await?;
-    let passed_over = head.as_ref().map(|h| h.passed_over.clone());
-    let passed_over = passed_over.unwrap_or_default();
+    let passed_over = match &head {
+        Some(head) => stores.table().held_windows(tenant, head).await?,
+        None => Vec::new(),
+    };
     Ok(ChainView {
         seals: head.as_ref().map_or(0, |h| h.sequence),
         head: head.as_ref().and_then(|h| h.last_hash.clone()),

@@ -14,7 +14,7 @@ use vernier_ledger::chain::ChainHead;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Commits, Directory, PortError};
+use vernier_ledger::ports::{Chains, Commits, Directory, Holds, PortError};
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists, close_due};
 
@@ -43,7 +43,7 @@ pub struct ListingSummary {
 ///
 /// # Errors
 /// The store's; what was not listed is the next turn's.
-pub async fn list_commits<T: Commits + Listing + Directory + Chains + WorkLists>(
+pub async fn list_commits<T: Commits + Listing + Directory + Chains + Holds + WorkLists>(
     table: &T,
     settings: &WorkSettings,
     process: &Process<T>,
@@ -133,7 +133,7 @@ async fn put_entries<T: WorkLists>(
 }
 
 /// The oldest commit that any tenant's unsealed windows or live queries can ask for.
-async fn oldest_asked_for<T: Directory + Chains>(
+async fn oldest_asked_for<T: Directory + Chains + Holds>(
     table: &T,
     now: Millis,
 ) -> Result<Millis, PortError> {
@@ -141,16 +141,20 @@ async fn oldest_asked_for<T: Directory + Chains>(
     for id in table.tenants().await? {
         if let Some(tenant) = table.tenant(&id).await? {
             let head = table.chain(&id).await?;
-            oldest = oldest.min(asked_for(&tenant, head.as_ref(), now));
+            let held = match &head {
+                Some(head) => table.held_windows(&id, head).await?,
+                None => Vec::new(),
+            };
+            oldest = oldest.min(asked_for(&tenant, head.as_ref(), &held, now));
         }
     }
     Ok(oldest)
 }
 
-fn asked_for(tenant: &Tenant, head: Option<&ChainHead>, now: Millis) -> Millis {
+fn asked_for(tenant: &Tenant, head: Option<&ChainHead>, held: &[Window], now: Millis) -> Millis {
     let unsealed = head.map_or(tenant.created_at, |head| {
-        let passed = head.passed_over.iter().map(|window| window.start);
-        passed.fold(head.through, Millis::min)
+        let starts = held.iter().map(|window| window.start);
+        starts.fold(head.through, Millis::min)
     });
     let live = now.plus_seconds(-LIVE_SECONDS_MAX);
     let asked_for = unsealed.min(live).plus_seconds(-LOOKBACK_SECONDS);

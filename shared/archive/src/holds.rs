@@ -41,11 +41,17 @@ impl ClosedTimes {
     /// What a seal says of them.
     #[must_use]
     pub fn mark(&self) -> HoldsMark {
-        let holds: Vec<String> = self
-            .holds()
+        HoldsMark::of(self.holds())
+    }
+}
+
+impl HoldsMark {
+    /// What a seal says of times that are open, which are in their order and do not touch.
+    pub fn of(open: impl IntoIterator<Item = Window>) -> Self {
+        let holds: Vec<String> = { open.into_iter() }
             .map(|hold| format!("[{},{}]", hold.start.0, hold.end.0))
             .collect();
-        HoldsMark {
+        Self {
             ranges: holds.len() as u64,
             sha256: Hex32(Fingerprint::of(format!("[{}]", holds.join(",")).as_bytes()).0),
         }
@@ -56,6 +62,7 @@ impl ClosedTimes {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use vernier_ledger::chain::OpenTimes;
 
     fn window((start, minutes): (i64, i64)) -> Window {
         Window {
@@ -89,6 +96,25 @@ mod tests {
     }
 
     proptest! {
+        /// A chain's head and its held windows say the same as the windows that were closed.
+        #[test]
+        fn held_windows_are_what_is_not_closed(order in Just((0i64..24).collect::<Vec<i64>>()).prop_shuffle(), held in 0usize..20) {
+            let (held, closed) = order.split_at(held);
+            let mut times = ClosedTimes::default();
+            let mut open = OpenTimes { held: held.iter().map(|at| window((*at, 1))).collect(), closed: None };
+            for at in closed {
+                times.close(window((*at, 1)));
+                open = open.without(window((*at, 1)));
+            }
+            prop_assert_eq!(HoldsMark::of(open.ranges()), times.mark());
+            for at in held {
+                times.close(window((*at, 1)));
+                open = open.without(window((*at, 1)));
+                prop_assert_eq!(HoldsMark::of(open.ranges()), times.mark());
+            }
+            prop_assert_eq!(open.held, []);
+        }
+
         /// The order in which windows are closed says nothing.
         #[test]
         fn holds_are_the_minutes_that_are_in_no_window(windows in proptest::collection::vec((0i64..60, 1i64..5), 1..20)) {

@@ -4,30 +4,35 @@ use crate::faults::Operation;
 use crate::lock;
 use crate::table::MemoryTable;
 use std::collections::BTreeMap;
-use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
-use vernier_ledger::time::Millis;
+use vernier_ledger::ports::{ChainOutcome, Chains, Holds, PortError};
+use vernier_ledger::time::{Millis, Window};
 
 #[derive(Debug, Default)]
 pub(crate) struct ChainsState {
     heads: BTreeMap<TenantId, ChainHead>,
     seals: BTreeMap<(TenantId, Millis, u64), SealEntry>,
     days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
+    erasures: BTreeMap<(TenantId, Millis, u64), SealEntry>,
+    held: BTreeMap<(TenantId, Millis), Window>,
 }
 
 impl ChainsState {
     /// Removes a tenant's chain and seals, or only counts them.
     pub(crate) fn take(&mut self, tenant: &TenantId, removes: bool) -> u64 {
-        let (seals, days) = (&mut self.seals, &mut self.days);
         let own = |key: &(TenantId, Millis, u64)| key.0 == *tenant;
-        let heads = usize::from(self.heads.contains_key(tenant));
-        let listed = seals.keys().chain(days.keys()).filter(|key| own(key));
-        let count = listed.count() + heads;
+        let mut count = usize::from(self.heads.contains_key(tenant));
+        count += self.held.keys().filter(|key| key.0 == *tenant).count();
+        for list in [&mut self.seals, &mut self.days, &mut self.erasures] {
+            count += list.keys().filter(|key| own(key)).count();
+            if removes {
+                list.retain(|key, _| !own(key));
+            }
+        }
         if removes {
             self.heads.remove(tenant);
-            seals.retain(|key, _| !own(key));
-            days.retain(|key, _| !own(key));
+            self.held.retain(|key, _| key.0 != *tenant);
         }
         count as u64
     }
@@ -38,6 +43,14 @@ impl MemoryTable {
     #[must_use]
     pub fn raw_chain(&self, tenant: &TenantId) -> Option<ChainHead> {
         lock(&self.chains).heads.get(tenant).cloned()
+    }
+
+    /// The windows that are held as items, no fault in between.
+    #[must_use]
+    pub fn raw_held(&self, tenant: &TenantId) -> Vec<Window> {
+        let state = lock(&self.chains);
+        let of_tenant = state.held.iter().filter(|((t, _), _)| t == tenant);
+        of_tenant.map(|(_, window)| *window).collect()
     }
 
     /// A tenant's seals from a sequence on, in their order.
@@ -64,25 +77,31 @@ impl Chains for MemoryTable {
     async fn move_chain(
         &self,
         tenant: &TenantId,
-        next: &ChainHead,
-        seal: Option<&SealEntry>,
+        step: &ChainStep,
     ) -> Result<ChainOutcome, PortError> {
         self.faults
             .around(Operation::MoveChain, || {
                 let mut state = lock(&self.chains);
                 let seen = state.heads.get(tenant).map_or(0, |head| head.revision);
-                if seen + 1 != next.revision {
+                if seen + 1 != step.head.revision {
                     return ChainOutcome::Stale;
                 }
-                state.heads.insert(tenant.clone(), next.clone());
-                if let Some(seal) = seal {
+                state.heads.insert(tenant.clone(), step.head.clone());
+                if let Some(seal) = &step.seal {
                     let key = (tenant.clone(), seal.window.start, seal.sequence);
-                    let list = if seal.is_day() {
-                        &mut state.days
-                    } else {
-                        &mut state.seals
+                    let list = match seal.kind {
+                        SealKind::Window | SealKind::Backfill | SealKind::Idle => &mut state.seals,
+                        SealKind::Day => &mut state.days,
+                        SealKind::Erasure => &mut state.erasures,
                     };
                     list.insert(key, seal.clone());
+                }
+                for window in &step.held {
+                    let key = (tenant.clone(), window.start);
+                    state.held.insert(key, *window);
+                }
+                if let Some(window) = step.released {
+                    state.held.remove(&(tenant.clone(), window.start));
                 }
                 ChainOutcome::Moved
             })
@@ -112,6 +131,14 @@ impl Chains for MemoryTable {
             .around(Operation::Read, || {
                 listed(&lock(&self.chains).days, tenant, [from, to])
             })
+            .await
+    }
+}
+
+impl Holds for MemoryTable {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+        self.faults
+            .around(Operation::Read, || self.raw_held(tenant))
             .await
     }
 }

@@ -7,7 +7,7 @@
 use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
 use crate::block_item::BlockItem;
-use crate::chain::{ChainHead, SealEntry};
+use crate::chain::{ChainHead, ChainStep, HeldWindows, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
@@ -398,13 +398,13 @@ pub trait Chains {
     /// A tenant's chain, read consistently; none before it was first moved.
     async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError>;
 
-    /// Moves a chain to its next revision and lists the seal, both or neither, unless somebody else
-    /// moved it before. A retryable error may have moved it: read the chain to know.
+    /// Moves a chain to its next revision with all that the step has (at most
+    /// [`crate::limits::HELD_WINDOWS_MAX`] windows that are held), unless somebody else moved it before: all or nothing. A
+    /// retryable error may have moved it: read the chain to know.
     async fn move_chain(
         &self,
         tenant: &TenantId,
-        next: &ChainHead,
-        seal: Option<&SealEntry>,
+        step: &ChainStep,
     ) -> Result<ChainOutcome, PortError>;
 
     /// Seals of windows and backfills that begin in `[from, to)`, by window and then in their order, read
@@ -424,6 +424,26 @@ pub trait Chains {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError>;
+}
+
+/// Windows that chains hold.
+#[allow(async_fn_in_trait)]
+pub trait Holds {
+    /// Windows of a tenant that are items of their own, by their beginning, read consistently.
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError>;
+
+    /// The windows that a chain with this head holds; of one that has moved since then, those that it holds by now.
+    async fn held_windows(
+        &self,
+        tenant: &TenantId,
+        head: &ChainHead,
+    ) -> Result<Vec<Window>, PortError> {
+        match &head.held {
+            HeldWindows::Listed { passed_over } => Ok(passed_over.clone()),
+            HeldWindows::Items { held: 0, .. } => Ok(Vec::new()),
+            HeldWindows::Items { .. } => self.held_items(tenant).await,
+        }
+    }
 }
 
 /// Counts of envelopes that were refused as a whole.

@@ -7,8 +7,8 @@
 use crate::block_item::Listing;
 use crate::checkpoint::Checkpoints;
 use crate::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices,
-    Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Holds, Inventory,
+    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
 };
 use crate::rates::RateCounters;
 use crate::work::{NudgeQueue, WorkLists};
@@ -24,6 +24,7 @@ pub trait LedgerTable:
     + Schemas
     + Accounts
     + Chains
+    + Holds
     + Playbacks
     + Sweeps
     + Checkpoints
@@ -43,6 +44,7 @@ impl<T> LedgerTable for T where
         + Schemas
         + Accounts
         + Chains
+        + Holds
         + Playbacks
         + Sweeps
         + Checkpoints

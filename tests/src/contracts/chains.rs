@@ -2,8 +2,11 @@
 
 use super::{tally, tenant_id};
 use futures::future::join_all;
-use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, day_of};
-use vernier_ledger::ports::{ChainOutcome, Chains};
+use vernier_ledger::chain::{
+    ChainHead, ChainStep, HeldWindows, OpenTimes, SealEntry, SealKind, Sequences, day_of,
+};
+use vernier_ledger::limits::HELD_WINDOWS_MAX;
+use vernier_ledger::ports::{ChainOutcome, Chains, Holds};
 use vernier_ledger::time::{Millis, Window};
 
 const START: Millis = Millis(1_700_000_040_000);
@@ -18,8 +21,10 @@ fn window(n: i64) -> Window {
 fn seal(sequence: u64, n: i64) -> SealEntry {
     SealEntry {
         sequence,
-        backfill: false,
+        version: 1,
+        kind: SealKind::Window,
         window: window(n),
+        windows: 1,
         hash: format!("{sequence:064x}"),
         tally: tally(sequence),
         sealed_at: START,
@@ -34,31 +39,30 @@ pub async fn a_chain_begins_and_moves_with_its_seals(table: &impl Chains) {
     let mut head = ChainHead::beginning(START);
     for n in 0..3 {
         let seal = seal(n, i64::try_from(n).expect("small"));
-        head = head.with(&seal).expect("the next");
-        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        let step = head.over(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &step).await;
         assert_eq!(moved, Ok(ChainOutcome::Moved));
+        head = step.head;
         assert_eq!(table.chain(&tenant).await, Ok(Some(head.clone())));
     }
     let past = head.past(window(3));
-    let moved = table.move_chain(&tenant, &past, None).await;
+    let moved = table.move_chain(&tenant, &past).await;
     assert_eq!(moved, Ok(ChainOutcome::Moved));
-    assert_eq!(table.chain(&tenant).await, Ok(Some(past)));
+    assert_eq!(table.chain(&tenant).await, Ok(Some(past.head)));
     assert_eq!(table.chain(&other).await, Ok(None));
 }
 
 pub async fn a_chain_that_was_moved_by_another_stays(table: &impl Chains) {
     let tenant = tenant_id();
     let beginning = ChainHead::beginning(START);
-    let heads: Vec<(ChainHead, SealEntry)> = (0..4)
+    let steps: Vec<ChainStep> = (0..4)
         .map(|n| {
             let mut seal = seal(0, 0);
             seal.hash = format!("{n:064x}");
-            (beginning.with(&seal).expect("the next"), seal)
+            beginning.over(&seal).expect("the next")
         })
         .collect();
-    let moves = heads
-        .iter()
-        .map(|(head, seal)| table.move_chain(&tenant, head, Some(seal)));
+    let moves = steps.iter().map(|step| table.move_chain(&tenant, step));
     let moved: Vec<ChainOutcome> = join_all(moves)
         .await
         .into_iter()
@@ -66,30 +70,35 @@ pub async fn a_chain_that_was_moved_by_another_stays(table: &impl Chains) {
         .map(|m| m.unwrap_or(ChainOutcome::Stale))
         .collect();
     let winner = moved.iter().position(|m| *m == ChainOutcome::Moved);
-    let winner = &heads[winner.expect("one of them")];
+    let winner = steps[winner.expect("one of them")].clone();
     let count = moved.iter().filter(|m| **m == ChainOutcome::Moved).count();
     assert_eq!(count, 1);
-    assert_eq!(table.chain(&tenant).await, Ok(Some(winner.0.clone())));
+    assert_eq!(table.chain(&tenant).await, Ok(Some(winner.head)));
     let listed = table.seals(&tenant, START, window(1).start).await;
-    assert_eq!(listed, Ok(vec![winner.1.clone()]));
+    assert_eq!(listed, Ok(winner.seal.into_iter().collect()));
 }
 
 pub async fn seals_are_listed_by_window(table: &impl Chains) {
     let tenant = tenant_id();
     let mut head = ChainHead::beginning(window(0).start);
     let order = [(0, false), (2, false), (1, false), (0, true)];
-    head.passed_over = vec![window(1)];
+    head.held = HeldWindows::Listed {
+        passed_over: vec![window(1)],
+    };
     head.through = window(0).start;
     let mut seals = Vec::new();
     for (sequence, (n, backfill)) in (0..).zip(order) {
         let mut seal = seal(sequence, n);
-        seal.backfill = backfill;
+        if backfill {
+            seal.kind = SealKind::Backfill;
+        }
         if n == 2 {
             head.through = window(2).start;
         }
-        head = head.with(&seal).expect("the next");
-        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        let step = head.over(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &step).await;
         assert_eq!(moved, Ok(ChainOutcome::Moved));
+        head = step.head;
         seals.push(seal);
     }
     let sequences = |from: i64, to: i64| {
@@ -115,12 +124,13 @@ pub async fn days_are_listed_by_themselves(table: &impl Chains) {
         let mut seal = seal(n, i64::try_from(n).expect("small"));
         if n > 1 {
             // Two of one day: it was too large for one.
-            seal.window = day_of(START);
+            (seal.window, seal.kind) = (day_of(START), SealKind::Day);
             seal.covers = [n - 2].into_iter().collect();
         }
-        head = head.with(&seal).expect("the next");
-        let moved = table.move_chain(&tenant, &head, Some(&seal)).await;
+        let step = head.over(&seal).expect("the next");
+        let moved = table.move_chain(&tenant, &step).await;
         assert_eq!(moved, Ok(ChainOutcome::Moved));
+        head = step.head;
         seals.push(seal);
     }
     let day = day_of(START);
@@ -140,7 +150,51 @@ pub async fn days_are_listed_by_themselves(table: &impl Chains) {
         revision: head.revision + 1,
         ..marked
     };
-    let moved = table.move_chain(&tenant, &marked, None).await;
+    let moved = table.move_chain(&tenant, &ChainStep::to(marked.clone())).await;
     assert_eq!(moved, Ok(ChainOutcome::Moved));
     assert_eq!(table.chain(&tenant).await, Ok(Some(marked)));
+}
+
+/// All that a chain may hold becomes items with its first seal of version 4; a seal takes its window's away.
+pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Holds)) {
+    let tenant = tenant_id();
+    let count = i64::try_from(HELD_WINDOWS_MAX).expect("small");
+    let held: Vec<Window> = (1..=count).map(window).collect();
+    let first = ChainHead::beginning(START).over(&seal(0, 0)).expect("next");
+    let mut head = first.head.clone();
+    let moved = table.move_chain(&tenant, &first).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    (head.held, head.through) = (
+        HeldWindows::Listed {
+            passed_over: held.clone(),
+        },
+        window(count + 1).start,
+    );
+    assert_eq!(table.held_windows(&tenant, &head).await, Ok(held.clone()));
+    let open = OpenTimes {
+        held: held.clone(),
+        closed: Some(window(0)),
+    };
+    let step = head.over_signed_holds(&seal(1, count + 1), &open, START);
+    let step = step.expect("the next");
+    let moved = table.move_chain(&tenant, &step).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    assert_eq!(table.chain(&tenant).await, Ok(Some(step.head.clone())));
+    assert_eq!(table.held_windows(&tenant, &step.head).await, Ok(held.clone()));
+    let open = open.without(window(count + 1));
+    let step = step.head.over_signed_holds(&seal(2, 2), &open, START);
+    let step = step.expect("held");
+    let stale = ChainStep {
+        head: first.head,
+        ..step.clone()
+    };
+    let moved = table.move_chain(&tenant, &stale).await;
+    assert_eq!(moved, Ok(ChainOutcome::Stale));
+    assert_eq!(table.held_items(&tenant).await, Ok(held.clone()));
+    let moved = table.move_chain(&tenant, &step).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    let mut left = held;
+    left.remove(1);
+    assert_eq!(table.held_windows(&tenant, &step.head).await, Ok(left));
+    assert_eq!(table.held_items(&tenant_id()).await, Ok(Vec::new()));
 }

@@ -230,7 +230,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
         }
         written.sequence = now.sequence;
         let at = (self.sealer.clock)();
-        let moving = self.sealer.chain().sign(&now, written, at).await?;
+        let moving = self.sealer.chain().sign_before_4(&now, written, at).await?;
         if let Moving::Moved(signed) = moving
             && signed.entry.is_day()
         {

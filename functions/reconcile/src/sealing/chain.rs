@@ -1,22 +1,37 @@
-//! The one place where a tenant's chain moves, for windows, backfills and days alike.
+//! The one place where a tenant's chain moves, for windows, backfills, idle runs and days alike.
 //!
 //! What a crash leaves, and two workers at once:
 //! - a seal's key holds its sequence, and the first object under it is the seal: whoever finds one there takes it
 //!   over instead of making another;
 //! - the chain moves only from the revision that was seen, and a seal counts when it has moved.
+//!
+//! Whoever seals says what of which time; what every seal says of its chain is added here: the seal before, the newest
+//! checkpoint of the shards, which times are held, and the signature.
 
 use super::Workshop;
 use vernier_archive::Fault;
 use vernier_archive::keys::PublicKey;
-use vernier_archive::seal::{Seal, SealKind, Written, seal_key};
+use vernier_archive::limits::SEAL_BYTES_MAX;
+use vernier_archive::seal::{
+    Covered, Draft, HoldsMark, Seal, SealKind, SealedFile, Statement, StatementBody, Unsealed,
+    Written, seal_key,
+};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{ChainHead, SealEntry, Sequences, first_window};
-use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::chain::{
+    ChainHead, ChainStep, HeldWindows, OpenTimes, SealEntry, Sequences, first_window,
+};
+use vernier_ledger::checkpoint::Checkpoints;
+use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
-use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, PutOutcome, SealKey};
+use vernier_ledger::limits::WINDOW_SECONDS_MAX;
+use vernier_ledger::ports::{ChainOutcome, Chains, Holds, Objects, PortError, PutOutcome, SealKey};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
+
+/// How long a seal waits for a checkpoint of the shards where there is none that it may name, seconds: the planner
+/// writes one each minute.
+const CHECKPOINT_WAIT_SECONDS: i64 = 60;
 
 /// What became of moving a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +40,42 @@ pub(crate) enum Moving {
     Moved(Signed),
     /// Somebody else moved it: look again where it stands.
     Stale,
+    /// No checkpoint of the shards is as new as the seal must name one: there should be one then.
+    Early(Millis),
 }
 
 /// A seal that the chain moved over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
-    pub(crate) kind: SealKind,
     pub(crate) entry: SealEntry,
     pub(crate) counts: DispositionCounts,
+}
+
+/// What a seal is to say, but for its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) kind: SealKind,
+    /// Its time: of an erasure the UTC day on which it is made.
+    pub(crate) window: Window,
+    /// How its events ended; of no events where the kind has no rows.
+    pub(crate) counts: DispositionCounts,
+    /// The digest over all of them.
+    pub(crate) digest: Digest,
+    /// The files with the rows, whether the body has them itself or in lists.
+    pub(crate) files: Vec<SealedFile>,
+    /// Of a day: the seals that it covers, in order of sequence. Else none.
+    pub(crate) covers: Vec<Covered>,
+    pub(crate) body: StatementBody,
+}
+
+impl Content {
+    /// The first instant at which a checkpoint may have been written that the seal names. An erasure's day is not over.
+    const fn checkpoint_from(&self) -> Millis {
+        match self.kind {
+            SealKind::Erasure => self.window.start,
+            _ => self.window.end,
+        }
+    }
 }
 
 /// The chain of one tenant, and the only way to move it.
@@ -40,6 +83,10 @@ pub(crate) struct Chain<'a, S> {
     stores: &'a S,
     workshop: &'a Workshop,
     tenant: &'a Tenant,
+}
+
+fn fatal(fault: Fault) -> PortError {
+    PortError::Fatal(fault.to_string())
 }
 
 impl<'a, S: ReconcileStores> Chain<'a, S> {
@@ -58,47 +105,157 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         Ok(head.unwrap_or_else(|| ChainHead::beginning(first.start)))
     }
 
+    /// Windows that the chain holds.
+    pub(crate) async fn held(&self, head: &ChainHead) -> Result<Vec<Window>, PortError> {
+        let table = self.stores.table();
+        table.held_windows(&self.tenant.id, head).await
+    }
+
     /// Leaves a window for later.
     pub(crate) async fn pass_over(
         &self,
         head: &ChainHead,
         window: Window,
     ) -> Result<ChainOutcome, PortError> {
-        self.move_to(&head.past(window)).await
+        self.step(&head.past(window)).await
     }
 
     /// Moves the chain without a seal.
     pub(crate) async fn move_to(&self, next: &ChainHead) -> Result<ChainOutcome, PortError> {
-        let table = self.stores.table();
-        table.move_chain(&self.tenant.id, next, None).await
+        self.step(&ChainStep::to(next.clone())).await
     }
 
-    /// Signs a seal, writes it unless there is one, and moves the chain over the one that is there.
+    async fn step(&self, step: &ChainStep) -> Result<ChainOutcome, PortError> {
+        self.stores.table().move_chain(&self.tenant.id, step).await
+    }
+
+    /// Signs a seal of version 4, writes it unless there is one, and moves the chain over the one that is there.
     pub(crate) async fn sign(
+        &self,
+        head: &ChainHead,
+        content: Content,
+        now: Millis,
+    ) -> Result<Moving, PortError> {
+        let from = content.checkpoint_from().max(head.checkpoint_at().unwrap_or_default());
+        let newest = self.stores.table().newest_checkpoint().await?;
+        let Some(checkpoint) = newest.filter(|mark| mark.at >= from) else {
+            let at = now.plus_seconds(CHECKPOINT_WAIT_SECONDS);
+            return Ok(Moving::Early(at));
+        };
+        let open = self.open_times(head).await?;
+        let after = match content.kind.closes() {
+            true => open.without(content.window),
+            false => open.clone(),
+        };
+        let unsealed = Unsealed {
+            tenant: self.tenant.id.clone(),
+            window: content.window,
+            kind: content.kind,
+            sequence: head.sequence,
+            counts: content.counts,
+            digest: content.digest,
+            files: content.files,
+            covers: content.covers,
+            statement: Statement {
+                checkpoint,
+                holds: HoldsMark::of(after.ranges()),
+                body: content.body,
+            },
+        };
+        let key = self.workshop.public_key(self.stores.key()).await?;
+        let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
+        let seal = self.signed(unsealed.draft(previous, now, &key), &key).await?;
+        self.put(head, &seal, &open).await
+    }
+
+    /// As [`Self::sign`] of a seal of the versions before 4, whose chain has none of version 4.
+    pub(crate) async fn sign_before_4(
         &self,
         head: &ChainHead,
         written: Written,
         now: Millis,
     ) -> Result<Moving, PortError> {
         let key = self.workshop.public_key(self.stores.key()).await?;
-        let fatal = |e: Fault| PortError::Fatal(e.to_string());
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
-        let draft = written.draft(previous, now, &key);
-        self.show_key(&key).await?;
-        let message = draft.message().map_err(fatal)?;
-        let seal = draft.signed(&self.stores.key().sign(&message).await?);
-        if !seal.is_signed_by(&key).map_err(fatal)? {
-            let what = "the key's signature is not its public half's";
-            return Err(PortError::Fatal(what.to_owned()));
-        }
+        let seal = self.signed(written.draft(previous, now, &key), &key).await?;
+        self.put(head, &seal, &OpenTimes::default()).await
+    }
+
+    /// Writes a seal unless there is one, and moves the chain over the one that is there.
+    async fn put(
+        &self,
+        head: &ChainHead,
+        seal: &Seal,
+        open: &OpenTimes,
+    ) -> Result<Moving, PortError> {
         let bytes = seal.to_bytes().map_err(fatal)?;
+        if bytes.len() as u64 > SEAL_BYTES_MAX {
+            let what = format!("{} would have {} bytes", seal.key(), bytes.len());
+            return Err(PortError::Fatal(what));
+        }
+        // A seal that a reader would refuse is not written.
+        Seal::read(&bytes).map_err(fatal)?;
         let objects = self.stores.objects();
         match objects.put_new(&seal.key(), bytes, None).await? {
-            PutOutcome::Created => self.move_over(head, &seal).await,
+            PutOutcome::Created => self.move_over(head, seal, open).await,
             PutOutcome::Exists => {
                 let taken = self.take_over(head).await?;
                 Ok(taken.unwrap_or(Moving::Stale))
             }
+        }
+    }
+
+    async fn signed(&self, draft: Draft, key: &PublicKey) -> Result<Seal, PortError> {
+        self.show_key(key).await?;
+        let message = draft.message().map_err(fatal)?;
+        let seal = draft.signed(&self.stores.key().sign(&message).await?);
+        match seal.is_signed_by(key).map_err(fatal)? {
+            true => Ok(seal),
+            false => {
+                let what = "the key's signature is not its public half's";
+                Err(PortError::Fatal(what.to_owned()))
+            }
+        }
+    }
+
+    /// What is open before the chain's next seal.
+    async fn open_times(&self, head: &ChainHead) -> Result<OpenTimes, PortError> {
+        let held = self.held(head).await?;
+        let closed = match &head.held {
+            HeldWindows::Items { closed, .. } => Some(*closed),
+            HeldWindows::Listed { .. } if head.sequence == 0 => None,
+            HeldWindows::Listed { .. } => Some(self.closed_before_4(head, &held).await?),
+        };
+        Ok(OpenTimes { held, closed })
+    }
+
+    /// From the first instant that a seal closed to the last, of a chain whose head does not say so: looked up once, for
+    /// its first seal of version 4.
+    async fn closed_before_4(
+        &self,
+        head: &ChainHead,
+        held: &[Window],
+    ) -> Result<Window, PortError> {
+        let mut end = head.through;
+        while let Some(window) = held.iter().find(|window| window.end == end) {
+            end = window.start;
+        }
+        let (table, tenant) = (self.stores.table(), self.tenant);
+        let from = tenant.created_at.plus_seconds(-WINDOW_SECONDS_MAX);
+        let mut span_seconds = 2 * WINDOW_SECONDS_MAX;
+        loop {
+            let to = from.plus_seconds(span_seconds);
+            let seals = table.seals(&tenant.id, from, to).await?;
+            let first = seals.iter().find(|seal| seal.kind.closes());
+            if let Some(first) = first {
+                let start = first.window.start;
+                return Ok(Window { start, end });
+            }
+            if to >= head.through {
+                let what = format!("the chain of {} has seals and lists none", tenant.id);
+                return Err(PortError::Fatal(what));
+            }
+            span_seconds *= 2;
         }
     }
 
@@ -121,10 +278,6 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         };
         let damaged = |what: &str| PortError::Fatal(format!("{name} {what}"));
         let seal = Seal::read(&bytes).map_err(|e| damaged(&e.to_string()))?;
-        if seal.statement.is_some() {
-            let what = "is of version 4, which this release does not continue";
-            return Err(damaged(what));
-        }
         let key = self.key_of(&seal).await?;
         let signed = seal.is_signed_by(&key).map_err(|e| damaged(&e.to_string()));
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
@@ -132,7 +285,8 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         if !signed? || !follows || seal.tenant != self.tenant.id {
             return Err(damaged("is not the next seal of this chain"));
         }
-        self.move_over(head, &seal).await.map(Some)
+        let open = self.open_times(head).await?;
+        self.move_over(head, &seal, &open).await.map(Some)
     }
 
     /// The key that a seal names: the one at hand, or one of before that lies beside the seals, since whoever signed
@@ -153,26 +307,32 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         Ok(earlier)
     }
 
-    async fn move_over(&self, head: &ChainHead, seal: &Seal) -> Result<Moving, PortError> {
+    async fn move_over(
+        &self,
+        head: &ChainHead,
+        seal: &Seal,
+        open: &OpenTimes,
+    ) -> Result<Moving, PortError> {
         let entry = entry_of(seal)?;
-        let next = head.with(&entry).ok_or_else(|| {
+        let step = match &seal.statement {
+            Some(statement) => head.over_signed_holds(&entry, open, statement.checkpoint.at),
+            None => head.over(&entry),
+        };
+        let step = step.ok_or_else(|| {
             PortError::Fatal(format!("{} does not follow in its chain", seal.key()))
         })?;
-        let (table, tenant) = (self.stores.table(), &self.tenant.id);
-        match table.move_chain(tenant, &next, Some(&entry)).await? {
+        match self.step(&step).await? {
             ChainOutcome::Stale => Ok(Moving::Stale),
             ChainOutcome::Moved => {
                 tracing::info!(
-                    %tenant,
+                    tenant = %self.tenant.id,
                     sequence = entry.sequence,
                     window = entry.window.start.rfc3339(),
                     events = entry.tally.events,
-                    backfill = entry.backfill,
-                    day = entry.is_day(),
+                    kind = ?entry.kind,
                     "sealed"
                 );
                 Ok(Moving::Moved(Signed {
-                    kind: seal.kind,
                     entry,
                     counts: seal.counts,
                 }))
@@ -193,11 +353,17 @@ fn hash_from(text: &str) -> Result<[u8; 32], PortError> {
 }
 
 fn entry_of(seal: &Seal) -> Result<SealEntry, PortError> {
-    let hash = seal.hash().map_err(|e| PortError::Fatal(e.to_string()))?;
+    let hash = seal.hash().map_err(fatal)?;
+    let windows = match seal.statement.as_ref().map(|statement| &statement.body) {
+        Some(StatementBody::Idle { windows }) => *windows,
+        _ => 1,
+    };
     Ok(SealEntry {
         sequence: seal.sequence,
-        backfill: seal.kind == SealKind::Backfill,
+        version: seal.vernier_seal,
+        kind: seal.kind,
         window: seal.window(),
+        windows,
         hash: hex::encode(hash),
         tally: Tally {
             events: seal.counts.total(),

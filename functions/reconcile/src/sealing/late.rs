@@ -25,8 +25,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         let from = at.plus_seconds(-WINDOW_SECONDS_MAX);
         let table = self.stores.table();
         let seals = table.seals(&self.tenant.id, from, Millis(at.0 + 1)).await?;
-        let of_instant = seals.iter().find(|seal| seal.window.contains(at));
-        let Some(window) = of_instant.map(|seal| seal.window) else {
+        let Some(window) = seals.iter().find_map(|seal| seal.window_of(at)) else {
             // Before the tenant's first window nothing was received.
             return Ok(Step::Nothing);
         };

@@ -27,6 +27,7 @@ use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::chain::{ChainHead, window_after};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::limits::HELD_WINDOWS_MAX;
 use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Notices, PortError};
 use vernier_ledger::stores::ReconcileStores;
@@ -34,9 +35,6 @@ use vernier_ledger::time::{Millis, Window};
 use window::Job;
 pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
 pub use workshop::{SealingTimes, Workshop};
-
-/// Windows that a tenant's chain passes over at most; with more the chain stops, and the alarm stays.
-const PASSED_OVER_MAX: usize = 96;
 
 /// Why a window is not sealed this time.
 #[derive(Debug)]
@@ -104,13 +102,14 @@ impl SealSummary {
     }
 
     fn count(&mut self, signed: &Signed) {
-        let of = match signed.kind {
-            SealKind::Window => &mut self.sealed,
-            SealKind::Backfill => &mut self.backfills,
-            // No idle run and no erasure is sealed yet.
-            SealKind::Day | SealKind::Idle | SealKind::Erasure => &mut self.days,
-        };
-        *of += 1;
+        match signed.entry.kind {
+            SealKind::Window | SealKind::Idle => {
+                self.sealed += u32::try_from(signed.entry.windows).unwrap_or(u32::MAX);
+            }
+            SealKind::Backfill => self.backfills += 1,
+            SealKind::Day => self.days += 1,
+            SealKind::Erasure => {}
+        }
         if !signed.entry.is_day() {
             self.events += signed.entry.tally.events;
             self.counts.merge(&signed.counts);
@@ -202,7 +201,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// Where the chain stands.
     pub(crate) async fn head(&mut self) -> Result<ChainHead, PortError> {
         let head = self.chain().head(self.settings.window_minutes).await?;
-        self.summary.passed_over = u32::try_from(head.passed_over.len()).unwrap_or(u32::MAX);
+        self.summary.passed_over = u32::try_from(head.held_count()).unwrap_or(u32::MAX);
         Ok(head)
     }
 
@@ -220,8 +219,11 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 }
                 return Ok(Settled::Left);
             }
-            let passed = head.passed_over.iter().find(|w| w.contains(at)).copied();
-            let step = match passed {
+            let held = match at < head.through {
+                true => self.chain().held(&head).await?,
+                false => Vec::new(),
+            };
+            let step = match held.into_iter().find(|window| window.contains(at)) {
                 Some(window) => self.seal_passed_over(&head, window).await,
                 None if at < head.through => self.seal_late(&head, at).await,
                 None => self.seal_next(&head).await,
@@ -283,7 +285,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             sealed => return Ok(sealed),
         };
         let overdue = window.end.plus_seconds(self.workshop.times.hold_seconds);
-        if now < overdue || head.passed_over.len() >= PASSED_OVER_MAX {
+        if now < overdue || head.held_count() >= HELD_WINDOWS_MAX as u64 {
             held.holds_back = true;
             held.passed_over_at = (now < overdue).then_some(overdue);
             return Ok(Step::Held(held));
@@ -350,7 +352,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 }));
             }
         };
-        let moving = self.chain().sign(job.head, written, (self.clock)()).await?;
+        let at = (self.clock)();
+        let moving = self.chain().sign_before_4(job.head, written, at).await?;
         Ok(match moving {
             Moving::Moved(signed) => {
                 self.summary.count(&signed);
@@ -365,6 +368,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 }
             }
             Moving::Stale => Step::Again,
+            Moving::Early(at) => Step::Early(at),
         })
     }
 

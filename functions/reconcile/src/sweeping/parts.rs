@@ -4,6 +4,7 @@ use super::remove_where;
 use std::collections::BTreeSet;
 use vernier_archive::part_name::{PartName, PartOf};
 use vernier_archive::stored::read_seal;
+use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::stores::ReconcileStores;
@@ -39,8 +40,9 @@ pub async fn sweep_parts<S: ReconcileStores>(
         .await?;
     let sealed: BTreeSet<Millis> = seals
         .iter()
-        .filter(|s| !s.backfill)
-        .map(|s| s.window.start)
+        .filter(|s| s.kind.closes())
+        .flat_map(SealEntry::closed_windows)
+        .map(|window| window.start)
         .collect();
     let mut named = BTreeSet::new();
     for entry in &seals {

@@ -10,7 +10,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
 use vernier_ledger::ports::{
-    Chains, Commits, Directory, Inventory, Notices, PortError, Removal, Sweeps,
+    Chains, Commits, Directory, Holds, Inventory, Notices, PortError, Removal, Sweeps,
 };
 use vernier_ledger::segment::{Block, SegmentRecord, stored_in};
 use vernier_ledger::stores::ReconcileStores;
@@ -236,11 +236,11 @@ impl<S: ReconcileStores> Run<'_, S> {
             .await?;
         let mut windows = BTreeSet::new();
         for minute in minutes {
-            let seal = seals
-                .iter()
-                .find(|s| !s.backfill && s.window.contains(minute));
-            let Some(seal) = seal else { return Ok(false) };
-            windows.insert(seal.window);
+            let mut closing = seals.iter().filter(|seal| seal.kind.closes());
+            let Some(window) = closing.find_map(|seal| seal.window_of(minute)) else {
+                return Ok(false);
+            };
+            windows.insert(window);
         }
         for window in windows {
             let key = (tenant.clone(), window);
@@ -333,12 +333,11 @@ impl<S: ReconcileStores> Run<'_, S> {
             return Ok(true);
         }
         let head = self.stores.table().chain(&day.tenant).await?;
-        let sealed = head.is_some_and(|head| {
-            let passed = head.passed_over.iter();
-            let mut passed = passed.filter(|w| w.start < end && w.end > day.start);
-            head.through >= end && passed.next().is_none()
-        });
-        if !sealed || !mark.left.is_empty() {
+        let Some(head) = head else { return Ok(false) };
+        let held = self.stores.table().held_windows(&day.tenant, &head).await?;
+        let mut of_day = held.iter().filter(|w| w.start < end && w.end > day.start);
+        let is_sealed = head.through >= end && of_day.next().is_none();
+        if !is_sealed || !mark.left.is_empty() {
             return Ok(false);
         }
         self.summary.oversize += remove_where(self.stores.objects(), &prefix, |_, _| true).await?;

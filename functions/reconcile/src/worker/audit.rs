@@ -14,7 +14,7 @@ use vernier_ledger::chain::{ChainHead, SealEntry, day_of, first_window, sealed_i
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{WINDOW_SECONDS_MAX, WORK_SLOTS};
 use vernier_ledger::live;
-use vernier_ledger::ports::{Chains, Directory, Playbacks, PortError};
+use vernier_ledger::ports::{Chains, Directory, Holds, Playbacks, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
@@ -188,7 +188,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
         if self.is_seed {
             missing.extend(self.unsealed(&head).into_iter().map(|w| (w, Cause::Close)));
         }
-        missing.extend(head.passed_over.iter().map(|w| (*w, Cause::Close)));
+        let held = table.held_windows(name, &head).await?;
+        missing.extend(held.into_iter().map(|w| (w, Cause::Close)));
         for (window, cause) in missing {
             if listed.contains(&window.start) {
                 continue;
@@ -296,8 +297,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
 }
 
 fn window_of(seals: &[SealEntry], at: Millis) -> Option<Window> {
-    let seal = seals.iter().find(|seal| seal.window.contains(at));
-    seal.map(|seal| seal.window)
+    seals.iter().find_map(|seal| seal.window_of(at))
 }
 
 fn stored(items: &[BlockItem], window: Window) -> vernier_ledger::frame::Tally {

@@ -1,6 +1,6 @@
 //! Seals on their way to their signatures.
 
-use super::{Covered, Hex32, Seal, SealKind, SealedFile, Signature};
+use super::{Covered, Hex32, Seal, SealKind, SealedFile, Signature, version_before_4};
 use crate::Fault;
 use crate::keys::{PublicKey, Signer};
 use crate::merkle::Hash;
@@ -39,7 +39,7 @@ impl Written {
     #[must_use]
     pub fn draft(self, previous: Option<Hash>, sealed_at: Millis, key: &PublicKey) -> Draft {
         Draft(Seal {
-            vernier_seal: self.kind.version(),
+            vernier_seal: version_before_4(self.kind),
             tenant: self.tenant,
             sequence: self.sequence,
             kind: self.kind,

@@ -19,6 +19,7 @@ pub use statement::{
     Shortfall, ShortfallCause, Statement, StatementBody, Totals, WindowStatement,
 };
 pub use unsealed::Unsealed;
+pub use vernier_ledger::chain::SealKind;
 pub(crate) use unsealed::root_of;
 
 use crate::Fault;
@@ -104,43 +105,12 @@ impl<'de> Deserialize<'de> for Hex32 {
     }
 }
 
-/// What a seal closes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SealKind {
-    /// A window, for the first time.
-    Window,
-    /// What came to light after its window was sealed.
-    Backfill,
-    /// The files of a day's windows and backfills, merged: no event is sealed by it.
-    Day,
-    /// A run of windows in which nothing was received.
-    Idle,
-    /// Files whose rows are partly erased, in the place of those that seals named.
-    Erasure,
-}
-
-impl SealKind {
-    /// Whether such a seal has rows that were received in its time.
-    #[must_use]
-    pub const fn has_rows_of_window(self) -> bool {
-        matches!(self, Self::Window | Self::Backfill)
-    }
-
-    /// Whether such a seal closes its time for the first time.
-    #[must_use]
-    pub const fn closes(self) -> bool {
-        matches!(self, Self::Window | Self::Idle)
-    }
-
-    /// Version of such a seal when it is made today.
-    #[must_use]
-    pub const fn version(self) -> u32 {
-        match self {
-            Self::Window | Self::Backfill => SEAL_VERSION,
-            Self::Day => DAY_SEAL_VERSION,
-            Self::Idle | Self::Erasure => SEAL_VERSION_4,
-        }
+/// Version of such a seal where its chain has none of version 4.
+const fn version_before_4(kind: SealKind) -> u32 {
+    match kind {
+        SealKind::Window | SealKind::Backfill => SEAL_VERSION,
+        SealKind::Day => DAY_SEAL_VERSION,
+        SealKind::Idle | SealKind::Erasure => SEAL_VERSION_4,
     }
 }
 
@@ -216,7 +186,7 @@ pub struct Signature {
 /// A window, closed. In a file it is the canonical JSON of this, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// [`SealKind::version`].
+    /// One of [`SEAL_VERSIONS`].
     pub vernier_seal: u32,
     /// Whose.
     pub tenant: TenantId,
@@ -291,7 +261,7 @@ impl Seal {
     fn has_form(&self) -> bool {
         let version = match self.kind {
             SealKind::Day if self.vernier_seal == DAY_SEAL_VERSION_BEFORE => self.vernier_seal,
-            kind => kind.version(),
+            kind => version_before_4(kind),
         };
         let has_table = version == DAY_SEAL_VERSION;
         let has_fields = |file: &SealedFile| {

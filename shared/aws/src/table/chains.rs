@@ -1,14 +1,16 @@
-//! [`Chains`] on DynamoDB: a head for each tenant, and an entry for each seal.
+//! [`Chains`] and [`Holds`] on DynamoDB: a head for each tenant, an item for each seal and each held window.
 
 use super::Table;
 use super::attributes::{Reader, json, n, s};
 use crate::error::port_error;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
-use vernier_ledger::chain::{ChainHead, SealEntry};
+use aws_sdk_dynamodb::types::builders::PutBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_smithy_types::error::operation::BuildError;
+use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
-use vernier_ledger::time::Millis;
+use vernier_ledger::ports::{ChainOutcome, Chains, Holds, PortError};
+use vernier_ledger::time::{Millis, Window};
 
 fn partition(tenant: &TenantId) -> AttributeValue {
     s(format!("seals#{tenant}"))
@@ -35,43 +37,12 @@ impl Chains for Table {
     async fn move_chain(
         &self,
         tenant: &TenantId,
-        next: &ChainHead,
-        seal: Option<&SealEntry>,
+        step: &ChainStep,
     ) -> Result<ChainOutcome, PortError> {
         let built = |e| PortError::Fatal(format!("move chain: {e}"));
-        let mut head = Put::builder()
-            .table_name(&self.name)
-            .item("pk", partition(tenant))
-            .item("sk", s("head"))
-            .item("chain", json(next))
-            .item("revision", n(next.revision));
-        head = match next.revision.checked_sub(1) {
-            None | Some(0) => head.condition_expression("attribute_not_exists(pk)"),
-            Some(seen) => head
-                .condition_expression("revision = :seen")
-                .expression_attribute_values(":seen", n(seen)),
-        };
-        let mut request = self.client.transact_write_items().transact_items(
-            TransactWriteItem::builder()
-                .put(head.build().map_err(built)?)
-                .build(),
-        );
-        if let Some(seal) = seal {
-            let start = entry_prefix(seal.window.start);
-            let sort = if seal.is_day() {
-                format!("day-{start}-{:012}", seal.sequence)
-            } else {
-                format!("{start}-{:012}", seal.sequence)
-            };
-            let put = Put::builder()
-                .table_name(&self.name)
-                .item("pk", partition(tenant))
-                .item("sk", s(sort))
-                .item("seal", json(seal))
-                .build()
-                .map_err(built)?;
-            request = request.transact_items(TransactWriteItem::builder().put(put).build());
-        }
+        let writes = self.step_writes(tenant, step).map_err(built)?;
+        let request = self.client.transact_write_items();
+        let request = request.set_transact_items(Some(writes));
         match request.send().await {
             Ok(_) => Ok(ChainOutcome::Moved),
             Err(e) => match e.as_service_error() {
@@ -97,7 +68,7 @@ impl Chains for Table {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError> {
-        // `day-` and `head` sort behind every digit.
+        // Whatever begins with a letter sorts behind every digit.
         self.entries(tenant, [from, to], entry_prefix).await
     }
 
@@ -112,7 +83,81 @@ impl Chains for Table {
     }
 }
 
+impl Holds for Table {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+        // Instants are digits, which sort before the tilde.
+        let range = (HELD_PREFIX.to_owned(), format!("{HELD_PREFIX}~"));
+        self.query_json([partition(tenant)], range, "held window", "window")
+            .await
+    }
+}
+
+/// What the sort keys of held windows begin with.
+const HELD_PREFIX: &str = "held-";
+
+fn held_sort(window: Window) -> AttributeValue {
+    s(format!("{HELD_PREFIX}{}", entry_prefix(window.start)))
+}
+
+fn entry_sort(seal: &SealEntry) -> AttributeValue {
+    let start = entry_prefix(seal.window.start);
+    let class = match seal.kind {
+        SealKind::Window | SealKind::Backfill | SealKind::Idle => "",
+        SealKind::Day => "day-",
+        SealKind::Erasure => "erasure-",
+    };
+    s(format!("{class}{start}-{:012}", seal.sequence))
+}
+
 impl Table {
+    /// All that one step of a chain writes, the head first.
+    fn step_writes(
+        &self,
+        tenant: &TenantId,
+        step: &ChainStep,
+    ) -> Result<Vec<TransactWriteItem>, BuildError> {
+        let next = &step.head;
+        let mut head = self
+            .chain_item(tenant, s("head"))
+            .item("chain", json(next))
+            .item("revision", n(next.revision));
+        head = match next.revision.checked_sub(1) {
+            None | Some(0) => head.condition_expression("attribute_not_exists(pk)"),
+            Some(seen) => head
+                .condition_expression("revision = :seen")
+                .expression_attribute_values(":seen", n(seen)),
+        };
+        let mut puts = vec![head];
+        if let Some(seal) = &step.seal {
+            let item = self.chain_item(tenant, entry_sort(seal));
+            puts.push(item.item("seal", json(seal)));
+        }
+        for window in &step.held {
+            let item = self.chain_item(tenant, held_sort(*window));
+            puts.push(item.item("window", json(window)));
+        }
+        let mut writes = Vec::with_capacity(puts.len() + 1);
+        for put in puts {
+            writes.push(TransactWriteItem::builder().put(put.build()?).build());
+        }
+        if let Some(window) = step.released {
+            let delete = Delete::builder()
+                .table_name(&self.name)
+                .key("pk", partition(tenant))
+                .key("sk", held_sort(window))
+                .build()?;
+            writes.push(TransactWriteItem::builder().delete(delete).build());
+        }
+        Ok(writes)
+    }
+
+    fn chain_item(&self, tenant: &TenantId, sort: AttributeValue) -> PutBuilder {
+        Put::builder()
+            .table_name(&self.name)
+            .item("pk", partition(tenant))
+            .item("sk", sort)
+    }
+
     async fn entries(
         &self,
         tenant: &TenantId,

@@ -3,16 +3,17 @@
 use super::{Bug, Table};
 use std::sync::PoisonError;
 use vernier_archive::seal::seal_key;
-use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry};
 use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, FrameStream, PlaybackOutcome, Playbacks, PortError, Schemas, Sweeps,
+    ChainOutcome, Chains, FrameStream, Holds, PlaybackOutcome, Playbacks, PortError, Schemas,
+    Sweeps,
 };
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::sweep::{Sweep, SweepMark};
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, Window};
 
 impl Chains for Table {
     async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError> {
@@ -22,17 +23,16 @@ impl Chains for Table {
     async fn move_chain(
         &self,
         tenant: &TenantId,
-        next: &ChainHead,
-        seal: Option<&SealEntry>,
+        step: &ChainStep,
     ) -> Result<ChainOutcome, PortError> {
-        let mut next = next.clone();
+        let mut step = step.clone();
         if self.bug == Some(Bug::MoveChainUnconditionally) {
             let seen = self.inner.raw_chain(tenant).map_or(0, |head| head.revision);
-            next.revision = seen + 1;
+            step.head.revision = seen + 1;
         }
-        let answer = self.inner.move_chain(tenant, &next, seal).await?;
+        let answer = self.inner.move_chain(tenant, &step).await?;
         if self.bug == Some(Bug::ChainBeforeSeal)
-            && let Some(seal) = seal
+            && let Some(seal) = &step.seal
         {
             self.write_late(&seal_key(tenant, seal.sequence)).await?;
         }
@@ -47,7 +47,7 @@ impl Chains for Table {
     ) -> Result<Vec<SealEntry>, PortError> {
         let mut seals = self.inner.seals(tenant, from, to).await?;
         if self.bug == Some(Bug::ForgetBackfills) {
-            seals.retain(|seal| !seal.backfill || seal.sequence.is_multiple_of(2));
+            seals.retain(|seal| !seal.is_backfill() || seal.sequence.is_multiple_of(2));
         }
         Ok(seals)
     }
@@ -59,6 +59,12 @@ impl Chains for Table {
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError> {
         self.inner.days(tenant, from, to).await
+    }
+}
+
+impl Holds for Table {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+        self.inner.held_items(tenant).await
     }
 }
 

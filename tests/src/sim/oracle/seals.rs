@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use vernier_archive::files::{Memory, Source};
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
-use vernier_archive::seal::{Seal, SealKind, SealedFile, seal_key};
+use vernier_archive::seal::{Seal, SealedFile, seal_key};
 use vernier_archive::verify::{Options, verify};
 use vernier_fakes::{Faults, MemoryKey};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{ChainHead, SealEntry};
+use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::frame::Tally;
@@ -134,7 +134,7 @@ impl Seals {
         }
         check_rows(segments, &tenant.id, (entry, &seal), &rows)?;
         self.judge_rows(segments, &tenant.id, entry, rows)?;
-        if entry.backfill {
+        if entry.is_backfill() {
             return Ok(());
         }
         let of_window = world.attempts.iter().filter(|a| a.acknowledged);
@@ -175,7 +175,7 @@ impl Seals {
             return Err(wrong("does not follow the one before"));
         }
         let is_new = chain.windows.insert(entry.window.start);
-        if is_new == entry.backfill || (seal.kind == SealKind::Backfill) != entry.backfill {
+        if is_new == entry.is_backfill() || seal.kind != entry.kind {
             return Err(wrong(if is_new {
                 "fills back what is not sealed"
             } else {
@@ -277,7 +277,11 @@ impl Seals {
             Violation::unless(reached, Invariant::Complete, || {
                 format!("the chain of {tenant} stands at {}", head.through)
             })?;
-            for window in &head.passed_over {
+            let held_windows = match &head.held {
+                HeldWindows::Listed { passed_over } => passed_over.clone(),
+                HeldWindows::Items { .. } => world.table.raw_held(tenant),
+            };
+            for window in &held_windows {
                 let held = unsealed.contains_key(&(tenant.clone(), window.start));
                 let lost = losses.keep_open(tenant, *window);
                 Violation::unless(held || lost, Invariant::Complete, || {
@@ -329,7 +333,7 @@ impl Seals {
         let seals = self.chains.values().map(|chain| chain.sequence).sum();
         let tenants = self.chains.keys();
         let entries = tenants.flat_map(|tenant| world.table.seals_from(tenant, 0));
-        let backfills = entries.filter(|entry| entry.backfill).count() as u64;
+        let backfills = entries.filter(|entry| entry.is_backfill()).count() as u64;
         (seals, backfills, self.sealed.len() as u64)
     }
 }
