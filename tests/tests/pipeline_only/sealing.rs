@@ -105,6 +105,7 @@ impl School {
         self.clock.set(self.clock.get().plus_seconds(seconds));
         self.bucket.set_clock(self.clock.get());
         self.stores.queue.set_clock(self.clock.get());
+        self.table.place_checkpoint(self.clock.get());
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -203,7 +204,7 @@ impl School {
 
     pub(super) fn archive(&self) -> Memory {
         let memory = Memory::default();
-        for prefix in ["archive/", "exceptions/", "days/", "seals/"] {
+        for prefix in ["archive/", "exceptions/", "evidence/", "days/", "lists/", "seals/"] {
             for key in self.bucket.keys(prefix) {
                 let bytes = self.bucket.raw(&key).expect("listed");
                 memory.put(key, bytes);

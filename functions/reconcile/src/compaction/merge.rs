@@ -74,7 +74,8 @@ pub(super) async fn write<O: Objects>(
     }
     let files = folder.path().join("files");
     let written = builder.finish(&Directory::new(&files))?;
-    upload(objects, &written, &files).await?;
+    let keys = written.files.iter().map(|file| file.key.as_str());
+    upload(objects, keys, &files).await?;
     Ok(written)
 }
 

@@ -2,7 +2,9 @@
 //! that was brought back.
 
 use super::window::Job;
-use super::{DrawnUp, Sealer, Step, held};
+use super::accounts::DrawnUp;
+use super::totals::AccountSoFar;
+use super::{Sealer, Step, held};
 use std::collections::HashSet;
 use vernier_archive::reader::{Part, Reading};
 use vernier_archive::seal::SealKind;
@@ -30,7 +32,11 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             return Ok(Step::Nothing);
         };
         let sealed = sealed_in(window, &seals);
-        let DrawnUp { account, items } = self.account(window).await?;
+        let DrawnUp {
+            account,
+            receipts,
+            items,
+        } = self.account(window).await?;
         let stored = account.stored_side;
         if sealed.events > 0 {
             self.settled.insert(window.start);
@@ -50,7 +56,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             self.announce(window, why).await?;
             return Ok(Step::Nothing);
         };
-        let except = self.sealed_places(window, &seals).await?;
+        let (except, so_far) = self.sealed_so_far(window, &seals).await?;
         self.seal(Job {
             tenant: self.tenant,
             window,
@@ -58,21 +64,25 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             head,
             items: &items,
             expected: late,
+            receipts: &receipts,
+            so_far,
             except,
         })
         .await
     }
 
-    /// Every event of the window that is sealed, from its own files or from its day's.
-    async fn sealed_places(
+    /// Every event of the window that is sealed, from its own files or from its day's, and what its seals say of it.
+    async fn sealed_so_far(
         &self,
         window: Window,
         seals: &[SealEntry],
-    ) -> Result<HashSet<Place>, PortError> {
+    ) -> Result<(HashSet<Place>, AccountSoFar), PortError> {
         let (objects, tenant) = (self.stores.objects(), self.tenant);
-        let mut places = HashSet::new();
-        for entry in seals.iter().filter(|s| s.window == window) {
+        let (mut places, mut so_far) = (HashSet::new(), AccountSoFar::default());
+        let has_rows = |s: &&SealEntry| s.kind.has_rows_of_window() && s.window == window;
+        for entry in seals.iter().filter(has_rows) {
             let seal = read_seal(objects, &tenant.id, entry).await?;
+            so_far.take(self.stores, tenant, entry, &seal).await?;
             for file in &seal.files {
                 let found = find_file(objects, file, |ranges| {
                     let mut found = Vec::new();
@@ -96,6 +106,6 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
                 .await?;
             }
         }
-        Ok(places)
+        Ok((places, so_far))
     }
 }

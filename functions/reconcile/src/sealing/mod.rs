@@ -8,30 +8,33 @@
 //! Two workers of one tenant do no harm: parts lie under keys that hold their content's hash, so that written again
 //! they are the same, and a seal counts when the chain has moved over it.
 
+mod accounts;
 pub(crate) mod chain;
 mod earlier;
+mod idle;
 mod late;
+mod totals;
 mod window;
 mod workshop;
 
-use crate::{Settings, balance, receipts_of};
+use crate::Settings;
 use chain::{Chain, Moving, Signed};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
+use totals::AccountSoFar;
 use vernier_archive::Fault;
 use vernier_archive::seal::SealKind;
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
-use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::chain::{ChainHead, window_after};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::HELD_WINDOWS_MAX;
-use vernier_ledger::live;
-use vernier_ledger::ports::{Accounts, Notices, PortError};
+use vernier_ledger::ports::{Notices, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::work::{Cause, WorkEntry};
 use window::Job;
 pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
 pub use workshop::{SealingTimes, Workshop};
@@ -117,12 +120,6 @@ impl SealSummary {
     }
 }
 
-/// A window's account, and the items that its stored side is the sum of.
-struct DrawnUp {
-    account: WindowAccount,
-    items: Vec<BlockItem>,
-}
-
 /// A window that is not sealed though it is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -170,6 +167,8 @@ pub(crate) struct Sealer<'a, S, C> {
     pub(crate) tenant: &'a Tenant,
     pub(crate) settings: Settings,
     pub(crate) clock: &'a C,
+    /// Beginnings of windows of which the tenant's list has an entry, due or not.
+    listed: BTreeSet<Millis>,
     pub(crate) summary: SealSummary,
     /// Beginnings of windows with events that were settled.
     pub(crate) settled: BTreeSet<Millis>,
@@ -182,13 +181,18 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         tenant: &'a Tenant,
         settings: Settings,
         clock: &'a C,
+        entries: &[WorkEntry],
     ) -> Self {
+        let of_windows = entries
+            .iter()
+            .filter(|entry| matches!(entry.key.cause, Cause::Late | Cause::Close));
         Self {
             stores,
             workshop,
             tenant,
             settings,
             clock,
+            listed: of_windows.filter_map(|entry| entry.key.start()).collect(),
             summary: SealSummary::default(),
             settled: BTreeSet::new(),
         }
@@ -226,7 +230,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             let step = match held.into_iter().find(|window| window.contains(at)) {
                 Some(window) => self.seal_passed_over(&head, window).await,
                 None if at < head.through => self.seal_late(&head, at).await,
-                None => self.seal_next(&head).await,
+                None => self.seal_next(&head, at).await,
             };
             if step.is_err() && at >= head.through {
                 self.note_lag(&head);
@@ -269,8 +273,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         Ok(is_incomplete.then(|| held(&account)))
     }
 
-    /// The next window in order.
-    async fn seal_next(&mut self, head: &ChainHead) -> Result<Step, PortError> {
+    /// The next window in order, or a run of idle ones as far as that of an instant.
+    async fn seal_next(&mut self, head: &ChainHead, at: Millis) -> Result<Step, PortError> {
         let window = window_after(head.through, self.settings.window_minutes);
         let due = window.end.plus_seconds(self.settings.grace_seconds);
         let now = (self.clock)();
@@ -279,6 +283,10 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         }
         if self.takes_over(head).await? {
             return Ok(Step::Again);
+        }
+        let run = self.run_of(window, at, now);
+        if let Some(step) = self.seal_idle(head, &run).await? {
+            return Ok(step);
         }
         let mut held = match self.seal_window(head, window).await? {
             Step::Held(held) => held,
@@ -331,6 +339,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             head,
             items: &drawn_up.items,
             expected: drawn_up.account.stored_side,
+            receipts: &drawn_up.receipts,
+            so_far: AccountSoFar::default(),
             except: HashSet::new(),
         })
         .await
@@ -339,8 +349,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// Seals what the window's lines, without some, come to.
     async fn seal(&mut self, job: Job<'_>) -> Result<Step, PortError> {
         let now = (self.clock)();
-        let written = match window::write(self.stores, self.workshop, &job, now).await {
-            Ok(written) => written,
+        let content = match window::write(self.stores, self.workshop, &job, now).await {
+            Ok(content) => content,
             Err(Trouble::Port(error)) => return Err(error),
             Err(Trouble::Held(why)) => {
                 self.announce(job.window, &why).await?;
@@ -353,11 +363,11 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             }
         };
         let at = (self.clock)();
-        let moving = self.chain().sign_before_4(job.head, written, at).await?;
+        let moving = self.chain().sign(job.head, content, at).await?;
         Ok(match moving {
             Moving::Moved(signed) => {
                 self.summary.count(&signed);
-                if signed.entry.tally.events > 0 && !signed.entry.is_day() {
+                if signed.entry.tally.events > 0 || !job.receipts.is_empty() {
                     self.settled.insert(signed.entry.window.start);
                 }
                 // What is there may have been taken over, and hold less.
@@ -370,40 +380,6 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
             Moving::Stale => Step::Again,
             Moving::Early(at) => Step::Early(at),
         })
-    }
-
-    /// The account of a window as it stands now.
-    async fn account(&self, window: Window) -> Result<DrawnUp, PortError> {
-        let now = (self.clock)();
-        let table = self.stores.table();
-        // Receipts first: what is committed between the two reads is then seen as stored.
-        let receipts = receipts_of(table, self.tenant, &[window]).await?;
-        let items = live::items_between(table, &self.tenant.id, window.into(), now).await?;
-        let mut accounts = balance(self.settings, &[window], receipts, &items, now);
-        let account = accounts.pop();
-        let account = account.ok_or_else(|| PortError::Fatal("no account".to_owned()))?;
-        Ok(DrawnUp { account, items })
-    }
-
-    /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that
-    /// had nothing no account is kept.
-    async fn keep(&mut self, account: &WindowAccount) -> Result<(), PortError> {
-        let (table, tenant) = (self.stores.table(), &self.tenant.id);
-        let incomplete = account.state == WindowState::Incomplete;
-        self.summary.incomplete += u32::from(incomplete);
-        if !incomplete && account.received.envelopes == 0 && account.stored_side.events == 0 {
-            return Ok(());
-        }
-        let before = table.account(tenant, account.window()).await?;
-        let before = before.map(|b| b.state);
-        if account.state == WindowState::Complete && before != Some(WindowState::Complete) {
-            self.summary.completed += 1;
-        }
-        if incomplete && before != Some(WindowState::Incomplete) {
-            // Before it is kept: a crash in between announces twice rather than never.
-            announce_incomplete(self.stores.notices(), self.tenant, account).await?;
-        }
-        table.save_account(tenant, account).await
     }
 
     async fn announce(&self, window: Window, why: &str) -> Result<(), PortError> {
@@ -433,27 +409,3 @@ fn held(account: &WindowAccount) -> Held {
     }
 }
 
-async fn announce_incomplete<N: Notices>(
-    notices: &N,
-    tenant: &Tenant,
-    account: &WindowAccount,
-) -> Result<(), PortError> {
-    let missing: Vec<String> = account
-        .missing
-        .iter()
-        .map(|m| m.receipt.to_string())
-        .collect();
-    let body = json!({
-        "tenant": tenant.id,
-        "window": { "start": account.start.rfc3339(), "end": account.end.rfc3339() },
-        "received_events": account.received.tally.events,
-        "stored_side_events": account.stored_side.events,
-        "missing_count": account.missing_count,
-        "missing_receipts": missing,
-        "invariant": Invariant::Complete.number(),
-    });
-    tracing::warn!(tenant = %tenant.id, window = account.start.rfc3339(), missing = account.missing_count, "window does not add up");
-    notices
-        .publish("Vernier: a window does not add up", &body.to_string())
-        .await
-}

@@ -1,14 +1,20 @@
-//! One window's events into files, and the seal over them.
+//! One window's events into files, and what its seal says of them.
 
+use super::chain::Content;
 use super::earlier::{Suspects, filters_of};
+use super::totals::AccountSoFar;
 use super::{Trouble, Workshop};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use vernier_archive::Fault;
+use vernier_archive::account::write_rows;
 use vernier_archive::files::Directory;
-use vernier_archive::seal::{SealKind, Written};
+use vernier_archive::seal::{
+    FileSet, SealKind, SetWriter, StatementBody, WindowStatement,
+};
+use vernier_archive::share::{Share, SharesJoined};
 use vernier_archive::window::{Oversize, Plan, Settings, WindowBuilder};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::BlockItem;
@@ -17,6 +23,7 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::line::{self, EventRef, LineHead};
 use vernier_ledger::live::{self, LiveBlock};
 use vernier_ledger::ports::{Chains, Objects, PortError};
+use vernier_ledger::receipt::Receipt;
 use vernier_ledger::segment::{self, Place};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
@@ -41,8 +48,23 @@ pub(super) struct Job<'a> {
     pub(super) items: &'a [BlockItem],
     /// What the lines must come to.
     pub(super) expected: Tally,
+    /// The receipts of the window, in any order.
+    pub(super) receipts: &'a [Receipt],
+    /// What the window's seals before this one say of it.
+    pub(super) so_far: AccountSoFar,
     /// Events that are sealed already.
     pub(super) except: HashSet<Place>,
+}
+
+impl Job<'_> {
+    fn plan(&self) -> Plan {
+        Plan {
+            tenant: self.tenant.id.clone(),
+            window: self.window,
+            kind: self.kind,
+            sequence: self.head.sequence,
+        }
+    }
 }
 
 /// Events that were too large for their frames, fetched before.
@@ -85,7 +107,7 @@ impl Collector {
     }
 }
 
-/// Writes a window's files into the bucket.
+/// Writes a window's files into the bucket: those of its rows, its evidence, and the lists that the seal needs of them.
 ///
 /// # Errors
 /// The stores'; held when what is there cannot be sealed.
@@ -94,59 +116,105 @@ pub(super) async fn write<S: ReconcileStores>(
     workshop: &Workshop,
     job: &Job<'_>,
     now: Millis,
-) -> Result<Written, Trouble> {
+) -> Result<Content, Trouble> {
     let folder = tempfile::Builder::new()
         .prefix("vernier-seal-")
         .tempdir_in(&workshop.temporary)
         .map_err(Fault::Io)?;
-    let since = job
-        .window
-        .start
-        .plus_seconds(-workshop.times.lookback_seconds);
-    let mut seals = stores.table().seals(&job.tenant.id, since, now).await?;
-    // Another run may have sealed this very window meanwhile: only what stands before it in the chain decides,
-    // so that both write the same files.
-    seals.retain(|seal| seal.sequence < job.head.sequence);
-    let earlier = filters_of(stores, &workshop.kept, &job.tenant.id, &seals).await?;
-    let plan = Plan {
-        tenant: job.tenant.id.clone(),
-        window: job.window,
-        kind: job.kind,
-        sequence: job.head.sequence,
-    };
-    let settings = Settings {
-        run_bytes: RUN_BYTES,
-        part_rows: PART_ROWS,
-        group_bytes: GROUP_BYTES,
-        ..Settings::new(folder.path(), workshop.threads)
-    };
-    let mut collector = Collector {
-        builder: WindowBuilder::new(plan, settings),
-        suspects: Suspects::new(&job.tenant.id, earlier),
-        oversize: BTreeMap::new(),
-        head: Vec::new(),
-    };
-    let (start, end) = (job.window.start, job.window.end);
-    for block in live::blocks_of(job.items, start, end) {
-        collect(stores, &mut collector, job, &block, folder.path()).await?;
-    }
-    collector.suspects.look_up(stores).await?;
+    let collector = collected(stores, workshop, job, folder.path(), now).await?;
     let found = collector.suspects.into_found();
     let sink = Directory::new(folder.path().join("files"));
     let oversize = Fetched(collector.oversize);
-    let written = collector.builder.finish(&found, &oversize, &sink)?;
+    let share = collector.builder.finish_share(&found, &oversize, &sink)?;
+    let rows = SharesJoined::of(vec![share]);
     let sums = Tally {
-        events: written.counts.total(),
-        rejected: written.counts.rejected,
-        digest: written.digest,
+        events: rows.counts.total(),
+        rejected: rows.counts.rejected,
+        digest: rows.digest,
     };
     if sums != job.expected {
         return Err(Trouble::Held(
             "its lines do not come to what its account says".to_owned(),
         ));
     }
-    upload(stores.objects(), &written, &folder.path().join("files")).await?;
-    Ok(written)
+    let (content, keys) = content_of(job, rows, &sink)?;
+    let keys = keys.iter().map(String::as_str);
+    upload(stores.objects(), keys, &folder.path().join("files")).await?;
+    Ok(content)
+}
+
+/// Takes all of the window's lines, and looks for what they repeat.
+async fn collected<S: ReconcileStores>(
+    stores: &S,
+    workshop: &Workshop,
+    job: &Job<'_>,
+    folder: &Path,
+    now: Millis,
+) -> Result<Collector, Trouble> {
+    let lookback_seconds = workshop.times.lookback_seconds;
+    let since = job.window.start.plus_seconds(-lookback_seconds);
+    let mut seals = stores.table().seals(&job.tenant.id, since, now).await?;
+    // Another run may have sealed this very window meanwhile: only what stands before it in the chain decides,
+    // so that both write the same files.
+    seals.retain(|seal| seal.sequence < job.head.sequence);
+    let earlier = filters_of(stores, &workshop.kept, &job.tenant.id, &seals).await?;
+    let settings = Settings {
+        run_bytes: RUN_BYTES,
+        part_rows: PART_ROWS,
+        group_bytes: GROUP_BYTES,
+        ..Settings::new(folder, workshop.threads)
+    };
+    let mut collector = Collector {
+        builder: WindowBuilder::of_share(job.plan(), Share::WHOLE, settings),
+        suspects: Suspects::new(&job.tenant.id, earlier),
+        oversize: BTreeMap::new(),
+        head: Vec::new(),
+    };
+    let (start, end) = (job.window.start, job.window.end);
+    for block in live::blocks_of(job.items, start, end) {
+        collect(stores, &mut collector, job, &block, folder).await?;
+    }
+    collector.suspects.look_up(stores).await?;
+    Ok(collector)
+}
+
+/// What the window's seal says: its rows, the evidence that no seal before has, and the account with both. Answers the
+/// keys of all that it names, too.
+fn content_of(
+    job: &Job<'_>,
+    rows: SharesJoined,
+    sink: &Directory,
+) -> Result<(Content, Vec<String>), Trouble> {
+    let account = job.so_far.with(job.receipts, &rows.counts, &rows.digest);
+    let account = account.ok_or_else(|| {
+        Trouble::Held("its receipts do not come to what its seals have".to_owned())
+    })?;
+    let evidence = write_rows(&job.plan(), account.evidence, sink)?;
+    let files = rows.files.iter().chain(&evidence);
+    let mut keys: Vec<String> = files.map(|file| file.key.clone()).collect();
+    let mut sets = SetWriter::new(&job.tenant.id, job.head.sequence, sink);
+    let statement = WindowStatement {
+        parts: sets.set(rows.files.clone())?,
+        shares: Share::WHOLE.shares(),
+        evidence: sets.set(evidence)?,
+        // A window of which something is missing is held.
+        missing: FileSet::EMPTY,
+        totals: account.totals,
+        shortfall: None,
+        projections: None,
+    };
+    let lists = [&statement.parts, &statement.evidence].into_iter().flat_map(FileSet::lists);
+    keys.extend(lists.map(|list| list.key.clone()));
+    let content = Content {
+        kind: job.kind,
+        window: job.window,
+        counts: rows.counts,
+        digest: rows.digest,
+        files: rows.files,
+        covers: Vec::new(),
+        body: StatementBody::Window(Box::new(statement)),
+    };
+    Ok((content, keys))
 }
 
 async fn collect<S: ReconcileStores>(
@@ -181,16 +249,16 @@ async fn collect<S: ReconcileStores>(
     Ok(())
 }
 
-/// Puts the files where their keys say. What lies there already is the same: the key holds its hash.
+/// Puts files where their keys say. What lies there already is the same: the key holds its hash.
 pub(crate) async fn upload<O: Objects>(
     objects: &O,
-    written: &Written,
+    keys: impl IntoIterator<Item = &str>,
     folder: &Path,
 ) -> Result<(), PortError> {
-    for file in &written.files {
-        let read = fs::read(folder.join(&file.key));
-        let bytes = read.map_err(|e| PortError::Retryable(format!("{}: {e}", file.key)))?;
-        objects.put_new(&file.key, bytes, None).await?;
+    for key in keys {
+        let read = fs::read(folder.join(key));
+        let bytes = read.map_err(|e| PortError::Retryable(format!("{key}: {e}")))?;
+        objects.put_new(key, bytes, None).await?;
     }
     Ok(())
 }

@@ -204,7 +204,7 @@ pub async fn turn<S: ReconcileStores>(
         // Its entry is done, or was put again under another nonce.
         table.remove_nudge(nudge).await?;
     }
-    let mut due = entries;
+    let mut due = entries.clone();
     due.retain(|entry| entry.due <= now);
     let mut turn = Turn {
         due: count(due.len()),
@@ -213,7 +213,7 @@ pub async fn turn<S: ReconcileStores>(
     let left = match owner {
         Owner::Ledger => ledger::take(&place, &due, &mut turn).await?,
         Owner::Tenant(id) => match table.tenant(id).await? {
-            Some(tenant) => tenant::take(&place, &tenant, &due, &mut turn).await?,
+            Some(tenant) => tenant::take(&place, &tenant, &entries, &due, &mut turn).await?,
             // Removed: nothing is to be done any more.
             None => {
                 for entry in &due {

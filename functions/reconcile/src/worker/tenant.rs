@@ -14,13 +14,14 @@ use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists};
 
-/// Takes a tenant's due entries in their order; gives back the first for which the time did not suffice.
+/// Takes those of a tenant's entries that are due, in their order; gives back the first for which the time did not suffice.
 ///
 /// # Errors
 /// The table's, when what became of an entry could not be written.
 pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
     place: &Workplace<'_, S, C>,
     tenant: &Tenant,
+    entries: &[WorkEntry],
     due: &[WorkEntry],
     turn: &mut Turn,
 ) -> Result<Option<WorkEntry>, PortError> {
@@ -31,6 +32,7 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
         tenant,
         place.settings.windows,
         place.clock,
+        entries,
     );
     let mut taking = Taking {
         place,

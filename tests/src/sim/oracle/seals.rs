@@ -304,7 +304,7 @@ impl Seals {
             return Ok(());
         }
         let files = Memory::default();
-        for prefix in ["archive/", "exceptions/", "seals/"] {
+        for prefix in ["archive/", "exceptions/", "evidence/", "lists/", "seals/"] {
             for key in world.bucket.keys(prefix) {
                 files.put(key.clone(), world.bucket.raw(&key).unwrap_or_default());
             }
