@@ -243,7 +243,7 @@ impl Extent {
         let since = self.live_from.plus_seconds(-LOOKBACK_SECONDS);
         let widest = live::blocks_of(&self.items, since, self.to);
         let fetched = live::fetch_widest(objects, [widest, blocks]).await?;
-        let known = live::dispositions(&fetched)?;
+        let known = live::dispositions(objects, &fetched).await?;
         Ok(Live::of(self, fetched, Some(known)))
     }
 }

@@ -16,7 +16,7 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{PortError, Receipts};
+use vernier_ledger::ports::{Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, TimeRange};
@@ -155,7 +155,7 @@ pub async fn view<S: Stores>(
         live::blocks_of(items.iter().filter(own), minute, minute_end),
     ];
     let blocks = live::fetch_widest(stores.objects(), choices).await?;
-    let events = events_of(id, &blocks)?;
+    let events = events_of(stores.objects(), id, &blocks).await?;
     let known = Known {
         complete,
         provisional: true,
@@ -236,8 +236,12 @@ fn sealed_event(row: &Scanned<'_>) -> ReceiptEvent {
     }
 }
 
-fn events_of(id: ReceiptId, blocks: &[Fetched]) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
-    let known = live::dispositions(blocks)?;
+async fn events_of<O: Objects>(
+    objects: &O,
+    id: ReceiptId,
+    blocks: &[Fetched],
+) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
+    let known = live::dispositions(objects, blocks).await?;
     let mut events = BTreeMap::new();
     for block in blocks {
         block.for_each_line(|head, _| {

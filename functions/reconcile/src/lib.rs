@@ -187,7 +187,7 @@ async fn count_dispositions<O: Objects>(
     }
     let choices = [since, start].map(|from| live::blocks_of(items, from, end));
     let blocks = live::fetch_widest(objects, choices).await?;
-    let known = live::dispositions(&blocks)?;
+    let known = live::dispositions(objects, &blocks).await?;
     let mut counts = vec![DispositionCounts::default(); accounts.len()];
     for block in &blocks {
         block.for_each_line(|head, _| {

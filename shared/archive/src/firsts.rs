@@ -3,14 +3,16 @@
 use crate::Fault;
 use crate::columns::{index, receipt, sequence};
 use crate::judge::has_own_id;
-use crate::previous::{Asked, First, Previous};
+use crate::previous::{Asked, First, Meanings, Previous};
 use crate::reader::Part;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, StringArray};
 use parquet::bloom_filter::Sbbf;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::event_id::EventId;
+use vernier_ledger::segment::Place;
 
 /// A part's bloom filters of id and fingerprint, about 4 bytes an event: enough to know which events
 /// cannot be in it.
@@ -90,6 +92,47 @@ impl Part {
         asked: &[Asked<'_>],
         wanted: &dyn Fn(u64) -> bool,
     ) -> Result<Vec<Option<First>>, Fault> {
+        let found = self.located(filters, asked, wanted)?;
+        let first = |located: Option<Located>| located.map(|located| located.first);
+        Ok(found.into_iter().map(first).collect())
+    }
+
+    /// As [`Self::firsts_sealed`], with what those firsts mean that an event in other bytes repeats: their texts alone
+    /// are read, a page for each.
+    ///
+    /// # Errors
+    /// When the part cannot be read.
+    pub fn firsts_with_meanings(
+        &self,
+        filters: &PartFilters,
+        asked: &[Asked<'_>],
+        wanted: &dyn Fn(u64) -> bool,
+    ) -> Result<(Vec<Option<First>>, Meanings), Fault> {
+        let found = self.located(filters, asked, wanted)?;
+        let differing = asked.iter().zip(&found).filter_map(|(asked, located)| {
+            let located = located.as_ref()?;
+            (located.first.fingerprint != asked.fingerprint).then_some(located.row)
+        });
+        let rows: BTreeSet<(usize, usize)> = differing.collect();
+        let rows: Vec<(usize, usize)> = rows.into_iter().collect();
+        let mut meanings = Meanings::new();
+        if !rows.is_empty() {
+            self.for_each_of(&rows, |row| {
+                let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
+                meanings.insert(row.place(), meaning);
+                Ok(())
+            })?;
+        }
+        let first = |located: Option<Located>| located.map(|located| located.first);
+        Ok((found.into_iter().map(first).collect(), meanings))
+    }
+
+    fn located(
+        &self,
+        filters: &PartFilters,
+        asked: &[Asked<'_>],
+        wanted: &dyn Fn(u64) -> bool,
+    ) -> Result<Vec<Option<Located>>, Fault> {
         // The same event may be asked for twice: its first number stands for all.
         let mut numbers: HashMap<Key<'_>, usize> = HashMap::with_capacity(asked.len());
         for (number, asked) in asked.iter().enumerate() {
@@ -108,6 +151,13 @@ impl Part {
         let answer = |asked| found[numbers[&Key::asked(asked)]];
         Ok(asked.iter().map(answer).collect())
     }
+}
+
+/// A stored event, and its row: the group's number, and its own in the group.
+#[derive(Debug, Clone, Copy)]
+struct Located {
+    first: First,
+    row: (usize, usize),
 }
 
 /// Earlier windows as their archive parts: bloom filters first, then an exact look.
@@ -137,6 +187,20 @@ impl Previous for PreviousParts {
             }
         }
         Ok(found)
+    }
+
+    fn meanings(&self, places: &[Place]) -> Result<Meanings, Fault> {
+        let wanted: HashSet<&Place> = places.iter().collect();
+        let mut meanings = Meanings::new();
+        for (part, _) in &self.parts {
+            let rows = part.rows_at(|place| wanted.contains(&place))?;
+            part.for_each_of(&rows, |row| {
+                let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
+                meanings.insert(row.place(), meaning);
+                Ok(())
+            })?;
+        }
+        Ok(meanings)
     }
 }
 
@@ -170,14 +234,17 @@ fn look_up(
     group: usize,
     candidates: &HashMap<Key<'_>, usize>,
     wanted: &dyn Fn(u64) -> bool,
-    found: &mut [Option<First>],
+    found: &mut [Option<Located>],
 ) -> Result<(), Fault> {
     let names = ["id", "kind", "receipt", "index", "fingerprint", "seal"];
     let names = match part.layout().is_day() {
         false => &names[..5],
         true => &names[..],
     };
+    let mut before = 0;
     part.columns(group, names, |batch| {
+        let (first_row, rows) = (before, batch.num_rows());
+        before += rows;
         let other = || Fault::Damaged("columns of another type".to_owned());
         let text = |at: usize| -> Result<&StringArray, Fault> {
             batch.column(at).as_string_opt().ok_or_else(other)
@@ -192,7 +259,7 @@ fn look_up(
             true => Some(batch.column(5).as_primitive_opt::<Int64Type>()),
         };
         let seals = seals.map(|seals| seals.ok_or_else(other)).transpose()?;
-        for at in 0..batch.num_rows() {
+        for at in 0..rows {
             if let Some(seals) = seals
                 && !wanted(sequence(seals.value(at))?)
             {
@@ -216,9 +283,10 @@ fn look_up(
                 index("index", indices.value(at))?,
             );
             let first = First { place, fingerprint };
+            let row = (group, first_row + at);
             let known = &mut found[*number];
-            if known.is_none_or(|known| place < known.place) {
-                *known = Some(first);
+            if known.is_none_or(|known| place < known.first.place) {
+                *known = Some(Located { first, row });
             }
         }
         Ok(())

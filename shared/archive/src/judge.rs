@@ -1,13 +1,18 @@
 //! Dispositions of a whole window in bounded memory, by the rule of
 //! [`vernier_ledger::disposition`]: the first of an id by (receipt, index) is stored, unless an
 //! earlier window has it.
+//!
+//! Where fingerprints differ the texts decide, which are not here: such events are conflicts at first, and
+//! [`Decisions::compare`] makes duplicates of those that mean the same.
 
 use crate::Fault;
 use crate::limits;
-use crate::previous::{Asked, First, Previous};
+use crate::previous::{Asked, First, Meanings, Previous};
 use crate::row::{Row, receipt_from};
 use crate::sort::Sorter;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::line::event_key;
 use vernier_ledger::segment::Place;
@@ -59,6 +64,8 @@ impl Judge {
         let mut decisions = Decisions {
             dispositions: self.dispositions,
             firsts: Vec::new(),
+            in_other_bytes: Vec::new(),
+            differing: Vec::new(),
         };
         let mut sorted = self.identities.finish()?;
         let mut open = Open::default();
@@ -86,26 +93,150 @@ pub(crate) struct Decisions {
     dispositions: Vec<Disposition>,
     /// Duplicates and conflicts: number, and where their first is.
     firsts: Vec<(u64, Place)>,
+    /// Numbers of duplicates in other bytes than their firsts', in order.
+    in_other_bytes: Vec<u64>,
+    /// Events in other bytes than their firsts', which nobody compared yet.
+    differing: Vec<Differing>,
+}
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) disposition: Disposition,
+    /// Of a duplicate or conflict: where its first is.
+    pub(crate) first: Option<Place>,
+    /// Whether the row keeps its text: all do but duplicates in the bytes of their firsts.
+    pub(crate) has_text: bool,
+}
+
+/// The event that others of its identity repeat.
+#[derive(Debug, Clone, Copy)]
+struct Reference {
+    first: First,
+    /// Its number, where it is a row of this window.
+    row: Option<u64>,
+}
+
+/// An event in other bytes than its first's.
+#[derive(Debug)]
+struct Differing {
+    number: u64,
+    of: Reference,
+}
+
+/// Whose texts must be read before events in other bytes can be compared, and what was read.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
+    /// Rows of this window, by number.
+    rows: BTreeMap<u64, Option<MeaningHash>>,
+    /// Firsts of earlier windows whose texts are not at hand there. A row in the same bytes stands for one: what a
+    /// playback sends again names its first, however long ago that was sealed.
+    lacking: HashMap<[u8; 32], Option<Option<MeaningHash>>>,
+    earlier: Meanings,
+}
+
+impl Comparison {
+    /// Whether nothing is to be compared.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether a row's text is wanted.
+    pub(crate) fn wants(&self, number: u64, fingerprint: &[u8; 32]) -> bool {
+        self.rows.contains_key(&number) || self.lacking.contains_key(fingerprint)
+    }
+
+    /// Takes what a wanted row's text means.
+    pub(crate) fn take(
+        &mut self,
+        number: u64,
+        fingerprint: &[u8; 32],
+        meaning: Option<MeaningHash>,
+    ) {
+        if let Some(known) = self.rows.get_mut(&number) {
+            *known = meaning;
+        }
+        if let Some(known) = self.lacking.get_mut(fingerprint) {
+            *known = Some(meaning);
+        }
+    }
+
+    /// What a first's text means.
+    fn of(&self, reference: &Reference) -> Result<Option<MeaningHash>, Fault> {
+        let First { place, fingerprint } = &reference.first;
+        let known = match reference.row {
+            Some(number) => self.rows.get(&number).copied(),
+            None => {
+                let earlier = self.earlier.get(place).copied();
+                earlier.or_else(|| self.lacking.get(fingerprint).copied().flatten())
+            }
+        };
+        known.ok_or_else(|| {
+            let (receipt, index) = place;
+            Fault::Damaged(format!(
+                "the text of event {index} of receipt {receipt}, which others repeat, is not at hand"
+            ))
+        })
+    }
 }
 
 impl Decisions {
-    pub(crate) fn of(&self, number: u64) -> (Disposition, Option<Place>) {
+    pub(crate) fn of(&self, number: u64) -> Outcome {
         let disposition = self.dispositions[at(number)];
         let first = self.firsts.binary_search_by_key(&number, |(n, _)| *n).ok();
-        (disposition, first.map(|found| self.firsts[found].1))
+        let is_duplicate = disposition == Disposition::Duplicate;
+        Outcome {
+            disposition,
+            first: first.map(|found| self.firsts[found].1),
+            has_text: !is_duplicate || self.in_other_bytes.binary_search(&number).is_ok(),
+        }
+    }
+
+    /// Whose texts are to be read, so that [`Self::compare`] can tell duplicates in other bytes from conflicts.
+    pub(crate) fn comparison(&self, previous: &dyn Previous) -> Result<Comparison, Fault> {
+        let mut comparison = Comparison::default();
+        for differing in self.differing.chunks(limits::PREVIOUS_BATCH) {
+            let firsts = differing.iter().filter(|d| d.of.row.is_none());
+            let mut places: Vec<Place> = firsts.clone().map(|d| d.of.first.place).collect();
+            places.sort_unstable();
+            places.dedup();
+            comparison.earlier.extend(previous.meanings(&places)?);
+            for Differing { of, .. } in firsts {
+                if !comparison.earlier.contains_key(&of.first.place) {
+                    comparison.lacking.insert(of.first.fingerprint, None);
+                }
+            }
+            let rows = differing.iter().flat_map(|d| [Some(d.number), d.of.row]);
+            comparison.rows.extend(rows.flatten().map(|number| (number, None)));
+        }
+        Ok(comparison)
+    }
+
+    /// Makes duplicates of events that mean the same as their firsts.
+    pub(crate) fn compare(&mut self, comparison: &Comparison) -> Result<(), Fault> {
+        for Differing { number, of } in std::mem::take(&mut self.differing) {
+            let own = comparison.rows.get(&number).copied().flatten();
+            if own.is_some() && own == comparison.of(&of)? {
+                self.dispositions[at(number)] = Disposition::Duplicate;
+                self.in_other_bytes.push(number);
+            }
+        }
+        self.in_other_bytes.sort_unstable();
+        Ok(())
     }
 
     pub(crate) fn all(&self) -> &[Disposition] {
         &self.dispositions
     }
 
-    fn repeat(&mut self, number: u64, fingerprint: &[u8; 32], first: &First) {
-        self.dispositions[at(number)] = if first.fingerprint == *fingerprint {
+    fn repeat(&mut self, number: u64, fingerprint: &[u8; 32], of: &Reference) {
+        self.dispositions[at(number)] = if of.first.fingerprint == *fingerprint {
             Disposition::Duplicate
         } else {
+            self.differing.push(Differing { number, of: *of });
             Disposition::Conflict
         };
-        self.firsts.push((number, first.place));
+        self.firsts.push((number, of.first.place));
     }
 }
 
@@ -162,7 +293,7 @@ struct Open {
     members: usize,
     /// The last id, its last place, and after an answer what its further members repeat.
     last: Option<([u8; EVENT_KEY_BYTES], Place)>,
-    answered: Option<First>,
+    answered: Option<Reference>,
 }
 
 impl Open {
@@ -174,8 +305,8 @@ impl Open {
                 if at == place {
                     return Err(Fault::Repeated(place.0, place.1));
                 }
-                if let Some(first) = &self.answered {
-                    decisions.repeat(found.number, &found.fingerprint, first);
+                if let Some(of) = &self.answered {
+                    decisions.repeat(found.number, &found.fingerprint, of);
                 } else if let Some(waiting) = self.waiting.last_mut() {
                     waiting.rest.push((found.number, found.fingerprint));
                     self.members += 1;
@@ -219,17 +350,21 @@ impl Open {
             ));
         }
         for (waiting, answer) in waiting.iter().zip(answers) {
-            let first = match answer {
-                Some(earlier) => {
-                    decisions.repeat(waiting.number, &waiting.first.fingerprint, &earlier);
-                    earlier
+            let of = match answer {
+                Some(first) => {
+                    let of = Reference { first, row: None };
+                    decisions.repeat(waiting.number, &waiting.first.fingerprint, &of);
+                    of
                 }
-                None => waiting.first,
+                None => Reference {
+                    first: waiting.first,
+                    row: Some(waiting.number),
+                },
             };
             for (number, fingerprint) in &waiting.rest {
-                decisions.repeat(*number, fingerprint, &first);
+                decisions.repeat(*number, fingerprint, &of);
             }
-            self.answered = Some(first);
+            self.answered = Some(of);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::Fault;
 use crate::judge::has_own_id;
 use std::collections::HashMap;
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::event_id::EventId;
 use vernier_ledger::line::{LineHead, Verdict};
@@ -68,7 +69,17 @@ pub trait Previous: Sync {
     /// # Errors
     /// When they cannot be read: nothing is sealed on hope.
     fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault>;
+
+    /// What stored events that were answered mean: only of those whose texts are at hand, and none where a text has no
+    /// canonical form.
+    ///
+    /// # Errors
+    /// When they cannot be read: nothing is sealed on hope.
+    fn meanings(&self, places: &[Place]) -> Result<Meanings, Fault>;
 }
+
+/// What stored events mean, by their places; none of a text that has no canonical form.
+pub type Meanings = HashMap<Place, Option<MeaningHash>>;
 
 /// No earlier windows.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +89,10 @@ impl Previous for NoPrevious {
     fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault> {
         Ok(vec![None; asked.len()])
     }
+
+    fn meanings(&self, _: &[Place]) -> Result<Meanings, Fault> {
+        Ok(Meanings::new())
+    }
 }
 
 /// What was looked up before: whatever is not among it is in no earlier window.
@@ -85,6 +100,7 @@ impl Previous for NoPrevious {
 pub struct LookedUp {
     ids: HashMap<Vec<u8>, First>,
     fingerprints: HashMap<[u8; 32], First>,
+    meanings: Meanings,
 }
 
 impl LookedUp {
@@ -100,6 +116,11 @@ impl LookedUp {
         if first.place < known.place {
             *known = first;
         }
+    }
+
+    /// Takes what stored events mean.
+    pub fn add_meanings(&mut self, meanings: Meanings) {
+        self.meanings.extend(meanings);
     }
 
     /// Takes the answers that there are.
@@ -119,5 +140,10 @@ impl Previous for LookedUp {
             None => self.fingerprints.get(&asked.fingerprint).copied(),
         };
         Ok(asked.iter().map(of).collect())
+    }
+
+    fn meanings(&self, places: &[Place]) -> Result<Meanings, Fault> {
+        let known = |place: &Place| Some((*place, *self.meanings.get(place)?));
+        Ok(places.iter().filter_map(known).collect())
     }
 }

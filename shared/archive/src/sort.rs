@@ -129,6 +129,27 @@ impl Sorter {
         }
     }
 
+    /// Calls `each` with the payload of every record so far, in any order.
+    ///
+    /// # Errors
+    /// When a run cannot be written or read, and what `each` answers.
+    pub(crate) fn for_each<E: From<io::Error>>(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.wait()?;
+        for path in &self.runs {
+            let mut head = Head::open(path)?;
+            while head.advance()? {
+                each(&head.record[head.key..])?;
+            }
+        }
+        for item in &self.run.items {
+            each(self.run.payload(item))?;
+        }
+        Ok(())
+    }
+
     /// All records, in order.
     ///
     /// # Errors

@@ -301,12 +301,20 @@ impl WindowBuilder {
     }
 
     fn write<S: Sink>(
-        self,
+        mut self,
         previous: &dyn Previous,
         oversize: &dyn Oversize,
         sink: &S,
     ) -> Result<write::RowsWritten, Fault> {
-        let decisions = self.judge.decide(previous)?;
+        let mut decisions = self.judge.decide(previous)?;
+        // In versions before 4 every event in other bytes is a conflict.
+        if self.share.is_some() {
+            let mut comparison = decisions.comparison(previous)?;
+            if !comparison.is_empty() {
+                write::read_meanings(&mut self.rows, oversize, &mut comparison)?;
+                decisions.compare(&comparison)?;
+            }
+        }
         let rows = self.rows.finish()?;
         let plan = write::FilePlan {
             plan: &self.plan,

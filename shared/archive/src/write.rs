@@ -4,23 +4,24 @@
 use crate::Fault;
 use crate::columns::Layout;
 use crate::files::Sink;
-use crate::judge::Decisions;
+use crate::judge::{Comparison, Decisions, Outcome};
 use crate::limits;
 use crate::merkle::{Hash, Span};
 use crate::part::{EncodedGroup, Form, PartWriter, RowOrder};
 use crate::row::Row;
 use crate::seal::{Hex32, PartClass, SealedFile, SharePlace, part_key, share_key};
 use crate::share::Share;
-use crate::sort::Sorted;
+use crate::sort::{Sorted, Sorter};
 use crate::window::{EVENT_REF, EVENT_TEXT, NO_EVENT, Oversize, Plan, Settings};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::line::EventRef;
 use vernier_ledger::salt::Salt;
-use vernier_ledger::segment::Place;
 
 /// The last number that a part's name has room for behind its share's.
 const SHARE_PART_MAX: u64 = 9_999;
@@ -30,7 +31,7 @@ const SHARE_PART_MAX: u64 = 9_999;
 struct RawGroup {
     arena: Vec<u8>,
     /// Where each row ends in the arena, and how it ended.
-    rows: Vec<(usize, Disposition, Option<Place>)>,
+    rows: Vec<(usize, Outcome)>,
 }
 
 /// A row group that is to be encoded.
@@ -199,10 +200,10 @@ impl<'a, S: Sink> Files<'a, S> {
             last.clear();
             last.extend_from_slice(key);
             let (number, row) = payload.split_first_chunk().ok_or_else(bad_record)?;
-            let (disposition, first) = self.decisions.of(u64::from_be_bytes(*number));
-            counts.add(disposition);
-            let lane = &mut filling[usize::from(disposition != Disposition::Stored)];
-            if let Some(job) = lane.push(row, disposition, first) {
+            let outcome = self.decisions.of(u64::from_be_bytes(*number));
+            counts.add(outcome.disposition);
+            let lane = &mut filling[usize::from(outcome.disposition != Disposition::Stored)];
+            if let Some(job) = lane.push(row, outcome) {
                 self.hand_out(&jobs, job)?;
             }
         }
@@ -237,35 +238,24 @@ impl<'a, S: Sink> Files<'a, S> {
     fn encode(&self, job: Job) -> Result<(), Fault> {
         let mut group = self.form.group(job.in_part, job.in_window)?;
         let mut from = 0;
-        for (end, disposition, first) in &job.rows.rows {
+        for (end, outcome) in &job.rows.rows {
             let (salt, leaf) = read_salt(&job.rows.arena[from..*end])?;
             let (mut row, event) = Row::read_leaf(leaf)?;
             from = *end;
             row.salt = salt;
-            row.disposition = *disposition;
-            row.first = *first;
-            let fetched;
-            match event.split_first() {
-                _ if *disposition == Disposition::Duplicate => {}
-                Some((&EVENT_TEXT, text)) => row.event = Some(event_text(text, &row)?),
-                Some((&EVENT_REF, reference)) => {
-                    fetched = self.fetch(reference)?;
-                    row.event = Some(event_text(&fetched, &row)?);
-                }
-                Some((&NO_EVENT, _)) => {}
-                _ => return Err(bad_record()),
-            }
+            row.disposition = outcome.disposition;
+            row.first = outcome.first;
+            let text = match outcome.has_text {
+                true => spilled_text(event, &row, self.oversize)?,
+                false => None,
+            };
+            row.event = text.as_deref();
             group.push(&row)?;
         }
         let number = job.number;
         let (class, part) = (job.class, job.part);
         drop(job);
         self.append(class, number, part, group.finish()?)
-    }
-
-    fn fetch(&self, reference: &[u8]) -> Result<Vec<u8>, Fault> {
-        let reference: EventRef = serde_json::from_slice(reference).map_err(|_| bad_record())?;
-        Ok(self.oversize.fetch(&reference)?)
     }
 
     /// Puts a row group into its part as soon as those before it are there.
@@ -365,10 +355,10 @@ impl Filling {
     }
 
     /// Adds a row; a group that is full with it.
-    fn push(&mut self, row: &[u8], disposition: Disposition, first: Option<Place>) -> Option<Job> {
+    fn push(&mut self, row: &[u8], outcome: Outcome) -> Option<Job> {
         self.rows.arena.extend_from_slice(row);
         let end = self.rows.arena.len();
-        self.rows.rows.push((end, disposition, first));
+        self.rows.rows.push((end, outcome));
         let rows = self.rows.rows.len();
         let part_is_full = self.in_part + rows as u64 >= self.part_rows;
         let full = rows >= limits::GROUP_ROWS_MAX || end >= self.group_bytes;
@@ -404,16 +394,55 @@ impl Filling {
     }
 }
 
-/// The event's text, when it is what the line's fingerprint says.
-fn event_text<'e>(bytes: &'e [u8], row: &Row<'_>) -> Result<&'e str, Fault> {
-    let text = std::str::from_utf8(bytes).ok();
-    text.filter(|_| Fingerprint::of(bytes).0 == row.fingerprint)
-        .ok_or_else(|| {
-            Fault::Damaged(format!(
-                "event {} of receipt {} is not what its fingerprint says",
-                row.index, row.receipt
-            ))
-        })
+/// The text behind a spilled row, when it is what the line's fingerprint says; none where the line has none.
+fn spilled_text<'e>(
+    event: &'e [u8],
+    row: &Row<'_>,
+    oversize: &dyn Oversize,
+) -> Result<Option<Cow<'e, str>>, Fault> {
+    let other = || {
+        Fault::Damaged(format!(
+            "event {} of receipt {} is not what its fingerprint says",
+            row.index, row.receipt
+        ))
+    };
+    let text = match event.split_first() {
+        Some((&EVENT_TEXT, text)) => {
+            Cow::Borrowed(std::str::from_utf8(text).map_err(|_| other())?)
+        }
+        Some((&EVENT_REF, reference)) => {
+            let reference: EventRef =
+                serde_json::from_slice(reference).map_err(|_| bad_record())?;
+            let text = String::from_utf8(oversize.fetch(&reference)?);
+            Cow::Owned(text.map_err(|_| other())?)
+        }
+        Some((&NO_EVENT, _)) => return Ok(None),
+        _ => return Err(bad_record()),
+    };
+    match Fingerprint::of(text.as_bytes()).0 == row.fingerprint {
+        true => Ok(Some(text)),
+        false => Err(other()),
+    }
+}
+
+/// Reads the texts that a comparison wants of the spilled rows.
+pub(crate) fn read_meanings(
+    rows: &mut Sorter,
+    oversize: &dyn Oversize,
+    comparison: &mut Comparison,
+) -> Result<(), Fault> {
+    rows.for_each(|payload| {
+        let (number, row) = payload.split_first_chunk().ok_or_else(bad_record)?;
+        let number = u64::from_be_bytes(*number);
+        let (_, leaf) = read_salt(row)?;
+        let (row, event) = Row::read_leaf(leaf)?;
+        if comparison.wants(number, &row.fingerprint) {
+            let text = spilled_text(event, &row, oversize)?;
+            let meaning = text.and_then(|text| MeaningHash::of(&text, row.id));
+            comparison.take(number, &row.fingerprint, meaning);
+        }
+        Ok(())
+    })
 }
 
 fn repeated(place: &[u8]) -> Fault {

@@ -5,6 +5,7 @@ use crate::lock;
 use crate::table::MemoryTable;
 use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
 use vernier_ledger::ports::PortError;
+use vernier_ledger::time::Millis;
 
 impl MemoryTable {
     /// The planner has written a checkpoint of this instant, no fault in between.

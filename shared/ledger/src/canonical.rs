@@ -1,6 +1,7 @@
 //! One spelling for each JSON meaning: RFC 8785, but for numbers that a double would round
 //! (docs/decisions/001-canonical-form.md).
 
+use crate::digest::Fingerprint;
 use crate::event_id::EventId;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -58,6 +59,19 @@ impl Meaning {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// SHA-256 of what an event says: what is kept of a meaning where many are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MeaningHash([u8; 32]);
+
+impl MeaningHash {
+    /// As [`Meaning::of`]; none where the text has no canonical form.
+    #[must_use]
+    pub fn of(text: &str, id: Option<&str>) -> Option<Self> {
+        let meaning = Meaning::of(text, id).ok()?;
+        Some(Self(Fingerprint::of(meaning.0.as_bytes()).0))
     }
 }
 

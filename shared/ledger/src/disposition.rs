@@ -1,9 +1,11 @@
 //! Which of equal events is the stored one (invariant 2).
 //!
 //! The first by (receipt id, index) is stored; later ones with the same content are duplicates,
-//! with other content conflicts. Receipt ids order by time, so the answer does not depend on the
+//! with other content conflicts. Content is the same in the same bytes, and in other bytes that mean the same
+//! ([`Meaning`](crate::canonical::Meaning)). Receipt ids order by time, so the answer does not depend on the
 //! order in which batches were committed.
 
+use crate::canonical::MeaningHash;
 use crate::digest::Fingerprint;
 use crate::frame::Tally;
 use crate::line::{LineHead, Verdict, event_key};
@@ -74,7 +76,26 @@ impl DispositionCounts {
 /// Knows the first place of every event that it was shown.
 #[derive(Debug, Default)]
 pub struct Dispositions {
-    first: HashMap<[u8; 32], (Place, [u8; 32])>,
+    first: HashMap<[u8; 32], FirstSeen>,
+    /// What the contents mean of identities that came in several.
+    meanings: HashMap<Content, Option<MeaningHash>>,
+    is_contested: bool,
+}
+
+/// The first of an identity among the events that were shown.
+#[derive(Debug, Clone, Copy)]
+struct FirstSeen {
+    place: Place,
+    fingerprint: [u8; 32],
+    /// Whether the identity came with other fingerprints, too.
+    is_contested: bool,
+}
+
+/// One content of an identity: both as hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Content {
+    identity: [u8; 32],
+    fingerprint: [u8; 32],
 }
 
 impl Dispositions {
@@ -86,16 +107,51 @@ impl Dispositions {
         let (key, own_place, fingerprint) = identify(head);
         // What a playback sends again stands for the event that it repeats, wherever that is.
         let place = head.first.map_or(own_place, |first| first.min(own_place));
+        let seen = FirstSeen {
+            place,
+            fingerprint,
+            is_contested: false,
+        };
         match self.first.entry(key) {
             Entry::Vacant(free) => {
-                free.insert((place, fingerprint));
+                free.insert(seen);
             }
             Entry::Occupied(mut taken) => {
-                if place < taken.get().0 {
-                    taken.insert((place, fingerprint));
+                let known = taken.get_mut();
+                let is_contested = known.is_contested || known.fingerprint != fingerprint;
+                if place < known.place {
+                    *known = seen;
                 }
+                known.is_contested = is_contested;
+                self.is_contested |= is_contested;
             }
         }
+    }
+
+    /// Whether texts must be shown before anything is asked for, since some identity came with several fingerprints.
+    #[must_use]
+    pub const fn wants_texts(&self) -> bool {
+        self.is_contested
+    }
+
+    /// The content of an event whose text is wanted ([`Self::show_text`]); none where it decides nothing.
+    #[must_use]
+    pub fn wanted(&self, head: &LineHead<'_>) -> Option<Content> {
+        if head.verdict == Verdict::Rejected {
+            return None;
+        }
+        let (identity, _, fingerprint) = identify(head);
+        let content = Content {
+            identity,
+            fingerprint,
+        };
+        let is_contested = self.first.get(&identity)?.is_contested;
+        (is_contested && !self.meanings.contains_key(&content)).then_some(content)
+    }
+
+    /// Shows the text of a wanted content, with the event's own id as the text spells it.
+    pub fn show_text(&mut self, content: Content, text: &str, id: Option<&str>) {
+        self.meanings.insert(content, MeaningHash::of(text, id));
     }
 
     /// The event's disposition among all that were shown.
@@ -106,11 +162,22 @@ impl Dispositions {
         }
         let (key, place, fingerprint) = identify(head);
         match self.first.get(&key) {
-            Some((first, content)) if *first < place => {
-                if *content == fingerprint {
-                    Disposition::Duplicate
-                } else {
-                    Disposition::Conflict
+            Some(first) if first.place < place => {
+                let is_same = first.fingerprint == fingerprint || {
+                    let meaning = |fingerprint| {
+                        let identity = key;
+                        let content = Content {
+                            identity,
+                            fingerprint,
+                        };
+                        self.meanings.get(&content).copied().flatten()
+                    };
+                    let own = meaning(fingerprint);
+                    own.is_some() && own == meaning(first.fingerprint)
+                };
+                match is_same {
+                    true => Disposition::Duplicate,
+                    false => Disposition::Conflict,
                 }
             }
             _ => Disposition::Stored,
@@ -143,6 +210,28 @@ mod tests {
         let late = head(at(10), 0, "urn:1", "{\"c\":2}");
         known.show(&late);
         assert_eq!(known.of(&late), Disposition::Conflict);
+    }
+
+    #[test]
+    fn an_event_in_other_bytes_is_a_duplicate_when_it_means_the_same() {
+        let at = |n| ReceiptId::from_parts(Millis(n), 0, [0; 8]);
+        let texts = ["{\"a\":1,\"b\":2}", "{\"b\":2.0,\"a\":1}", "{\"a\":1,\"b\":3}"];
+        let heads: Vec<_> = { texts.iter().enumerate() }
+            .map(|(n, text)| head(at(i64::try_from(n).unwrap_or(0)), 0, "urn:1", text))
+            .collect();
+        let mut known = Dispositions::default();
+        known.show(&heads[0]);
+        assert!(!known.wants_texts() && known.wanted(&heads[0]).is_none());
+        heads.iter().for_each(|head| known.show(head));
+        assert!(known.wants_texts());
+        assert_eq!(known.of(&heads[1]), Disposition::Conflict, "no text yet");
+        for (head, text) in heads.iter().zip(texts) {
+            let content = known.wanted(head).expect("several contents");
+            known.show_text(content, text, head.id.as_deref());
+            assert_eq!(known.wanted(head), None);
+        }
+        let found: Vec<Disposition> = heads.iter().map(|head| known.of(head)).collect();
+        assert_eq!(found, [Disposition::Stored, Disposition::Duplicate, Disposition::Conflict]);
     }
 
     proptest! {

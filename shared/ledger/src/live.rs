@@ -1,10 +1,10 @@
 //! Reading the live store: which committed blocks hold a tenant's events of a time range.
 
 use crate::block_item::{BlockItem, items_of};
-use crate::disposition::Dispositions;
+use crate::disposition::{Content, Dispositions};
 use crate::ids::TenantId;
 use crate::limits;
-use crate::line::LineHead;
+use crate::line::{EventRef, LineHead};
 use crate::ports::{Blocks, Commits, Objects, PortError};
 use crate::segment::{self, Block, BlockError, SegmentRecord};
 use crate::time::{Millis, TimeRange};
@@ -190,14 +190,63 @@ pub async fn fetch_widest<O: Objects>(
     Err(refused)
 }
 
-/// The first places of all events in the blocks.
+/// An event in an object of its own whose text decides what another one is.
+struct LargeText {
+    content: Content,
+    id: Option<String>,
+    reference: EventRef,
+}
+
+/// The first places of all events in the blocks, and what those mean that came in other bytes. Events in objects of
+/// their own are read for that, at most [`limits::LIVE_READ_BYTES_MAX`] together: those beyond it are conflicts
+/// until they are sealed.
 ///
 /// # Errors
-/// Fatal when a block is damaged.
-pub fn dispositions(blocks: &[Fetched]) -> Result<Dispositions, PortError> {
+/// The store's; fatal when a block is damaged.
+pub async fn dispositions<O: Objects>(
+    objects: &O,
+    blocks: &[Fetched],
+) -> Result<Dispositions, PortError> {
     let mut known = Dispositions::default();
     for block in blocks {
         block.for_each_line(|head, _| known.show(&head))?;
+    }
+    if !known.wants_texts() {
+        return Ok(known);
+    }
+    let (mut large, mut left) = (Vec::new(), limits::LIVE_READ_BYTES_MAX);
+    for block in blocks {
+        block.for_each_line(|head, event| {
+            let Some(content) = known.wanted(&head) else {
+                return;
+            };
+            match &head.event_ref {
+                None => {
+                    let text = str::from_utf8(event).unwrap_or_default();
+                    known.show_text(content, text, head.id.as_deref());
+                }
+                Some(reference) if reference.bytes <= left => {
+                    left -= reference.bytes;
+                    large.push(LargeText {
+                        content,
+                        id: head.id.as_deref().map(str::to_owned),
+                        reference: reference.clone(),
+                    });
+                }
+                Some(_) => {}
+            }
+        })?;
+    }
+    for LargeText {
+        content,
+        id,
+        reference,
+    } in large
+    {
+        if let Some(bytes) = objects.get(&reference.key, None).await? {
+            let text = str::from_utf8(&bytes).unwrap_or_default();
+            known.show_text(content, text, id.as_deref());
+        }
     }
     Ok(known)
 }

@@ -225,10 +225,13 @@ impl Suspects {
                     continue;
                 }
                 let firsts = find_file(objects, file, |ranges| {
-                    Part::open(ranges)?.firsts_sealed(filters, &here, &wanted)
+                    Part::open(ranges)?.firsts_with_meanings(filters, &here, &wanted)
                 });
                 match firsts.await? {
-                    Some(firsts) => self.found.add_all(&here, firsts),
+                    Some((firsts, meanings)) => {
+                        self.found.add_all(&here, firsts);
+                        self.found.add_meanings(meanings);
+                    }
                     None => gone.push((&look.entry, file, here)),
                 }
             }
@@ -240,9 +243,11 @@ impl Suspects {
                 let firsts = read_file(objects, file, |ranges| {
                     let part = Part::open(ranges)?;
                     let filters = PartFilters::read(&part)?;
-                    part.firsts_sealed(&filters, &here, &|seal| seal == entry.sequence)
+                    part.firsts_with_meanings(&filters, &here, &|seal| seal == entry.sequence)
                 });
-                self.found.add_all(&here, firsts.await?);
+                let (firsts, meanings) = firsts.await?;
+                self.found.add_all(&here, firsts);
+                self.found.add_meanings(meanings);
             }
         }
         Ok(())

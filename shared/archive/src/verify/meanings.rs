@@ -7,16 +7,9 @@ use crate::files::Source;
 use crate::reader::Part;
 use crate::seal::{PartClass, Seal};
 use std::collections::BTreeMap;
-use vernier_ledger::canonical::Meaning;
-use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::segment::Place;
-
-/// The hash of what a text means; none where it has no canonical form.
-pub(super) fn meaning_of(text: &str, id: Option<&str>) -> Option<[u8; 32]> {
-    let meaning = Meaning::of(text, id).ok()?;
-    Some(Fingerprint::of(meaning.as_str().as_bytes()).0)
-}
 
 /// A repeat in other bytes than its first's, and the file that has it.
 pub(super) struct Wanted<'a> {
@@ -31,7 +24,7 @@ pub(super) fn check(
     wanted: &[Wanted<'_>],
     findings: &mut Vec<Finding>,
 ) -> Result<(), Fault> {
-    let mut firsts: BTreeMap<Place, Option<[u8; 32]>> = wanted
+    let mut firsts: BTreeMap<Place, Option<MeaningHash>> = wanted
         .iter()
         .map(|wanted| (wanted.repeat.first, None))
         .collect();
@@ -42,7 +35,7 @@ pub(super) fn check(
         let part = Part::open(source.open(&file.key)?)?;
         let rows = part.rows_at(|place| firsts.contains_key(&place))?;
         part.for_each_of(&rows, |row| {
-            let meaning = row.event.and_then(|text| meaning_of(text, row.id));
+            let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
             firsts.insert(row.place(), meaning);
             Ok(())
         })?;

@@ -3,7 +3,6 @@
 use super::beside::Beside;
 use super::chain::Closings;
 use super::day::{Demux, Taken};
-use super::meanings;
 use super::report::{Check, Finding};
 use super::row::{contradiction, first_lies_here, folded, folded_place, kept_key, misplaced};
 use crate::Fault;
@@ -19,6 +18,7 @@ use crate::share::share_of;
 use sha2::{Digest as _, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::ids::ReceiptId;
@@ -50,7 +50,7 @@ pub(super) struct Repeat {
     /// Whether it has a text of its own.
     pub(super) has_text: bool,
     /// Of version 4, where the text is to be compared with the first's: the hash of what it means.
-    pub(super) meaning: Option<Hash>,
+    pub(super) meaning: Option<MeaningHash>,
 }
 
 /// A sort key that outlives its batch.
@@ -125,9 +125,9 @@ impl Task<'_> {
     }
 
     /// What a repeat's text means, where it is to be compared with its first's.
-    fn meaning_of(&self, row: &Row<'_>, first: Place) -> Option<Hash> {
+    fn meaning_of(&self, row: &Row<'_>, first: Place) -> Option<MeaningHash> {
         let here = self.seal.statement.is_some() && first_lies_here(self.seal, first);
-        meanings::meaning_of(row.event.filter(|_| here)?, row.id)
+        MeaningHash::of(row.event.filter(|_| here)?, row.id)
     }
 
     /// Whether an erasure names the seal's row.

@@ -401,6 +401,13 @@ impl Previous for Failing {
     ) -> Result<Vec<Option<vernier_archive::previous::First>>, Fault> {
         Err(std::io::Error::other("not now").into())
     }
+
+    fn meanings(
+        &self,
+        _: &[vernier_ledger::segment::Place],
+    ) -> Result<vernier_archive::previous::Meanings, Fault> {
+        Err(std::io::Error::other("not now").into())
+    }
 }
 
 #[test]
