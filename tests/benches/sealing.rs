@@ -331,6 +331,7 @@ async fn take_turn(
     now: Millis,
 ) -> Turn {
     let forever = Millis(i64::MAX);
+    stores.table.place_checkpoint(now);
     let turn = turn_of(stores, process, &WORK, owner, &|| now, forever).await;
     let turn = turn.expect("its list is read");
     assert_eq!((turn.failed, turn.compacted.held), (0, 0), "{turn:?}");

@@ -91,6 +91,9 @@ caught! {
     a_held_window_that_nobody_hears_of_is_caught: KeepSilent from 310,
     an_entry_after_the_first_append_is_caught: EntryAfterAppend from 0,
     a_reader_that_begins_late_is_caught: BeginLate from 0,
+    an_idle_run_over_a_backed_off_window_is_caught: IdleOverBackedOff from 0,
+    evidence_that_leaves_receipts_out_is_caught: LeaveOutOfEvidence from 0,
+    a_hold_that_is_not_signed_is_caught: ForgetHolds from 0,
 }
 
 /// The bug shows in a history for some number in the place of `{k}`: after how many polls somebody stands still or

@@ -135,7 +135,7 @@ pub async fn one_uuid_is_one_event_in_any_spelling<W: World>(world: &W) {
             .iter()
             .map(|n| &page["events"][n]["disposition"])
             .collect();
-        assert_eq!(ends, ["stored", "conflict"], "{asked}: {page}");
+        assert_eq!(ends, ["stored", "duplicate"], "{asked}: {page}");
         assert_eq!(page["events"][1]["event"]["id"], capitals.as_str());
         let call = Call::get("/events/{id}").id(asked).token(&member.secret);
         let found = world.call(call).await.json();

@@ -19,8 +19,11 @@ async fn copy<W: World>(world: &W, member: &Member) -> (Memory, Vec<PublicKey>) 
         "seals",
         "archive",
         "exceptions",
+        "evidence",
+        "lists",
         "days/archive",
         "days/exceptions",
+        "days/evidence",
     ] {
         for key in world
             .keys(&format!("{class}/tenant={}/", member.tenant))

@@ -214,6 +214,7 @@ fn send(random: &mut impl Rng) -> Op {
             1 | 2 => Variant::Other,
             3 | 4 => Variant::Grade,
             5 => Variant::OtherGrade,
+            6 => Variant::Respelled,
             _ => Variant::Plain,
         },
     };

@@ -15,6 +15,8 @@ pub enum Variant {
     Plain,
     /// The same id with other content: `b`.
     Other,
+    /// The plain one of the same id, by another JSON library: `r`.
+    Respelled,
     /// A grade: a learner's score, at a time that other grades may have: `g`.
     Grade,
     /// A grade with the same id and time and another score: `h`.
@@ -168,9 +170,10 @@ pub struct Script {
     pub ops: Vec<Op>,
 }
 
-const VARIANTS: [(Variant, &str); 7] = [
+const VARIANTS: [(Variant, &str); 8] = [
     (Variant::Plain, ""),
     (Variant::Other, "b"),
+    (Variant::Respelled, "r"),
     (Variant::Grade, "g"),
     (Variant::OtherGrade, "h"),
     (Variant::Invalid, "x"),

@@ -81,6 +81,7 @@ impl EventSpec {
         };
         let name = match self.variant {
             Variant::Other => "Lesson \\\"Elf\\\"",
+            Variant::Respelled => "Lesson, {\\\"Zw\\u00f6lf\\\"}",
             _ => "Lesson, {\\\"Zw\u{f6}lf\\\"}",
         };
         let actor = if self.is_accepted() {

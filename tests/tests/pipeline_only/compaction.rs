@@ -256,6 +256,7 @@ async fn a_large_day_takes_several_seals() {
         let (stores, process, owner) = (&school.stores, &school.process, school.owner());
         let clock = || school.clock.get();
         let forever = Millis(i64::MAX);
+        school.table.place_checkpoint(clock());
         let turn = turn_of(stores, process, &settings, &owner, &clock, forever);
         turn.await.expect("its list is read").compacted
     };

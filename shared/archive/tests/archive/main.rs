@@ -15,6 +15,7 @@ mod proving;
 mod readers;
 mod reading;
 mod sealing;
+mod respelled;
 mod searching;
 mod tampering;
 mod tampering4;

@@ -72,6 +72,12 @@ pub enum Bug {
     BeginLate,
     /// A late block's entry is due before its commit has landed.
     LateEntryDueAtOnce,
+    /// A window whose entry was tried in vain is taken for one without entry and without anything.
+    IdleOverBackedOff,
+    /// Envelopes of which everything is stored are in no evidence.
+    LeaveOutOfEvidence,
+    /// Sealing does not know which windows are held.
+    ForgetHolds,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -85,7 +91,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -113,6 +119,9 @@ impl Bug {
         Self::NudgeOnce,
         Self::BeginLate,
         Self::LateEntryDueAtOnce,
+        Self::IdleOverBackedOff,
+        Self::LeaveOutOfEvidence,
+        Self::ForgetHolds,
     ];
 
     /// Where it is; none: everywhere.
@@ -128,7 +137,10 @@ impl Bug {
             | Self::MovePlaybackFirst
             | Self::RemoveWhateverIsThere
             | Self::NudgeOnce
-            | Self::BeginLate => Some(Role::Working),
+            | Self::BeginLate
+            | Self::IdleOverBackedOff
+            | Self::LeaveOutOfEvidence
+            | Self::ForgetHolds => Some(Role::Working),
             Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
                 Some(Role::General)
             }

@@ -42,6 +42,25 @@ impl Table {
     }
 }
 
+/// Whether an entry is of a window that was tried in vain.
+fn is_backed_off(entry: &WorkEntry) -> bool {
+    entry.tries > 0 && matches!(entry.key.cause, Cause::Late | Cause::Close)
+}
+
+impl Table {
+    /// Whether a minute's window has such an entry, and a bug makes it look idle.
+    fn looks_idle(&self, tenant: &TenantId, minute: Minute) -> bool {
+        let owner = Owner::Tenant(tenant.clone());
+        let is_hidden = |of: &Owner, entry: &WorkEntry| {
+            let window = |at| Window::containing(at, crate::sim::world::RECONCILE.window_minutes);
+            let start = entry.key.start().filter(|_| is_backed_off(entry));
+            *of == owner && start.is_some_and(|at| window(at).contains(minute.start()))
+        };
+        self.bug == Some(Bug::IdleOverBackedOff)
+            && self.inner.all_work().iter().any(|(of, entry)| is_hidden(of, entry))
+    }
+}
+
 impl Receipts for Table {
     async fn acknowledge(&self, acknowledgement: &Acknowledgement) -> Result<(), PortError> {
         if self.bug == Some(Bug::LoseAcknowledgement) && acknowledgement.receipt.lane() == 1 {
@@ -94,6 +113,17 @@ impl Receipts for Table {
         let mut receipts = self.inner.receipts_in(tenant, minute, lane).await?;
         if self.bug == Some(Bug::SealUncompared) {
             receipts.retain(|r| !r.claims.is_empty());
+        }
+        if self.looks_idle(tenant, minute) {
+            receipts.clear();
+        }
+        if self.bug == Some(Bug::LeaveOutOfEvidence) {
+            for receipt in &mut receipts {
+                let slices = receipt.acknowledged.map_or(0, |(_, slices)| slices);
+                if receipt.claims.len() == slices as usize {
+                    receipt.acknowledged = None;
+                }
+            }
         }
         Ok(receipts)
     }
@@ -150,6 +180,10 @@ impl Blocks for Table {
         if self.bug == Some(Bug::BeginLate) {
             let first = range.from.minute();
             items.retain(|i| i.slice().is_none_or(|s| s.first_minute() >= first));
+        }
+        for item in &mut items {
+            let minutes = &mut item.block.minutes;
+            minutes.retain(|tally| !self.looks_idle(tenant, tally.minute));
         }
         Ok(items)
     }
@@ -287,7 +321,11 @@ impl RateCounters for Table {
 
 impl WorkLists for Table {
     async fn work(&self, owner: &Owner) -> Result<Vec<WorkEntry>, PortError> {
-        self.inner.work(owner).await
+        let mut entries = self.inner.work(owner).await?;
+        if self.bug == Some(Bug::IdleOverBackedOff) {
+            entries.retain(|entry| !is_backed_off(entry));
+        }
+        Ok(entries)
     }
 
     async fn work_entry(

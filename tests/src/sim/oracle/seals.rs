@@ -4,8 +4,11 @@ use super::Violation;
 use super::losses::Losses;
 use super::passes::window_of;
 use super::segments::Segments;
+use crate::sim::script::{EventSpec, Variant};
 use crate::sim::world::{RECONCILE, World};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use vernier_archive::account::{BesideRow, Evidence};
 use vernier_archive::files::{Memory, Source};
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
@@ -28,6 +31,7 @@ struct SealedRow {
     fingerprint: Fingerprint,
     disposition: Disposition,
     first: Option<Place>,
+    has_text: bool,
 }
 
 /// One tenant's chain as far as it was read.
@@ -37,6 +41,8 @@ struct Chain {
     sequence: u64,
     last_hash: Option<String>,
     windows: BTreeSet<Millis>,
+    /// Receipts that are in the evidence of some seal.
+    evident: BTreeSet<ReceiptId>,
     /// Where each id is stored, with which content.
     stored: BTreeMap<String, (Place, Fingerprint)>,
 }
@@ -47,6 +53,21 @@ pub(super) struct Seals {
     chains: BTreeMap<TenantId, Chain>,
     /// Every sealed event, and how it ended.
     sealed: BTreeMap<Place, Disposition>,
+    /// When each answered envelope was first seen to be.
+    answered: BTreeMap<ReceiptId, Millis>,
+}
+
+/// What the bytes of respelled events mean: those of the plain ones.
+static PLAIN: LazyLock<BTreeMap<Fingerprint, Fingerprint>> = LazyLock::new(|| {
+    let of = |spec: EventSpec| Fingerprint::of(spec.compact().as_bytes());
+    let spec = |id, variant| EventSpec { id, variant };
+    (0..=u8::MAX)
+        .map(|id| (of(spec(id, Variant::Respelled)), of(spec(id, Variant::Plain))))
+        .collect()
+});
+
+fn meaning(fingerprint: Fingerprint) -> Fingerprint {
+    PLAIN.get(&fingerprint).copied().unwrap_or(fingerprint)
 }
 
 fn broken(invariant: Invariant, entry: &SealEntry, what: &str) -> Violation {
@@ -76,6 +97,9 @@ impl Seals {
 
     /// Reads the seals that are new.
     pub(super) fn read_new(&mut self, world: &World, segments: &Segments) -> Result<(), Violation> {
+        for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
+            self.answered.entry(attempt.receipt).or_insert(world.now());
+        }
         for identity in &world.identities {
             let tenant = &identity.tenant;
             let Some(head) = world.table.raw_chain(&tenant.id) else {
@@ -134,6 +158,7 @@ impl Seals {
         }
         check_rows(segments, &tenant.id, (entry, &seal), &rows)?;
         self.judge_rows(segments, &tenant.id, entry, rows)?;
+        self.check_evidence(world, tenant, (entry, &seal))?;
         if entry.is_backfill() {
             return Ok(());
         }
@@ -174,7 +199,10 @@ impl Seals {
         if entry.sequence != chain.sequence || previous != chain.last_hash {
             return Err(wrong("does not follow the one before"));
         }
-        let is_new = chain.windows.insert(entry.window.start);
+        let mut is_new = true;
+        for window in entry.closed_windows() {
+            is_new &= chain.windows.insert(window.start);
+        }
         if is_new == entry.is_backfill() || seal.kind != entry.kind {
             return Err(wrong(if is_new {
                 "fills back what is not sealed"
@@ -185,6 +213,57 @@ impl Seals {
         chain.sequence += 1;
         chain.last_hash = Some(hash);
         Ok(seal)
+    }
+
+    /// Invariant 3: a seal's evidence is what was acknowledged, each once, and has every envelope that was answered before
+    /// its window could be sealed.
+    fn check_evidence(
+        &mut self,
+        world: &World,
+        tenant: &Tenant,
+        (entry, seal): (&SealEntry, &Seal),
+    ) -> Result<(), Violation> {
+        let wrong = |what: &str| broken(Invariant::Complete, entry, what);
+        let Some(window) = seal.statement.as_ref().and_then(|s| s.window()) else {
+            return Ok(());
+        };
+        let chain = self.chains.entry(tenant.id.clone()).or_default();
+        for file in window.evidence.inline().unwrap_or_default() {
+            let bytes = world.bucket.raw(&file.key);
+            let bytes = bytes.ok_or_else(|| wrong("names evidence that is not there"))?;
+            let memory = Memory::default();
+            memory.put(file.key.clone(), bytes);
+            let opened = memory.open(&file.key).map_err(|e| wrong(&e.to_string()))?;
+            let mut rows = Vec::new();
+            let read = Evidence::for_each(&opened, |row| {
+                rows.push(row);
+                Ok(())
+            });
+            read.map_err(|e| wrong(&e.to_string()))?;
+            for row in rows {
+                let receipt = world.table.raw_receipt(&tenant.id, row.receipt);
+                let said = receipt.and_then(|receipt| receipt.acknowledged);
+                let same = said.is_some_and(|(tally, slices)| {
+                    let counts = (u64::from(row.events), u64::from(row.rejected), row.slices);
+                    counts == (tally.events, tally.rejected, slices) && row.digest == tally.digest
+                });
+                if !same || !chain.evident.insert(row.receipt) {
+                    let what = format!("has {} as evidence, which is not so", row.receipt);
+                    return Err(wrong(&what));
+                }
+            }
+        }
+        let due = entry.window.end.plus_seconds(RECONCILE.grace_seconds);
+        let left = self.answered.iter().find(|(receipt, seen)| {
+            entry.window.contains(receipt.received_at())
+                && **seen < due
+                && !chain.evident.contains(receipt)
+                && world.table.raw_receipt(&tenant.id, **receipt).is_some()
+        });
+        match left {
+            Some((receipt, _)) => Err(wrong(&format!("leaves {receipt} out of its evidence"))),
+            None => Ok(()),
+        }
     }
 
     /// Invariants 2 and 4: every event is sealed once; of events with one id the first that is sealed
@@ -207,14 +286,20 @@ impl Seals {
             let expected = match chain.stored.get(&id) {
                 _ if segments.lines[&place].rejected => (Disposition::Rejected, None),
                 None => {
-                    chain.stored.insert(id, (place, row.fingerprint));
+                    chain.stored.insert(id.clone(), (place, row.fingerprint));
                     (Disposition::Stored, None)
                 }
-                Some((first, content)) if *content == row.fingerprint => {
+                Some((first, content)) if meaning(*content) == meaning(row.fingerprint) => {
                     (Disposition::Duplicate, Some(*first))
                 }
                 Some((first, _)) => (Disposition::Conflict, Some(*first)),
             };
+            let in_first_bytes = expected.0 == Disposition::Duplicate
+                && chain.stored.get(&id).is_some_and(|first| first.1 == row.fingerprint);
+            if row.has_text == in_first_bytes {
+                let what = format!("has a text of {event}: {}", row.has_text);
+                return Err(broken(Invariant::OneDispositionEach, entry, &what));
+            }
             if expected != (row.disposition, row.first) {
                 let found = (row.disposition, row.first);
                 let what = format!("says {found:?} of {event}, a single pass {expected:?}");
@@ -313,7 +398,6 @@ impl Seals {
         let options = Options {
             all: true,
             threads: 1,
-            gaps: true,
             ..Options::default()
         };
         let report = verify(&files, &[key.public().clone()], &options, &|_| {});
@@ -366,6 +450,7 @@ fn read_rows(
                     fingerprint: Fingerprint(row.fingerprint),
                     disposition: row.disposition,
                     first: row.first,
+                    has_text: row.event.is_some(),
                 },
             ));
             Ok(())
