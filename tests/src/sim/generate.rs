@@ -15,7 +15,7 @@ const ARCHIVAL: u64 = 16;
 const RUN_POLLS: u16 = 220;
 
 /// Ids that events are drawn from: few, so that they meet.
-const IDS: u8 = 12;
+pub(super) const IDS: u8 = 12;
 
 /// The history of a seed: the same on every machine and in every version of this crate's
 /// dependencies (ChaCha is a published algorithm, and its seeding from a number is fixed).

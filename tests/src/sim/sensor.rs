@@ -27,6 +27,16 @@ impl EventSpec {
         format!("urn:uuid:00000000-0000-4000-8000-{:012}", self.id)
     }
 
+    /// The event that means the same in its usual spelling.
+    #[must_use]
+    pub const fn plain(&self) -> Self {
+        let variant = match self.variant {
+            Variant::Respelled => Variant::Plain,
+            other => other,
+        };
+        Self { variant, ..*self }
+    }
+
     /// The event as it must be stored.
     #[must_use]
     pub fn compact(&self) -> String {

@@ -4,6 +4,7 @@ use super::Violation;
 use super::losses::Losses;
 use super::passes::window_of;
 use super::segments::Segments;
+use crate::sim::generate::IDS;
 use crate::sim::script::{EventSpec, Variant};
 use crate::sim::world::{RECONCILE, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,11 +60,10 @@ pub(super) struct Seals {
 
 /// What the bytes of respelled events mean: those of the plain ones.
 static PLAIN: LazyLock<BTreeMap<Fingerprint, Fingerprint>> = LazyLock::new(|| {
-    let of = |spec: EventSpec| Fingerprint::of(spec.compact().as_bytes());
-    let spec = |id, variant| EventSpec { id, variant };
-    (0..=u8::MAX)
-        .map(|id| (of(spec(id, Variant::Respelled)), of(spec(id, Variant::Plain))))
-        .collect()
+    let of = |spec: &EventSpec| Fingerprint::of(spec.compact().as_bytes());
+    let variant = Variant::Respelled;
+    let respelled = (0..IDS).map(|id| EventSpec { id, variant });
+    respelled.map(|spec| (of(&spec), of(&spec.plain()))).collect()
 });
 
 fn meaning(fingerprint: Fingerprint) -> Fingerprint {
