@@ -9,8 +9,6 @@
 
 #[path = "support/committing.rs"]
 mod committing;
-#[path = "support/config.rs"]
-mod config;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
@@ -37,7 +35,7 @@ use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::work_until_rest;
-use vernier_tests::stub::{Counts, Stub, load};
+use vernier_tests::stub::{self, Counts, Stub, load};
 use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T00:00:00Z.
@@ -83,7 +81,7 @@ struct School {
 impl School {
     async fn new() -> Self {
         let stub = Stub::start([]);
-        let config = config::config_of(&stub).await;
+        let config = stub::config_of(&stub).await;
         let school = Self {
             table: Table::new(&config, "bench"),
             bucket: Bucket::new(&config, "bench"),

@@ -8,8 +8,6 @@
 
 #[path = "support/committing.rs"]
 mod committing;
-#[path = "support/config.rs"]
-mod config;
 #[path = "support/figures.rs"]
 mod figures;
 #[path = "support/sending.rs"]
@@ -40,7 +38,7 @@ use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
-use vernier_tests::stub::{Counts, Stub};
+use vernier_tests::stub::{self, Counts, Stub};
 use vernier_validation::{Mode, Profile};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
@@ -113,7 +111,7 @@ impl Ledger {
         // The bench's process remembers windows by their tenants' names.
         let number = LEDGERS.fetch_add(1, Ordering::Relaxed);
         let stub = Stub::start([]);
-        let config = config::config_of(&stub).await;
+        let config = stub::config_of(&stub).await;
         let faults = Faults::default();
         let stores = StoreSet {
             table: Table::new(&config, "bench"),

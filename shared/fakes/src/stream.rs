@@ -183,6 +183,21 @@ impl MemoryStream {
         }
     }
 
+    /// Puts records there under sequence numbers of their own, behind whatever is there; records of shards that the
+    /// stream does not have are left out.
+    pub fn place(&self, records: &ShardRecords) {
+        let mut state = lock(&self.state);
+        for (shard, records) in records {
+            for (sequence, _) in records {
+                let number = sequence.as_str().parse().unwrap_or(0);
+                state.next = state.next.max(number);
+            }
+            if let Some(log) = state.log(shard) {
+                log.records.extend(records.iter().cloned());
+            }
+        }
+    }
+
     fn put(&self, record: &NewRecord) -> Origin {
         let mut state = lock(&self.state);
         state.next += 7;

@@ -6,6 +6,7 @@
 //! whichever is larger, twice that in a transaction, also where the condition failed; a read unit
 //! for each 4 KB of a consistent read; 25 KB of a record are one PUT unit of Kinesis.
 
+mod config;
 mod expression;
 mod http;
 mod item;
@@ -21,6 +22,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tiny_http::Server;
 
+pub use config::config_of;
 pub use streams::StoredRecord;
 pub use table::Table;
 
@@ -185,6 +187,12 @@ impl Stub {
     #[must_use]
     pub fn take_records(&self) -> Vec<StoredRecord> {
         std::mem::take(&mut lock(&self.state).records)
+    }
+
+    /// Every item that the table holds, in DynamoDB's JSON and in the order of the keys.
+    #[must_use]
+    pub fn items(&self) -> Vec<Value> {
+        lock(&self.state).table.all_items()
     }
 
     /// What the items take that the table holds, as it is billed, by what their keys begin with.

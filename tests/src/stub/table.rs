@@ -76,6 +76,11 @@ impl Table {
         self.items.insert(key, item);
     }
 
+    pub(super) fn all_items(&self) -> Vec<Value> {
+        let items = self.items.values();
+        items.map(|item| Value::Object(item.clone())).collect()
+    }
+
     pub(super) fn stored_bytes(&self) -> BTreeMap<String, u64> {
         let mut all = BTreeMap::new();
         for ((pk, _), item) in &self.items {
@@ -110,6 +115,7 @@ impl Table {
                 self.one(write, request, counts)
             }
             "TransactWriteItems" => self.transact(request, counts),
+            "BatchWriteItem" => self.write_batch(request, counts),
             other => Err(Failure::unknown(format!("no operation {other}"))),
         }
     }
@@ -195,6 +201,30 @@ impl Table {
         })
     }
 
+    /// Makes a write whose condition holds.
+    fn make(&mut self, write: Write) {
+        match write.after.is_empty() {
+            true => self.items.remove(&write.key),
+            false => self.items.insert(write.key, write.after),
+        };
+    }
+
+    /// Puts items without a condition, as a batch does.
+    fn write_batch(&mut self, request: &Value, counts: &mut Counts) -> Result<Value, Failure> {
+        let tables = request["RequestItems"].as_object();
+        let requests = tables.into_iter().flat_map(|tables| tables.values());
+        for part in requests.filter_map(Value::as_array).flatten() {
+            let Some(put) = part.get("PutRequest") else {
+                return Err(Failure::unknown("no PutRequest"));
+            };
+            let write = self.put(put)?;
+            counts.count("BatchWriteItem", family(&write.key.0));
+            Counts::pay(&mut counts.write_units, family(&write.key.0), write.units());
+            self.make(write);
+        }
+        Ok(json!({ "UnprocessedItems": {} }))
+    }
+
     fn one(
         &mut self,
         write: Write,
@@ -204,10 +234,7 @@ impl Table {
         let family = family(&write.key.0);
         Counts::pay(&mut counts.write_units, family, write.units());
         if write.holds {
-            match write.after.is_empty() {
-                true => self.items.remove(&write.key),
-                false => self.items.insert(write.key, write.after),
-            };
+            self.make(write);
             return Ok(json!({}));
         }
         counts.failed_write_units += write.units();
@@ -222,10 +249,11 @@ impl Table {
         let parts = request["TransactItems"].as_array();
         let mut writes = Vec::new();
         for part in parts.into_iter().flatten() {
-            let write = match (part.get("Put"), part.get("Update")) {
-                (Some(put), _) => self.put(put)?,
-                (_, Some(update)) => self.update(update)?,
-                _ => return Err(Failure::unknown("neither Put nor Update")),
+            let write = match (part.get("Put"), part.get("Update"), part.get("Delete")) {
+                (Some(put), ..) => self.put(put)?,
+                (_, Some(update), _) => self.update(update)?,
+                (.., Some(delete)) => self.delete(delete)?,
+                _ => return Err(Failure::unknown("neither Put nor Update nor Delete")),
             };
             writes.push(write);
         }
@@ -237,9 +265,7 @@ impl Table {
             Counts::pay(&mut counts.write_units, family, 2 * write.units());
         }
         if writes.iter().all(|w| w.holds) {
-            for write in writes {
-                self.items.insert(write.key, write.after);
-            }
+            writes.into_iter().for_each(|write| self.make(write));
             return Ok(json!({}));
         }
         counts.failed_write_units += writes.iter().map(|w| 2 * w.units()).sum::<u64>();

@@ -20,6 +20,7 @@ mod scaling;
 mod sealing;
 mod sweeping;
 mod tokens;
+mod upgrade;
 mod version4;
 mod whole_events;
 mod work;

@@ -1,10 +1,11 @@
 //! Compaction: the many files of a day's windows become few, closed by a seal of their own.
 //!
-//! A day (UTC) is due when `compact_after_seconds` have passed since its end. Its seals that no day's seal covers are
-//! taken in their order, as many as one step can merge; what is left is the next step's, so that a
-//! large day has several day seals.
+//! A day (UTC) is due when `compact_after_seconds` have passed since its end. Its windows and backfills that have parts
+//! or evidence and that no day's seal covers are taken in their order, as many as one step can merge; what is left is the
+//! next step's, so that a large day has several day seals. Whatever versions the covered seals are of, the day's is of
+//! version 4; days that were compacted before it stay as they are.
 //!
-//! What a crash leaves, and two workers at once, is as with sealing: the parts' keys hold their content's
+//! What a crash leaves, and two workers at once, is as with sealing: the files' keys hold their content's
 //! hash and the first sequence that is covered, so that they are the same however often and whenever
 //! they are written; the seal takes the chain's next place, and counts when the chain has moved over it.
 //! The `removal` of the windows' files follows when they have not been needed for long enough.
@@ -16,11 +17,12 @@ use crate::sealing::chain::Moving;
 use crate::sealing::{Sealer, Settled, Trouble};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
-use vernier_archive::seal::Seal;
-use vernier_archive::stored::read_seal;
+use vernier_archive::limits::COVERS_MAX;
+use vernier_archive::seal::{Seal, SealedFile};
+use vernier_archive::stored::{read_seal, read_set};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{ChainHead, day_of};
+use vernier_ledger::chain::{ChainHead, HOLDS_SIGNED_SINCE, SealEntry, day_of};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{Chains, Notices, PortError};
 use vernier_ledger::stores::ReconcileStores;
@@ -85,6 +87,47 @@ enum Step {
     Nothing,
     /// It is too early.
     Early(Millis),
+}
+
+/// A seal that a day may cover, with its files as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Covering {
+    /// The seal, with the parts that count now.
+    seal: Seal,
+    /// The files of its evidence.
+    evidence: Vec<SealedFile>,
+}
+
+impl Covering {
+    async fn read<S: ReconcileStores>(
+        stores: &S,
+        tenant: &Tenant,
+        entry: &SealEntry,
+    ) -> Result<Self, PortError> {
+        let objects = stores.objects();
+        let seal = read_seal(objects, &tenant.id, entry).await?;
+        let window = seal.statement.as_ref().and_then(|s| s.window());
+        let evidence = match window {
+            Some(window) => read_set(objects, &window.evidence).await?,
+            None => Vec::new(),
+        };
+        Ok(Self { seal, evidence })
+    }
+
+    /// The files that the day's take the place of.
+    fn files(&self) -> impl Iterator<Item = &SealedFile> {
+        self.seal.files.iter().chain(&self.evidence)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files().map(|file| file.bytes).sum()
+    }
+}
+
+/// Whether a seal may have files that a day can merge: one of version 4 without rows may have evidence.
+fn may_have_files(entry: &SealEntry) -> bool {
+    let has_evidence = entry.version >= HOLDS_SIGNED_SINCE;
+    entry.kind.has_rows_of_window() && (entry.tally.events > 0 || has_evidence)
 }
 
 /// Compacts one tenant's days.
@@ -166,8 +209,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
         }
         let seals = self.plan(day).await?;
         if !seals.is_empty() {
-            self.compact_day(&head, day, &seals).await?;
-            return Ok(Step::Again);
+            return self.compact_day(&head, day, &seals).await;
         }
         self.sealer
             .chain()
@@ -178,34 +220,34 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
 
     /// The next seals of a day to merge, in order of sequence: none when fewer than two are left. A seal
     /// whose files are larger than one run can merge has large files already, and is left as it is.
-    async fn plan(&self, day: Window) -> Result<Vec<Seal>, PortError> {
-        let (table, tenant) = (self.sealer.stores.table(), self.sealer.tenant);
+    async fn plan(&self, day: Window) -> Result<Vec<Covering>, PortError> {
+        let (stores, tenant) = (self.sealer.stores, self.sealer.tenant);
+        let table = stores.table();
         let days = table.days(&tenant.id, day.start, day.end).await?;
         let mut entries = table.seals(&tenant.id, day.start, day.end).await?;
         entries.retain(|entry| {
             let covered = days.iter().any(|d| d.covers.contains(entry.sequence));
-            entry.tally.events > 0 && !covered
+            may_have_files(entry) && !covered
         });
         entries.sort_unstable_by_key(|entry| entry.sequence);
         let (mut chosen, mut total) = (Vec::new(), 0);
-        let objects = self.sealer.stores.objects();
         let mut seals = stream::iter(&entries)
-            .map(|entry| read_seal(objects, &tenant.id, entry))
+            .map(|entry| Covering::read(stores, tenant, entry))
             .buffered(READS_IN_FLIGHT_MAX);
-        while let Some(seal) = seals.try_next().await? {
-            let bytes: u64 = seal.files.iter().map(|file| file.bytes).sum();
+        while let Some(covering) = seals.try_next().await? {
+            let bytes = covering.bytes();
             let bytes_max = self.compacting.bytes_max;
-            if bytes > bytes_max {
+            if bytes == 0 || bytes > bytes_max {
                 continue;
             }
-            if total + bytes > bytes_max {
+            if total + bytes > bytes_max || chosen.len() == COVERS_MAX {
                 if chosen.len() > 1 {
                     break;
                 }
                 (chosen, total) = (Vec::new(), 0);
             }
             total += bytes;
-            chosen.push(seal);
+            chosen.push(covering);
         }
         chosen.truncate(if chosen.len() > 1 { chosen.len() } else { 0 });
         Ok(chosen)
@@ -215,29 +257,30 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
         &mut self,
         head: &ChainHead,
         day: Window,
-        seals: &[Seal],
-    ) -> Result<(), Trouble> {
+        seals: &[Covering],
+    ) -> Result<Step, Trouble> {
         if self.sealer.takes_over(head).await? {
-            return Ok(());
+            return Ok(Step::Again);
         }
         let (objects, workshop) = (self.sealer.stores.objects(), self.sealer.workshop);
         let tenant = &self.sealer.tenant.id;
-        let mut written = merge::write(objects, workshop, tenant, day, seals).await?;
+        let merged = merge::write(objects, workshop, tenant, day, seals).await?;
         // Meanwhile the chain may have moved: over windows, which is no matter, or over this day.
         let now = self.sealer.head().await?;
         if now.revision != head.revision && self.plan(day).await? != seals {
-            return Ok(());
+            return Ok(Step::Again);
         }
-        written.sequence = now.sequence;
+        let content = merged.content(objects, tenant, now.sequence).await?;
         let at = (self.sealer.clock)();
-        let moving = self.sealer.chain().sign_before_4(&now, written, at).await?;
-        if let Moving::Moved(signed) = moving
-            && signed.entry.is_day()
-        {
-            self.summary.days += 1;
-            self.summary.covered += u32::try_from(seals.len()).unwrap_or(u32::MAX);
+        match self.sealer.chain().sign(&now, content, at).await? {
+            Moving::Moved(signed) if signed.entry.is_day() => {
+                self.summary.days += 1;
+                self.summary.covered += u32::try_from(seals.len()).unwrap_or(u32::MAX);
+            }
+            Moving::Early(at) => return Ok(Step::Early(at)),
+            Moving::Moved(_) | Moving::Stale => {}
         }
-        Ok(())
+        Ok(Step::Again)
     }
 
     async fn announce(&mut self, why: &str) -> Result<(), PortError> {

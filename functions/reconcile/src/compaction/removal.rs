@@ -1,11 +1,12 @@
-//! The files of windows whose rows a day's files have: removed when nobody should be reading them any
-//! more.
+//! The files of windows whose rows and evidence a day's files have: removed when nobody should be reading them any
+//! more. The covered seals stay, and so do their lists, by which the day's rows are checked and proofs are made, and what
+//! they say is missing.
 
-use super::{Compactor, Step, first_day};
+use super::{Compactor, Covering, Step, first_day};
 use crate::sealing::Trouble;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use vernier_archive::seal::{Seal, SealedFile};
-use vernier_archive::stored::read_seal;
+use vernier_archive::seal::{Seal, StatementBody};
+use vernier_archive::stored::{read_seal, read_set};
 use vernier_ledger::chain::{ChainHead, SealEntry};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError, Removal};
@@ -56,15 +57,16 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
             })?);
         }
         self.check_files(&day).await?;
-        let seals: Vec<Seal> = stream::iter(covered)
-            .map(|entry| read_seal(objects, &tenant.id, entry))
+        let covered: Vec<Covering> = stream::iter(covered)
+            .map(|entry| Covering::read(self.sealer.stores, tenant, entry))
             .buffered(READS_IN_FLIGHT_MAX)
             .try_collect()
             .await?;
-        let files: Vec<SealedFile> = seals.into_iter().flat_map(|seal| seal.files).collect();
+        let files = covered.iter().flat_map(Covering::files);
+        let files: Vec<&str> = files.map(|file| file.key.as_str()).collect();
         let removed = files.len();
         stream::iter(files)
-            .map(|file| async move { objects.remove(&file.key).await })
+            .map(|key| objects.remove(key))
             .buffer_unordered(READS_IN_FLIGHT_MAX)
             .try_collect::<()>()
             .await?;
@@ -73,7 +75,13 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
 
     /// Each of the day's files is there, no shorter and no longer than it was sealed.
     async fn check_files(&self, day: &Seal) -> Result<(), Trouble> {
-        for file in &day.files {
+        let evidence = match day.statement.as_ref().map(|s| &s.body) {
+            Some(StatementBody::Day { evidence, .. }) => {
+                read_set(self.sealer.stores.objects(), evidence).await?
+            }
+            _ => Vec::new(),
+        };
+        for file in day.files.iter().chain(&evidence) {
             // Two bytes from its last one on: one comes back.
             let last = Some((file.bytes.saturating_sub(1), 2));
             let there = match self.sealer.stores.objects().get(&file.key, last).await {

@@ -14,7 +14,7 @@ use vernier_archive::keys::PublicKey;
 use vernier_archive::limits::SEAL_BYTES_MAX;
 use vernier_archive::seal::{
     Covered, Draft, HoldsMark, Seal, SealKind, SealedFile, Statement, StatementBody, Unsealed,
-    Written, seal_key,
+    seal_key,
 };
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{
@@ -166,19 +166,6 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
         let seal = self.signed(unsealed.draft(previous, now, &key), &key).await?;
         self.put(head, &seal, &open).await
-    }
-
-    /// As [`Self::sign`] of a seal of the versions before 4, whose chain has none of version 4.
-    pub(crate) async fn sign_before_4(
-        &self,
-        head: &ChainHead,
-        written: Written,
-        now: Millis,
-    ) -> Result<Moving, PortError> {
-        let key = self.workshop.public_key(self.stores.key()).await?;
-        let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
-        let seal = self.signed(written.draft(previous, now, &key), &key).await?;
-        self.put(head, &seal, &OpenTimes::default()).await
     }
 
     /// Writes a seal unless there is one, and moves the chain over the one that is there.
