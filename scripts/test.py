@@ -207,11 +207,11 @@ def on_the_stack(targets: list[str]) -> None:
         state = stack.up(None)
         env = {**child_env(state), **vernier_env(state), **test_env(state)}
         try:
+            token = send_semester(env) if "emulator" in targets else ""
             for target in targets:
                 cargo_tests([target], env=env)
                 if target == "emulator":
-                    # After the tests, whose windows they would otherwise keep from being sealed in time.
-                    page_on_the_stack(state["api_url"], env)
+                    page_on_the_stack(state["api_url"], env, token)
                     run_step([sys.executable, ROOT / "scripts" / "api.py"], env=env)
         except Failed as failure:
             raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
@@ -219,28 +219,35 @@ def on_the_stack(targets: list[str]) -> None:
         stack.down()
 
 
-def page_on_the_stack(url: str, env: dict[str, str]) -> None:
-    """The page in a real browser, over a semester that is sent here and then held against what it shows."""
-    say(f"── The page over {PAGE_EVENTS:,} events of a semester")
+def command(env: dict[str, str], *arguments: str) -> str:
+    """What the vernier command prints."""
+    asked = [env["VERNIER_COMMAND"], *arguments]
+    done = subprocess.run(asked, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"vernier {arguments[0]} ended with {done.returncode}: {done.stdout.strip()}")
+    return done.stdout
 
-    def vernier(*arguments: str) -> str:
-        asked = [env["VERNIER_COMMAND"], *arguments]
-        done = subprocess.run(asked, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode != 0:
-            raise Failed(f"vernier {arguments[0]} ended with {done.returncode}: {done.stdout.strip()}")
-        return done.stdout
 
+def send_semester(env: dict[str, str]) -> str:
+    """Sends a semester of a tenant of its own, and answers the token that reads it."""
+    say(f"── {PAGE_EVENTS:,} events of a semester for the page, which are sealed while the tests run")
     folder = RUN / "page"
     shutil.rmtree(folder, ignore_errors=True)
     tenant = f"page-{os.urandom(4).hex()}"
-    vernier("tenant", "create", tenant)
+    command(env, "tenant", "create", tenant)
     scopes = "events:write,events:read,reports:read,audit:read,playback"
-    issued = vernier("--format", "json", "token", "issue", "--tenant", tenant, "--sensor", "page", "--scope", scopes)
-    env = {**env, "VERNIER_TOKEN": json.loads(issued)["token"]}
-    vernier("generate", "--seed", "11", "--events", str(PAGE_EVENTS), "--out", str(folder))
-    vernier("send", str(folder), "--report", str(folder / "report.jsonl"))
-    vernier("windows", "--from", "-15m", "--wait", "120")
-    run_step([sys.executable, ROOT / "scripts" / "page.py", "e2e", url], env={**tool_env(), "INSIGHTS_TOKEN": env["VERNIER_TOKEN"]}, counted=True)
+    issued = command(env, "--format", "json", "token", "issue", "--tenant", tenant, "--sensor", "page", "--scope", scopes)
+    token = json.loads(issued)["token"]
+    command(env, "generate", "--seed", "11", "--events", str(PAGE_EVENTS), "--out", str(folder))
+    command({**env, "VERNIER_TOKEN": token}, "send", str(folder), "--report", str(folder / "report.jsonl"))
+    return token
+
+
+def page_on_the_stack(url: str, env: dict[str, str], token: str) -> None:
+    """The page in a real browser, over the semester that was sent, held against what it shows."""
+    say("── The page over the semester")
+    command({**env, "VERNIER_TOKEN": token}, "windows", "--from", "-15m", "--wait", "120")
+    run_step([sys.executable, ROOT / "scripts" / "page.py", "e2e", url], env={**tool_env(), "INSIGHTS_TOKEN": token}, counted=True)
 
 
 def test_env(state: dict) -> dict[str, str]:
