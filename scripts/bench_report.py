@@ -73,7 +73,8 @@ def reconcile_use(figures: dict, receipts: float, receipt_bytes: float) -> dict:
     waits = scaled(schedule["io_waits_per_run"], runs)
     return {
         "function": {
-            "invocations": runs,
+            # The planner's, and the workers' turns.
+            "invocations": runs * (1 + schedule.get("turns_per_run", 0)),
             "cpu_ms": schedule["cpu_ms_per_run"] * runs
             + (sealing["us_per_event"] + compaction["us_per_event"]) * MILLION / 1e3,
             "io_waits": {"kinesis": 0, **waits},

@@ -15,10 +15,12 @@ mod figures;
 mod sending;
 
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic, Operation};
 use vernier_ledger::access::Tenant;
+use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
@@ -26,7 +28,7 @@ use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::Nonce;
+use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
@@ -102,7 +104,30 @@ impl School {
         };
         let created = school.table.create_tenant(&school.tenant).await;
         assert_eq!(created, Ok(true));
+        school.begin_lists().await;
         school
+    }
+
+    /// The ledger's own entries as on a stack that has been running for days: nothing is left of an upgrade.
+    async fn begin_lists(&self) {
+        let mark = ListingMark {
+            complete: true,
+            seeded: true,
+            ..ListingMark::beginning(BEGINNING)
+        };
+        let saved = self.table.save_listing_mark(&mark).await;
+        saved.expect("the endpoints take it");
+        let tomorrow = BEGINNING.plus_seconds(86_400);
+        for (cause, subject, due) in [
+            (Cause::Audit, AUDIT_DAILY, tomorrow),
+            (Cause::Recover, "", BEGINNING),
+            (Cause::SweepSegments, "", BEGINNING),
+            (Cause::CheckShards, "", BEGINNING),
+        ] {
+            let entry = WorkEntry::new(WorkKey::of(cause, subject), due, Nonce::random());
+            let put = self.table.put_work(&Owner::Ledger, &entry).await;
+            put.expect("the endpoints take it");
+        }
     }
 
     /// One envelope, and the batch that commits it a moment later.
@@ -175,30 +200,49 @@ async fn main() {
         windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     };
     let step = load::BATCH_WINDOW_SECONDS as i64;
-    let (mut counts, mut seconds, mut seals, mut signatures) = (Counts::default(), 0.0, 0, 0);
+    let (mut counts, mut commits) = (Counts::default(), Counts::default());
+    let (mut seconds, mut seals, mut signatures, mut nudges) = (0.0, 0, 0, 0);
     for minute in 0..i64::from(hours) * 60 {
         let start = BEGINNING.plus_seconds(minute * 60);
         for second in (0..60).step_by(usize::try_from(step).unwrap_or(5)) {
             school.commit(start.plus_seconds(second)).await;
         }
         let is_measured = minute >= i64::from(steady) * 60;
-        let _ = school.stub.take_counts();
+        let committed = school.stub.take_counts();
         let signed = faults.calls(Operation::Sign);
+        let nudged = faults.calls(Operation::SendNudge);
         let before = thread_seconds();
         let sealed = school.run(&stores, &process, start.plus_seconds(60)).await;
         if is_measured {
             seconds += thread_seconds() - before;
             seals += sealed;
             signatures += faults.calls(Operation::Sign) - signed;
+            nudges += faults.calls(Operation::SendNudge) - nudged;
             counts.add(&school.stub.take_counts());
+            commits.add(&committed);
         }
     }
     let runs = f64::from((hours - steady) * 60);
     show(&counts, runs, seconds, seals);
-    figures::write(
-        "schedule",
-        &result(&counts, runs, seconds, seals, signatures),
-    );
+    let mut figures = result(&counts, runs, seconds, seals, signatures);
+    figures["turns_per_run"] = json!(nudges as f64 / runs);
+    figures["commit"] = of_commits(&commits);
+    println!("  a commit: {}", figures["commit"]);
+    figures::write("schedule", &figures);
+}
+
+/// Units of one commit, whatever it holds: the transaction's items, and the cursor that is read before it.
+fn of_commits(counts: &Counts) -> Value {
+    let commits = counts.calls("GetItem", "cursor").max(1) as f64;
+    let sum = |units: &BTreeMap<String, u64>| {
+        let of = ["cursor", "records", "blocks"];
+        let units = of.map(|family| units.get(family).copied().unwrap_or(0));
+        units.iter().sum::<u64>() as f64 / commits
+    };
+    json!({
+        "write_units": sum(&counts.write_units),
+        "read_units": sum(&counts.read_units),
+    })
 }
 
 fn show(counts: &Counts, runs: f64, seconds: f64, seals: u32) {
@@ -225,7 +269,7 @@ fn result(counts: &Counts, runs: f64, seconds: f64, seals: u32, signatures: u64)
     let queries = counts.calls("Query", "") as f64 / READS_IN_FLIGHT_MAX as f64;
     let table_waits = queries
         + (counts.calls("GetItem", "") + counts.calls("PutItem", "")) as f64
-        + counts.calls("TransactWriteItems", "") as f64;
+        + (counts.calls("DeleteItem", "") + counts.calls("TransactWriteItems", "")) as f64;
     let bucket_waits = counts.gets as f64 / READS_IN_FLIGHT_MAX as f64 + counts.puts as f64;
     let calls: Map<String, Value> = counts
         .calls

@@ -8,9 +8,8 @@ use vernier_ledger::disposition::{DispositionCounts, Dispositions};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
 use vernier_ledger::line;
-use vernier_ledger::ports::{Commits, Objects};
+use vernier_ledger::ports::{Blocks, Commits, Objects};
 use vernier_ledger::segment::{Block, Place, SegmentRecord, open_block};
-use vernier_ledger::time::Millis;
 
 /// Everything that is stored of a stream.
 #[derive(Debug, Default)]
@@ -30,19 +29,17 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads all segments that were committed in `[from, to]` for shards of a stream.
+    /// Reads all segments that were committed for some shards.
     ///
     /// # Panics
     /// When a store does not answer; when a chain is broken or ranges overlap (invariants 4 and 6);
     /// when a record does not count its lines (3); when a place is stored twice (2).
-    pub async fn read<T: Commits, O: Objects>(
+    pub async fn read<T: Commits + Blocks, O: Objects>(
         table: &T,
         objects: &O,
-        stream: &str,
-        (from, to): (Millis, Millis),
+        shards: &[Shard],
     ) -> Self {
-        let mut records = table.records(from, to).await.expect("the table answers");
-        records.retain(|r| r.shard.stream == stream);
+        let records = all_records(table, shards).await;
         check_chains(&records);
         let mut stored = Self::default();
         let mut blocks = Vec::new();
@@ -50,18 +47,22 @@ impl Stored {
             stored.segments += 1;
             stored.copies += u64::from(record.copies);
             stored.quarantined += u64::from(record.quarantined);
-            for block in &record.blocks {
-                let key = record.object.as_deref().expect("blocks lie in an object");
-                let bytes = objects.get(key, Some((block.offset, block.bytes))).await;
+            let items = table.record_items(record).await.expect("the table answers");
+            for (named, item) in record.items.iter().zip(items) {
+                let item = item.expect("invariant 6: what a record names is there");
+                assert_eq!(item.hash().as_ref(), Some(named), "invariant 6");
+                let block = item.block;
+                let range = Some((block.offset, block.bytes));
+                let bytes = objects.get(&item.object, range).await;
                 let bytes = bytes.expect("the bucket answers");
                 let bytes = bytes.expect("invariant 4: a committed object is there");
-                let text = open_block(block, &bytes).expect("sound");
+                let text = open_block(&block, &bytes).expect("sound");
                 let mut said = Tally::default();
                 block.minutes.iter().for_each(|m| said.merge(&m.tally));
                 assert_eq!(
                     stored.add(&text),
                     said,
-                    "invariant 3: a record counts its lines"
+                    "invariant 3: an item counts its lines"
                 );
                 blocks.push((block, bytes));
             }
@@ -107,7 +108,7 @@ fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|b| *b == b'\n').filter(|l| !l.is_empty())
 }
 
-fn dispositions(blocks: &[(&Block, Vec<u8>)]) -> DispositionCounts {
+fn dispositions(blocks: &[(Block, Vec<u8>)]) -> DispositionCounts {
     let (mut known, mut counts) = (Dispositions::default(), DispositionCounts::default());
     let mut scratch = Vec::new();
     let mut each = |of: &mut dyn FnMut(&line::LineHead<'_>)| {
@@ -121,6 +122,28 @@ fn dispositions(blocks: &[(&Block, Vec<u8>)]) -> DispositionCounts {
     each(&mut |head| known.show(head));
     each(&mut |head| counts.add(known.of(head)));
     counts
+}
+
+/// Every record of some shards, by shard and in the order of its chain.
+///
+/// # Panics
+/// When the table does not answer.
+pub async fn all_records<T: Commits>(table: &T, shards: &[Shard]) -> Vec<SegmentRecord> {
+    let mut all: Vec<SegmentRecord> = Vec::new();
+    for shard in shards {
+        let (mut from, mut seen) = (Sequence::smallest(), None);
+        loop {
+            let page = table.records_from(shard, &from, 100).await;
+            let mut page = page.expect("the table answers");
+            page.retain(|record| Some(&record.last) != seen.as_ref());
+            let Some(last) = page.last().map(|record| record.last.clone()) else {
+                break;
+            };
+            all.extend(page);
+            (from, seen) = (last.clone(), Some(last));
+        }
+    }
+    all
 }
 
 /// Each shard's records form one chain over ranges that do not overlap.
@@ -172,10 +195,6 @@ pub async fn straight_pass(stream: &SimStream) -> (Stored, MemoryTable) {
         answer
     };
     drive::run(&mut trigger, function, |_| {}).await;
-    let name = stream
-        .shards()
-        .first()
-        .map_or_else(String::new, |s| s.stream.clone());
-    let range = (Millis(0), Millis(i64::MAX));
-    (Stored::read(&table, &bucket, &name, range).await, table)
+    let shards = stream.shards();
+    (Stored::read(&table, &bucket, &shards).await, table)
 }

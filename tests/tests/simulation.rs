@@ -86,7 +86,7 @@ caught! {
     a_chain_that_moves_from_anywhere_is_caught: MoveChainUnconditionally from 5070,
     a_forgotten_backfill_is_caught: ForgetBackfills from 0,
     a_healing_without_a_fence_is_caught: HealWithoutFence from 150,
-    a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 0,
+    a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 49,
     a_playback_that_moves_first_is_caught: MovePlaybackFirst from 0,
     a_held_window_that_nobody_hears_of_is_caught: KeepSilent from 310,
     an_entry_after_the_first_append_is_caught: EntryAfterAppend from 0,

@@ -42,7 +42,7 @@ Examples:
 
 Causes: late (something came after its window was sealed), close (a window that may have received
 something), compact (a day), playback, sweep (files that nothing names). Of the ledger itself: list
-(commits of earlier versions), recover (batches that ran out of retries), sweep-segments, audit.
+(commits of earlier versions), recover (batches that ran out of retries), sweep-segments, check-shards, audit.
 
 Exit codes: 0 nothing was tried in vain, 1 something was, 2 wrong usage or out of reach.")]
     List(Of),

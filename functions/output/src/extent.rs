@@ -1,14 +1,14 @@
 //! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
 
 use std::collections::BTreeMap;
-use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::block_item::{BlockItem, Listing};
 use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_MAX};
 use vernier_ledger::line::LineHead;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
-use vernier_ledger::ports::{Blocks, Chains, Commits, Holds, Objects, PortError};
+use vernier_ledger::ports::{Blocks, Chains, Holds, Objects, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 use vernier_ledger::work::{Completeness, WorkLists, completeness};
@@ -60,7 +60,7 @@ impl Extent {
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn of<T: Chains + Holds + Commits + Blocks + WorkLists>(
+    pub(crate) async fn of<T: Chains + Holds + Listing + Blocks + WorkLists>(
         table: &T,
         tenant: &TenantId,
         range: TimeRange,
@@ -103,7 +103,7 @@ impl Extent {
     }
 
     /// Reads what was committed of what is not sealed, and what may come first before it.
-    async fn read_items<T: Commits + Blocks>(
+    async fn read_items<T: Listing + Blocks>(
         &mut self,
         table: &T,
         tenant: &TenantId,

@@ -19,6 +19,7 @@ pub mod playbacks;
 pub mod process;
 pub mod scaling;
 pub mod sealing;
+pub mod shard_check;
 pub mod sweeping;
 pub mod worker;
 
@@ -26,12 +27,12 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{Coverage, WindowAccount, draw_up};
-use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::block_item::{BlockItem, Listing};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::Lane;
 use vernier_ledger::limits::{LOOKBACK_SECONDS, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::{self, ReadError};
-use vernier_ledger::ports::{Blocks, Commits, Objects, PortError, Receipts};
+use vernier_ledger::ports::{Blocks, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
@@ -54,7 +55,7 @@ pub struct ReceiptDays(pub u32);
 ///
 /// # Errors
 /// The stores'.
-pub async fn accounts<T: Receipts + Commits + Blocks>(
+pub async fn accounts<T: Receipts + Listing + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
@@ -97,7 +98,7 @@ pub async fn counted_accounts<S: Stores>(
 }
 
 /// The accounts of a range, and the tenant's block items since `lookback_seconds` before it.
-async fn draw_up_range<T: Receipts + Commits + Blocks>(
+async fn draw_up_range<T: Receipts + Listing + Blocks>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,

@@ -14,7 +14,7 @@ use vernier_ledger::chain::ChainHead;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Commits, Directory, Holds, PortError};
+use vernier_ledger::ports::{Chains, Directory, Holds, PortError};
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists, close_due};
 
@@ -43,7 +43,7 @@ pub struct ListingSummary {
 ///
 /// # Errors
 /// The store's; what was not listed is the next turn's.
-pub async fn list_commits<T: Commits + Listing + Directory + Chains + Holds + WorkLists>(
+pub async fn list_commits<T: Listing + Directory + Chains + Holds + WorkLists>(
     table: &T,
     settings: &WorkSettings,
     process: &Process<T>,
@@ -85,13 +85,13 @@ pub async fn list_commits<T: Commits + Listing + Directory + Chains + Holds + Wo
     Ok(summary)
 }
 
-async fn list_between<T: Commits + Listing>(
+async fn list_between<T: Listing>(
     table: &T,
     from: Millis,
     to: Millis,
     summary: &mut ListingSummary,
 ) -> Result<Vec<BlockItem>, PortError> {
-    let records = table.records(from, to).await?;
+    let records = table.earlier_records(from, to).await?;
     let unlisted: Vec<_> = records.iter().filter(|r| !r.listed).collect();
     let items: Vec<BlockItem> = unlisted
         .iter()

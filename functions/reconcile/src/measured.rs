@@ -20,7 +20,7 @@ impl Planned {
 
 impl Turn {
     /// What a turn may measure.
-    pub const METRICS: [Metric; 11] = [
+    pub const METRICS: [Metric; 12] = [
         Metric::EventsStored,
         Metric::EventsDuplicate,
         Metric::EventsConflict,
@@ -32,6 +32,7 @@ impl Turn {
         Metric::FailedBatches,
         Metric::FramesBroughtBack,
         Metric::FramesGone,
+        Metric::ShardFaults,
     ];
 
     /// The line of a turn, with the metrics of what happened in it.
@@ -54,6 +55,7 @@ impl Turn {
             (Metric::FailedBatches, failed_batches.into()),
             (Metric::FramesBroughtBack, brought_back),
             (Metric::FramesGone, self.missing.gone.into()),
+            (Metric::ShardFaults, self.checked.faults),
         ] {
             if value > 0 {
                 line = line.count(metric, value);
@@ -80,6 +82,7 @@ mod tests {
     use crate::compaction::CompactSummary;
     use crate::healing::{HealSummary, MissingSummary};
     use crate::sealing::SealSummary;
+    use crate::shard_check::ShardSummary;
     use crate::sweeping::SweepSummary;
     use serde_json::json;
     use vernier_ledger::disposition::DispositionCounts;
@@ -120,6 +123,10 @@ mod tests {
                 left: 1_000,
                 ..SweepSummary::default()
             },
+            checked: ShardSummary {
+                faults: 14,
+                ..ShardSummary::default()
+            },
             ..Turn::default()
         };
         let line = turn.line(Millis(1)).to_json("Vernier");
@@ -135,6 +142,7 @@ mod tests {
             ("FailedBatches", json!(7)),
             ("FramesBroughtBack", json!(11)),
             ("FramesGone", json!(7)),
+            ("ShardFaults", json!(14)),
             ("failed", json!(2)),
         ] {
             assert_eq!(line[name], value, "{name}");

@@ -1,11 +1,10 @@
 //! Removing what is not needed any more: segments and oversize events once they are sealed and old
 //! enough, and objects that nothing names.
 //!
-//! [`sweep_segments`] goes through the segment records in the order of their commits, an hour at a
-//! time. A segment goes when every window that it holds events of is sealed with as much as is stored
-//! of it; else it stays, is remembered, announced, and looked at again. So nothing unsealed ever goes.
-//! What a crashed try left lies where the segments of its hour lie; when every commit that could name
-//! it is behind the sweep, whatever is still there goes too.
+//! [`sweep_segments`] goes through the segments as they lie in the bucket, hour by hour, and asks each shard's records
+//! which commits name one. A segment goes when every window that these hold events of is sealed with as much as is
+//! stored of it; else it stays, is remembered, announced, and looked at again. So nothing unsealed ever goes. What a
+//! crashed try left, no commit names; it goes too when none can name it any more.
 //!
 //! [`sweep_parts`] goes through the windows of an hour of one tenant. A part whose window is sealed, or whose
 //! backfill's sequence is taken, and that no seal names, can never be named any more.

@@ -1,11 +1,13 @@
 //! Frames in; claims, segment objects, results and commits out.
 //!
-//! [`process`] takes one shard's batch. It works in steps, each a prefix of what is left, each
+//! [`process`] takes one shard's batch: as much of it as fits memory, in one object, which is committed in steps, each
 //! ending in one transaction that moves the cursor and records the segment. What a crash leaves
 //! behind is repaired by the next try:
 //!
 //! - after a claim: the claim names this record, so the retry finds it its own;
 //! - after the object: no record names it, so it is garbage;
+//! - after some of the steps: what of the object is left is named by no record, and lies in another object with the
+//!   rest of the batch;
 //! - after some or all results: merging the same events into them again changes nothing;
 //! - after an entry for a window that is over: a worker looks at the window for nothing;
 //! - after the commit: the cursor stands behind these records, so the retry drops them.
@@ -19,10 +21,11 @@ pub use late::LateWindows;
 
 use std::time::Duration;
 use tokio::time::Instant;
-use vernier_ledger::frame::FrameError;
+use vernier_ledger::frame::{Frame, FrameError};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, PortError};
 use vernier_ledger::retry::Backoff;
+use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
@@ -77,7 +80,7 @@ pub struct Outcome {
     pub copies: u64,
     /// Records that were no frames.
     pub quarantined: u64,
-    /// Results that the events changed or could have changed, once for each commit.
+    /// Results that the events changed or could have changed, once for each object.
     pub results: u64,
     /// Events whose result could not be read from their line.
     pub results_unreadable: u64,
@@ -179,7 +182,7 @@ struct Batch<'b, S, C> {
     deadline: Instant,
 }
 
-/// One step: drop what is committed, take a prefix, claim, write, merge results, commit.
+/// Drops what is committed, takes a prefix, claims, writes one object, merges results, and commits it step by step.
 async fn advance<S: Stores, C: Fn() -> Millis>(
     batch: &Batch<'_, S, C>,
     records: &mut Vec<Record>,
@@ -188,7 +191,7 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
 ) -> Result<Progress, PortError> {
     let Batch { shard, clock, .. } = batch;
     let (table, objects) = (batch.stores.table(), batch.stores.objects());
-    let cursor = match known.take() {
+    let mut cursor = match known.take() {
         Some(cursor) => cursor,
         None => table.cursor(shard).await?,
     };
@@ -200,41 +203,55 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
     if records.is_empty() {
         return Ok(Progress::Finished);
     }
-    let step = step::take(records);
-    step::quarantine(objects, shard, &step.undecodable, clock()).await?;
+    let steps = step::take(records);
     let expires = clock().plus_seconds(i64::from(batch.committing.settings.receipt_days) * 86_400);
-    let claimed = step::claim(table, shard, &step.frames, expires).await?;
-    let written = step::write(objects, shard, &step, &claimed).await?;
+    let mut claimed = Vec::with_capacity(steps.len());
+    for step in &steps {
+        step::quarantine(objects, shard, &step.undecodable, clock()).await?;
+        claimed.push(step::claim(table, shard, &step.frames, expires).await?);
+    }
+    let mut written = step::write(objects, shard, &steps, &claimed, clock()).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
-    let merged = step::merge_results(table, &claimed, left).await?;
-    let late = batch.committing.late;
-    late.put(table, &claimed, clock()).await?;
-    let step::StepCommit { record, items } =
-        step::record(shard, &cursor, &step, written, claimed.len(), clock());
-    match table.commit(&cursor, &record, &items).await? {
-        CommitOutcome::Stale => Ok(Progress::Stale),
-        CommitOutcome::Committed => {
-            records.drain(..step.taken);
-            outcome.steps += 1;
-            outcome.frames += claimed.len() as u64;
-            outcome.events += claimed
-                .iter()
-                .map(|f| f.header.slice_tally.events)
-                .sum::<u64>();
-            outcome.copies += u64::from(record.copies);
-            outcome.quarantined += u64::from(record.quarantined);
-            outcome.results += merged.results;
-            outcome.results_unreadable += merged.unreadable;
-            let fresh =
-                step::oldest(&claimed).map(|at| u64::try_from(clock().0 - at.0).unwrap_or(0));
-            outcome.freshness_millis_max = outcome.freshness_millis_max.max(fresh);
-            outcome.skew_millis_max = outcome.skew_millis_max.max(step.skew_millis_max);
-            *known = Some(Cursor {
-                sequence: Some(record.last.clone()),
-                next_position: record.position + 1,
-                last_hash: Some(record.hash()),
-            });
-            Ok(Progress::Committed)
+    let merged = step::merge_results(table, &claimed.concat(), left).await?;
+    outcome.results += merged.results;
+    outcome.results_unreadable += merged.unreadable;
+    for (nth, (step, claimed)) in steps.iter().zip(&claimed).enumerate() {
+        batch.committing.late.put(table, claimed, clock()).await?;
+        let step::StepCommit { record, items } =
+            written.commit(nth, step, claimed.len(), shard, &cursor, clock());
+        if table.commit(&cursor, &record, &items).await? == CommitOutcome::Stale {
+            return Ok(Progress::Stale);
         }
+        records.drain(..step.taken);
+        outcome.add(step, claimed, &record, clock());
+        cursor = Cursor {
+            sequence: Some(record.last.clone()),
+            next_position: record.position + 1,
+            last_hash: Some(record.hash()),
+        };
+    }
+    *known = Some(cursor);
+    Ok(Progress::Committed)
+}
+
+impl Outcome {
+    /// Adds a step that was committed.
+    fn add(
+        &mut self,
+        step: &step::Step,
+        claimed: &[&Frame],
+        record: &SegmentRecord,
+        committed_at: Millis,
+    ) {
+        self.steps += 1;
+        self.frames += claimed.len() as u64;
+        let events = claimed.iter().map(|f| f.header.slice_tally.events);
+        self.events += events.sum::<u64>();
+        self.copies += u64::from(record.copies);
+        self.quarantined += u64::from(record.quarantined);
+        let oldest = step::oldest(claimed);
+        let fresh = oldest.map(|at| u64::try_from(committed_at.0 - at.0).unwrap_or(0));
+        self.freshness_millis_max = self.freshness_millis_max.max(fresh);
+        self.skew_millis_max = self.skew_millis_max.max(step.skew_millis_max);
     }
 }

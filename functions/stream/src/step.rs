@@ -12,10 +12,10 @@ use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts, Results};
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
 use vernier_ledger::results::Changes;
 use vernier_ledger::retry::retry;
-use vernier_ledger::segment::{self, Block, SEGMENT_VERSION, SegmentRecord};
+use vernier_ledger::segment::{self, Block, SEGMENT_VERSION, SegmentRange, SegmentRecord};
 use vernier_ledger::time::{Millis, Slice};
 
-/// A prefix of the batch, decoded.
+/// What one transaction commits of the batch, decoded.
 pub(crate) struct Step {
     /// How many records it takes.
     pub(crate) taken: usize,
@@ -27,33 +27,41 @@ pub(crate) struct Step {
     pub(crate) skew_millis_max: Option<u64>,
 }
 
-/// Decodes the longest prefix that stays within a step's memory, its segment record's size and the items of its
-/// transaction (invariant 8); at least one record. `records` is not empty.
-pub(crate) fn take(records: &[Record]) -> Step {
-    let mut step = Step {
-        taken: 0,
-        first: records[0].sequence.clone(),
-        last: records[0].sequence.clone(),
-        frames: Vec::new(),
-        undecodable: Vec::new(),
-        skew_millis_max: None,
-    };
-    let mut bytes = 0;
-    let (mut minutes, mut slices) = (BTreeSet::new(), BTreeSet::new());
-    for record in records {
-        match frame::decode(&record.data) {
+impl Step {
+    fn beginning(record: &Record) -> Self {
+        Self {
+            taken: 0,
+            first: record.sequence.clone(),
+            last: record.sequence.clone(),
+            frames: Vec::new(),
+            undecodable: Vec::new(),
+            skew_millis_max: None,
+        }
+    }
+}
+
+/// Decodes the longest prefix that stays within a function's memory, at least one record, in steps that stay within a
+/// transaction's items (invariant 8). `records` is not empty.
+pub(crate) fn take(records: &[Record]) -> Vec<Step> {
+    let mut steps = vec![Step::beginning(&records[0])];
+    let (mut bytes, mut slices) = (0, BTreeSet::new());
+    for (nth, record) in records.iter().enumerate() {
+        let decoded = frame::decode(&record.data);
+        if let Ok(frame) = &decoded {
+            bytes += frame.lines.len();
+            if nth > 0 && bytes > limits::STEP_LINES_BYTES_MAX {
+                break;
+            }
+            let slice = Slice::containing(frame.header.receipt.minute());
+            slices.insert((frame.header.tenant.clone(), slice));
+            if slices.len() > limits::COMMIT_BLOCKS_MAX {
+                slices = BTreeSet::from([(frame.header.tenant.clone(), slice)]);
+                steps.push(Step::beginning(record));
+            }
+        }
+        let Some(step) = steps.last_mut() else { break };
+        match decoded {
             Ok(frame) => {
-                bytes += frame.lines.len();
-                let (tenant, minute) = (&frame.header.tenant, frame.header.receipt.minute());
-                if minutes.insert((tenant.clone(), minute)) {
-                    slices.insert((tenant.clone(), Slice::containing(minute)));
-                }
-                let over = bytes > limits::STEP_LINES_BYTES_MAX
-                    || slices.len() > limits::COMMIT_BLOCKS_MAX
-                    || !segment::record_fits(minutes.len());
-                if over && step.taken > 0 {
-                    break;
-                }
                 step.skew_millis_max = step.skew_millis_max.max(skew_millis(record, &frame));
                 step.frames.push((record.sequence.clone(), frame));
             }
@@ -65,7 +73,7 @@ pub(crate) fn take(records: &[Record]) -> Step {
         step.taken += 1;
         step.last = record.sequence.clone();
     }
-    step
+    steps
 }
 
 /// How far a frame's receipt, by input's clock, and its arrival, by the stream's, are apart. One that was brought back
@@ -165,25 +173,32 @@ pub(crate) fn oldest(claimed: &[&Frame]) -> Option<Millis> {
     received.min()
 }
 
-/// What lies in the bucket of a step: nothing when nothing was claimed.
+/// What lies in the bucket of some steps: nothing when nothing was claimed.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     /// The key of the object; none where nothing was claimed.
     pub(crate) object: Option<String>,
-    /// Its blocks, one for each tenant.
-    pub(crate) blocks: Vec<Block>,
-    /// The same by slices of received-at.
-    pub(crate) slices: Vec<Block>,
+    /// The blocks of each step, in the steps' order.
+    blocks: Vec<Vec<Block>>,
 }
 
-/// Writes the segment object.
+/// Writes the one object of all steps: `claimed` are the frames of each that are this batch's.
 pub(crate) async fn write<O: Objects>(
     objects: &O,
     shard: &Shard,
-    step: &Step,
-    claimed: &[&Frame],
+    steps: &[Step],
+    claimed: &[Vec<&Frame>],
+    now: Millis,
 ) -> Result<Written, PortError> {
-    let built = segment::build(shard, &step.first, &step.last, claimed)
+    let (Some(first), Some(last)) = (steps.first(), steps.last()) else {
+        return Ok(Written::default());
+    };
+    let range = SegmentRange {
+        shard: shard.clone(),
+        first: first.first.clone(),
+        last: last.last.clone(),
+    };
+    let built = segment::build(&range, now, claimed)
         .map_err(|e| PortError::Fatal(format!("segment: {e}")))?;
     let Some(built) = built else {
         return Ok(Written::default());
@@ -193,11 +208,10 @@ pub(crate) async fn write<O: Objects>(
     Ok(Written {
         object: Some(built.key),
         blocks: built.blocks,
-        slices: built.slices,
     })
 }
 
-/// What a step's events changed.
+/// What the events of some steps changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Merged {
     /// Results, however many events spoke of each.
@@ -241,30 +255,35 @@ pub(crate) struct StepCommit {
     pub(crate) items: Vec<BlockItem>,
 }
 
-/// The record that will commit the step, with the items of its blocks.
-pub(crate) fn record(
-    shard: &Shard,
-    cursor: &Cursor,
-    step: &Step,
-    written: Written,
-    claimed: usize,
-    committed_at: Millis,
-) -> StepCommit {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let record = SegmentRecord {
-        vernier_segment: SEGMENT_VERSION,
-        shard: shard.clone(),
-        first: step.first.clone(),
-        last: step.last.clone(),
-        committed_at,
-        position: cursor.next_position,
-        previous: cursor.last_hash.clone(),
-        object: written.object,
-        blocks: written.blocks,
-        copies: count(step.frames.len() - claimed),
-        quarantined: count(step.undecodable.len()),
-        listed: true,
-    };
-    let items = BlockItem::of(&record, written.slices);
-    StepCommit { record, items }
+impl Written {
+    /// The record that will commit a step, the nth of those that were written, with the items of its blocks.
+    pub(crate) fn commit(
+        &mut self,
+        nth: usize,
+        step: &Step,
+        claimed: usize,
+        shard: &Shard,
+        cursor: &Cursor,
+        committed_at: Millis,
+    ) -> StepCommit {
+        let blocks = self.blocks.get_mut(nth).map(std::mem::take);
+        let blocks = blocks.unwrap_or_default();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut record = SegmentRecord {
+            vernier_segment: SEGMENT_VERSION,
+            shard: shard.clone(),
+            first: step.first.clone(),
+            last: step.last.clone(),
+            committed_at,
+            position: cursor.next_position,
+            previous: cursor.last_hash.clone(),
+            object: self.object.clone().filter(|_| !blocks.is_empty()),
+            items: Vec::new(),
+            copies: count(step.frames.len() - claimed),
+            quarantined: count(step.undecodable.len()),
+        };
+        let items = BlockItem::of(&record, blocks);
+        record.items = items.iter().filter_map(BlockItem::hash).collect();
+        StepCommit { record, items }
+    }
 }

@@ -3,11 +3,13 @@
 use crate::faults::Operation;
 use crate::lock;
 use crate::table::{MemoryTable, State};
+use std::cmp::Ordering;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
-use vernier_ledger::ids::TenantId;
+use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::{Blocks, PortError};
-use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::TimeRange;
+use vernier_ledger::segment::{ItemHash, SegmentRecord};
+use vernier_ledger::time::{Millis, Slice, TimeRange};
 
 impl State {
     pub(crate) fn list(&mut self, items: &[BlockItem]) {
@@ -40,6 +42,24 @@ impl Blocks for MemoryTable {
             .await
     }
 
+    async fn record_items(
+        &self,
+        record: &SegmentRecord,
+    ) -> Result<Vec<Option<BlockItem>>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let of_commit = self.items_of_commit(record);
+                let find = |named: &ItemHash| {
+                    let slice = Some(Slice::containing(named.minute));
+                    let is_named =
+                        |i: &&BlockItem| i.block.tenant == named.tenant && i.slice() == slice;
+                    of_commit.iter().find(is_named).cloned()
+                };
+                record.items.iter().map(find).collect()
+            })
+            .await
+    }
+
     async fn are_blocks_listed(&self) -> Result<bool, PortError> {
         let mark = self.listing_mark().await?;
         Ok(mark.is_some_and(|mark| mark.complete))
@@ -47,6 +67,20 @@ impl Blocks for MemoryTable {
 }
 
 impl Listing for MemoryTable {
+    async fn earlier_records(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<EarlierRecord>, PortError> {
+        self.faults
+            .around(Operation::Read, || {
+                let state = lock(&self.state);
+                let within = |r: &&EarlierRecord| from <= r.committed_at && r.committed_at <= to;
+                state.earlier.iter().filter(within).cloned().collect()
+            })
+            .await
+    }
+
     async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
         self.faults
             .around(Operation::ListBlocks, || lock(&self.state).list(items))
@@ -77,15 +111,85 @@ impl MemoryTable {
         state.blocks.get(&commit).cloned().unwrap_or_default()
     }
 
-    /// Makes the commits after the first `count` those of an earlier version, which wrote no block items.
+    /// Makes the commits after the first `count` those of an earlier version, whose records had the blocks and which
+    /// wrote no block items.
     pub fn unlist_commits(&self, count: usize) {
         let mut state = lock(&self.state);
         let State {
-            records, blocks, ..
+            records,
+            earlier,
+            blocks,
+            ..
         } = &mut *state;
-        for record in records.iter_mut().skip(count) {
-            record.listed = false;
-            blocks.remove(&(record.shard.clone(), record.position));
+        for record in records.drain(count..) {
+            let items = blocks.remove(&(record.shard.clone(), record.position));
+            let items = items.unwrap_or_default().into_iter();
+            earlier.push(EarlierRecord {
+                vernier_segment: 1,
+                shard: record.shard,
+                first: record.first,
+                last: record.last,
+                committed_at: record.committed_at,
+                position: record.position,
+                previous: record.previous,
+                object: record.object,
+                blocks: items.map(|item| item.block).collect(),
+                copies: record.copies,
+                quarantined: record.quarantined,
+                listed: false,
+            });
         }
+    }
+
+    /// Removes a commit's record and block items, behind the ledger's back.
+    pub fn lose_commit(&self, shard: &Shard, position: u64) {
+        let mut state = lock(&self.state);
+        state
+            .records
+            .retain(|r| r.shard != *shard || r.position != position);
+        state.blocks.remove(&(shard.clone(), position));
+    }
+
+    /// Removes a receipt, behind the ledger's back.
+    pub fn lose_receipt(&self, tenant: &TenantId, id: ReceiptId) {
+        let mut state = lock(&self.state);
+        state.receipts.remove(&(tenant.clone(), id));
+    }
+
+    /// Changes a record of a shard and hashes it and all behind it anew, the cursor's last one too, behind the ledger's
+    /// back.
+    pub fn hash_anew(&self, shard: &Shard, position: u64, change: impl Fn(&mut SegmentRecord)) {
+        let mut state = lock(&self.state);
+        let mut previous = None;
+        for record in state.records.iter_mut().filter(|r| r.shard == *shard) {
+            match record.position.cmp(&position) {
+                Ordering::Less => continue,
+                Ordering::Equal => change(record),
+                Ordering::Greater => record.previous = previous,
+            }
+            previous = Some(record.hash());
+        }
+        if let Some(cursor) = state.cursors.get_mut(shard) {
+            cursor.last_hash = previous.or(cursor.last_hash.take());
+        }
+    }
+
+    /// Changes a commit's block items, behind the ledger's back.
+    pub fn change_items(&self, shard: &Shard, position: u64, change: impl Fn(&mut Vec<BlockItem>)) {
+        let mut state = lock(&self.state);
+        let items = state.blocks.entry((shard.clone(), position)).or_default();
+        change(items);
+    }
+
+    /// Says that a shard's next record has a position and follows one with a hash, behind the ledger's back.
+    pub fn set_cursor(&self, shard: &Shard, next_position: u64, last_hash: String) {
+        let mut state = lock(&self.state);
+        let cursor = state.cursors.entry(shard.clone()).or_default();
+        (cursor.next_position, cursor.last_hash) = (next_position, Some(last_hash));
+    }
+
+    /// Adds a record of an earlier version, which nothing writes any more.
+    pub fn add_earlier(&self, record: EarlierRecord) {
+        lock(&self.state).earlier.push(record);
     }
 }

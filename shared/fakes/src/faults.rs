@@ -31,7 +31,7 @@ pub enum Operation {
     RemoveItems,
     /// `Sweeps::save_sweep_mark`.
     SaveSweep,
-    /// `Checkpoints::keep_checkpoint`.
+    /// The writes of `Checkpoints` and `ShardMarks`.
     KeepCheckpoint,
     /// `ScalingLogs::save_scaling_log`.
     SaveScaling,

@@ -1,6 +1,7 @@
 //! The table's ports in memory.
 
 use crate::chains::ChainsState;
+use crate::checkpoints::ChecksState;
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use crate::playbacks::PlaybacksState;
@@ -13,8 +14,8 @@ use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, ListingMark};
-use vernier_ledger::checkpoint::CheckpointMark;
-use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
+use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, RESULTS_READ_MAX};
 use vernier_ledger::ports::{
     Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts, Results,
@@ -34,10 +35,11 @@ pub(crate) struct State {
     pub(crate) receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
     pub(crate) cursors: BTreeMap<Shard, Cursor>,
     pub(crate) records: Vec<SegmentRecord>,
+    /// Records of an earlier version.
+    pub(crate) earlier: Vec<EarlierRecord>,
     /// Block items by their commit.
     pub(crate) blocks: BTreeMap<(Shard, u64), Vec<BlockItem>>,
     pub(crate) listing: Option<ListingMark>,
-    pub(crate) newest_checkpoint: Option<CheckpointMark>,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) tokens: BTreeMap<[u8; 32], TokenInfo>,
     pub(crate) accounts: BTreeMap<(TenantId, i64, i64), WindowAccount>,
@@ -57,6 +59,7 @@ pub struct MemoryTable {
     pub(crate) refused: Arc<Mutex<RefusedState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
+    pub(crate) checks: Arc<Mutex<ChecksState>>,
     pub(crate) work: Arc<Mutex<WorkState>>,
     pub(crate) faults: Faults,
 }
@@ -73,6 +76,7 @@ impl MemoryTable {
             refused: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
+            checks: Arc::default(),
             work: Arc::default(),
             faults,
         }
@@ -344,12 +348,20 @@ impl Commits for MemoryTable {
             .await
     }
 
-    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
+    async fn records_from(
+        &self,
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<SegmentRecord>, PortError> {
         self.faults
             .around(Operation::Read, || {
                 let state = lock(&self.state);
-                let within = |r: &&SegmentRecord| from <= r.committed_at && r.committed_at <= to;
-                state.records.iter().filter(within).cloned().collect()
+                let is_behind = |r: &&SegmentRecord| r.shard == *shard && r.last >= *from;
+                let mut found: Vec<_> = state.records.iter().filter(is_behind).cloned().collect();
+                found.sort_by(|one, other| one.last.cmp(&other.last));
+                found.truncate(usize::try_from(count_max).unwrap_or(usize::MAX));
+                found
             })
             .await
     }

@@ -2,6 +2,7 @@
 
 use crate::block_item::BlockItem;
 use crate::disposition::DispositionCounts;
+use crate::earlier::EarlierRecord;
 use crate::frame::Tally;
 use crate::ids::{ReceiptId, Sequence, Shard};
 use crate::limits;
@@ -113,14 +114,32 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// The coverage of these records. One without blocks holds no frame, so that what it took is stored nowhere: a
-    /// batch of copies, or the fence around one that the trigger gave up.
-    pub fn of<'r>(records: impl IntoIterator<Item = &'r SegmentRecord>) -> Self {
+    /// The coverage of records of an earlier version. One without blocks holds no frame, so that what it took is
+    /// stored nowhere: a batch of copies, or the fence around one that the trigger gave up.
+    pub fn of_earlier<'r>(records: impl IntoIterator<Item = &'r EarlierRecord>) -> Self {
         let mut coverage = Self::default();
         for record in records.into_iter().filter(|r| !r.blocks.is_empty()) {
             coverage.add(&record.shard, &record.first, &record.last);
         }
         coverage.sorted()
+    }
+
+    /// The coverage of these records, of which one without items holds no frame.
+    pub fn of<'r>(records: impl IntoIterator<Item = &'r SegmentRecord>) -> Self {
+        let mut coverage = Self::default();
+        for record in records.into_iter().filter(|r| !r.items.is_empty()) {
+            coverage.add(&record.shard, &record.first, &record.last);
+        }
+        coverage.sorted()
+    }
+
+    /// Adds what another coverage has.
+    pub fn merge(&mut self, other: Self) {
+        for (shard, ranges) in other.shards {
+            let own = self.shards.entry(shard).or_default();
+            own.extend(ranges);
+            own.sort();
+        }
     }
 
     /// The coverage of a tenant's items: of the frames of their minutes.
@@ -276,8 +295,8 @@ mod tests {
         }
     }
 
-    fn record(first: u64, last: u64) -> SegmentRecord {
-        SegmentRecord {
+    fn record(first: u64, last: u64) -> EarlierRecord {
+        EarlierRecord {
             vernier_segment: 1,
             shard: shard(),
             first: sequence(first),
@@ -319,7 +338,7 @@ mod tests {
         let tenant: TenantId = "t".parse().expect("a tenant");
         let records = [record(1, 10), record(11, 12)];
         let items = items_of(&tenant, &records);
-        let coverage = Coverage::of(&records);
+        let coverage = Coverage::of_earlier(&records);
         let receipts = [
             receipt(Some((tally(10), 2)), &[(0, 5)]),
             receipt(Some((tally(5), 1)), &[(0, 99)]),
@@ -344,12 +363,12 @@ mod tests {
     fn a_record_that_holds_nothing_covers_nothing() {
         let mut fence = record(1, 5);
         fence.blocks.clear();
-        assert!(!Coverage::of(&[fence]).contains(&shard(), &sequence(3)));
+        assert!(!Coverage::of_earlier(&[fence]).contains(&shard(), &sequence(3)));
     }
 
     #[test]
     fn coverage_knows_gaps() {
-        let coverage = Coverage::of(&[record(11, 20), record(1, 5)]);
+        let coverage = Coverage::of_earlier(&[record(11, 20), record(1, 5)]);
         for (n, expected) in [
             (0, false),
             (1, true),

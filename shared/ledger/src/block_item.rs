@@ -1,13 +1,15 @@
 //! Block items: what a commit wrote of one tenant and five minutes of received-at, listed for the tenant.
 //!
 //! Whoever reads a tenant's live store reads the tenant's own items, so that what it costs depends on that tenant
-//! alone (invariant 7). A commit's transaction writes them beside its segment record; the record has the same
-//! blocks for the shard's chain. Commits of earlier versions wrote none: theirs are listed afterwards
+//! alone (invariant 7). A commit's transaction writes them beside its segment record, which has their hashes for the shard's
+//! chain. Commits of earlier versions wrote none: theirs are listed afterwards
 //! ([`BlockItem::listing`]), and until all are, readers take them from the records.
 
+use crate::digest::Fingerprint;
+use crate::earlier::EarlierRecord;
 use crate::ids::{Sequence, Shard, TenantId};
 use crate::ports::PortError;
-use crate::segment::{Block, MinuteTally, SegmentRecord};
+use crate::segment::{Block, ItemHash, MinuteTally, SegmentRecord};
 use crate::time::{Millis, Slice};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,7 +35,7 @@ pub struct BlockItem {
 }
 
 impl BlockItem {
-    /// The items of a commit: one for each block.
+    /// The items of a commit: one for each block. The record does not have to have their hashes yet.
     #[must_use]
     pub fn of(record: &SegmentRecord, blocks: Vec<Block>) -> Vec<Self> {
         let Some(object) = &record.object else {
@@ -51,10 +53,10 @@ impl BlockItem {
         blocks.into_iter().map(item).collect()
     }
 
-    /// The items of a record that was committed without them. Each block has one for every slice that it touches,
-    /// with the minutes of that slice alone.
+    /// The items of a record of an earlier version that was committed without them. Each block has one for every
+    /// slice that it touches, with the minutes of that slice alone.
     #[must_use]
-    pub fn listing(record: &SegmentRecord) -> Vec<Self> {
+    pub fn listing(record: &EarlierRecord) -> Vec<Self> {
         let cut = record.blocks.iter().flat_map(|block| {
             let mut slices: BTreeMap<Slice, Vec<MinuteTally>> = BTreeMap::new();
             for minute in &block.minutes {
@@ -66,7 +68,26 @@ impl BlockItem {
                 ..block.clone()
             })
         });
-        Self::of(record, cut.collect())
+        cut.filter_map(|block| record.item(block)).collect()
+    }
+
+    /// The bytes that are stored and hashed.
+    ///
+    /// # Panics
+    /// Never: the item is plain data with string keys.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain data with string keys serialises")
+    }
+
+    /// What the commit's record says of the item; none of a block without a minute, which no batch makes.
+    #[must_use]
+    pub fn hash(&self) -> Option<ItemHash> {
+        Some(ItemHash {
+            tenant: self.block.tenant.clone(),
+            minute: self.slice()?.first_minute(),
+            sha256: Fingerprint::of(self.to_json().as_bytes()).hex(),
+        })
     }
 
     /// The slice that it is listed under; none of a block without a minute, which no batch makes.
@@ -83,14 +104,14 @@ impl BlockItem {
     }
 }
 
-/// A tenant's items from records, where not all records have theirs: one for each block.
+/// A tenant's items from records of an earlier version, where not all have theirs: one for each block.
 #[must_use]
-pub fn items_of(tenant: &TenantId, records: &[SegmentRecord]) -> Vec<BlockItem> {
-    let own = records.iter().filter_map(|record| {
-        let block = record.block(tenant)?;
-        Some(BlockItem::of(record, vec![block.clone()]))
+pub fn items_of(tenant: &TenantId, records: &[EarlierRecord]) -> Vec<BlockItem> {
+    let own = records.iter().flat_map(|record| {
+        let blocks = record.blocks_of(tenant);
+        blocks.filter_map(|block| record.item(block.clone()))
     });
-    own.flatten().collect()
+    own.collect()
 }
 
 /// How far the listing is of commits that wrote no items.
@@ -125,9 +146,17 @@ impl ListingMark {
     }
 }
 
-/// Items of commits by earlier versions, which wrote none.
+/// Commits of earlier versions, and their items, which the earliest wrote none of.
 #[allow(async_fn_in_trait)]
 pub trait Listing {
+    /// The records of earlier versions that were committed in `[from, to]`, any order, read consistently; none when
+    /// the range ends before it begins.
+    async fn earlier_records(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<EarlierRecord>, PortError>;
+
     /// Lists items of such commits. Durable on return; listing again changes nothing.
     async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError>;
 
@@ -142,10 +171,10 @@ pub trait Listing {
 mod tests {
     use super::*;
     use crate::frame::Tally;
-    use crate::segment::{SEGMENT_VERSION, stored_in};
+    use crate::segment::stored_in;
     use crate::time::{Minute, Window};
 
-    fn record(minutes: &[i64]) -> SegmentRecord {
+    fn record(minutes: &[i64]) -> EarlierRecord {
         let of_minute = |minute: &i64| MinuteTally {
             minute: Minute(*minute),
             tally: Tally {
@@ -154,8 +183,8 @@ mod tests {
             },
         };
         let sequence = |n: u64| n.to_string().parse().expect("digits");
-        SegmentRecord {
-            vernier_segment: SEGMENT_VERSION,
+        EarlierRecord {
+            vernier_segment: 1,
             shard: Shard::new("frames", "shardId-000000000000").expect("a shard"),
             first: sequence(3),
             last: sequence(9),

@@ -5,6 +5,7 @@
 //! there on, meets the hash of the shard's later record in every tenant's chain of seals (invariant 6).
 
 use crate::digest::Fingerprint;
+use crate::ids::{Sequence, Shard};
 use crate::ports::PortError;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -56,16 +57,19 @@ impl CheckpointMark {
         }
     }
 
+    /// What sorts before the keys of all checkpoints of an instant and of later ones, and behind those of earlier ones.
+    #[must_use]
+    pub fn key_before(at: Millis) -> String {
+        let (date, hour) = at.date_and_hour();
+        format!("checkpoints/dt={date}/hour={hour}/{:015}", at.0)
+    }
+
     /// The key of the checkpoint's object: instant and content name it, so that of two runs at one instant each has
     /// its own.
     #[must_use]
     pub fn key(&self) -> String {
-        let (date, hour) = self.at.date_and_hour();
-        let (at, content) = (self.at.0, self.sha256.hex());
-        format!(
-            "checkpoints/dt={date}/hour={hour}/{at:015}-{}.json",
-            &content[..16]
-        )
+        let (before, content) = (Self::key_before(self.at), self.sha256.hex());
+        format!("{before}-{}.json", &content[..16])
     }
 }
 
@@ -79,6 +83,37 @@ pub trait Checkpoints {
     /// Makes a checkpoint whose object is there the newest one, unless one of the same instant or a later one is:
     /// what seals name never goes back, whoever of several planners writes last. Durable on return.
     async fn keep_checkpoint(&self, mark: &CheckpointMark) -> Result<(), PortError>;
+}
+
+/// How far a shard's records were checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardMark {
+    /// The shard that was checked.
+    pub shard: Shard,
+    /// Place of the last record that was checked in the shard's chain.
+    pub position: u64,
+    /// SHA-256 of that record, hexadecimal.
+    pub hash: String,
+    /// Last sequence number that the record took: the next one is behind it.
+    pub last: Sequence,
+    /// When the mark was written.
+    pub checked_at: Millis,
+}
+
+/// How far the shards were checked.
+#[allow(async_fn_in_trait)]
+pub trait ShardMarks {
+    /// A shard's mark, read consistently; none before its first check.
+    async fn shard_mark(&self, shard: &Shard) -> Result<Option<ShardMark>, PortError>;
+
+    /// Saves a mark over the one before.
+    async fn save_shard_mark(&self, mark: &ShardMark) -> Result<(), PortError>;
+
+    /// The instant of the last checkpoint that every shard was compared with; none before the first check.
+    async fn checked_through(&self) -> Result<Option<Millis>, PortError>;
+
+    /// Saves that instant over the one before.
+    async fn save_checked_through(&self, at: Millis) -> Result<(), PortError>;
 }
 
 #[cfg(test)]

@@ -248,6 +248,12 @@ impl Sequence {
     /// Digits padded for text order, as used in keys. AWS's have 56 digits.
     const PADDED_DIGITS: usize = 64;
 
+    /// The number that no other one is before.
+    #[must_use]
+    pub fn smallest() -> Self {
+        Self("0".to_owned())
+    }
+
     /// The digits as Kinesis gave them, without leading zeros.
     #[must_use]
     pub fn as_str(&self) -> &str {

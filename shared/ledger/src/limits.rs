@@ -33,8 +33,9 @@ pub const PUT_RECORDS_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// lines and once compressed: under 64 MB of the function's 256.
 pub const STEP_LINES_BYTES_MAX: usize = 24 * 1024 * 1024;
 
-/// A segment record, bytes. A DynamoDB item is 400 KB at most; the rest is keys and room.
-pub const SEGMENT_RECORD_BYTES_MAX: usize = 300 * 1024;
+/// A segment record, bytes: 1,024 and the hashes of at most [`COMMIT_BLOCKS_MAX`] items, each of 185 with the longest
+/// name, are 19 KB. A DynamoDB item has at most 400.
+pub const SEGMENT_RECORD_BYTES_MAX: usize = 20 * 1024;
 
 /// Block items that one commit writes: a transaction takes 100 items (service limit), and the cursor and the
 /// segment record are two of them. 98 items of 1.5 KB (five minutes' tallies, the longest name) are 147 KB;
@@ -46,9 +47,13 @@ pub const COMMIT_BLOCKS_MAX: usize = 98;
 /// shards, are 1,000 items a second, half of what four partitions take. A reader asks each of them for each hour.
 pub const BLOCK_SLOTS: u8 = 4;
 
-/// How long a block item is kept, days: long after its window must have been sealed, which alarms
-/// within hours when it is not.
-pub const BLOCK_ITEM_DAYS: u32 = 400;
+/// How long a commit's record and its block items are kept, days: long after its windows must have been sealed and the
+/// shard checked, which alarm within hours when they are not.
+pub const COMMIT_DAYS: u32 = 400;
+
+/// How long a window's account is kept after it was last drawn up, days: reports ask for 31 of them, and a window that is
+/// held is drawn up again each hour.
+pub const ACCOUNT_DAYS: u32 = 400;
 
 /// Partitions of the due index, by owner. Each takes 1,000 write units a second, and an entry's item costs one when it is
 /// put and one when it is removed: 8,000 entries a second. The planner reads each of them in every run.
@@ -93,8 +98,7 @@ pub const RESULTS_IN_FLIGHT_MAX: usize = 32;
 /// attempts has 60,000.
 pub const RESULTS_READ_MAX: usize = 64_000;
 
-/// Partitions of an hour's segment records. Each takes 1,000 write units a second and a commit
-/// costs 4: 2,000 commits a second in all.
+/// Partitions of an hour's segment records of earlier versions.
 pub const SEGMENT_SLOTS: u8 = 8;
 
 /// Lanes of one tenant: partition keys on Kinesis and partitions of its receipts. An envelope costs

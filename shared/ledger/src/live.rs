@@ -1,16 +1,17 @@
 //! Reading the live store: which committed blocks hold a tenant's events of a time range.
 
-use crate::block_item::{BlockItem, items_of};
+use crate::block_item::{BlockItem, Listing, items_of};
 use crate::disposition::{Content, Dispositions};
-use crate::ids::TenantId;
+use crate::earlier::EarlierRecord;
+use crate::ids::{Shard, TenantId};
 use crate::limits;
 use crate::line::{EventRef, LineHead};
-use crate::ports::{Blocks, Commits, Objects, PortError};
-use crate::segment::{self, Block, BlockError, SegmentRecord};
+use crate::ports::{Blocks, Objects, PortError};
+use crate::segment::{self, Block, BlockError};
 use crate::time::{Millis, TimeRange};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Clocks of the functions may differ by this much, seconds: a commit can bear an earlier time
 /// than the receipt of what it holds.
@@ -25,39 +26,44 @@ pub struct LiveBlock {
     pub block: Block,
 }
 
-/// All segment records that can hold events received at or after `from`.
+/// All records of earlier versions that can hold events received at or after `from`.
 ///
 /// # Errors
 /// The store's.
-pub async fn records_since<C: Commits>(
-    commits: &C,
+pub async fn earlier_since<L: Listing>(
+    table: &L,
     from: Millis,
     now: Millis,
-) -> Result<Vec<SegmentRecord>, PortError> {
+) -> Result<Vec<EarlierRecord>, PortError> {
     let from = from.plus_seconds(-CLOCK_SKEW_SECONDS_MAX);
-    commits
-        .records(from, now.plus_seconds(CLOCK_SKEW_SECONDS_MAX))
-        .await
+    let to = now.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
+    table.earlier_records(from, to).await
 }
 
 /// A tenant's items of what is committed and was received in the range, to the minute.
 ///
 /// They are the tenant's own, so that what is read depends on that tenant alone; until all commits of earlier
-/// versions are listed they are taken from the records of everybody.
+/// versions are listed, those that are not are taken from the records of everybody.
 ///
 /// # Errors
 /// Whatever error reading the table gives.
-pub async fn items_between<T: Commits + Blocks>(
+pub async fn items_between<T: Listing + Blocks>(
     table: &T,
     tenant: &TenantId,
     range: TimeRange,
     now: Millis,
 ) -> Result<Vec<BlockItem>, PortError> {
+    // Before the items: what is listed in between is then in both, and counted once.
     if table.are_blocks_listed().await? {
         return table.block_items(tenant, range).await;
     }
-    let records = records_since(table, range.from, now).await?;
-    let mut items = items_of(tenant, &records);
+    let mut unlisted = earlier_since(table, range.from, now).await?;
+    unlisted.retain(|record| !record.listed);
+    let commits: BTreeSet<(&Shard, u64)> =
+        unlisted.iter().map(|r| (&r.shard, r.position)).collect();
+    let mut items = table.block_items(tenant, range).await?;
+    items.retain(|item| !commits.contains(&(&item.shard, item.position)));
+    items.extend(items_of(tenant, &unlisted));
     items.retain(|item| item.block.touches(range.from, range.to));
     Ok(items)
 }

@@ -63,6 +63,8 @@ pub enum Metric {
     /// Frames that neither a segment nor the stream has, as seen by a worker: only their sender can send
     /// them again.
     FramesGone,
+    /// Records of shards, block items and checkpoints that are gone or changed, as seen by the check of the shards.
+    ShardFaults,
 }
 
 /// A unit, by CloudWatch's name.
@@ -76,7 +78,7 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
         Self::TimesUnreadable,
@@ -98,6 +100,7 @@ impl Metric {
         Self::FailedBatches,
         Self::FramesBroughtBack,
         Self::FramesGone,
+        Self::ShardFaults,
     ];
 
     /// Its name in CloudWatch.
@@ -141,7 +144,8 @@ impl Metric {
             Self::WindowsHeld
             | Self::WindowsOverdue
             | Self::SealLagSeconds
-            | Self::WorkOverdueSeconds => Invariant::TamperEvident,
+            | Self::WorkOverdueSeconds
+            | Self::ShardFaults => Invariant::TamperEvident,
         }
     }
 }

@@ -6,11 +6,13 @@
 //! that was cut off is finished by the next one. The settings stay and say when it was: a name is not given again.
 
 use crate::access::Tenant;
+use crate::block_item::Listing;
+use crate::committed::records_of_object;
 use crate::ids::TenantId;
 use crate::ports::{
     Administration, Commits, Directory, Inventory, PortError, Removal, Sweeps, TenantSettings,
 };
-use crate::sweep::Sweep;
+use crate::sweep::{LeftSegment, Sweep};
 use crate::time::Millis;
 use std::collections::BTreeMap;
 
@@ -165,7 +167,7 @@ impl Estate {
 /// Why it cannot be removed now, and the stores'.
 pub async fn survey<T, O>(table: &T, objects: &O, id: &TenantId) -> Result<Estate, NotOffboarded>
 where
-    T: Directory + Commits + Sweeps + TenantItems,
+    T: Directory + Commits + Listing + Sweeps + TenantItems,
     O: Inventory,
 {
     let tenant = removable(table, id).await?;
@@ -188,7 +190,7 @@ where
 /// The tenant, if it is closed and no segment holds its events.
 async fn removable<T>(table: &T, id: &TenantId) -> Result<Tenant, NotOffboarded>
 where
-    T: Directory + Commits + Sweeps,
+    T: Directory + Commits + Listing + Sweeps,
 {
     let tenant = table.tenant(id).await?;
     let tenant = tenant.ok_or_else(|| NotOffboarded::Unknown(id.clone()))?;
@@ -199,12 +201,7 @@ where
     let needed = closed_at.plus_seconds(LAST_COMMIT_SECONDS);
     let mut left = Vec::new();
     for segment in &mark.left {
-        let at = segment.committed_at;
-        let records = table.records(at, at).await?;
-        let is_own = |r: &crate::segment::SegmentRecord| {
-            r.object.as_deref() == Some(segment.object.as_str()) && r.block(id).is_some()
-        };
-        if records.iter().any(is_own) {
+        if holds_events_of(table, segment, id).await? {
             left.push(segment.object.clone());
         }
     }
@@ -228,6 +225,24 @@ where
     Ok(tenant)
 }
 
+/// Whether a segment that the sweep left has events of a tenant, by the commits that name it.
+async fn holds_events_of<T: Commits + Listing>(
+    table: &T,
+    segment: &LeftSegment,
+    id: &TenantId,
+) -> Result<bool, PortError> {
+    let records = records_of_object(table, &segment.object).await?;
+    let mut items = records.iter().flat_map(|record| &record.items);
+    if items.any(|item| item.tenant == *id) {
+        return Ok(true);
+    }
+    let at = segment.committed_at;
+    let earlier = table.earlier_records(at, at).await?;
+    let object = Some(segment.object.as_str());
+    let mut named = earlier.iter().filter(|r| r.object.as_deref() == object);
+    Ok(named.any(|record| record.blocks_of(id).next().is_some()))
+}
+
 /// Removes a closed tenant's objects and items; what was there. One that was cut off is finished by the next, and so is
 /// what a worker that was under way wrote meanwhile: removing a removed tenant again finds nothing, or that.
 ///
@@ -240,7 +255,7 @@ pub async fn remove<T, O>(
     now: Millis,
 ) -> Result<Estate, NotOffboarded>
 where
-    T: Directory + Commits + Sweeps + TenantItems + TenantSettings,
+    T: Directory + Commits + Listing + Sweeps + TenantItems + TenantSettings,
     O: Inventory + Removal,
 {
     removable(table, id).await?;

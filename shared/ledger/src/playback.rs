@@ -13,9 +13,10 @@
 //! [`bring_back`] is all three for one batch.
 
 use crate::account::Coverage;
+use crate::block_item::Listing;
+use crate::committed::{Places, coverage_of};
 use crate::frame::{self, Frame, FrameError};
 use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
-use crate::live::records_since;
 use crate::ports::{CommitOutcome, Commits, Cursor, FrameStream, NewRecord, PortError, Receipts};
 use crate::receipt::{Claim, ClaimOutcome, ClaimRequest, Origin};
 use crate::segment::{SEGMENT_VERSION, SegmentRecord};
@@ -99,10 +100,9 @@ pub async fn fence<C: Commits>(
             position: cursor.next_position,
             previous: cursor.last_hash.clone(),
             object: None,
-            blocks: Vec::new(),
+            items: Vec::new(),
             copies: 0,
             quarantined: 0,
-            listed: true,
         };
         if commits.commit(&cursor, &record, &[]).await? == CommitOutcome::Committed {
             return Ok(());
@@ -156,33 +156,16 @@ pub async fn bring_back<S: IntakeStores>(
     fence(table, shard, batch, clock()).await?;
     let expires = clock().plus_seconds(i64::from(receipt_days) * 86_400);
     let claims = claims_of(table, shard, &frames, expires).await?;
-    let mut cursors: BTreeMap<&Shard, Cursor> = BTreeMap::new();
-    for claim in claims.values() {
-        let shard = &claim.origin.shard;
-        if !cursors.contains_key(shard) {
-            cursors.insert(shard, table.cursor(shard).await?);
-        }
-    }
-    let oldest = frames
-        .iter()
-        .map(|f| f.2.header.receipt.received_at())
-        .min();
-    let committed = match oldest {
-        // The clock is read after the cursors: what they passed was committed before.
-        Some(since) => Coverage::of(&records_since(table, since, clock()).await?),
-        None => Coverage::default(),
-    };
+    let received = frames.iter().map(|f| f.2.header.receipt.received_at());
+    let since = received.min().unwrap_or_default();
+    let reached = Reached::by(table, claims.values(), since, &clock).await?;
     let mut seen = BTreeSet::new();
     for (_, record, frame) in &frames {
         let key = slice_of(frame);
         let Some(claim) = claims.get(&key).filter(|_| seen.insert(key)) else {
             continue;
         };
-        let cursor = cursors
-            .get(&claim.origin.shard)
-            .cloned()
-            .unwrap_or_default();
-        match standing(claim, &cursor, &committed) {
+        match reached.standing(claim) {
             Standing::Stored => outcome.stored += 1,
             Standing::Pending => outcome.pending += 1,
             Standing::Lost { attempt } => {
@@ -202,6 +185,40 @@ pub async fn bring_back<S: IntakeStores>(
         placed.into_iter().collect::<Result<Vec<Origin>, _>>()?;
     }
     Ok(outcome)
+}
+
+/// How far the shards of some claims are, and what of the claims is committed.
+struct Reached<'c> {
+    cursors: BTreeMap<&'c Shard, Cursor>,
+    committed: Coverage,
+}
+
+impl<'c> Reached<'c> {
+    /// Reads the cursors first: what they passed was committed before. Nothing that is claimed was received before
+    /// `since`.
+    async fn by<T: Commits + Listing>(
+        table: &T,
+        claims: impl Iterator<Item = &'c Claim>,
+        since: Millis,
+        clock: impl Fn() -> Millis,
+    ) -> Result<Self, PortError> {
+        let (mut places, mut cursors) = (Places::new(), BTreeMap::new());
+        for Claim { origin, .. } in claims {
+            let of_shard = places.entry(&origin.shard).or_default();
+            of_shard.insert(&origin.sequence);
+        }
+        for shard in places.keys() {
+            cursors.insert(*shard, table.cursor(shard).await?);
+        }
+        let committed = coverage_of(table, &places, since, clock()).await?;
+        Ok(Self { cursors, committed })
+    }
+
+    fn standing(&self, claim: &Claim) -> Standing {
+        let never = Cursor::default();
+        let cursor = self.cursors.get(&claim.origin.shard).unwrap_or(&never);
+        standing(claim, cursor, &self.committed)
+    }
 }
 
 type SliceKey<'f> = (&'f TenantId, ReceiptId, u32);

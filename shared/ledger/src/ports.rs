@@ -16,7 +16,7 @@ use crate::results::{Registers, ResultKey, ResultList};
 use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
 use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
-use crate::sweep::{Sweep, SweepMark};
+pub use crate::sweep::Sweeps;
 use crate::time::{Millis, Minute, TimeRange, Window};
 
 /// A storage call failed.
@@ -131,9 +131,14 @@ pub trait Commits {
         items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError>;
 
-    /// All segment records committed in `[from, to]`, any order, read consistently; none when the
-    /// range ends before it begins.
-    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError>;
+    /// A shard's first records, at most `count_max`, whose last sequence numbers are not before `from`, in their
+    /// order, read consistently. Those of earlier versions are [`crate::block_item::Listing::earlier_records`].
+    async fn records_from(
+        &self,
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<SegmentRecord>, PortError>;
 }
 
 /// What is committed of a tenant, by five minutes of received-at.
@@ -146,6 +151,12 @@ pub trait Blocks {
         tenant: &TenantId,
         range: TimeRange,
     ) -> Result<Vec<BlockItem>, PortError>;
+
+    /// The items that a record names, in its order, read consistently; none in the place of one that is not there.
+    async fn record_items(
+        &self,
+        record: &SegmentRecord,
+    ) -> Result<Vec<Option<BlockItem>>, PortError>;
 
     /// Whether every commit has its items: [`crate::block_item::ListingMark::complete`]. Once it is so, it stays so.
     async fn are_blocks_listed(&self) -> Result<bool, PortError>;
@@ -248,16 +259,6 @@ pub trait Inventory {
 pub trait Removal {
     /// Removes an object. That there is none is as good.
     async fn remove(&self, key: &str) -> Result<(), PortError>;
-}
-
-/// How far sweeps are.
-#[allow(async_fn_in_trait)]
-pub trait Sweeps {
-    /// A sweep's mark; none before it was first saved.
-    async fn sweep_mark(&self, sweep: Sweep<'_>) -> Result<Option<SweepMark>, PortError>;
-
-    /// Saves a mark over the one before.
-    async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError>;
 }
 
 /// What the stream's metrics say of its load. They come late and may have gaps.

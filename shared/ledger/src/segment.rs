@@ -1,13 +1,12 @@
-//! Segments: the live store. One object per committed batch, one zstd block per tenant in it.
+//! Segments: the live store. One object per batch, one zstd block per commit, tenant and five minutes of received-at.
 //!
-//! `zstd -dc` of a whole object gives all its lines; a block alone gives one tenant's, and the frames that it
-//! consists of those of five minutes of received-at each. The segment record, written in the transaction that moves the cursor, is what makes an object
-//! part of the ledger; an object that no record names is garbage.
+//! `zstd -dc` of a whole object gives all its lines; a block alone gives those of its tenant and time. The segment
+//! record, written in the transaction that moves the cursor, is what makes an object part of the ledger; an object
+//! that no record names is garbage. A batch that takes several commits has one object, which each of them names.
 
 use crate::digest::Fingerprint;
 use crate::frame::{Frame, Tally};
 use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
-use crate::limits;
 use crate::line::{self, BadLine, LineHead};
 use crate::time::{Millis, Minute, Slice, Window};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use std::collections::BTreeMap;
 use zstd::bulk::Decompressor;
 
 /// Version of the segment record's JSON.
-pub const SEGMENT_VERSION: u32 = 1;
+pub const SEGMENT_VERSION: u32 = 2;
 
 /// Compression level of blocks, which are read more often than frames and stay.
 const ZSTD_LEVEL: i32 = 3;
@@ -31,7 +30,7 @@ pub struct MinuteTally {
     pub tally: Tally,
 }
 
-/// One tenant's part of a segment object.
+/// One tenant's part of a segment object: its events of five minutes of received-at in a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// Whose.
@@ -84,18 +83,29 @@ pub fn stored_in<'b>(window: Window, blocks: impl IntoIterator<Item = &'b Block>
     stored
 }
 
-/// What one committed batch says of itself. Records of a shard form a chain: each names the hash
-/// of the one before, the cursor holds the last, so that a dropped or changed record shows even
-/// before its window is sealed (invariant 6).
+/// A block item that a commit wrote, and its hash: whose it is and under which five minutes it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemHash {
+    /// The tenant that has the item.
+    pub tenant: TenantId,
+    /// The first of the item's five minutes of received-at.
+    pub minute: Minute,
+    /// SHA-256 of the item, hexadecimal.
+    pub sha256: String,
+}
+
+/// What one commit says of itself. Records of a shard form a chain: each names the hash of the one before, the cursor
+/// holds the last, checkpoints say where it stood, so that a dropped or changed record shows even before its window is
+/// sealed (invariant 6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
     /// [`SEGMENT_VERSION`].
     pub vernier_segment: u32,
     /// The shard.
     pub shard: Shard,
-    /// First sequence number that the batch took.
+    /// First sequence number that the commit took.
     pub first: Sequence,
-    /// Last sequence number that the batch took; the cursor's new place.
+    /// Last sequence number that the commit took; the cursor's new place.
     pub last: Sequence,
     /// When it was committed, by the committing function's clock.
     pub committed_at: Millis,
@@ -103,17 +113,14 @@ pub struct SegmentRecord {
     pub position: u64,
     /// Hash of the record before, hexadecimal; none for the first.
     pub previous: Option<String>,
-    /// The object; none when the batch held only copies or undecodable records.
+    /// The object; none when the commit held only copies or undecodable records.
     pub object: Option<String>,
-    /// One per tenant.
-    pub blocks: Vec<Block>,
-    /// Records of the batch that were copies of claimed frames.
+    /// The block items that were written with the record.
+    pub items: Vec<ItemHash>,
+    /// Records of the stream that were copies of claimed frames.
     pub copies: u32,
-    /// Records of the batch that went to quarantine.
+    /// Records of the stream that went to quarantine.
     pub quarantined: u32,
-    /// Whether the commit wrote the blocks' items as well ([`crate::block_item`]): those of earlier versions did not.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub listed: bool,
 }
 
 impl SegmentRecord {
@@ -132,10 +139,36 @@ impl SegmentRecord {
         Fingerprint::of(self.to_json().as_bytes()).hex()
     }
 
-    /// The tenant's block, if it has one.
+    /// Whether the commit took this sequence number.
     #[must_use]
-    pub fn block(&self, tenant: &TenantId) -> Option<&Block> {
-        self.blocks.iter().find(|b| &b.tenant == tenant)
+    pub fn covers(&self, sequence: &Sequence) -> bool {
+        self.first <= *sequence && *sequence <= self.last
+    }
+}
+
+/// Which records of a shard an object's batch consisted of: the end of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// The shard of the batch.
+    pub shard: Shard,
+    /// First sequence number of the batch.
+    pub first: Sequence,
+    /// Last sequence number of the batch.
+    pub last: Sequence,
+}
+
+impl SegmentRange {
+    /// The range that a segment object's key names; none of a key of another form.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        let mut parts = key.rsplit('/');
+        let (name, id, stream) = (parts.next()?, parts.next()?, parts.next()?);
+        let mut numbers = name.strip_suffix(".jsonl.zst")?.split('-');
+        Some(Self {
+            shard: Shard::new(stream, id).ok()?,
+            first: numbers.next()?.parse().ok()?,
+            last: numbers.next()?.parse().ok()?,
+        })
     }
 }
 
@@ -146,14 +179,12 @@ pub struct SegmentObject {
     pub key: String,
     /// The object.
     pub bytes: Vec<u8>,
-    /// Its blocks, one for each tenant.
-    pub blocks: Vec<Block>,
-    /// The same cut by slices of received-at, one for each tenant and [`Slice`]: each is a zstd frame, and a
-    /// tenant's follow each other.
-    pub slices: Vec<Block>,
+    /// The blocks of each commit, in the order of the commits: one for each tenant and [`Slice`].
+    pub blocks: Vec<Vec<Block>>,
 }
 
-/// Builds the object of a batch from its claimed frames; none when there are none.
+/// Builds the object of a batch from the claimed frames of each of its commits; none when there are none at all. It
+/// lies under the hour of `written_at`.
 ///
 /// The key ends in the content's hash: a retry that decided otherwise (a claim was taken by a
 /// playback in the meantime) makes another object instead of finding the old one in its place.
@@ -161,63 +192,40 @@ pub struct SegmentObject {
 /// # Errors
 /// When zstd fails, which it does only without memory.
 pub fn build(
-    shard: &Shard,
-    first: &Sequence,
-    last: &Sequence,
-    frames: &[&Frame],
+    range: &SegmentRange,
+    written_at: Millis,
+    commits: &[Vec<&Frame>],
 ) -> std::io::Result<Option<SegmentObject>> {
-    let mut tenants: BTreeMap<&TenantId, BTreeMap<Slice, Vec<&Frame>>> = BTreeMap::new();
-    for frame in frames {
-        let slices = tenants.entry(&frame.header.tenant).or_default();
-        let slice = Slice::containing(frame.header.receipt.minute());
-        slices.entry(slice).or_default().push(frame);
-    }
-    let Some(oldest) = frames.iter().map(|f| f.header.receipt.received_at()).min() else {
+    if commits.iter().all(Vec::is_empty) {
         return Ok(None);
-    };
-    let mut object = SegmentObject {
-        key: String::new(),
-        bytes: Vec::new(),
-        blocks: Vec::with_capacity(tenants.len()),
-        slices: Vec::with_capacity(tenants.len()),
-    };
-    for (tenant, slices) in tenants {
-        let (start, first) = (object.bytes.len(), object.slices.len());
-        for frames in slices.values() {
-            let (block, compressed) = build_block(tenant, frames, object.bytes.len() as u64)?;
-            object.slices.push(block);
-            object.bytes.extend_from_slice(&compressed);
-        }
-        let whole = joined(&object.slices[first..], &object.bytes[start..]);
-        object.blocks.extend(whole);
     }
-    let (date, hour) = oldest.date_and_hour();
-    let hash = Fingerprint::of(&object.bytes).hex();
-    object.key = format!(
-        "segments/dt={date}/hour={hour}/{}/{}/{}-{}-{}.jsonl.zst",
+    let (mut bytes, mut blocks) = (Vec::new(), Vec::with_capacity(commits.len()));
+    for frames in commits {
+        let mut slices: BTreeMap<(&TenantId, Slice), Vec<&Frame>> = BTreeMap::new();
+        for frame in frames {
+            let slice = Slice::containing(frame.header.receipt.minute());
+            let of_slice = slices.entry((&frame.header.tenant, slice)).or_default();
+            of_slice.push(frame);
+        }
+        let mut of_commit = Vec::with_capacity(slices.len());
+        for ((tenant, _), frames) in slices {
+            let (block, compressed) = build_block(tenant, &frames, bytes.len() as u64)?;
+            of_commit.push(block);
+            bytes.extend_from_slice(&compressed);
+        }
+        blocks.push(of_commit);
+    }
+    let (date, hour) = written_at.date_and_hour();
+    let SegmentRange { shard, first, last } = range;
+    let (first, last) = (first.padded(), last.padded());
+    let hash = Fingerprint::of(&bytes).hex();
+    let key = format!(
+        "segments/dt={date}/hour={hour}/{}/{}/{first}-{last}-{}.jsonl.zst",
         shard.stream,
         shard.id,
-        first.padded(),
-        last.padded(),
         &hash[..16],
     );
-    Ok(Some(object))
-}
-
-/// A tenant's whole block of its slices, which follow each other in `bytes`; none of no slices.
-fn joined(slices: &[Block], bytes: &[u8]) -> Option<Block> {
-    let (first, rest) = slices.split_first()?;
-    let mut whole = first.clone();
-    for slice in rest {
-        whole.bytes += slice.bytes;
-        whole.lines_bytes += slice.lines_bytes;
-        whole.received_through = whole.received_through.max(slice.received_through);
-        whole.minutes.extend_from_slice(&slice.minutes);
-    }
-    if !rest.is_empty() {
-        whole.sha256 = Fingerprint::of(bytes).hex();
-    }
-    Some(whole)
+    Ok(Some(SegmentObject { key, bytes, blocks }))
 }
 
 fn build_block(
@@ -254,16 +262,6 @@ fn build_block(
             .collect(),
     };
     Ok((block, compressed))
-}
-
-/// An upper bound of what a frame adds to its batch's segment record, bytes: a block for its
-/// tenant (350 with a 63-byte name) and a minute in it (150).
-pub const RECORD_BYTES_PER_FRAME_MAX: usize = 512;
-
-/// Whether a batch with so many distinct (tenant, minute) pairs fits its segment record.
-#[must_use]
-pub const fn record_fits(pairs: usize) -> bool {
-    1_024 + pairs * RECORD_BYTES_PER_FRAME_MAX <= limits::SEGMENT_RECORD_BYTES_MAX
 }
 
 /// Why a block could not be read.

@@ -5,7 +5,7 @@
 //! a [`StoreSet`].
 
 use crate::block_item::Listing;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, ShardMarks};
 use crate::ports::{
     Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Holds, Inventory,
     Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
@@ -28,6 +28,7 @@ pub trait LedgerTable:
     + Playbacks
     + Sweeps
     + Checkpoints
+    + ShardMarks
     + RefusedEnvelopes
     + RateCounters
     + WorkLists
@@ -48,6 +49,7 @@ impl<T> LedgerTable for T where
         + Playbacks
         + Sweeps
         + Checkpoints
+        + ShardMarks
         + RefusedEnvelopes
         + RateCounters
         + WorkLists

@@ -1,6 +1,7 @@
 //! How far the sweeps are that remove what is not needed any more.
 
 use crate::ids::TenantId;
+use crate::ports::PortError;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ pub enum Sweep<'t> {
 /// A segment that was to go and is not wholly sealed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeftSegment {
-    /// When it was committed.
+    /// When its commit landed, by the commit's record; of one of several commits the first.
     pub committed_at: Millis,
     /// Its key.
     pub object: String,
@@ -51,4 +52,14 @@ impl SweepMark {
     pub fn left_count(&self) -> usize {
         self.left.len() + self.left_days.len()
     }
+}
+
+/// How far sweeps are.
+#[allow(async_fn_in_trait)]
+pub trait Sweeps {
+    /// A sweep's mark; none before it was first saved.
+    async fn sweep_mark(&self, sweep: Sweep<'_>) -> Result<Option<SweepMark>, PortError>;
+
+    /// Saves a mark over the one before.
+    async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError>;
 }

@@ -111,13 +111,15 @@ pub enum Cause {
     Recover,
     /// Of the ledger: segments and oversize events that are sealed are to be removed.
     SweepSegments,
+    /// Of the ledger: every shard's records are to be compared with the checkpoints.
+    CheckShards,
     /// Of the ledger: every tenant's list is to be compared with what the tenant has.
     Audit,
 }
 
 impl Cause {
     /// Every cause, in the order in which a worker takes them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Late,
         Self::Close,
         Self::Compact,
@@ -126,6 +128,7 @@ impl Cause {
         Self::List,
         Self::Recover,
         Self::SweepSegments,
+        Self::CheckShards,
         Self::Audit,
     ];
 
@@ -141,6 +144,7 @@ impl Cause {
             Self::List => "list",
             Self::Recover => "recover",
             Self::SweepSegments => "sweep-segments",
+            Self::CheckShards => "check-shards",
             Self::Audit => "audit",
         }
     }

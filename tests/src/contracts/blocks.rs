@@ -1,13 +1,14 @@
 //! `Blocks` and `Listing`.
 
 use super::commits::{cursor_after, record_after};
-use super::{shard, tally, tenant_id};
+use super::{sequence, shard, tally, tenant_id};
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::clock;
+use vernier_ledger::earlier::EarlierRecord;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::COMMIT_BLOCKS_MAX;
 use vernier_ledger::ports::{Blocks, CommitOutcome, Commits, Cursor};
-use vernier_ledger::segment::{Block, MinuteTally, SegmentRecord};
+use vernier_ledger::segment::{Block, ItemHash, MinuteTally, SegmentRecord};
 use vernier_ledger::time::{Millis, Minute, TimeRange};
 
 /// An hour's first minute: 2001-09-09T01:00Z.
@@ -117,10 +118,54 @@ pub async fn a_commit_has_as_many_items_as_it_may(table: &(impl Commits + Blocks
     }
 }
 
+pub async fn a_records_items_are_found_by_what_it_says_of_them(table: &(impl Commits + Blocks)) {
+    let (shard, own, other) = (shard(), tenant_id(), tenant_id());
+    let empty = Cursor::default();
+    let mut record = record_after(&shard, &empty, 10, at(60).0);
+    let blocks = vec![
+        block(&own, &[3, 4]),
+        block(&own, &[58]),
+        block(&other, &[3]),
+    ];
+    let items = BlockItem::of(&record, blocks);
+    record.items = items.iter().filter_map(BlockItem::hash).collect();
+    let committed = table.commit(&empty, &record, &items).await;
+    assert_eq!(committed, Ok(CommitOutcome::Committed));
+    let there: Vec<_> = items.iter().cloned().map(Some).collect();
+    assert_eq!(table.record_items(&record).await, Ok(there.clone()));
+    let mut more = record.clone();
+    more.items.insert(
+        1,
+        ItemHash {
+            tenant: tenant_id(),
+            ..record.items[0].clone()
+        },
+    );
+    let found = table.record_items(&more).await.expect("read");
+    assert_eq!(
+        (&found[0], &found[1], &found[2..]),
+        (&there[0], &None, &there[1..])
+    );
+    more.position += 1;
+    assert_eq!(table.record_items(&more).await, Ok(vec![None; 4]));
+}
+
 pub async fn listing_again_changes_nothing(table: &(impl Commits + Blocks + Listing)) {
     let (shard, tenant) = (shard(), tenant_id());
-    let mut record = record_after(&shard, &Cursor::default(), 20, at(60).0);
-    record.listed = false;
+    let mut record = EarlierRecord {
+        vernier_segment: 1,
+        shard,
+        first: sequence(19),
+        last: sequence(20),
+        committed_at: at(60),
+        position: 0,
+        previous: None,
+        object: Some("segments/1".to_owned()),
+        blocks: Vec::new(),
+        copies: 0,
+        quarantined: 0,
+        listed: false,
+    };
     record.blocks = vec![block(&tenant, &(0..60).collect::<Vec<_>>())];
     let items = BlockItem::listing(&record);
     assert_eq!(items.len(), 12);

@@ -1,8 +1,9 @@
 //! `Checkpoints`. There is one newest checkpoint in a table, and a planner may write beside these bodies: they begin
 //! right behind the one that is there, and a later one of somebody else's is as good as theirs.
 
+use super::{sequence, shard};
 use futures::future::join_all;
-use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
+use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
 use vernier_ledger::time::Millis;
 
 async fn is_newest(table: &impl Checkpoints, expected: CheckpointMark) {
@@ -36,4 +37,27 @@ pub async fn the_newest_checkpoint_never_goes_back(table: &impl Checkpoints) {
     let kept = join_all(keeping).await;
     assert!(kept.iter().all(Result::is_ok), "{kept:?}");
     is_newest(table, mark(10, b"at once")).await;
+}
+
+pub async fn how_far_a_shard_was_checked_is_kept(table: &impl ShardMarks) {
+    let (shard, other) = (shard(), shard());
+    assert_eq!(table.shard_mark(&shard).await, Ok(None));
+    for n in 1..4 {
+        let mark = ShardMark {
+            shard: shard.clone(),
+            position: n,
+            hash: "0a".repeat(32),
+            last: sequence(n),
+            checked_at: vernier_ledger::clock::now(),
+        };
+        assert_eq!(table.save_shard_mark(&mark).await, Ok(()));
+        assert_eq!(table.shard_mark(&shard).await, Ok(Some(mark)));
+    }
+    assert_eq!(table.shard_mark(&other).await, Ok(None));
+    // A worker may be at it: what is saved is what was there, or a beginning.
+    let through = table.checked_through().await.expect("read");
+    let through = through.unwrap_or(Millis(1));
+    assert_eq!(table.save_checked_through(through).await, Ok(()));
+    let kept = table.checked_through().await.expect("read");
+    assert!(kept >= Some(through), "{kept:?}");
 }

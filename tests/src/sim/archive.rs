@@ -125,6 +125,7 @@ pub(super) async fn begin_lists(table: &MemoryTable) {
         (Cause::Audit, AUDIT_DAILY, tomorrow),
         (Cause::Recover, "", BEGINNING),
         (Cause::SweepSegments, "", BEGINNING),
+        (Cause::CheckShards, "", BEGINNING),
     ] {
         let entry = WorkEntry::new(WorkKey::of(cause, subject), due, new_nonce());
         let put = table.put_work(&Owner::Ledger, &entry).await;

@@ -42,9 +42,14 @@ fn answer(state: &Mutex<State>, request: &Request, body: &[u8]) -> Answer {
         ..
     } = &mut *state;
     if service.starts_with("Kinesis") {
-        return match streams::put_records(records, last_record, &asked, counts) {
-            Some(answer) if operation == "PutRecords" => typed(200, &answer),
-            _ => typed(400, &error("InvalidArgumentException", json!({}))),
+        let answer = match operation {
+            "PutRecords" => streams::put_records(records, last_record, &asked, counts),
+            "ListShards" => Some(streams::list_shards(counts)),
+            _ => None,
+        };
+        return match answer {
+            Some(answer) => typed(200, &answer),
+            None => typed(400, &error("InvalidArgumentException", json!({}))),
         };
     }
     match table.call(operation, &asked, counts) {

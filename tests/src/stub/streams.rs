@@ -1,4 +1,4 @@
-//! A Kinesis stream of one shard: `PutRecords`, and PUT units.
+//! A Kinesis stream of one shard: `PutRecords`, `ListShards`, and PUT units.
 
 use super::Counts;
 use base64::Engine as _;
@@ -52,6 +52,17 @@ pub(super) fn put_records(
         });
     }
     Some(json!({ "FailedRecordCount": 0, "Records": answers }))
+}
+
+/// The stream's one shard.
+pub(super) fn list_shards(counts: &mut Counts) -> Value {
+    counts.count("ListShards", "");
+    let smallest = sequence(0);
+    json!({ "Shards": [{
+        "ShardId": SHARD_ID,
+        "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": "1" },
+        "SequenceNumberRange": { "StartingSequenceNumber": smallest },
+    }] })
 }
 
 #[cfg(test)]

@@ -141,7 +141,11 @@ impl Table {
         let partition = self.items.range(start..).take_while(|((p, _), _)| p == pk);
         let mut found = Vec::new();
         let mut bytes = 0;
+        let limit = request["Limit"].as_u64().unwrap_or(u64::MAX);
         for (_, item) in partition {
+            if found.len() as u64 >= limit {
+                break;
+            }
             if holds(condition, placeholders, item).map_err(Failure::unknown)? {
                 bytes += item_bytes(item);
                 found.push(item);

@@ -226,7 +226,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
         budget,
     );
     taken.await.expect("committed");
-    let (date, hour) = sent.receipt.received_at().date_and_hour();
+    let (date, hour) = clock::now().date_and_hour();
     let prefix = format!("segments/dt={date}/hour={hour}/{}/", drill.shard.stream);
     let segment = drill.world.keys(&prefix).await.remove(0);
     let content = drill.world.object(&segment).await;

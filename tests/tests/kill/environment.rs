@@ -20,8 +20,7 @@ use vernier_validation::{Mode, Profile};
 const THROTTLED: f64 = 0.05;
 
 pub(crate) struct Environment {
-    /// The stream's name: shards, cursors and segments of this run alone.
-    pub(crate) name: String,
+    /// Its name is this run's alone, and so are its shards, cursors and segments.
     pub(crate) stream: SimStream,
     pub(crate) identity: Identity,
     pub(crate) proxy: Proxy,
@@ -101,7 +100,6 @@ impl Environment {
             throttled_table: Table::new(&throttled, table),
             throttled_bucket: Bucket::new(&throttled, bucket),
             proxy,
-            name,
         }
     }
 

@@ -1,7 +1,9 @@
 //! What only the fakes can show: trigger files in process, and faults at every call.
 
 mod analysts;
+mod batches;
 mod checkpoints;
+mod checks;
 mod compaction;
 mod gateways;
 mod late;

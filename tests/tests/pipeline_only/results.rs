@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
 use vernier_fakes::{Fault, Operation};
+use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{EnvelopeLines, NewLine, encode_envelope};
@@ -28,11 +29,10 @@ type State = BTreeMap<(TenantId, ResultKey), Registers>;
 async fn straight(world: &MemoryWorld) -> State {
     let mut changes = Changes::default();
     for record in world.table.all_records() {
-        for block in &record.blocks {
-            let key = record.object.as_deref().expect("blocks lie in an object");
+        for BlockItem { object, block, .. } in world.table.items_of_commit(&record) {
             let range = Some((block.offset, block.bytes));
-            let bytes = world.bucket.get(key, range).await.expect("no faults");
-            let lines = segment::open_block(block, &bytes.expect("it is there")).expect("sound");
+            let bytes = world.bucket.get(&object, range).await.expect("no faults");
+            let lines = segment::open_block(&block, &bytes.expect("it is there")).expect("sound");
             assert_eq!(changes.add_lines(&block.tenant, &lines), 0);
         }
     }

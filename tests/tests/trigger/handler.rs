@@ -15,15 +15,13 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
 use vernier_ledger::rates::Rates;
 use vernier_ledger::stores::StoreSet;
-use vernier_ledger::time::{Millis, TimeRange};
+use vernier_ledger::time::TimeRange;
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
 use vernier_tests::memory::open_windows;
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
 use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
 use vernier_validation::{Mode, Profile};
-
-pub(crate) const ALWAYS: (Millis, Millis) = (Millis(0), Millis(i64::MAX));
 
 struct World {
     stream: SimStream,
@@ -100,7 +98,7 @@ impl World {
 
     /// Every acknowledged event is stored once, and each window adds up.
     async fn check(&self) -> Stored {
-        let stored = Stored::read(&self.table, &self.bucket, "frames", ALWAYS).await;
+        let stored = Stored::read(&self.table, &self.bucket, &self.stream.shards()).await;
         for (receipt, events) in &self.acknowledged {
             let tally = stored.tallies.get(receipt);
             let kept = self.table.receipt(&self.identity.tenant.id, *receipt).await;

@@ -4,23 +4,26 @@ use super::{SweepSummary, Sweeping, remove_where};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use vernier_ledger::Invariant;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::block_item::Listing;
 use vernier_ledger::chain::{SealEntry, sealed_in};
-use vernier_ledger::frame::Tally;
+use vernier_ledger::committed::records_of_object;
+use vernier_ledger::earlier::EarlierRecord;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
+use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX};
 use vernier_ledger::ports::{
-    Chains, Commits, Directory, Holds, Inventory, Notices, PortError, Removal, Sweeps,
+    Blocks, Chains, Directory, Holds, Inventory, ListedObject, Notices, PortError, Removal, Sweeps,
 };
 use vernier_ledger::segment::{Block, SegmentRecord, stored_in};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::sweep::{LeftDay, LeftSegment, Sweep, SweepMark};
-use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::time::{Millis, Window};
 
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// Hours of commits in one run.
+/// Hours of segments in one run.
 const HOURS_MAX: u32 = 24;
 
 /// What is remembered as left behind; with more the sweep stops, and the alarm stays.
@@ -29,15 +32,37 @@ const LEFT_MAX: usize = 500;
 /// Of those, looked at again in one run.
 const LEFT_AGAIN_MAX: usize = 20;
 
-/// Commits around an hour that are read with it, seconds: what they hold of its windows is usually
-/// all there is.
-const NEAR_SECONDS: i64 = 2 * HOUR_SECONDS;
+/// What a commit holds of one tenant, and when it landed.
+struct Held {
+    tenant: TenantId,
+    /// The minutes of received-at of its events, by their beginnings.
+    minutes: Vec<Millis>,
+    committed_at: Millis,
+}
+
+impl Held {
+    fn of(block: &Block, committed_at: Millis) -> Self {
+        Self {
+            tenant: block.tenant.clone(),
+            minutes: block.minutes.iter().map(|m| m.minute.start()).collect(),
+            committed_at,
+        }
+    }
+}
+
+/// What a segment's commits say of it.
+struct Named {
+    /// When the first of them landed.
+    committed_at: Millis,
+    /// What it holds; none where an item of an existing tenant is not there, so that nobody knows.
+    held: Option<Vec<Held>>,
+}
 
 /// One run's sweep.
 struct Run<'a, S> {
     stores: &'a S,
-    /// Records committed around the hour at hand.
-    near: Vec<SegmentRecord>,
+    settings: Sweeping,
+    now: Millis,
     /// Windows that were judged, by their tenant: all that was committed until then is sealed.
     judged: HashMap<(TenantId, Window), Millis>,
     summary: SweepSummary,
@@ -59,11 +84,12 @@ pub async fn sweep_segments<S: ReconcileStores>(
     };
     let mut run = Run {
         stores,
-        near: Vec::new(),
+        settings,
+        now: clock(),
         judged: HashMap::new(),
         summary: SweepSummary::default(),
     };
-    let old = clock().plus_seconds(-settings.segment_seconds);
+    let old = run.now.plus_seconds(-settings.segment_seconds);
     if run.look_again(&mut mark).await? {
         table.save_sweep_mark(Sweep::Segments, &mark).await?;
     }
@@ -73,7 +99,7 @@ pub async fn sweep_segments<S: ReconcileStores>(
         && clock() < deadline
     {
         let before = mark.left_count();
-        run.sweep_hour(&mut mark, settings).await?;
+        run.sweep_hour(&mut mark).await?;
         if mark.left_count() > before {
             // Before it is kept: a crash in between announces twice rather than never.
             announce(stores.notices(), &mark).await?;
@@ -124,40 +150,14 @@ async fn announce<N: Notices>(notices: &N, mark: &SweepMark) -> Result<(), PortE
     notices.publish(subject, &body.to_string()).await
 }
 
-/// The part of a segment's key that its hour shares.
-fn hour_prefix(key: &str) -> Option<&str> {
-    let end = key.find("/hour=")? + "/hour=00/".len();
-    key.get(..end)
-}
-
 impl<S: ReconcileStores> Run<'_, S> {
-    async fn sweep_hour(
-        &mut self,
-        mark: &mut SweepMark,
-        settings: Sweeping,
-    ) -> Result<(), PortError> {
+    async fn sweep_hour(&mut self, mark: &mut SweepMark) -> Result<(), PortError> {
         let (from, to) = (mark.through, mark.through.plus_seconds(HOUR_SECONDS));
-        let last = Millis(to.0 - 1);
-        let near = (
-            from.plus_seconds(-NEAR_SECONDS),
-            last.plus_seconds(NEAR_SECONDS),
-        );
-        self.near = self.stores.table().records(near.0, near.1).await?;
         self.judged.clear();
-        let hour = TimeRange { from, to };
-        let of_hour = self.near.iter().filter(|r| hour.contains(r.committed_at));
-        let of_hour: Vec<SegmentRecord> = of_hour.cloned().collect();
-        for record in &of_hour {
-            if !self.expire(record).await?
-                && let Some(object) = &record.object
-            {
-                mark.left.insert(LeftSegment {
-                    committed_at: record.committed_at,
-                    object: object.clone(),
-                });
-            }
-        }
-        self.remove_unnamed(mark, to, settings).await?;
+        self.sweep_folder(from, mark).await?;
+        // What was so young there that a commit could still name it.
+        let again = from.plus_seconds(-self.settings.trigger_seconds);
+        self.sweep_folder(again, mark).await?;
         if to.0.rem_euclid(DAY_MILLIS) == 0 {
             let start = Millis(to.0 - DAY_MILLIS);
             for tenant in self.stores.table().tenants().await? {
@@ -172,24 +172,134 @@ impl<S: ReconcileStores> Run<'_, S> {
         Ok(())
     }
 
+    /// Removes what is sealed of the segments of an hour, and what no commit names and none can name any more.
+    async fn sweep_folder(&mut self, hour: Millis, mark: &mut SweepMark) -> Result<(), PortError> {
+        let (table, objects) = (self.stores.table(), self.stores.objects());
+        let (date, hour) = hour.date_and_hour();
+        let folder = format!("segments/dt={date}/hour={hour}/");
+        let left: BTreeSet<String> = mark.left.iter().map(|l| l.object.clone()).collect();
+        let mut unnamed = Vec::new();
+        for object in objects.all_listed(&folder).await? {
+            if left.contains(&object.key) {
+                continue;
+            }
+            let records = records_of_object(table, &object.key).await?;
+            match self.named_by(&records).await? {
+                Some(named) => self.expire(&object.key, named, mark).await?,
+                None => unnamed.push(object),
+            }
+        }
+        let earlier = self.earlier_of(&unnamed).await?;
+        let young = self.now.plus_seconds(-self.settings.trigger_seconds);
+        for object in unnamed {
+            if let Some(record) = find(&earlier, &object.key) {
+                self.expire(&object.key, named_by_earlier(record), mark)
+                    .await?;
+            } else if object.written_at < young {
+                objects.remove(&object.key).await?;
+                self.summary.unnamed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of earlier versions among which those are that may name some objects.
+    async fn earlier_of(&self, objects: &[ListedObject]) -> Result<Vec<EarlierRecord>, PortError> {
+        let written = objects.iter().map(|object| object.written_at);
+        let (Some(first), Some(last)) = (written.clone().min(), written.max()) else {
+            return Ok(Vec::new());
+        };
+        let from = first.plus_seconds(-CLOCK_SKEW_SECONDS_MAX);
+        let to = last.plus_seconds(self.settings.trigger_seconds + CLOCK_SKEW_SECONDS_MAX);
+        self.stores.table().earlier_records(from, to).await
+    }
+
+    /// What the records of a segment say of it; none where there are none.
+    async fn named_by(&self, records: &[SegmentRecord]) -> Result<Option<Named>, PortError> {
+        let table = self.stores.table();
+        let Some(first) = records.first() else {
+            return Ok(None);
+        };
+        let mut held = Some(Vec::new());
+        for record in records {
+            let items = table.record_items(record).await?;
+            for (name, item) in record.items.iter().zip(items) {
+                match (item, &mut held) {
+                    (Some(item), Some(held)) => {
+                        held.push(Held::of(&item.block, record.committed_at));
+                    }
+                    (None, _) if !self.is_removed(&name.tenant).await? => held = None,
+                    (None, _) | (_, None) => {}
+                }
+            }
+        }
+        Ok(Some(Named {
+            committed_at: first.committed_at,
+            held,
+        }))
+    }
+
+    /// Whether a tenant's items went with it.
+    async fn is_removed(&self, tenant: &TenantId) -> Result<bool, PortError> {
+        let tenant = self.stores.table().tenant(tenant).await?;
+        Ok(tenant.is_none_or(|tenant: Tenant| tenant.removed_at.is_some()))
+    }
+
+    /// Removes a segment if all of it is sealed; else it is left.
+    async fn expire(
+        &mut self,
+        object: &str,
+        named: Named,
+        mark: &mut SweepMark,
+    ) -> Result<(), PortError> {
+        let segment = LeftSegment {
+            committed_at: named.committed_at,
+            object: object.to_owned(),
+        };
+        if self.is_all_sealed(&named).await? {
+            self.stores.objects().remove(object).await?;
+            self.summary.segments += 1;
+            mark.left.remove(&segment);
+        } else {
+            mark.left.insert(segment);
+        }
+        Ok(())
+    }
+
+    async fn is_all_sealed(&mut self, named: &Named) -> Result<bool, PortError> {
+        let Some(held) = &named.held else {
+            return Ok(false);
+        };
+        for block in held {
+            if !self.is_sealed(block).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Looks again at some of what was left behind; whether any of it went.
     async fn look_again(&mut self, mark: &mut SweepMark) -> Result<bool, PortError> {
         let before = mark.left_count();
+        let table = self.stores.table();
         let left: Vec<LeftSegment> = mark.left.iter().take(LEFT_AGAIN_MAX).cloned().collect();
         for segment in left {
-            let at = segment.committed_at;
-            let near = (
-                at.plus_seconds(-NEAR_SECONDS),
-                at.plus_seconds(NEAR_SECONDS),
-            );
-            self.near = self.stores.table().records(near.0, near.1).await?;
             self.judged.clear();
-            let object = Some(&segment.object);
-            let record = self.near.iter().find(|r| r.object.as_ref() == object);
-            if let Some(record) = record.cloned()
-                && self.expire(&record).await?
-            {
-                mark.left.remove(&segment);
+            let (at, object) = (segment.committed_at, &segment.object);
+            let records = records_of_object(table, object).await?;
+            let named = match self.named_by(&records).await? {
+                Some(named) => Some(named),
+                None => {
+                    let earlier = table.earlier_records(at, at).await?;
+                    find(&earlier, object).map(named_by_earlier)
+                }
+            };
+            if let Some(named) = named {
+                let named = Named {
+                    committed_at: at,
+                    ..named
+                };
+                self.expire(object, named, mark).await?;
             }
         }
         let left: Vec<LeftDay> = mark
@@ -206,28 +316,16 @@ impl<S: ReconcileStores> Run<'_, S> {
         Ok(mark.left_count() < before)
     }
 
-    /// Removes a record's segment if all of it is sealed; false when it stays.
-    async fn expire(&mut self, record: &SegmentRecord) -> Result<bool, PortError> {
-        let Some(object) = &record.object else {
-            return Ok(true);
-        };
-        for block in &record.blocks {
-            if !self.is_sealed(block, record.committed_at).await? {
-                return Ok(false);
-            }
-        }
-        self.stores.objects().remove(object).await?;
-        self.summary.segments += 1;
-        Ok(true)
-    }
-
-    /// Whether every window that a block holds events of is sealed with all that is stored of it.
-    async fn is_sealed(&mut self, block: &Block, committed_at: Millis) -> Result<bool, PortError> {
-        let minutes: Vec<Millis> = block.minutes.iter().map(|m| m.minute.start()).collect();
+    /// Whether every window that a commit holds a tenant's events of is sealed with all that is stored of it.
+    async fn is_sealed(&mut self, block: &Held) -> Result<bool, PortError> {
+        let Held {
+            tenant,
+            minutes,
+            committed_at,
+        } = block;
         let (Some(first), Some(last)) = (minutes.iter().min(), minutes.iter().max()) else {
             return Ok(true);
         };
-        let tenant = &block.tenant;
         let begin = first.plus_seconds(-WINDOW_SECONDS_MAX);
         let seals = self
             .stores
@@ -237,7 +335,7 @@ impl<S: ReconcileStores> Run<'_, S> {
         let mut windows = BTreeSet::new();
         for minute in minutes {
             let mut closing = seals.iter().filter(|seal| seal.kind.closes());
-            let Some(window) = closing.find_map(|seal| seal.window_of(minute)) else {
+            let Some(window) = closing.find_map(|seal| seal.window_of(*minute)) else {
                 return Ok(false);
             };
             windows.insert(window);
@@ -253,15 +351,15 @@ impl<S: ReconcileStores> Run<'_, S> {
                     until
                 }
             };
-            if committed_at > until {
+            if *committed_at > until {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Until which commit a window's seals hold what is stored of it: all of the records around when
-    /// they come to as much, else those until its last seal when they do, else none.
+    /// Until which commit a window's seals hold what is stored of it: all of the tenant's items when they come to as
+    /// much, else those until its last seal when they do, else none.
     async fn sealed_until(
         &self,
         tenant: &TenantId,
@@ -269,53 +367,22 @@ impl<S: ReconcileStores> Run<'_, S> {
         seals: &[SealEntry],
     ) -> Result<Millis, PortError> {
         let sealed = sealed_in(window, seals);
-        if stored_in(window, blocks_of(tenant, &self.near)) == sealed {
+        let items = live::items_between(self.stores.table(), tenant, window.into(), self.now);
+        let items = items.await?;
+        if stored_in(window, items.iter().map(|item| &item.block)) == sealed {
             return Ok(Millis(i64::MAX));
         }
         let of_window = seals.iter().filter(|s| s.window == window);
         let last = of_window.map(|s| s.sealed_at).max().unwrap_or_default();
         let end = last.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
-        let mut stored = Tally::default();
-        let mut from = window.start.plus_seconds(-CLOCK_SKEW_SECONDS_MAX);
-        while from < end {
-            let to = from.plus_seconds(HOUR_SECONDS).min(end);
-            let records = self.stores.table().records(from, Millis(to.0 - 1)).await?;
-            stored.merge(&stored_in(window, blocks_of(tenant, &records)));
-            from = to;
-        }
-        Ok(if stored == sealed {
-            Millis(end.0 - 1)
-        } else {
-            Millis(i64::MIN)
-        })
-    }
-
-    /// Removes what nothing names among segments so old that whatever could name them is swept.
-    async fn remove_unnamed(
-        &mut self,
-        mark: &SweepMark,
-        to: Millis,
-        settings: Sweeping,
-    ) -> Result<(), PortError> {
-        let written_before = to.plus_seconds(-settings.trigger_seconds);
-        let from = written_before.plus_seconds(-HOUR_SECONDS);
-        let last = Millis(written_before.0 - 1);
-        let records = self.stores.table().records(from, last).await?;
-        // Segments lie where their events were received, which may be as long before.
-        let hours = settings.trigger_seconds / HOUR_SECONDS;
-        let folders = (0..=hours).map(|back| {
-            let (date, hour) = from.plus_seconds(-back * HOUR_SECONDS).date_and_hour();
-            format!("segments/dt={date}/hour={hour}/")
-        });
-        let mut prefixes: BTreeSet<String> = folders.collect();
-        let keys = records.iter().filter_map(|r| r.object.as_deref());
-        prefixes.extend(keys.filter_map(hour_prefix).map(str::to_owned));
-        let left: BTreeSet<&str> = mark.left.iter().map(|l| l.object.as_str()).collect();
-        let goes = |key: &str, at: Millis| at < written_before && !left.contains(key);
-        for prefix in prefixes {
-            self.summary.unnamed += remove_where(self.stores.objects(), &prefix, goes).await?;
-        }
-        Ok(())
+        let until = items.iter().filter(|item| item.committed_at < end);
+        Ok(
+            if stored_in(window, until.map(|item| &item.block)) == sealed {
+                Millis(end.0 - 1)
+            } else {
+                Millis(i64::MIN)
+            },
+        )
     }
 
     /// Removes a tenant's oversize events of a day if all its windows are sealed; false when they stay.
@@ -345,10 +412,20 @@ impl<S: ReconcileStores> Run<'_, S> {
     }
 }
 
-/// A tenant's blocks in these records.
-fn blocks_of<'r>(
-    tenant: &TenantId,
-    records: &'r [SegmentRecord],
-) -> impl Iterator<Item = &'r Block> {
-    records.iter().filter_map(|record| record.block(tenant))
+/// The record that names an object.
+fn find<'r>(records: &'r [EarlierRecord], object: &str) -> Option<&'r EarlierRecord> {
+    let mut records = records.iter();
+    records.find(|record| record.object.as_deref() == Some(object))
+}
+
+fn named_by_earlier(record: &EarlierRecord) -> Named {
+    let blocks = record.blocks.iter();
+    Named {
+        committed_at: record.committed_at,
+        held: Some(
+            blocks
+                .map(|block| Held::of(block, record.committed_at))
+                .collect(),
+        ),
+    }
 }

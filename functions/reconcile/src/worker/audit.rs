@@ -127,7 +127,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
     async fn ledger(&self) -> Result<(), PortError> {
         let table = self.place.stores.table();
         let now = self.place.now();
-        let mut causes = vec![Cause::Recover, Cause::SweepSegments];
+        let mut causes = vec![Cause::Recover, Cause::SweepSegments, Cause::CheckShards];
         let mark = table.listing_mark().await?;
         if self.is_seed || mark.is_none_or(|mark| !mark.complete) {
             causes.push(Cause::List);

@@ -5,6 +5,7 @@ use super::audit::{Audited, audit};
 use super::{Next, Turn, Workplace, close_entry};
 use crate::healing::heal;
 use crate::listing::list_commits;
+use crate::shard_check::{CheckProgress, check_shards};
 use crate::sweeping::sweep_segments;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::stores::ReconcileStores;
@@ -16,6 +17,9 @@ const RECOVER_SECONDS: i64 = 15 * 60;
 
 /// Seconds between two sweeps of segments.
 const SWEEP_SECONDS: i64 = 15 * 60;
+
+/// Seconds between two checks of the shards.
+const CHECK_SECONDS: i64 = 15 * 60;
 
 /// Seconds between two listings of earlier versions' commits.
 const LIST_SECONDS: i64 = 60;
@@ -85,6 +89,16 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
             }
             turn.swept.add(&swept);
             Ok(again(SWEEP_SECONDS))
+        }
+        Cause::CheckShards => {
+            let (from, clock) = (entry.place.as_deref(), place.clock);
+            let summary = &mut turn.checked;
+            let checked = check_shards(place.stores, from, clock, place.until, summary).await?;
+            Ok(match checked {
+                CheckProgress::Whole => again(CHECK_SECONDS),
+                CheckProgress::Behind => again(0),
+                CheckProgress::Through(place) => Next::On(place),
+            })
         }
         Cause::Audit => Ok(match audit(place, entry).await? {
             Audited::Whole => Next::Done,

@@ -13,6 +13,7 @@ use crate::healing::{HealSummary, MissingSummary};
 use crate::playbacks::PlaybackSummary;
 use crate::process::{Process, WorkSettings};
 use crate::sealing::SealSummary;
+use crate::shard_check::ShardSummary;
 use crate::sweeping::SweepSummary;
 use vernier_ledger::ports::{Directory, PortError};
 use vernier_ledger::stores::ReconcileStores;
@@ -55,6 +56,8 @@ pub struct Turn {
     pub played: PlaybackSummary,
     /// What is not needed any more.
     pub swept: SweepSummary,
+    /// What the check of the shards found.
+    pub checked: ShardSummary,
 }
 
 impl Turn {
@@ -71,6 +74,7 @@ impl Turn {
         self.compacted.add(&other.compacted);
         self.played.add(&other.played);
         self.swept.add(&other.swept);
+        self.checked.add(&other.checked);
     }
 }
 

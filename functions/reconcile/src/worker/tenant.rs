@@ -96,7 +96,11 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
                 self.turn.swept.unnamed += removed;
                 Ok(Next::Done)
             }
-            Cause::List | Cause::Recover | Cause::SweepSegments | Cause::Audit => {
+            Cause::List
+            | Cause::Recover
+            | Cause::SweepSegments
+            | Cause::CheckShards
+            | Cause::Audit => {
                 let what = format!("work {} is the ledger's", entry.key);
                 Err(PortError::Fatal(what))
             }

@@ -1,11 +1,12 @@
 //! [`Accounts`] on DynamoDB: the last account of each window.
 
 use super::Table;
-use super::attributes::{Reader, json, s};
+use super::attributes::{Reader, json, s, ttl};
 use crate::error::port_error;
 use aws_sdk_dynamodb::types::AttributeValue;
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::ACCOUNT_DAYS;
 use vernier_ledger::ports::{Accounts, PortError};
 use vernier_ledger::time::{Millis, Window};
 
@@ -21,12 +22,14 @@ impl Accounts for Table {
         account: &WindowAccount,
     ) -> Result<(), PortError> {
         let (pk, sk) = key_of(tenant, account.window());
+        let days = i64::from(ACCOUNT_DAYS);
         self.client
             .put_item()
             .table_name(&self.name)
             .item("pk", pk)
             .item("sk", sk)
             .item("account", json(account))
+            .item("ttl", ttl(account.computed_at.plus_seconds(days * 86_400)))
             .send()
             .await
             .map_err(|e| port_error("save account", e))?;

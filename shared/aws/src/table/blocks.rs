@@ -1,15 +1,19 @@
-//! [`Blocks`] and [`Listing`] on DynamoDB: a tenant's block items by hour of received-at, and how far the listing is.
+//! [`Blocks`] and [`Listing`] on DynamoDB: a tenant's block items by hour of received-at, earlier versions' records by
+//! hour of commit, and how far their listing is.
 
 use super::Table;
 use super::attributes::{Item, Reader, json, s, ttl};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
-use vernier_ledger::ids::TenantId;
-use vernier_ledger::limits::{BLOCK_ITEM_DAYS, BLOCK_SLOTS};
+use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::ids::{Shard, TenantId};
+use vernier_ledger::limits::{BLOCK_SLOTS, COMMIT_DAYS, READS_IN_FLIGHT_MAX, SEGMENT_SLOTS};
 use vernier_ledger::ports::{Blocks, PortError};
+use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::time::{Millis, Slice, TimeRange};
 
 /// Items of one `BatchWriteItem` (service limit).
@@ -24,25 +28,31 @@ fn slice_prefix(slice: Slice) -> String {
     format!("{:010}", slice.first_minute().0.max(0))
 }
 
+/// The keys of the item that a commit, by its shard and position, has of a tenant and slice.
+fn keys_of(
+    tenant: &TenantId,
+    slice: Slice,
+    shard: &Shard,
+    position: u64,
+) -> (AttributeValue, AttributeValue) {
+    let hour = slice.first_minute().start().hour();
+    let slot = shard.segment_slot() % BLOCK_SLOTS;
+    let prefix = slice_prefix(slice);
+    let sort = format!("{prefix}#{}#{}#{position:015}", shard.stream, shard.id);
+    (partition(tenant, hour, slot), s(sort))
+}
+
 /// A block item with its keys.
 pub(super) fn attributes_of(item: &BlockItem) -> Result<Item, PortError> {
     let slice = item.slice().ok_or_else(|| misshapen("block", "minutes"))?;
-    let hour = slice.first_minute().start().hour();
-    let sort = format!(
-        "{}#{}#{}#{:015}",
-        slice_prefix(slice),
-        item.shard.stream,
-        item.shard.id,
-        item.position,
-    );
+    let (pk, sk) = keys_of(&item.block.tenant, slice, &item.shard, item.position);
     let expires = item
         .committed_at
-        .plus_seconds(i64::from(BLOCK_ITEM_DAYS) * 86_400);
-    let slot = item.shard.segment_slot() % BLOCK_SLOTS;
+        .plus_seconds(i64::from(COMMIT_DAYS) * 86_400);
     Ok(HashMap::from([
-        ("pk".to_owned(), partition(&item.block.tenant, hour, slot)),
-        ("sk".to_owned(), s(sort)),
-        ("block".to_owned(), json(item)),
+        ("pk".to_owned(), pk),
+        ("sk".to_owned(), sk),
+        ("block".to_owned(), s(item.to_json())),
         ("ttl".to_owned(), ttl(expires)),
     ]))
 }
@@ -68,6 +78,24 @@ impl Blocks for Table {
         Ok(items)
     }
 
+    async fn record_items(
+        &self,
+        record: &SegmentRecord,
+    ) -> Result<Vec<Option<BlockItem>>, PortError> {
+        let what = "block";
+        stream::iter(&record.items)
+            .map(|named| async move {
+                let slice = Slice::containing(named.minute);
+                let (pk, sk) = keys_of(&named.tenant, slice, &record.shard, record.position);
+                let item = self.get(pk, sk, "read block").await?;
+                item.map(|item| Reader { what, item: &item }.json("block"))
+                    .transpose()
+            })
+            .buffered(READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await
+    }
+
     async fn are_blocks_listed(&self) -> Result<bool, PortError> {
         if self.are_blocks_listed.load(Ordering::Relaxed) {
             return Ok(true);
@@ -79,7 +107,32 @@ impl Blocks for Table {
     }
 }
 
+fn earlier_partition(hour: i64, slot: u8) -> AttributeValue {
+    s(format!("segments#{hour}#{slot}"))
+}
+
+/// Sort keys of earlier versions' records begin with the instant of commit, padded so that text order is time order.
+fn commit_prefix(at: Millis) -> String {
+    format!("{:015}", at.0.max(0))
+}
+
 impl Listing for Table {
+    async fn earlier_records(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<EarlierRecord>, PortError> {
+        if from > to {
+            // The service refuses a range that ends before it begins.
+            return Ok(Vec::new());
+        }
+        let range = (commit_prefix(from), format!("{}~", commit_prefix(to)));
+        let partitions = (from.hour()..=to.hour())
+            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| earlier_partition(hour, slot)));
+        self.query_json(partitions, range, "segment record", "record")
+            .await
+    }
+
     async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
         for batch in items.chunks(BATCH_ITEMS_MAX) {
             let mut writes = Vec::with_capacity(batch.len());

@@ -1,11 +1,15 @@
-//! [`Checkpoints`] on DynamoDB: one item names the newest.
+//! [`Checkpoints`] and [`ShardMarks`] on DynamoDB: one item names the newest checkpoint, one how far all shards were
+//! checked, and one for each shard how far its records were.
 
 use super::Table;
-use super::attributes::{Reader, json, n, s};
+use super::attributes::{Reader, json, n, s, ttl};
 use crate::error::port_error;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
+use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
+use vernier_ledger::ids::Shard;
+use vernier_ledger::limits::COMMIT_DAYS;
 use vernier_ledger::ports::PortError;
+use vernier_ledger::time::Millis;
 
 impl Checkpoints for Table {
     async fn newest_checkpoint(&self) -> Result<Option<CheckpointMark>, PortError> {
@@ -33,5 +37,50 @@ impl Checkpoints for Table {
             Err(e) if e.code() == Some("ConditionalCheckFailedException") => Ok(()),
             Err(e) => Err(port_error("keep checkpoint", e)),
         }
+    }
+}
+
+fn mark_key(shard: &Shard) -> String {
+    format!("{}#{}", shard.stream, shard.id)
+}
+
+impl ShardMarks for Table {
+    async fn shard_mark(&self, shard: &Shard) -> Result<Option<ShardMark>, PortError> {
+        let what = "shard mark";
+        let item = self.get(s("checks"), s(mark_key(shard)), "read shard mark");
+        let item = item.await?;
+        item.map(|item| Reader { what, item: &item }.json("mark"))
+            .transpose()
+    }
+
+    async fn save_shard_mark(&self, mark: &ShardMark) -> Result<(), PortError> {
+        let days = i64::from(COMMIT_DAYS);
+        let request = self.client.put_item().table_name(&self.name);
+        let request = request
+            .item("pk", s("checks"))
+            .item("sk", s(mark_key(&mark.shard)))
+            .item("mark", json(mark))
+            .item("ttl", ttl(mark.checked_at.plus_seconds(days * 86_400)));
+        let saved = request.send().await;
+        saved.map_err(|e| port_error("save shard mark", e))?;
+        Ok(())
+    }
+
+    async fn checked_through(&self) -> Result<Option<Millis>, PortError> {
+        let what = "check";
+        let item = self.get(s("checks"), s("through"), "read check").await?;
+        let at = item.map(|item| Reader { what, item: &item }.number("at"));
+        Ok(at.transpose()?.map(Millis))
+    }
+
+    async fn save_checked_through(&self, at: Millis) -> Result<(), PortError> {
+        let request = self.client.put_item().table_name(&self.name);
+        let request = request
+            .item("pk", s("checks"))
+            .item("sk", s("through"))
+            .item("at", n(at.0));
+        let saved = request.send().await;
+        saved.map_err(|e| port_error("save check", e))?;
+        Ok(())
     }
 }

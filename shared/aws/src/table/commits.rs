@@ -1,29 +1,23 @@
-//! [`Commits`] on DynamoDB: a cursor per shard, segment records by hour of commit.
+//! [`Commits`] on DynamoDB: a cursor and a partition of segment records for each shard.
 
-use super::attributes::{Reader, json, n, s};
+use super::attributes::{Reader, n, s, ttl};
 use super::{Table, blocks};
 use crate::error::{misshapen, port_error};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use vernier_ledger::block_item::BlockItem;
-use vernier_ledger::ids::Shard;
-use vernier_ledger::limits::SEGMENT_SLOTS;
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::limits::COMMIT_DAYS;
 use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, PortError};
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::Millis;
 
 fn cursor_key(shard: &Shard) -> AttributeValue {
     s(format!("cursor#{}#{}", shard.stream, shard.id))
 }
 
-fn records_partition(hour: i64, slot: u8) -> AttributeValue {
-    s(format!("segments#{hour}#{slot}"))
-}
-
-/// Sort keys begin with the instant of commit, padded so that text order is time order.
-fn commit_prefix(at: Millis) -> String {
-    format!("{:015}", at.0.max(0))
+fn records_partition(shard: &Shard) -> AttributeValue {
+    s(format!("records#{}#{}", shard.stream, shard.id))
 }
 
 impl Table {
@@ -33,20 +27,15 @@ impl Table {
         record: &SegmentRecord,
         items: &[BlockItem],
     ) -> Result<Vec<TransactWriteItem>, PortError> {
-        let sort = format!(
-            "{}#{}#{}#{}",
-            commit_prefix(record.committed_at),
-            record.shard.stream,
-            record.shard.id,
-            record.first.padded(),
-        );
-        let slot = record.shard.segment_slot();
-        let hour = record.committed_at.hour();
+        let expires = record
+            .committed_at
+            .plus_seconds(i64::from(COMMIT_DAYS) * 86_400);
         let mut puts = vec![
             Put::builder()
-                .item("pk", records_partition(hour, slot))
-                .item("sk", s(sort))
-                .item("record", json(record))
+                .item("pk", records_partition(&record.shard))
+                .item("sk", s(record.last.padded()))
+                .item("record", s(record.to_json()))
+                .item("ttl", ttl(expires))
                 .condition_expression("attribute_not_exists(pk)"),
         ];
         for item in items {
@@ -135,16 +124,29 @@ impl Commits for Table {
         }
     }
 
-    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
-        if from > to {
-            // The service refuses a range that ends before it begins.
-            return Ok(Vec::new());
-        }
-        let range = (commit_prefix(from), format!("{}~", commit_prefix(to)));
-        let partitions = (from.hour()..=to.hour())
-            .flat_map(|hour| (0..SEGMENT_SLOTS).map(move |slot| records_partition(hour, slot)));
-        self.query_json(partitions, range, "segment record", "record")
+    async fn records_from(
+        &self,
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<SegmentRecord>, PortError> {
+        let what = "segment record";
+        let limit = i32::try_from(count_max).unwrap_or(i32::MAX);
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND sk >= :from")
+            .expression_attribute_values(":pk", records_partition(shard))
+            .expression_attribute_values(":from", s(from.padded()))
+            .consistent_read(true)
+            .limit(limit)
+            .send()
             .await
+            .map_err(|e| port_error("read records", e))?;
+        let items = answer.items.unwrap_or_default();
+        let read = |item| Reader { what, item }.json("record");
+        items.iter().map(read).collect()
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Bug, Table};
 use std::sync::PoisonError;
 use vernier_archive::seal::seal_key;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry};
-use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints};
-use vernier_ledger::ids::TenantId;
+use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
+use vernier_ledger::ids::{Shard, TenantId};
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
     ChainOutcome, Chains, FrameStream, Holds, PlaybackOutcome, Playbacks, PortError, Schemas,
@@ -124,6 +124,24 @@ impl Checkpoints for Table {
 
     async fn keep_checkpoint(&self, mark: &CheckpointMark) -> Result<(), PortError> {
         self.inner.keep_checkpoint(mark).await
+    }
+}
+
+impl ShardMarks for Table {
+    async fn shard_mark(&self, shard: &Shard) -> Result<Option<ShardMark>, PortError> {
+        self.inner.shard_mark(shard).await
+    }
+
+    async fn save_shard_mark(&self, mark: &ShardMark) -> Result<(), PortError> {
+        self.inner.save_shard_mark(mark).await
+    }
+
+    async fn checked_through(&self) -> Result<Option<Millis>, PortError> {
+        self.inner.checked_through().await
+    }
+
+    async fn save_checked_through(&self, at: Millis) -> Result<(), PortError> {
+        self.inner.save_checked_through(at).await
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
-use vernier_ledger::ids::{Lane, ReceiptId, Shard, TenantId};
+use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::ports::{
     Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Objects, PortError, Receipts,
     RefusedEnvelopes, Results,
@@ -140,7 +141,7 @@ impl Commits for Table {
         record: &SegmentRecord,
         items: &[BlockItem],
     ) -> Result<CommitOutcome, PortError> {
-        let is_fence = record.blocks.is_empty() && record.copies + record.quarantined == 0;
+        let is_fence = record.items.is_empty() && record.copies + record.quarantined == 0;
         match self.bug {
             Some(Bug::SkipFence | Bug::HealWithoutFence) if is_fence => {
                 Ok(CommitOutcome::Committed)
@@ -161,12 +162,13 @@ impl Commits for Table {
         }
     }
 
-    async fn records(&self, from: Millis, to: Millis) -> Result<Vec<SegmentRecord>, PortError> {
-        let mut records = self.inner.records(from, to).await?;
-        if self.bug == Some(Bug::SweepUnsealed) {
-            records.iter_mut().for_each(|record| record.blocks.clear());
-        }
-        Ok(records)
+    async fn records_from(
+        &self,
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<SegmentRecord>, PortError> {
+        self.inner.records_from(shard, from, count_max).await
     }
 }
 
@@ -188,12 +190,30 @@ impl Blocks for Table {
         Ok(items)
     }
 
+    async fn record_items(
+        &self,
+        record: &SegmentRecord,
+    ) -> Result<Vec<Option<BlockItem>>, PortError> {
+        if self.bug == Some(Bug::SweepUnsealed) {
+            return Ok(Vec::new());
+        }
+        self.inner.record_items(record).await
+    }
+
     async fn are_blocks_listed(&self) -> Result<bool, PortError> {
         self.inner.are_blocks_listed().await
     }
 }
 
 impl Listing for Table {
+    async fn earlier_records(
+        &self,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<EarlierRecord>, PortError> {
+        self.inner.earlier_records(from, to).await
+    }
+
     async fn list_blocks(&self, items: &[BlockItem]) -> Result<(), PortError> {
         self.inner.list_blocks(items).await
     }

@@ -78,6 +78,18 @@ pub struct Oracle {
     acknowledged: BTreeSet<ReceiptId>,
 }
 
+/// Invariant 6: nobody touches records behind the ledger's back, so that the check of the shards finds nothing.
+fn check_shards_sound(world: &World) -> Result<(), Violation> {
+    let notices = world.topic.notices().into_iter();
+    let mut broken = notices.filter(|(subject, _)| subject.contains("chain of a shard"));
+    broken.next().map_or(Ok(()), |(_, body)| {
+        Err(Violation::new(
+            Invariant::TamperEvident,
+            format!("a sound shard is announced as broken: {body}"),
+        ))
+    })
+}
+
 impl Oracle {
     /// Looks at what is new.
     ///
@@ -166,6 +178,7 @@ impl Oracle {
         let segments = &self.segments;
         segments.check_unchanged(world, &self.gone)?;
         segments.check_cursors(world)?;
+        check_shards_sound(world)?;
         self.frames.check_quarantine(world)?;
         let losses = Losses::of(world, &self.frames, segments)?;
         let truth = Truth::of(world, segments, &losses)?;

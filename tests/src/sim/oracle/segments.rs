@@ -10,8 +10,8 @@ use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits;
 use vernier_ledger::line::{EventRef, LineHead, Verdict};
-use vernier_ledger::segment::{self, Block, BlockError, MinuteTally, Place, SegmentRecord};
-use vernier_ledger::time::Slice;
+use vernier_ledger::segment::{self, Block, BlockError, Place, SegmentRecord};
+use vernier_ledger::time::{Minute, Slice};
 
 /// One stored line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub(super) struct Segments {
     pub(super) objects: BTreeMap<String, Vec<Place>>,
 }
 
-/// Invariants 3 and 7: the items of a commit say for each tenant what its record's block says, and
-/// each can be read by itself.
+/// Invariants 3, 6 and 7: the items of a commit are those that its record names, each under its hash, and each can be
+/// read by itself: its lines are those of one tenant and five minutes.
 fn check_items(
     record: &SegmentRecord,
     items: &[BlockItem],
@@ -53,45 +53,27 @@ fn check_items(
         let what = format!("items of the commit at {}: {what}", record.first);
         Violation::new(Invariant::Complete, what)
     };
-    let mut minutes: BTreeMap<&TenantId, Vec<MinuteTally>> = BTreeMap::new();
+    let hashes: Vec<_> = items.iter().filter_map(BlockItem::hash).collect();
+    if hashes != record.items {
+        return Err(wrong("they are not those that its record names"));
+    }
     for item in items {
         let bytes = bytes_of(&item.block, object).ok_or_else(|| wrong("outside the object"))?;
         let lines = segment::open_block(&item.block, bytes).map_err(|e| wrong(&e.to_string()))?;
-        let mut events = 0;
-        segment::for_each_line::<BlockError>(&lines, |_, _| {
-            events += 1;
+        let mut minutes: BTreeMap<Minute, u64> = BTreeMap::new();
+        segment::for_each_line::<BlockError>(&lines, |head, _| {
+            *minutes.entry(head.receipt.minute()).or_default() += 1;
             Ok(())
         })
         .map_err(|e| wrong(&e.to_string()))?;
-        let named: u64 = item.block.minutes.iter().map(|m| m.tally.events).sum();
-        let slices: BTreeSet<Slice> = item
-            .block
-            .minutes
-            .iter()
-            .map(|m| Slice::containing(m.minute))
-            .collect();
-        if named != events || slices.len() != 1 {
+        let said = item.block.minutes.iter();
+        let said: BTreeMap<Minute, u64> = said.map(|m| (m.minute, m.tally.events)).collect();
+        let slices: BTreeSet<Slice> = minutes.keys().copied().map(Slice::containing).collect();
+        if said != minutes || slices.len() != 1 {
             return Err(wrong("their lines are not those of one slice"));
         }
-        let of_tenant = minutes.entry(&item.block.tenant).or_default();
-        of_tenant.extend_from_slice(&item.block.minutes);
     }
-    for of_tenant in minutes.values_mut() {
-        of_tenant.sort_by_key(|m| m.minute);
-    }
-    let blocks = record.blocks.iter();
-    let expected: BTreeMap<&TenantId, Vec<MinuteTally>> =
-        blocks.map(|b| (&b.tenant, b.minutes.clone())).collect();
-    Violation::unless(
-        record.listed && minutes == expected,
-        Invariant::Complete,
-        || {
-            format!(
-                "the commit at {} is not listed as its record says",
-                record.first
-            )
-        },
-    )
+    Ok(())
 }
 
 impl Segments {
@@ -104,10 +86,11 @@ impl Segments {
         for record in world.table.records_after(self.records) {
             self.records += 1;
             self.link(&record)?;
-            self.check_bounds(&record)?;
+            let items = world.table.items_of_commit(&record);
+            self.check_bounds(&record, &items)?;
             let Some(key) = &record.object else {
-                Violation::unless(record.blocks.is_empty(), Invariant::Complete, || {
-                    format!("{} has blocks and no object", record.first)
+                Violation::unless(record.items.is_empty(), Invariant::Complete, || {
+                    format!("{} has items and no object", record.first)
                 })?;
                 continue;
             };
@@ -115,10 +98,10 @@ impl Segments {
                 let what = format!("{key} is committed and not there");
                 Violation::new(Invariant::ExactlyOnceEffects, what)
             })?;
-            for block in &record.blocks {
-                self.read_block(key, &object, block)?;
+            for item in &items {
+                self.read_block(key, &object, &item.block)?;
             }
-            check_items(&record, &world.table.items_of_commit(&record), &object)?;
+            check_items(&record, &items, &object)?;
         }
         Ok(())
     }
@@ -158,9 +141,9 @@ impl Segments {
     }
 
     /// Invariant 8: a record fits its item, a step its memory (one frame may be all of a step).
-    fn check_bounds(&self, record: &SegmentRecord) -> Result<(), Violation> {
+    fn check_bounds(&self, record: &SegmentRecord, items: &[BlockItem]) -> Result<(), Violation> {
         let bytes = record.to_json().len();
-        let lines: u64 = record.blocks.iter().map(|b| b.lines_bytes).sum();
+        let lines: u64 = items.iter().map(|item| item.block.lines_bytes).sum();
         let most = limits::STEP_LINES_BYTES_MAX.max(limits::FRAME_LINES_BYTES_MAX) as u64;
         Violation::unless(
             bytes <= limits::SEGMENT_RECORD_BYTES_MAX && lines <= most,
@@ -229,10 +212,13 @@ impl Segments {
                 continue;
             };
             let object = world.bucket.raw(key).unwrap_or_default();
-            let same = record.blocks.iter().all(|block| {
-                let found = bytes_of(block, &object).map(|b| Fingerprint::of(b).hex());
-                found.is_some_and(|hash| hash == block.sha256)
+            let items = world.table.items_of_commit(&record);
+            let hashes: Vec<_> = items.iter().filter_map(BlockItem::hash).collect();
+            let same = items.iter().all(|item| {
+                let found = bytes_of(&item.block, &object).map(|b| Fingerprint::of(b).hex());
+                found.is_some_and(|hash| hash == item.block.sha256)
             });
+            let same = same && hashes == record.items;
             Violation::unless(same, Invariant::TamperEvident, || {
                 format!("{key} is gone or changed")
             })?;
