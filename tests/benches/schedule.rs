@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic, Operation};
+use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
@@ -26,6 +27,7 @@ use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
@@ -195,7 +197,8 @@ async fn main() {
     let process = Process {
         workshop,
         schemas: SchemaCache::new(school.table.clone(), Duration::from_secs(60)),
-        new_receipt: vernier_intake::new_receipt,
+        new_receipt: Spread::new_receipt,
+        spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     };

@@ -18,6 +18,7 @@ use vernier_cli::generate::{Params, Semester};
 use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTable, MemoryTopic, Operation,
 };
+use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
 use vernier_ledger::ids::ReceiptId;
@@ -29,6 +30,7 @@ use vernier_ledger::prices::{
 };
 use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
@@ -261,7 +263,8 @@ async fn measure(events: u64) -> Value {
     let process = Process {
         workshop: Workshop::new(std::env::temp_dir(), times),
         schemas: SchemaCache::new(world.table.clone(), Duration::ZERO),
-        new_receipt: vernier_intake::new_receipt,
+        new_receipt: Spread::new_receipt,
+        spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(WINDOW_MINUTES, 60),
     };

@@ -18,12 +18,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic};
+use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
@@ -131,7 +133,8 @@ impl Ledger {
             process: Process {
                 workshop,
                 schemas: SchemaCache::new(stores.table.clone(), Duration::from_secs(60)),
-                new_receipt: vernier_intake::new_receipt,
+                new_receipt: Spread::new_receipt,
+                spreads: SpreadKeeper::default(),
                 new_nonce: Nonce::random,
                 windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
             },

@@ -11,7 +11,7 @@ use lambda_runtime::{Context as Invocation, LambdaEvent};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
@@ -116,7 +116,8 @@ fn reconcile(
         process: Process {
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(stores.table.clone(), ttl),
-            new_receipt: vernier_intake::new_receipt,
+            new_receipt: vernier_ledger::spread::Spread::new_receipt,
+            spreads: vernier_intake::SpreadKeeper::default(),
             new_nonce: Nonce::random,
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         },
@@ -194,6 +195,7 @@ impl MemoryWorld {
                 refused: vernier_ledger::refused::RefusedTally::default(),
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+                spreads: vernier_intake::SpreadKeeper::default(),
                 store_clock: store_clock.clone(),
                 origins: origins(),
             },
@@ -295,10 +297,8 @@ impl MemoryWorld {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn typed<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, String> {
@@ -308,11 +308,9 @@ fn typed<T: serde::de::DeserializeOwned>(event: Value) -> Result<T, String> {
 /// The invocation's context: 20 seconds to the deadline.
 fn invocation() -> Invocation {
     let mut context = Invocation::default();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    context.deadline =
-        u64::try_from((now + Duration::from_secs(20)).as_millis()).unwrap_or(u64::MAX);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let deadline = now.unwrap_or_default() + Duration::from_secs(20);
+    context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
     context
 }
 

@@ -3,7 +3,7 @@
 use crate::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
 use std::collections::BTreeMap;
 use vernier_fakes::{MemoryBucket, MemoryTable};
-use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::digest::{BlindFingerprint, Fingerprint};
 use vernier_ledger::disposition::{DispositionCounts, Dispositions};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
@@ -87,6 +87,7 @@ impl Stored {
                 head.fingerprint,
                 "the event is the recorded one"
             );
+            let blind = BlindFingerprint::of(head.salt(), &fingerprint);
             let before = self
                 .lines
                 .insert((head.receipt, head.index), Fingerprint::of(text));
@@ -97,7 +98,7 @@ impl Stored {
                 head.index
             );
             for tally in [&mut sum, self.tallies.entry(head.receipt).or_default()] {
-                tally.add_event(head.receipt, head.index, &fingerprint, head.verdict);
+                tally.add_event(head.receipt, head.index, &blind, head.verdict);
             }
         }
         sum

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, KinesisStream, Table};
-use vernier_intake::{OpenWindows, Settings};
+use vernier_intake::{OpenWindows, Settings, SpreadKeeper};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::clock::StoreClock;
 use vernier_ledger::rates::RateKeeper;
@@ -35,6 +35,8 @@ pub struct Context<S: IntakeStores = AwsStores> {
     pub store_clock: StoreClock,
     /// Windows whose entries this process has seen in its tenants' work lists.
     pub windows: OpenWindows,
+    /// How far this process knows its tenants to have grown.
+    pub spreads: SpreadKeeper,
     /// Whose pages may send.
     pub origins: AllowedOrigins,
 }
@@ -74,6 +76,7 @@ impl Context {
             refused: RefusedTally::default(),
             settings,
             windows,
+            spreads: SpreadKeeper::default(),
             store_clock,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })

@@ -11,7 +11,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use vernier_intake::{Accepted, NotAccepted, ReadEnvelope, Sending, new_receipt};
+use vernier_intake::{Accepted, NotAccepted, ReadEnvelope, Sending};
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::limits::BODY_BYTES_MAX;
@@ -113,7 +113,7 @@ async fn take<S: IntakeStores>(
         .of(&identity.tenant.id)
         .await
         .map_err(ProblemDocument::from)?;
-    let receipt = new_receipt(&identity.tenant, now);
+    let receipt = context.spreads.new_receipt(&identity.tenant, now);
     let read = ReadEnvelope::read(identity, schemas.as_deref(), &body, receipt);
     let demand = Demand {
         requests: 1,
@@ -125,6 +125,7 @@ async fn take<S: IntakeStores>(
     let sending = Sending {
         settings: context.settings,
         windows: &context.windows,
+        spreads: &context.spreads,
         clock: clock::now,
         budget,
     };

@@ -10,10 +10,11 @@ use crate::{ReceiptDays, Settings};
 use std::time::Duration;
 use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Queue, Table, Topic};
-use vernier_intake::OpenWindows;
+use vernier_intake::{OpenWindows, SpreadKeeper};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::metrics::Metrics;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::{ReconcileStores, StoreSet};
 use vernier_ledger::work::Nonce;
 use vernier_web::AllowedOrigins;
@@ -106,7 +107,8 @@ impl Context {
             process: Process {
                 workshop: Workshop::new(std::env::temp_dir(), sealing),
                 schemas: SchemaCache::new(table, ttl),
-                new_receipt: vernier_intake::new_receipt,
+                new_receipt: Spread::new_receipt,
+                spreads: SpreadKeeper::default(),
                 new_nonce: Nonce::random,
                 windows: OpenWindows::new(times, Nonce::random),
             },

@@ -34,6 +34,7 @@ use vernier_ledger::limits::{LOOKBACK_SECONDS, READS_IN_FLIGHT_MAX};
 use vernier_ledger::live::{self, ReadError};
 use vernier_ledger::ports::{Blocks, Objects, PortError, Receipts};
 use vernier_ledger::receipt::Receipt;
+use vernier_ledger::spread::{Spreads, lanes_of};
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
 
@@ -55,7 +56,7 @@ pub struct ReceiptDays(pub u32);
 ///
 /// # Errors
 /// The stores'.
-pub async fn accounts<T: Receipts + Listing + Blocks>(
+pub async fn accounts<T: Receipts + Listing + Blocks + Spreads>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
@@ -98,7 +99,7 @@ pub async fn counted_accounts<S: Stores>(
 }
 
 /// The accounts of a range, and the tenant's block items since `lookback_seconds` before it.
-async fn draw_up_range<T: Receipts + Listing + Blocks>(
+async fn draw_up_range<T: Receipts + Listing + Blocks + Spreads>(
     table: &T,
     settings: Settings,
     tenant: &Tenant,
@@ -141,14 +142,12 @@ fn balance(
     windows.iter().map(account).collect()
 }
 
-async fn receipts_of<T: Receipts>(
+async fn receipts_of<T: Receipts + Spreads>(
     table: &T,
     tenant: &Tenant,
     windows: &[Window],
 ) -> Result<BTreeMap<Minute, Vec<Receipt>>, PortError> {
-    let lanes: Vec<Lane> = (0..tenant.lanes)
-        .filter_map(|lane| Lane::try_from(lane).ok())
-        .collect();
+    let lanes = lanes_of(table, tenant).await?;
     let keys: Vec<(Minute, Lane)> = windows
         .iter()
         .flat_map(|w| w.minutes())

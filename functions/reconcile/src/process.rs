@@ -4,10 +4,10 @@ use crate::compaction::Compacting;
 use crate::sealing::Workshop;
 use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
-use vernier_intake::OpenWindows;
-use vernier_ledger::access::Tenant;
+use vernier_intake::{OpenWindows, SpreadKeeper};
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
 
@@ -34,9 +34,11 @@ pub struct Process<T> {
     /// Tenants' own event types, for what is judged again.
     pub schemas: SchemaCache<T>,
     /// Gives a new envelope its receipt.
-    pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
+    pub new_receipt: fn(Spread, Millis) -> ReceiptId,
     /// Gives an entry of a work list its nonce.
     pub new_nonce: fn() -> Nonce,
+    /// How far playbacks know their tenants to have grown.
+    pub spreads: SpreadKeeper,
     /// Windows that playbacks have opened.
     pub windows: OpenWindows,
 }

@@ -66,6 +66,7 @@ fn frames_of(tenant: &TenantId, fill: impl Fn(usize) -> String) -> impl Iterator
         let lines = EnvelopeLines {
             text,
             lines: vec![line],
+            salt_key: None,
         };
         let mut frames = frame::encode_envelope(receipt, tenant, "s", &lines).expect("a frame");
         frames.remove(0).1

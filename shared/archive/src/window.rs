@@ -12,14 +12,13 @@ use crate::sort::Sorter;
 use crate::write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, BadLine, EventRef, LineHead, Verdict};
-use vernier_ledger::salt::{SALT_BYTES, Salt, SaltKey};
+use vernier_ledger::salt::{SALT_BYTES, Salt};
 use vernier_ledger::time::Window;
 
 /// What is sealed.
@@ -205,10 +204,8 @@ impl WindowBuilder {
             score_maximum: said.and_then(|said| said.maximum),
             fingerprint: fingerprint.0,
             event: None,
-            salt: match self.share {
-                Some(_) => salt_of(text, head.index)?,
-                None => None,
-            },
+            // Leaves of versions 1 to 3 are over fingerprints.
+            salt: self.share.and_then(|_| head.salt()),
             erased: None,
         };
         if self.share.is_some_and(|share| !share.has(&row)) {
@@ -330,19 +327,6 @@ const fn verdict_word(verdict: Verdict) -> &'static str {
         Verdict::Accepted => "accepted",
         Verdict::Rejected => "rejected",
     }
-}
-
-/// The salt of a line; none where the line has no key.
-fn salt_of(head: &[u8], index: u32) -> Result<Option<Salt>, BadLine> {
-    #[derive(Deserialize)]
-    struct Only<'a> {
-        #[serde(borrow, default)]
-        salt_key: Option<Cow<'a, str>>,
-    }
-    let only = serde_json::from_slice::<Only<'_>>(head).map_err(|e| BadLine(e.to_string()))?;
-    let key = only.salt_key.map(|text| text.parse::<SaltKey>());
-    let key = key.transpose().map_err(|e| BadLine(e.to_string()))?;
-    Ok(key.map(|key| key.salt(index)))
 }
 
 /// The head's result as it stands there.

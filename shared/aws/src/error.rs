@@ -28,6 +28,25 @@ const RETRYABLE_CODES: &[&str] = &[
     "ConditionalRequestConflict",
 ];
 
+/// Codes of those by which a partition or a shard says that it takes no more in this second. An account's own limit is not
+/// among them: what goes elsewhere meets it as well.
+const THROTTLING_CODES: &[&str] = &[
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "Throttling",
+];
+
+/// An error with a code that the service gave.
+pub(super) fn error_of_code(code: &str, text: String) -> PortError {
+    if THROTTLING_CODES.contains(&code) {
+        PortError::Throttled(text)
+    } else if is_retryable_code(code) {
+        PortError::Retryable(text)
+    } else {
+        PortError::Fatal(text)
+    }
+}
+
 /// Whether an error code means "later".
 pub(super) fn is_retryable_code(code: &str) -> bool {
     RETRYABLE_CODES.contains(&code)
@@ -39,20 +58,17 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let retryable = match &error {
-        SdkError::ServiceError(context) => context.err().code().is_some_and(is_retryable_code),
-        SdkError::ConstructionFailure(_) => false,
-        _ => true,
-    };
     // Service messages may quote keys; the code is enough to act on.
     let text = match error.code() {
         Some(code) => format!("{what}: {code}"),
         None => format!("{what}: {}", DisplayErrorContext(&error)),
     };
-    if retryable {
-        PortError::Retryable(text)
-    } else {
-        PortError::Fatal(text)
+    match &error {
+        SdkError::ServiceError(context) => {
+            error_of_code(context.err().code().unwrap_or_default(), text)
+        }
+        SdkError::ConstructionFailure(_) => PortError::Fatal(text),
+        _ => PortError::Retryable(text),
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`FrameStream`] on Kinesis: one `PutRecords` per call of at most 500 records and 5 MiB; and
 //! [`FrameRecords`].
 
-use crate::error::{is_retryable_code, port_error};
+use crate::error::{error_of_code, port_error};
 use aws_config::SdkConfig;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, ShardIteratorType};
 use aws_smithy_types::Blob;
@@ -68,13 +68,7 @@ impl KinesisStream {
 
     fn origin_of(&self, result: &PutRecordsResultEntry) -> Result<Origin, PortError> {
         if let Some(code) = result.error_code() {
-            let text = format!("put records: {code}");
-            let later = is_retryable_code(code);
-            return Err(if later {
-                PortError::Retryable(text)
-            } else {
-                PortError::Fatal(text)
-            });
+            return Err(error_of_code(code, format!("put records: {code}")));
         }
         let bad = |e: vernier_ledger::ids::BadId| PortError::Retryable(format!("put records: {e}"));
         let shard = Shard::new(&self.name, result.shard_id().unwrap_or_default()).map_err(bad)?;

@@ -27,6 +27,12 @@ pub const LANE_ENVELOPES_PER_SECOND: f64 = 500.0;
 /// Lanes of a tenant at most.
 pub const LANES_MAX: f64 = 256.0;
 
+/// Partition keys of a tenant on the stream at most (`STREAM_KEYS_MAX` in `shared/ledger/src/limits.rs`).
+pub const STREAM_KEYS_MAX: f64 = 4_194_304.0;
+
+/// Minutes of a window, unless it is deployed otherwise.
+pub const WINDOW_MINUTES: f64 = 15.0;
+
 /// Claims, or results, under way at once in one stream function.
 pub const IN_FLIGHT: f64 = 32.0;
 
@@ -120,12 +126,23 @@ pub struct Needs {
     pub write_units: f64,
     /// Read units a second.
     pub read_units: f64,
-    /// Lanes of receipts.
+    /// Lanes of receipts, if one tenant sends it all.
     pub lanes: f64,
+    /// How much fuller than the average the fullest shard is, if one tenant with all the keys that it can have sends it
+    /// all.
+    pub fullest_shard: f64,
     /// PUTs a second under `segments/`.
     pub puts: f64,
     /// Cores that sealing and compaction keep busy.
     pub sealing_cores: f64,
+}
+
+/// How much fuller than the average the fullest of some shards is when a tenant's keys fall on them by their hashes: each
+/// shard's number of keys has the square root of its mean as deviation, and the fullest of n is about the square root of
+/// 2 ln n deviations away.
+fn fullest_shard(shards: f64) -> f64 {
+    let keys = STREAM_KEYS_MAX / shards;
+    1.0 + (2.0 * shards.ln()).max(0.0).sqrt() / keys.sqrt()
 }
 
 /// What a batch of so many events takes in so much memory, ms.
@@ -186,6 +203,7 @@ impl Needs {
             write_units: rate * writes.max(0.0) + commits * a.batch_write_units.value,
             read_units: rate * reads.max(0.0) + commits * a.batch_read_units.value,
             lanes: (requests / LANE_ENVELOPES_PER_SECOND).ceil().max(1.0),
+            fullest_shard: fullest_shard(shards),
             puts: commits,
             sealing_cores: rate * each.lambda.reconcile.cpu_ms / 1_000.0,
         }

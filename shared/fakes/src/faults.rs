@@ -39,6 +39,8 @@ pub enum Operation {
     CountRefused,
     /// `RateCounters`.
     ChargeRates,
+    /// `Spreads::grow_spread`.
+    GrowSpread,
     /// Any read.
     Read,
     /// `Accounts::save_account`.

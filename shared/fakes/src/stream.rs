@@ -2,6 +2,7 @@
 //! numbers that leave gaps; records that are trimmed when their retention is over.
 
 use crate::faults::{Faults, Operation};
+use crate::heat::Heat;
 use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -52,6 +53,8 @@ struct State {
 pub struct MemoryStream {
     state: Arc<Mutex<State>>,
     faults: Faults,
+    /// What records of a partition key take of their shard.
+    pub heat: Heat,
 }
 
 /// FNV-1a, then a multiplication that spreads it over the range.
@@ -101,6 +104,7 @@ impl MemoryStream {
         Self {
             state: Arc::new(Mutex::new(state)),
             faults,
+            heat: Heat::default(),
         }
     }
 
@@ -221,7 +225,10 @@ impl FrameStream for MemoryStream {
             .iter()
             .map(|r| match refusal(r) {
                 Some(error) => Err(error),
-                None => self.faults.decide(Operation::Append, || self.put(r)),
+                None => {
+                    self.heat.take(&r.partition_key)?;
+                    self.faults.decide(Operation::Append, || self.put(r))
+                }
             })
             .collect();
         self.faults.give_way().await;

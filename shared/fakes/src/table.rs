@@ -3,10 +3,12 @@
 use crate::chains::ChainsState;
 use crate::checkpoints::ChecksState;
 use crate::faults::{Faults, Operation};
+use crate::heat::Heat;
 use crate::lock;
 use crate::playbacks::PlaybacksState;
 use crate::rates::RatesState;
 use crate::refused::RefusedState;
+use crate::spread::SpreadState;
 use crate::sweeps::SweepsState;
 use crate::work::WorkState;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +62,11 @@ pub struct MemoryTable {
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
     pub(crate) checks: Arc<Mutex<ChecksState>>,
+    pub(crate) spreads: Arc<Mutex<SpreadState>>,
     pub(crate) work: Arc<Mutex<WorkState>>,
     pub(crate) faults: Faults,
+    /// Of the partitions of receipts, by tenant and lane, what acknowledgements take.
+    pub heat: Heat,
 }
 
 impl MemoryTable {
@@ -77,8 +82,10 @@ impl MemoryTable {
             sweeps: Arc::default(),
             scalings: Arc::default(),
             checks: Arc::default(),
+            spreads: Arc::default(),
             work: Arc::default(),
             faults,
+            heat: Heat::default(),
         }
     }
 
@@ -224,6 +231,8 @@ fn blank(id: ReceiptId, sensor: &str) -> Receipt {
 
 impl Receipts for MemoryTable {
     async fn acknowledge(&self, ack: &Acknowledgement) -> Result<(), PortError> {
+        let partition = format!("{}/{}", ack.tenant, ack.receipt.lane());
+        self.heat.take(&partition)?;
         self.faults
             .around(Operation::Acknowledge, || {
                 let mut state = lock(&self.state);

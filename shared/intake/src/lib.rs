@@ -2,11 +2,14 @@
 //!
 //! [`accept`] is the whole of it: read, judge, write lines, cut frames, open the window, append, acknowledge. It
 //! returns only when invariant 1 holds. [`send`] is its second half, for whoever has lines already:
-//! a playback. [`OpenWindows`] is what a process remembers of the windows that it opened.
+//! a playback. [`OpenWindows`] is what a process remembers of the windows that it opened, [`SpreadKeeper`] of how far its
+//! tenants have grown.
 
+mod growth;
 pub mod lines;
 mod windows;
 
+pub use growth::SpreadKeeper;
 pub use windows::OpenWindows;
 
 use lines::OversizeEvent;
@@ -14,10 +17,11 @@ use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use vernier_ledger::access::{Identity, Tenant};
 use vernier_ledger::frame::{self, EnvelopeLines, Tally};
-use vernier_ledger::ids::{Lane, ReceiptId, TenantId};
+use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
 use vernier_ledger::retry::{Backoff, retry};
+use vernier_ledger::spread::Throttling;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Envelope, Policy, Refusal, read_envelope};
@@ -37,6 +41,8 @@ pub struct Sending<'a, C> {
     pub settings: Settings,
     /// The windows that the process has opened.
     pub windows: &'a OpenWindows,
+    /// How far the process knows its tenants to have grown.
+    pub spreads: &'a SpreadKeeper,
     /// Tells the time of this function's machine.
     pub clock: C,
     /// What one may take.
@@ -63,15 +69,6 @@ pub enum NotAccepted {
     /// A store did not take it; parts may be on the stream.
     #[error(transparent)]
     Port(#[from] PortError),
-}
-
-/// A new envelope's receipt, in any of the tenant's lanes: frames carry no order that matters
-/// downstream.
-#[must_use]
-pub fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
-    let lanes = tenant.lanes.clamp(1, vernier_ledger::limits::LANES_MAX);
-    let lane = Lane::try_from(rand::random::<u16>() % lanes).unwrap_or(0);
-    ReceiptId::generate(now, lane)
 }
 
 /// An envelope that was read and judged, and is on the stream only when [`Self::accept`] says so.
@@ -128,9 +125,9 @@ impl<'b> ReadEnvelope<'b> {
             receipt,
             envelope,
         } = self;
-        let tenant = &identity.tenant.id;
+        let tenant = &identity.tenant;
         let sensor = &identity.token.sensor;
-        let (lines, oversize) = lines::write(&envelope, receipt, tenant, sensor)?;
+        let (lines, oversize) = lines::write(&envelope, receipt, &tenant.id, sensor)?;
         let outgoing = Outgoing {
             tenant,
             sensor,
@@ -181,11 +178,14 @@ pub async fn accept<'b, S: IntakeStores, C: Fn() -> Millis>(
     read.accept(stores, sending.since(started), identity).await
 }
 
+/// Longest wait for a throttled tenant's spread, which holds up the answer.
+const GROWING_WAIT: Duration = Duration::from_millis(300);
+
 /// An envelope's lines on their way.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     /// The tenant whose envelope it is.
-    pub tenant: &'a TenantId,
+    pub tenant: &'a Tenant,
     /// The sensor that sent it.
     pub sensor: &'a str,
     /// Its receipt, which nothing else has.
@@ -202,7 +202,8 @@ pub struct Outgoing<'a> {
 
 /// Puts lines on the stream and writes their receipt; answers what they come to. As with [`accept`]
 /// nothing is acknowledged unless all is there, and before the first of them is on the stream, the tenant's work list
-/// has an entry for their window: wherever this is cut off, the window is looked at.
+/// has an entry for their window: wherever this is cut off, the window is looked at. Where a store throttled it, the
+/// tenant's next envelopes are spread further.
 ///
 /// # Errors
 /// A store's, when it did not take them within the budget; parts may be on the stream.
@@ -211,13 +212,29 @@ pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
     sending: Sending<'_, C>,
     outgoing: Outgoing<'_>,
 ) -> Result<Tally, PortError> {
+    let (tenant, mut throttling) = (outgoing.tenant, Throttling::default());
+    let sent = send_observed(stores, &sending, outgoing, &mut throttling).await;
+    if throttling.is_any() {
+        let (spreads, now) = (sending.spreads, (sending.clock)());
+        let growing = spreads.grow(stores.table(), tenant, throttling, now);
+        // Boxed: rare, and it would make the future of every envelope larger.
+        let grown = Box::pin(tokio::time::timeout(GROWING_WAIT, growing)).await;
+        if grown.is_err() {
+            tracing::info!(tenant = %tenant.id, "spread not grown in time");
+        }
+    }
+    sent
+}
+
+/// [`send`], noting where a store throttled it.
+async fn send_observed<S: IntakeStores, C: Fn() -> Millis>(
+    stores: &S,
+    sending: &Sending<'_, C>,
+    outgoing: Outgoing<'_>,
+    throttling: &mut Throttling,
+) -> Result<Tally, PortError> {
     let started = tokio::time::Instant::now();
-    let Sending {
-        settings,
-        windows,
-        clock,
-        budget,
-    } = sending;
+    let budget = sending.budget;
     let left = || budget.saturating_sub(started.elapsed());
     let Outgoing {
         tenant,
@@ -228,7 +245,7 @@ pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
         lines,
         oversize,
     } = outgoing;
-    let frames = frame::encode_envelope(receipt, tenant, sensor, &lines)
+    let frames = frame::encode_envelope(receipt, &tenant.id, sensor, &lines)
         .map_err(|error| PortError::Fatal(format!("frame: {error}")))?;
     drop(lines);
     let tally = frames
@@ -236,7 +253,8 @@ pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
         .map(|(header, _)| header.envelope_tally)
         .unwrap_or_default();
     store_oversize(stores.objects(), oversize, left()).await?;
-    let partition_key = format!("{tenant}/{}", receipt.lane());
+    let spread = sending.spreads.of(tenant);
+    let partition_key = spread.partition_key(&tenant.id, receipt);
     let records: Vec<NewRecord> = frames
         .into_iter()
         .map(|(_, data)| NewRecord {
@@ -245,16 +263,21 @@ pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
         })
         .collect();
     let coming = Coming {
-        tenant,
+        tenant: &tenant.id,
         receipt,
-        clock,
+        clock: &sending.clock,
         budget: left(),
     };
-    windows.open(stores.table(), &coming).await?;
-    let placed = append_all(stores.stream(), receipt, records, left()).await?;
+    sending.windows.open(stores.table(), &coming).await?;
+    let appending = Appending {
+        receipt,
+        budget: left(),
+        throttling: &mut *throttling,
+    };
+    let placed = append_all(stores.stream(), records, appending).await?;
     let acknowledgement = Acknowledgement {
         receipt,
-        tenant: tenant.clone(),
+        tenant: tenant.id.clone(),
         sensor: sensor.to_owned(),
         body_sha256,
         body_bytes,
@@ -262,10 +285,12 @@ pub async fn send<S: IntakeStores, C: Fn() -> Millis>(
         placed,
         expires: receipt
             .received_at()
-            .plus_seconds(i64::from(settings.receipt_days) * 86_400),
+            .plus_seconds(i64::from(sending.settings.receipt_days) * 86_400),
     };
     retry(left(), async || {
-        stores.table().acknowledge(&acknowledgement).await
+        let answer = stores.table().acknowledge(&acknowledgement).await;
+        throttling.receipts |= matches!(answer, Err(PortError::Throttled(_)));
+        answer
     })
     .await?;
     Ok(tally)
@@ -286,14 +311,25 @@ async fn store_oversize<O: Objects>(
     Ok(())
 }
 
+/// How an envelope's records are appended.
+struct Appending<'a> {
+    receipt: ReceiptId,
+    budget: Duration,
+    throttling: &'a mut Throttling,
+}
+
 /// Appends every record, trying only the failed ones again, until all are placed or the budget
 /// is used up.
 async fn append_all<S: FrameStream>(
     stream: &S,
-    receipt: ReceiptId,
     records: Vec<NewRecord>,
-    budget: Duration,
+    appending: Appending<'_>,
 ) -> Result<Vec<Origin>, PortError> {
+    let Appending {
+        receipt,
+        budget,
+        throttling,
+    } = appending;
     let mut placed: Vec<Option<Origin>> = vec![None; records.len()];
     let mut open: Vec<(usize, NewRecord)> = records.into_iter().enumerate().collect();
     let mut backoff = Backoff::within(budget);
@@ -307,6 +343,7 @@ async fn append_all<S: FrameStream>(
                 Ok(origin) => placed[slot] = Some(origin),
                 Err(error @ PortError::Fatal(_)) => return Err(error),
                 Err(error) => {
+                    throttling.stream |= matches!(error, PortError::Throttled(_));
                     last_error = Some(error);
                     failed.push((slot, record));
                 }

@@ -39,6 +39,7 @@ impl<'t> LineWriter<'t> {
             all: EnvelopeLines {
                 text: Vec::with_capacity(bytes),
                 lines: Vec::new(),
+                salt_key: None,
             },
             oversize: Vec::new(),
         }
@@ -162,6 +163,7 @@ fn head_of<'i>(
         index,
         received_at: Cow::Borrowed(received_at),
         sensor: Cow::Borrowed(sensor),
+        salt_key: None,
         verdict: Verdict::from(item.verdict.accepted),
         strict: Verdict::from(item.verdict.strict_accepted),
         kind: Cow::Borrowed(kind_name(columns.kind)),

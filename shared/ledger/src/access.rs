@@ -115,8 +115,8 @@ pub struct Tenant {
     pub mode: Mode,
     /// Which sensor family's habits lenient mode knows.
     pub profile: Profile,
-    /// Lanes, 1 to 256: as many partition keys as its rate needs. May grow, never shrink: a
-    /// smaller number would hide the receipts in the upper lanes.
+    /// Lanes with which it begins, 1 to 256, and as many partition keys on the stream; both grow by themselves
+    /// ([`crate::spread`]). May be raised, never lowered: a smaller number would hide the receipts in the upper lanes.
     pub lanes: u16,
     /// When it was created.
     pub created_at: Millis,

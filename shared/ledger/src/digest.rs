@@ -87,7 +87,7 @@ impl Digest {
     /// Of no events.
     pub const EMPTY: Self = Self(U256::ZERO);
 
-    /// Adds one event that has no salt.
+    /// Adds one event without a salt.
     pub fn add_event(&mut self, receipt: ReceiptId, index: u32, fingerprint: &Fingerprint) {
         self.add_blind(receipt, index, &BlindFingerprint(fingerprint.0));
     }

@@ -4,18 +4,23 @@
 //! zstd, or left as it is where that is smaller; the first bytes tell (zstd's magic number, or
 //! `{`). `zstd -dc` reads the one, any editor the other.
 
-use crate::digest::{Digest, Fingerprint};
+use crate::digest::{BlindFingerprint, Digest, Fingerprint};
 use crate::ids::{ReceiptId, TenantId};
 use crate::limits;
-use crate::line::{self, Verdict};
+use crate::line::{self, LineAccount, Verdict};
+use crate::salt::SaltKey;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::io::Read;
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{self, CCtx, DCtx};
 
-/// The version that this crate writes. It reads this one and all before.
-pub const FRAME_VERSION: u32 = 1;
+/// The newest version that this crate reads and writes, whose lines have salt keys and whose tallies are over blind
+/// fingerprints. It reads all before.
+pub const FRAME_VERSION: u32 = 2;
+
+/// The last version whose lines have no salt keys.
+const UNSALTED_VERSION: u32 = 1;
 
 /// zstd's magic number (RFC 8878, 3.1.1), little-endian.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
@@ -40,12 +45,12 @@ impl Tally {
         &mut self,
         receipt: ReceiptId,
         index: u32,
-        fingerprint: &Fingerprint,
+        fingerprint: &BlindFingerprint,
         verdict: Verdict,
     ) {
         self.events += 1;
         self.rejected += u64::from(verdict == Verdict::Rejected);
-        self.digest.add_event(receipt, index, fingerprint);
+        self.digest.add_blind(receipt, index, fingerprint);
     }
 
     /// Adds another set.
@@ -111,6 +116,29 @@ pub struct EnvelopeLines {
     pub text: Vec<u8>,
     /// Where each ends and what it counts.
     pub lines: Vec<NewLine>,
+    /// The key that every line has. Without one the frames are of version 1.
+    pub salt_key: Option<SaltKey>,
+}
+
+impl EnvelopeLines {
+    /// The version of the frames that these lines are cut into.
+    const fn frame_version(&self) -> u32 {
+        match self.salt_key {
+            Some(_) => FRAME_VERSION,
+            None => UNSALTED_VERSION,
+        }
+    }
+
+    /// Some of the lines, counted.
+    fn tally(&self, receipt: ReceiptId, lines: std::ops::Range<usize>) -> Tally {
+        let mut tally = Tally::default();
+        for line in &self.lines[lines] {
+            let salt = self.salt_key.map(|key| key.salt(line.index));
+            let blind = BlindFingerprint::of(salt, &line.fingerprint);
+            tally.add_event(receipt, line.index, &blind, line.verdict);
+        }
+        tally
+    }
 }
 
 /// Why bytes are not a frame. The record is quarantined, never dropped (invariant 5).
@@ -165,21 +193,16 @@ pub fn encode_envelope(
     envelope: &EnvelopeLines,
 ) -> Result<Vec<(FrameHeader, Vec<u8>)>, FrameError> {
     let slices = slice(&envelope.lines)?;
-    let mut envelope_tally = Tally::default();
-    for line in &envelope.lines {
-        envelope_tally.add_event(receipt, line.index, &line.fingerprint, line.verdict);
-    }
     let count = u32::try_from(slices.len()).map_err(|_| FrameError::TooLarge)?;
+    let mut envelope_tally = Tally::default();
+    let mut tallies = Vec::with_capacity(slices.len());
+    for range in &slices {
+        let tally = envelope.tally(receipt, range.clone());
+        envelope_tally.merge(&tally);
+        tallies.push(tally);
+    }
     let mut frames = Vec::with_capacity(slices.len());
-    for (number, range) in slices.into_iter().enumerate() {
-        let mut slice_tally = Tally::default();
-        if count == 1 {
-            slice_tally = envelope_tally;
-        } else {
-            for line in &envelope.lines[range.clone()] {
-                slice_tally.add_event(receipt, line.index, &line.fingerprint, line.verdict);
-            }
-        }
+    for (number, (range, slice_tally)) in slices.into_iter().zip(tallies).enumerate() {
         let start = range
             .start
             .checked_sub(1)
@@ -189,7 +212,7 @@ pub fn encode_envelope(
             .checked_sub(1)
             .map_or(0, |last| envelope.lines[last].end);
         let header = FrameHeader {
-            vernier_frame: FRAME_VERSION,
+            vernier_frame: envelope.frame_version(),
             receipt,
             tenant: tenant.clone(),
             sensor: sensor.to_owned(),
@@ -268,7 +291,7 @@ pub fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
         )));
     }
     text.drain(..=end);
-    let found = tally_lines(header.receipt, &text)?;
+    let found = tally_lines(&header, &text)?;
     if found != header.slice_tally {
         return Err(FrameError::Tally(format!(
             "header {:?}, lines {found:?}",
@@ -337,8 +360,8 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     }
 }
 
-/// Counts lines and recomputes their digest from the events' own bytes.
-fn tally_lines(receipt: ReceiptId, text: &[u8]) -> Result<Tally, FrameError> {
+/// Counts a frame's lines and recomputes their digest from the events' own bytes.
+fn tally_lines(header: &FrameHeader, text: &[u8]) -> Result<Tally, FrameError> {
     let mut tally = Tally::default();
     let mut head = Vec::with_capacity(1_024);
     if !text.is_empty() && !text.ends_with(b"\n") {
@@ -352,17 +375,32 @@ fn tally_lines(receipt: ReceiptId, text: &[u8]) -> Result<Tally, FrameError> {
         let line = &line[..line.len() - 1];
         let event = line::split(line, &mut head).map_err(|e| at(e.to_string()))?;
         let account = line::read_account(&head).map_err(|e| at(e.to_string()))?;
-        if account.receipt != receipt {
+        if account.receipt != header.receipt {
             return Err(at("belongs to another receipt".into()));
         }
+        check_salt_key(header.vernier_frame, &account).map_err(at)?;
         let named = Fingerprint::from_hex(&account.fingerprint)
             .ok_or_else(|| at("fingerprint is not one".into()))?;
         if account.event_ref.is_none() && named != Fingerprint::of(event) {
             return Err(at("the event does not have this fingerprint".into()));
         }
-        tally.add_event(receipt, account.index, &named, account.verdict);
+        let blind = BlindFingerprint::of(account.salt(), &named);
+        tally.add_event(header.receipt, account.index, &blind, account.verdict);
     }
     Ok(tally)
+}
+
+/// Whether a line has a salt key exactly if its frame's version wants one: else header and line would not say the same
+/// of what the tally is over.
+fn check_salt_key(version: u32, account: &LineAccount<'_>) -> Result<(), String> {
+    let wanted = version > UNSALTED_VERSION;
+    match account.salt_key {
+        None if wanted => Err(format!(
+            "no salt key, which version {version} has in every line"
+        )),
+        Some(_) if !wanted => Err(format!("a salt key, which version {version} does not have")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -371,16 +409,16 @@ mod tests {
     use crate::time::Millis;
     use proptest::prelude::*;
 
-    fn envelope(receipt: ReceiptId, events: &[String]) -> EnvelopeLines {
+    /// A key of a salted envelope: of frames of version 2.
+    const KEY: SaltKey = SaltKey::from_bytes([0xA5; 16]);
+
+    fn envelope(receipt: ReceiptId, salt_key: Option<SaltKey>, events: &[String]) -> EnvelopeLines {
         let (mut text, mut lines) = (Vec::new(), Vec::new());
         for (index, event) in (0_u32..).zip(events) {
             let id = format!("urn:uuid:{index}");
-            line::write_line(
-                &line::tests::head(receipt, index, &id, event),
-                event,
-                &mut text,
-            )
-            .expect("a line");
+            let mut head = line::tests::head(receipt, index, &id, event);
+            head.salt_key = salt_key;
+            line::write_line(&head, event, &mut text).expect("a line");
             lines.push(NewLine {
                 end: text.len(),
                 index,
@@ -388,17 +426,36 @@ mod tests {
                 verdict: Verdict::Accepted,
             });
         }
-        EnvelopeLines { text, lines }
+        EnvelopeLines {
+            text,
+            lines,
+            salt_key,
+        }
     }
 
-    fn frames(events: &[String]) -> (ReceiptId, EnvelopeLines, Vec<(FrameHeader, Vec<u8>)>) {
-        let receipt = ReceiptId::from_parts(Millis(1_700_000_000_000), 1, [9; 8]);
-        let lines = envelope(receipt, events);
+    fn receipt() -> ReceiptId {
+        ReceiptId::from_parts(Millis(1_700_000_000_000), 1, [9; 8])
+    }
+
+    fn frames(
+        salt_key: Option<SaltKey>,
+        events: &[String],
+    ) -> (EnvelopeLines, Vec<(FrameHeader, Vec<u8>)>) {
+        let lines = envelope(receipt(), salt_key, events);
         let tenant = "school".parse().expect("a tenant");
         let frames =
-            encode_envelope(receipt, &tenant, "https://sensor.example", &lines).expect("encodes");
-        (receipt, lines, frames)
+            encode_envelope(receipt(), &tenant, "https://sensor.example", &lines).expect("encodes");
+        (lines, frames)
     }
+
+    /// The text of a frame of two events.
+    fn text_of_two(salt_key: Option<SaltKey>) -> String {
+        let events = TWO.map(str::to_owned);
+        let text = inflate(&frames(salt_key, &events).1[0].1).expect("inflates");
+        String::from_utf8(text).expect("text")
+    }
+
+    const TWO: [&str; 2] = [r#"{"id":"a"}"#, r#"{"id":"b","n":1}"#];
 
     /// Text that zstd cannot shrink: the worst case for the record limit.
     fn incompressible(bytes: usize, seed: u64) -> String {
@@ -418,25 +475,84 @@ mod tests {
     #[test]
     fn slices_fit_records_and_join_to_the_envelope() {
         let events: Vec<String> = (0..12).map(|n| incompressible(300_000, n)).collect();
-        let (_, lines, frames) = frames(&events);
-        assert!(frames.len() > 1);
-        let mut joined = Vec::new();
-        let mut sum = Tally::default();
-        for (header, bytes) in &frames {
-            assert!(bytes.len() + 256 <= limits::RECORD_BYTES_MAX);
-            let frame = decode(bytes).expect("decodes");
-            assert_eq!(&frame.header, header);
-            joined.extend_from_slice(&frame.lines);
-            sum.merge(&header.slice_tally);
+        for (salt_key, version) in [(None, 1), (Some(KEY), 2)] {
+            let (lines, frames) = frames(salt_key, &events);
+            assert!(frames.len() > 1);
+            let mut joined = Vec::new();
+            let mut sum = Tally::default();
+            for (header, bytes) in &frames {
+                assert_eq!(header.vernier_frame, version);
+                assert!(bytes.len() + 256 <= limits::RECORD_BYTES_MAX);
+                let frame = decode(bytes).expect("decodes");
+                assert_eq!(&frame.header, header);
+                joined.extend_from_slice(&frame.lines);
+                sum.merge(&header.slice_tally);
+            }
+            assert_eq!(joined, lines.text);
+            assert_eq!(sum, frames[0].0.envelope_tally);
         }
-        assert_eq!(joined, lines.text);
-        assert_eq!(sum, frames[0].0.envelope_tally);
+    }
+
+    /// What decision 003 has of a digest's term, for events of the example's key at index 0.
+    #[test]
+    fn a_tally_of_version_2_is_over_blind_fingerprints() {
+        let key: SaltKey = "AAECAwQFBgcICQoLDA0ODw".parse().expect("a key");
+        let receipt = ReceiptId::from_parts(Millis(1_788_220_800_000), 0, [7; 8]);
+        let tally = envelope(receipt, Some(key), &["{}".to_owned()]).tally(receipt, 0..1);
+        let fingerprint = Fingerprint::of(b"{}");
+        let blind = BlindFingerprint::of(Some(key.salt(0)), &fingerprint);
+        assert_eq!(
+            hex::encode(blind.0),
+            "cb5143761f3a36e839236655b71ebd73212d9266633cd4c46385600a8664e58f"
+        );
+        let mut digest = Digest::EMPTY;
+        digest.add_blind(receipt, 0, &blind);
+        assert_eq!(tally.digest, digest);
+        let unsalted = envelope(receipt, None, &["{}".to_owned()]).tally(receipt, 0..1);
+        let mut digest = Digest::EMPTY;
+        digest.add_event(receipt, 0, &fingerprint);
+        assert_eq!(unsalted.digest, digest);
+    }
+
+    #[test]
+    fn a_line_has_a_salt_key_exactly_in_version_2() {
+        let key = format!(r#","salt_key":"{KEY}""#);
+        let salted = text_of_two(Some(KEY));
+        let unsalted = text_of_two(None);
+        assert_eq!(salted.matches(&key).count(), 2);
+        let without = salted.replacen(&key, "", 1);
+        let null = salted.replacen(&key, r#","salt_key":null"#, 1);
+        for text in [without, null] {
+            let error = decode(text.as_bytes()).expect_err("a line without a key");
+            assert_eq!(
+                error.to_string(),
+                "line 2: no salt key, which version 2 has in every line"
+            );
+        }
+        let sensor = r#""sensor":"sensor""#;
+        let with = unsalted.replace(sensor, &format!("{sensor}{key}"));
+        let error = decode(with.as_bytes()).expect_err("lines with a key");
+        assert_eq!(
+            error.to_string(),
+            "line 2: a salt key, which version 1 does not have"
+        );
+        let short = salted.replacen(&key, &key.replace("paWl", ""), 1);
+        let error = decode(short.as_bytes()).expect_err("no key").to_string();
+        assert!(error.starts_with("line 2: "), "{error}");
+        assert!(error.contains("a salt key is 22 characters"), "{error}");
+        assert!(!error.contains("paWl"), "{error}");
+        // The tallies of one version are not those of the other.
+        let renamed = unsalted
+            .replace(sensor, &format!("{sensor}{key}"))
+            .replacen(r#""vernier_frame":1"#, r#""vernier_frame":2"#, 1);
+        let error = decode(renamed.as_bytes()).expect_err("other tallies");
+        assert!(matches!(error, FrameError::Tally(_)), "{error}");
     }
 
     #[test]
     fn an_event_over_a_frame_is_refused_here() {
         let receipt = ReceiptId::from_parts(Millis(1), 0, [0; 8]);
-        let lines = envelope(receipt, &[incompressible(limits::LINE_BYTES_MAX, 1)]);
+        let lines = envelope(receipt, None, &[incompressible(limits::LINE_BYTES_MAX, 1)]);
         let tenant = "t".parse().expect("a tenant");
         let refused = encode_envelope(receipt, &tenant, "s", &lines);
         assert!(refused.is_err_and(|e| e == FrameError::TooLarge));
@@ -451,8 +567,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_named() {
         assert_eq!(
-            decode(b"{\"vernier_frame\":2,\"new\":true}\n"),
-            Err(FrameError::NewerVersion(2))
+            decode(b"{\"vernier_frame\":3,\"new\":true}\n"),
+            Err(FrameError::NewerVersion(3))
         );
     }
 
@@ -465,9 +581,38 @@ mod tests {
         }
 
         #[test]
-        fn a_changed_byte_never_passes(at: prop::sample::Index, bit in 0u32..8) {
-            let (_, _, frames) = frames(&[r#"{"id":"a"}"#.to_owned(), r#"{"id":"b","n":1}"#.to_owned()]);
-            let mut text = inflate(&frames[0].1).expect("inflates");
+        fn any_envelope_comes_back(key: Option<[u8; 16]>, names in proptest::collection::vec("\\PC*", 0..8)) {
+            let key = key.map(SaltKey::from_bytes);
+            let events: Vec<String> = names.iter().map(|n| serde_json::json!({ "name": n }).to_string()).collect();
+            let (lines, frames) = frames(key, &events);
+            prop_assert_eq!(frames.len(), 1);
+            let frame = decode(&frames[0].1).expect("decodes");
+            prop_assert_eq!(frame.header.vernier_frame, if key.is_some() { 2 } else { 1 });
+            prop_assert_eq!(&frame.header, &frames[0].0);
+            prop_assert_eq!(&frame.lines, &lines.text);
+            let mut read = Vec::new();
+            crate::segment::for_each_line::<line::BadLine>(&frame.lines, |head, event| {
+                read.push((head.index, head.salt_key, head.salt(), event.to_vec()));
+                Ok(())
+            }).expect("lines");
+            let expected = (0..).zip(&events).map(|(n, e)| (n, key, key.map(|k| k.salt(n)), e.clone().into_bytes()));
+            prop_assert_eq!(read, expected.collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_changed_salt_key_is_found_by_the_tally(key: [u8; 16], other: [u8; 16], line in 0_usize..2) {
+            prop_assume!(key != other);
+            let (key, other) = (SaltKey::from_bytes(key), SaltKey::from_bytes(other));
+            let text = text_of_two(Some(key));
+            let at = text.match_indices(&key.to_string()).nth(line).expect("a key in each line").0;
+            let changed = format!("{}{other}{}", &text[..at], &text[at + 22..]);
+            prop_assert!(matches!(decode(changed.as_bytes()), Err(FrameError::Tally(_))));
+        }
+
+        #[test]
+        fn a_changed_byte_never_passes(at: prop::sample::Index, bit in 0u32..8, salted: bool) {
+            let key = salted.then_some(KEY);
+            let mut text = text_of_two(key).into_bytes();
             let header_end = memchr::memchr(b'\n', &text).expect("header");
             let events_only: Vec<usize> = (header_end + 1..text.len()).collect();
             let position = *at.get(&events_only);
@@ -475,8 +620,9 @@ mod tests {
             if let Ok(frame) = decode(&text) {
                 // Only columns that neither count nor identify may differ unseen; the events may not.
                 let mut head = Vec::new();
-                for (line, expected) in frame.lines.split(|b| *b == b'\n').zip([r#"{"id":"a"}"#, r#"{"id":"b","n":1}"#]) {
+                for (line, expected) in frame.lines.split(|b| *b == b'\n').zip(TWO) {
                     prop_assert_eq!(line::split(line, &mut head).expect("a line"), expected.as_bytes());
+                    prop_assert_eq!(line::read_account(&head).expect("columns").salt_key, key);
                 }
             }
         }

@@ -142,7 +142,7 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// One of a tenant's lanes: its partition key on the stream and the partition of its receipts.
+/// One of a tenant's lanes: partitions of its receipts.
 pub type Lane = u8;
 
 /// A receipt's id: a UUIDv7 (RFC 9562, 5.7) that carries its minute in the time and its lane in

@@ -40,6 +40,7 @@ pub mod salt;
 pub mod scaling;
 pub mod schema;
 pub mod segment;
+pub mod spread;
 pub mod stores;
 pub mod sweep;
 pub mod time;

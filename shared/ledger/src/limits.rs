@@ -101,10 +101,14 @@ pub const RESULTS_READ_MAX: usize = 64_000;
 /// Partitions of an hour's segment records of earlier versions.
 pub const SEGMENT_SLOTS: u8 = 8;
 
-/// Lanes of one tenant: partition keys on Kinesis and partitions of its receipts. An envelope costs
+/// Lanes of one tenant: partitions of its receipts; a receipt's id has a byte for them. An envelope costs
 /// its receipt's partition two write units (acknowledgement and claim) of 1,000 a second: 500
 /// envelopes a second and lane, 128,000 in all.
 pub const LANES_MAX: u16 = 256;
+
+/// Partition keys of one tenant on the stream. 15 million events a second need 4,406 shards (docs/limits.md): 952 keys
+/// each, by whose hashes the fullest shard has about an eighth more than the average; a fifth of each is kept free.
+pub const STREAM_KEYS_MAX: u32 = 1 << 22;
 
 /// Events of one page.
 pub const PAGE_EVENTS_MAX: usize = 1_000;

@@ -8,6 +8,7 @@ use crate::digest::Fingerprint;
 use crate::event_id::EventId;
 use crate::ids::ReceiptId;
 use crate::limits::{RESULT_ACTION_BYTES_MAX, RESULT_ID_BYTES_MAX};
+use crate::salt::{Salt, SaltKey};
 use crate::segment::Place;
 use crate::time::{BadTime, Millis};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,10 @@ pub struct LineHead<'a> {
     /// The sensor that the token names.
     #[serde(borrow)]
     pub sensor: Cow<'a, str>,
+    /// What the salts of the envelope's events are made from; none in lines of frames of version 1. It goes into no
+    /// file, no log and no answer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub salt_key: Option<SaltKey>,
     /// Verdict in the tenant's mode.
     pub verdict: Verdict,
     /// Verdict of the specification, whatever the mode.
@@ -170,6 +175,12 @@ pub struct LineHead<'a> {
 }
 
 impl LineHead<'_> {
+    /// The event's salt; none where the line has no key.
+    #[must_use]
+    pub fn salt(&self) -> Option<Salt> {
+        self.salt_key.map(|key| key.salt(self.index))
+    }
+
     /// When the event happened; none where the line does not say it, or says what nobody can read.
     #[must_use]
     pub fn event_time(&self) -> Option<Millis> {
@@ -203,6 +214,9 @@ pub struct LineAccount<'a> {
     pub receipt: ReceiptId,
     /// Position in the envelope.
     pub index: u32,
+    /// What the event's salt is made from; none in lines of frames of version 1.
+    #[serde(default)]
+    pub salt_key: Option<SaltKey>,
     /// Verdict in the tenant's mode.
     pub verdict: Verdict,
     /// `event`, `entity`, `domain` or `opaque`.
@@ -217,6 +231,14 @@ pub struct LineAccount<'a> {
     /// SHA-256 of the compacted event, hexadecimal.
     #[serde(borrow)]
     pub fingerprint: Cow<'a, str>,
+}
+
+impl LineAccount<'_> {
+    /// The event's salt; none where the line has no key.
+    #[must_use]
+    pub fn salt(&self) -> Option<Salt> {
+        self.salt_key.map(|key| key.salt(self.index))
+    }
 }
 
 /// The rules that a line's problems or deviations name, in their order; none when they are none.
@@ -324,6 +346,7 @@ pub(crate) mod tests {
             index,
             received_at: receipt.received_at().rfc3339().into(),
             sensor: "sensor".into(),
+            salt_key: None,
             verdict: Verdict::Accepted,
             strict: Verdict::Accepted,
             kind: "event".into(),

@@ -28,6 +28,9 @@ pub enum Metric {
     EnvelopesOverRate,
     /// Envelopes of tenants with rates that passed because the counters did not answer. Read by a metric filter too.
     EnvelopesUnchecked,
+    /// How often a throttled tenant got more lanes or more keys on the stream. Read by metric filters off the line that
+    /// whoever sent for it writes.
+    SpreadsGrown,
     /// Events that a segment record accounts for.
     EventsCommitted,
     /// Seconds from an event's receipt until it can be read, of the oldest in a batch.
@@ -84,6 +87,7 @@ impl Metric {
         Self::TimesUnreadable,
         Self::EnvelopesOverRate,
         Self::EnvelopesUnchecked,
+        Self::SpreadsGrown,
         Self::EventsCommitted,
         Self::FreshnessSeconds,
         Self::ClockSkewSeconds,
@@ -127,7 +131,9 @@ impl Metric {
         match self {
             Self::EventsReceived => Invariant::DurableBeforeAck,
             Self::UnknownTokensRefused => Invariant::Bounded,
-            Self::EnvelopesOverRate | Self::EnvelopesUnchecked => Invariant::TenantsAreWalls,
+            Self::EnvelopesOverRate | Self::EnvelopesUnchecked | Self::SpreadsGrown => {
+                Invariant::TenantsAreWalls
+            }
             Self::EventsStored
             | Self::EventsDuplicate
             | Self::EventsConflict

@@ -294,11 +294,12 @@ where
 }
 
 /// Keys of the table under which a tenant's name stands second.
-const FAMILIES: [&str; 11] = [
+const FAMILIES: [&str; 12] = [
     "tenant",
     "schemas",
     "receipts",
     "rates",
+    "spread",
     "refused",
     "windows",
     "seals",
@@ -346,6 +347,7 @@ mod tests {
             ("schemas#school#00ff", "0000000001", Some("schemas")),
             ("results#school#00ff#3", "x", Some("results")),
             ("rates#school", "spent", Some("rates")),
+            ("spread#school", "spread", Some("spread")),
             (
                 "refused#school",
                 "0000000001#limit.rate#lms",

@@ -26,6 +26,10 @@ pub enum PortError {
     /// happened: every caller must bear that.
     #[error("{0} (may be tried again)")]
     Retryable(String),
+    /// A partition or a shard took as much as it takes in a second, and not this. The same call may succeed later, and
+    /// one that goes into another partition at once.
+    #[error("{0} (throttled, may be tried again)")]
+    Throttled(String),
     /// Denied, malformed, missing: the same call will fail again.
     #[error("{0}")]
     Fatal(String),
@@ -35,7 +39,7 @@ impl PortError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Retryable(_))
+        matches!(self, Self::Retryable(_) | Self::Throttled(_))
     }
 }
 

@@ -5,8 +5,12 @@
 //! stays leads back to either (docs/decisions/003-seal-version-4.md).
 
 use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
+use std::fmt;
 use std::str::FromStr;
 
 /// Bytes of a key and of a salt.
@@ -45,21 +49,55 @@ impl FromStr for SaltKey {
     type Err = BadSaltKey;
 
     fn from_str(text: &str) -> Result<Self, BadSaltKey> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadSaltKey)?;
-        bytes.try_into().map(Self).map_err(|_| BadSaltKey)
+        // As long as the longest that so many characters could be.
+        let mut bytes = [0; SALT_BYTES + 2];
+        let read = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes);
+        if read != Ok(SALT_BYTES) {
+            return Err(BadSaltKey);
+        }
+        let mut key = [0; SALT_BYTES];
+        key.copy_from_slice(&bytes[..SALT_BYTES]);
+        Ok(Self(key))
     }
 }
 
-impl std::fmt::Display for SaltKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+impl fmt::Display for SaltKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Base64Display::new(&self.0, &URL_SAFE_NO_PAD), f)
     }
 }
 
-impl std::fmt::Debug for SaltKey {
+impl fmt::Debug for SaltKey {
     /// Prints the type's name, and never the key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SaltKey(…)")
+    }
+}
+
+impl Serialize for SaltKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SaltKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Reads a key from a text that lies anywhere. Its errors do not quote the text.
+struct KeyVisitor;
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = SaltKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a salt key")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SaltKey, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -95,5 +133,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<SaltKey>(), Err(BadSaltKey), "{text}");
         }
+        assert_eq!("A".repeat(1_000).parse::<SaltKey>(), Err(BadSaltKey));
+    }
+
+    #[test]
+    fn a_key_in_json_is_its_text_and_an_error_does_not_quote_it() {
+        let json = r#""AAECAwQFBgcICQoLDA0ODw""#;
+        let key: SaltKey = serde_json::from_str(json).expect("a key");
+        assert_eq!(serde_json::to_string(&key).expect("JSON"), json);
+        let other = serde_json::from_str::<SaltKey>(r#""AAECAwQFBgcICQoLDA0ODx""#);
+        let error = other.expect_err("another spelling").to_string();
+        assert!(
+            error.starts_with("a salt key is") && !error.contains("AAEC"),
+            "{error}"
+        );
     }
 }

@@ -11,6 +11,7 @@ use crate::ports::{
     Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
 };
 use crate::rates::RateCounters;
+use crate::spread::Spreads;
 use crate::work::{NudgeQueue, WorkLists};
 
 /// Every port of the ledger's one table.
@@ -31,6 +32,7 @@ pub trait LedgerTable:
     + ShardMarks
     + RefusedEnvelopes
     + RateCounters
+    + Spreads
     + WorkLists
 {
 }
@@ -52,6 +54,7 @@ impl<T> LedgerTable for T where
         + ShardMarks
         + RefusedEnvelopes
         + RateCounters
+        + Spreads
         + WorkLists
 {
 }

@@ -239,7 +239,7 @@ impl From<PortError> for ProblemDocument {
     /// The caller learns whether to try again; the cause goes to the log, not to the caller.
     fn from(error: PortError) -> Self {
         match error {
-            PortError::Retryable(cause) => {
+            PortError::Retryable(cause) | PortError::Throttled(cause) => {
                 tracing::warn!(cause, "a dependency did not answer");
                 Self {
                     retry_after_seconds: Some(2),

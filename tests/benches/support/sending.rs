@@ -2,9 +2,12 @@
 
 use std::sync::LazyLock;
 use std::time::Duration;
-use vernier_intake::{OpenWindows, Outgoing, Sending, Settings, lines};
+use vernier_intake::{OpenWindows, Outgoing, Sending, Settings, SpreadKeeper, lines};
+use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::rates::Rates;
 use vernier_ledger::stores::IntakeStores;
+use vernier_ledger::time::Millis;
 use vernier_tests::memory::open_windows;
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
@@ -25,8 +28,9 @@ pub(crate) async fn send<S: IntakeStores>(
     let policy = Policy::new(Mode::Strict, Profile::Generic);
     let envelope = read_envelope(body, &policy).expect("an envelope");
     let (lines, oversize) = lines::write(&envelope, receipt, tenant, "lms").expect("plain data");
+    let settings = tenant_of(tenant);
     let outgoing = Outgoing {
-        tenant,
+        tenant: &settings,
         sensor: "lms",
         receipt,
         body_sha256: [0; 32],
@@ -37,9 +41,24 @@ pub(crate) async fn send<S: IntakeStores>(
     let sending = Sending {
         settings: Settings { receipt_days },
         windows: &WINDOWS,
+        spreads: &SpreadKeeper::default(),
         clock: || receipt.received_at(),
         budget: BUDGET,
     };
     let sent = vernier_intake::send(stores, sending, outgoing).await;
     sent.expect("acknowledged");
+}
+
+/// The settings of a strict, generic tenant that has one lane.
+fn tenant_of(id: &TenantId) -> Tenant {
+    Tenant {
+        id: id.clone(),
+        mode: Mode::Strict,
+        profile: Profile::Generic,
+        lanes: 1,
+        created_at: Millis(0),
+        rates: Rates::default(),
+        closed_at: None,
+        removed_at: None,
+    }
 }

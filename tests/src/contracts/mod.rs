@@ -22,6 +22,7 @@ pub mod receipts;
 pub mod refused;
 pub mod scalings;
 pub mod seal_key;
+pub mod spreads;
 pub mod sweeps;
 pub mod work;
 
@@ -96,6 +97,8 @@ macro_rules! for_each_contract {
             table scalings::the_last_scaling_log_of_a_stream_counts,
             table rates::rates_are_charged_on_condition_and_together,
             table rates::of_concurrent_charges_each_counts,
+            table spreads::a_spread_grows_from_what_was_seen,
+            table spreads::of_concurrent_growths_one_counts,
             table refused::counts_of_refused_envelopes_add_up,
             table refused::counts_of_refused_envelopes_are_read_by_whole_hours,
             table work::an_entry_is_put_moved_and_removed_with_its_index_item,

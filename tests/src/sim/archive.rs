@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use vernier_fakes::MemoryTable;
-use vernier_ledger::access::Tenant;
+use vernier_intake::SpreadKeeper;
 use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::playback_job::{
     PlaybackFilter, PlaybackRequest, PlaybackSource, PlaybackTarget,
 };
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{
     AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists, nudge_all,
@@ -89,9 +90,9 @@ pub(super) fn draw_receipts(seed: u64) {
     RECEIPTS.set(ChaCha8Rng::seed_from_u64(!seed));
 }
 
-fn new_receipt(tenant: &Tenant, now: Millis) -> ReceiptId {
+fn new_receipt(spread: Spread, now: Millis) -> ReceiptId {
     RECEIPTS.with_borrow_mut(|random| {
-        let lane = Lane::try_from(random.random_range(0..tenant.lanes)).unwrap_or(0);
+        let lane = Lane::try_from(random.random_range(0..spread.lanes)).unwrap_or(0);
         ReceiptId::from_parts(now, lane, random.random())
     })
 }
@@ -175,6 +176,7 @@ impl Archive {
                 workshop,
                 schemas: SchemaCache::new(table.clone(), Duration::ZERO),
                 new_receipt,
+                spreads: SpreadKeeper::default(),
                 new_nonce,
                 windows: open_windows(),
             })

@@ -10,7 +10,7 @@ use rand::RngExt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use vernier_intake::Sending;
+use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::playback;
 use vernier_ledger::ports::{FrameStream, NewRecord};
@@ -164,6 +164,7 @@ impl World {
             let sending = Sending {
                 settings,
                 windows: &functions.windows,
+                spreads: &SpreadKeeper::default(),
                 clock: || Millis(clock.get().0 + judged_millis),
                 budget: TICK * PAUSES,
             };

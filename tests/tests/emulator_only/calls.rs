@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::MemoryTable;
 use vernier_input::context::Context as Input;
-use vernier_intake::Sending;
+use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::access::{Authenticator, Caller, Identity, LookUps, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
@@ -15,6 +15,7 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory, Results as _};
 use vernier_ledger::results::{Cause, Register, Registers, ResultKey, Status};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_output::context::Context as Output;
@@ -120,6 +121,7 @@ async fn an_envelopes_calls_do_not_grow_with_its_events() {
         settings: vernier_intake::Settings { receipt_days: 30 },
         // One window for all time: it does not end during the test, and its last third is far.
         windows: open_windows(u32::MAX, 300),
+        spreads: SpreadKeeper::default(),
         store_clock: clock::StoreClock::default(),
         origins: vernier_web::AllowedOrigins::default(),
         rates: vernier_ledger::rates::RateKeeper::default(),
@@ -160,12 +162,13 @@ async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStre
     let sending = Sending {
         settings: vernier_intake::Settings { receipt_days: 30 },
         windows: &windows,
+        spreads: &SpreadKeeper::default(),
         clock: clock::now,
         budget: Duration::from_secs(30),
     };
     for _ in 0..envelopes {
         let body = bytes(&events(count));
-        let receipt = vernier_intake::new_receipt(&identity.tenant, clock::now());
+        let receipt = Spread::of(&identity.tenant, None).new_receipt(clock::now());
         vernier_intake::accept(&stores, sending, identity, None, &body, receipt)
             .await
             .expect("acknowledged");

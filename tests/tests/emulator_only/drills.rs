@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use vernier_aws::{Bucket, Table};
-use vernier_intake::{lines, new_receipt};
+use vernier_intake::lines;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::clock;
 use vernier_ledger::disposition::DispositionCounts;
@@ -15,6 +15,7 @@ use vernier_ledger::frame;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
 use vernier_ledger::ports::{Directory, NewRecord, Objects, PutOutcome, Receipts, Removal};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
@@ -76,7 +77,7 @@ impl Drill {
     /// The same, by a machine whose clock says `at`.
     async fn strand_at(&mut self, at: Millis, count: usize) -> Stranded {
         let body = bytes(&events(count));
-        let receipt = new_receipt(&self.tenant, at);
+        let receipt = Spread::of(&self.tenant, None).new_receipt(at);
         let policy = Policy::new(self.tenant.mode, self.tenant.profile);
         let envelope = read_envelope(&body, &policy).expect("an envelope");
         let (lines, _) = lines::write(&envelope, receipt, &self.tenant.id, SENSOR).expect("lines");

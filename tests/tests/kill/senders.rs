@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
-use vernier_intake::{NotAccepted, OpenWindows, Sending, Settings, accept, new_receipt};
+use vernier_intake::{NotAccepted, OpenWindows, Sending, Settings, SpreadKeeper, accept};
 use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::memory::open_windows;
@@ -100,12 +101,13 @@ async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64
     let sending = Sending {
         settings: Settings { receipt_days: 30 },
         windows: &WINDOWS,
+        spreads: &SpreadKeeper::default(),
         clock: clock::now,
         budget: Duration::from_secs(20),
     };
     let mut refused = 0;
     loop {
-        let receipt = new_receipt(&environment.identity.tenant, clock::now());
+        let receipt = Spread::of(&environment.identity.tenant, None).new_receipt(clock::now());
         let (sender, body) = (&environment.identity, body.as_bytes());
         match accept(&stores, sending, sender, None, body, receipt).await {
             Ok(accepted) => return (accepted.receipt, accepted.tally, refused),

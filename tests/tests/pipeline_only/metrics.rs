@@ -117,6 +117,7 @@ async fn every_metric_is_measured() {
         Metric::UnknownTokensRefused,
         Metric::EnvelopesOverRate,
         Metric::EnvelopesUnchecked,
+        Metric::SpreadsGrown,
     ];
     measured.extend(filtered.map(Metric::name));
     assert_eq!(measured, Metric::ALL.iter().map(|m| m.name()).collect());

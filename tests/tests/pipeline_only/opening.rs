@@ -5,7 +5,7 @@ use super::sealing::{SETTINGS, School};
 use std::cell::Cell;
 use std::time::Duration;
 use vernier_fakes::{Fault, Operation};
-use vernier_intake::{NotAccepted, OpenWindows, Sending};
+use vernier_intake::{NotAccepted, OpenWindows, Sending, SpreadKeeper};
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::time::{Millis, Window};
@@ -57,6 +57,7 @@ async fn send(
     let sending = Sending {
         settings: vernier_intake::Settings { receipt_days: 30 },
         windows: process,
+        spreads: &SpreadKeeper::default(),
         clock: || school.clock.get(),
         budget: BUDGET,
     };

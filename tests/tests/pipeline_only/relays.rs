@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use std::pin::pin;
 use std::time::Duration;
 use vernier_cli::generate::{Params, Semester};
+use vernier_intake::SpreadKeeper;
 use vernier_ledger::clock;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
 use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
 use vernier_reconcile::playbacks::begin;
@@ -244,7 +246,8 @@ async fn an_event_sealed_before_the_look_back_is_a_duplicate() {
     let process = Process {
         workshop: school.world.without_look_back(),
         schemas: SchemaCache::new(school.world.table.clone(), Duration::ZERO),
-        new_receipt: vernier_intake::new_receipt,
+        new_receipt: Spread::new_receipt,
+        spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(1, 0),
     };

@@ -215,7 +215,11 @@ fn crowd(tenant: &TenantId, learners: std::ops::Range<u64>) -> Vec<u8> {
             verdict,
         });
     }
-    let lines = EnvelopeLines { text, lines };
+    let lines = EnvelopeLines {
+        text,
+        lines,
+        salt_key: None,
+    };
     let mut frames = encode_envelope(receipt, tenant, "s", &lines).expect("encodes");
     assert_eq!(frames.len(), 1);
     frames.remove(0).1

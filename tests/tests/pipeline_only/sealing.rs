@@ -15,12 +15,13 @@ use vernier_fakes::{
     Fault, Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
-use vernier_intake::{OpenWindows, Sending};
+use vernier_intake::{OpenWindows, Sending, SpreadKeeper};
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
 use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Owner};
 use vernier_reconcile::ReceiptDays;
@@ -150,6 +151,7 @@ impl School {
         let sending = Sending {
             settings,
             windows: &self.windows,
+            spreads: &SpreadKeeper::default(),
             clock: || self.clock.get(),
             budget: BUDGET,
         };
@@ -276,7 +278,7 @@ impl School {
 /// What [`School::three_windows`] comes to.
 pub(super) const THREE_WINDOWS: [u64; 4] = [5, 3, 1, 1];
 
-fn tenant(name: &str) -> Tenant {
+pub(super) fn tenant(name: &str) -> Tenant {
     Tenant {
         id: name.parse().expect("a tenant's name"),
         mode: Mode::Strict,
@@ -289,7 +291,7 @@ fn tenant(name: &str) -> Tenant {
     }
 }
 
-fn identity(tenant: &Tenant) -> Identity {
+pub(super) fn identity(tenant: &Tenant) -> Identity {
     Identity {
         token: TokenInfo {
             token_id: "000000000000".into(),
@@ -324,7 +326,8 @@ pub(super) fn process(table: &MemoryTable) -> Process<MemoryTable> {
     Process {
         workshop: Workshop::new(std::env::temp_dir(), times),
         schemas: SchemaCache::new(table.clone(), Duration::ZERO),
-        new_receipt: vernier_intake::new_receipt,
+        new_receipt: Spread::new_receipt,
+        spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
     }

@@ -50,7 +50,7 @@ fn the_page_states_the_version() {
 fn the_page_describes_every_header_field() {
     let mut names = Vec::new();
     keys(
-        &serde_json::to_value(golden::plain().header).expect("JSON"),
+        &serde_json::to_value(golden::V2.frame().header).expect("JSON"),
         &mut names,
     );
     assert!(names.len() >= 12, "the rule found few fields: {names:?}");
@@ -65,7 +65,8 @@ fn the_page_describes_every_header_field() {
 #[test]
 fn the_page_describes_every_column_of_a_line() {
     let mut names = Vec::new();
-    for line in golden::plain()
+    for line in golden::V2
+        .frame()
         .lines
         .split(|b| *b == b'\n')
         .filter(|l| !l.is_empty())
@@ -80,6 +81,7 @@ fn the_page_describes_every_column_of_a_line() {
     }
     for column in [
         "receipt",
+        "salt_key",
         "problems",
         "deviations",
         "event_ref",
@@ -128,14 +130,14 @@ fn the_page_describes_every_column_of_a_result() {
 }
 
 #[test]
-fn the_example_is_the_golden_frame() {
+fn the_examples_are_the_golden_frames() {
     let page = tree::text(PAGE);
-    let frame = golden::plain();
-    let header = serde_json::to_value(&frame.header).expect("JSON");
     let examples: Vec<Value> = blocks(&page, "json")
         .iter()
         .filter_map(|b| serde_json::from_str(b).ok())
         .collect();
+    let frame = golden::V2.frame();
+    let header = serde_json::to_value(&frame.header).expect("JSON");
     assert!(
         examples.contains(&header),
         "{PAGE}: no json block is the golden header\n{header:#}"
@@ -147,6 +149,11 @@ fn the_example_is_the_golden_frame() {
             page.contains(fingerprint),
             "{PAGE}: the example does not show the fingerprint {fingerprint}"
         );
+    }
+    for golden in golden::ALL {
+        let digest = golden.frame().header.slice_tally.digest.to_string();
+        let shown = page.contains(&format!("\n# {digest}\n"));
+        assert!(shown, "{PAGE}: no script prints the digest {digest}");
     }
 }
 

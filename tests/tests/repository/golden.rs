@@ -1,8 +1,8 @@
-//! A frame of version 1 that every later reader must still read.
+//! A frame of each version that every later reader must still read.
 //!
 //! `frame-v1.jsonl` is a frame as it is where compression does not help; `frame-v1.zst.b64` is
-//! the same one compressed. Both were written once and are never written again. The compressed
-//! bytes are not compared with what the encoder gives today: zstd may compress better tomorrow.
+//! the same one compressed; version 2 has two files likewise. All were written once and are never written again. The
+//! compressed bytes are not compared with what the encoder gives today: zstd may compress better tomorrow.
 
 use crate::tree;
 use base64::Engine as _;
@@ -12,11 +12,38 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{self, EnvelopeLines, Frame, FrameHeader, NewLine};
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::{self, EventRef, LineHead, Verdict, write_line};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::segment;
 use vernier_ledger::time::Millis;
 
-const PLAIN: &str = "tests/golden/frame-v1.jsonl";
-const COMPRESSED: &str = "tests/golden/frame-v1.zst.b64";
+/// A version's golden frame: the same four events in each.
+#[derive(Debug)]
+pub(crate) struct Golden {
+    pub(crate) version: u32,
+    plain: &'static str,
+    compressed: &'static str,
+    salt_key: Option<SaltKey>,
+}
+
+/// A frame without salt keys.
+pub(crate) const V1: Golden = Golden {
+    version: 1,
+    plain: "tests/golden/frame-v1.jsonl",
+    compressed: "tests/golden/frame-v1.zst.b64",
+    salt_key: None,
+};
+
+/// A frame with the salt key of docs/seal.md's example.
+pub(crate) const V2: Golden = Golden {
+    version: 2,
+    plain: "tests/golden/frame-v2.jsonl",
+    compressed: "tests/golden/frame-v2.zst.b64",
+    salt_key: Some(SaltKey::from_bytes([
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+    ])),
+};
+
+pub(crate) const ALL: [&Golden; 2] = [&V1, &V2];
 
 /// 2026-09-01T09:15:00.123Z, lane 3.
 fn receipt() -> ReceiptId {
@@ -39,6 +66,7 @@ fn head<'a>(index: u32, kind: &'a str, event: &str) -> LineHead<'a> {
         index,
         received_at: "2026-09-01T09:15:00.123Z".into(),
         sensor: "lms".into(),
+        salt_key: None,
         verdict: Verdict::Accepted,
         strict: Verdict::Accepted,
         kind: kind.into(),
@@ -121,9 +149,10 @@ fn oversize_event() -> String {
 }
 
 /// What the encoder makes of the fixed inputs.
-fn encoded() -> (FrameHeader, Vec<u8>) {
+fn encoded(salt_key: Option<SaltKey>) -> (FrameHeader, Vec<u8>) {
     let (mut text, mut lines) = (Vec::new(), Vec::new());
     for (head, event, shown) in heads_and_events() {
+        let head = LineHead { salt_key, ..head };
         write_line(&head, shown, &mut text).expect("a line");
         let fingerprint = Fingerprint::of(event.as_bytes());
         lines.push(NewLine {
@@ -134,86 +163,108 @@ fn encoded() -> (FrameHeader, Vec<u8>) {
         });
     }
     let tenant = "school".parse().expect("a tenant");
-    let mut frames =
-        frame::encode_envelope(receipt(), &tenant, "lms", &EnvelopeLines { text, lines })
-            .expect("encodes");
+    let lines = EnvelopeLines {
+        text,
+        lines,
+        salt_key,
+    };
+    let mut frames = frame::encode_envelope(receipt(), &tenant, "lms", &lines).expect("encodes");
     assert_eq!(frames.len(), 1);
     frames.remove(0)
 }
 
-/// The compressed golden frame's bytes.
-pub(crate) fn compressed() -> Vec<u8> {
-    let text: String = tree::text(COMPRESSED).split_whitespace().collect();
-    STANDARD
-        .decode(text)
-        .unwrap_or_else(|e| panic!("{COMPRESSED}: {e}"))
-}
+impl Golden {
+    /// The compressed frame's bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let text: String = tree::text(self.compressed).split_whitespace().collect();
+        let bytes = STANDARD.decode(text);
+        bytes.unwrap_or_else(|e| panic!("{}: {e}", self.compressed))
+    }
 
-/// The golden frame, decoded from its plain form.
-pub(crate) fn plain() -> Frame {
-    frame::decode(tree::text(PLAIN).as_bytes()).unwrap_or_else(|e| panic!("{PLAIN}: {e}"))
+    /// The frame, decoded from its plain form.
+    pub(crate) fn frame(&self) -> Frame {
+        let frame = frame::decode(tree::text(self.plain).as_bytes());
+        frame.unwrap_or_else(|e| panic!("{}: {e}", self.plain))
+    }
 }
 
 #[test]
 fn both_golden_forms_are_the_same_frame() {
-    let bytes = compressed();
-    assert!(
-        bytes.len() < tree::text(PLAIN).len(),
-        "{COMPRESSED} is not compressed"
-    );
-    let frame = frame::decode(&bytes).unwrap_or_else(|e| panic!("{COMPRESSED}: {e}"));
-    assert_eq!(frame, plain());
+    for golden in ALL {
+        let bytes = golden.bytes();
+        assert!(
+            bytes.len() < tree::text(golden.plain).len(),
+            "{} is not compressed",
+            golden.compressed
+        );
+        let frame = frame::decode(&bytes).unwrap_or_else(|e| panic!("{golden:?}: {e}"));
+        assert_eq!(frame, golden.frame());
+    }
 }
 
 #[test]
-fn the_golden_header_is_read() {
-    let header = plain().header;
-    assert_eq!(header.vernier_frame, 1);
-    assert_eq!(header.receipt, receipt());
-    assert_eq!(
-        (
-            header.receipt.received_at().rfc3339().as_str(),
-            header.receipt.lane()
-        ),
-        ("2026-09-01T09:15:00.123Z", 3)
-    );
-    assert_eq!(
-        (header.tenant.as_str(), header.sensor.as_str()),
-        ("school", "lms")
-    );
-    assert_eq!((header.slice, header.slices, header.attempt), (0, 1, 0));
-    assert_eq!(
-        (header.slice_tally.events, header.slice_tally.rejected),
-        (4, 1)
-    );
-    assert_eq!(header.slice_tally, header.envelope_tally);
+fn the_golden_headers_are_read() {
+    for golden in ALL {
+        let header = golden.frame().header;
+        assert_eq!(header.vernier_frame, golden.version);
+        assert_eq!(header.receipt, receipt());
+        assert_eq!(
+            (
+                header.receipt.received_at().rfc3339().as_str(),
+                header.receipt.lane()
+            ),
+            ("2026-09-01T09:15:00.123Z", 3)
+        );
+        assert_eq!(
+            (header.tenant.as_str(), header.sensor.as_str()),
+            ("school", "lms")
+        );
+        assert_eq!((header.slice, header.slices, header.attempt), (0, 1, 0));
+        assert_eq!(
+            (header.slice_tally.events, header.slice_tally.rejected),
+            (4, 1)
+        );
+        assert_eq!(header.slice_tally, header.envelope_tally);
+    }
 }
 
 #[test]
 fn the_golden_lines_are_read() {
-    let frame = plain();
-    let mut found = Vec::new();
-    segment::for_each_line::<line::BadLine>(&frame.lines, |head, event| {
-        let event = String::from_utf8(event.to_vec()).expect("UTF-8");
-        found.push((serde_json::to_value(&head).expect("JSON"), event));
-        Ok(())
-    })
-    .expect("lines");
-    let expected = heads_and_events()
-        .into_iter()
-        .map(|(head, _, shown)| (serde_json::to_value(&head).expect("JSON"), shown.to_owned()));
-    assert_eq!(found, expected.collect::<Vec<_>>());
+    for golden in ALL {
+        let frame = golden.frame();
+        let mut found = Vec::new();
+        segment::for_each_line::<line::BadLine>(&frame.lines, |head, event| {
+            let event = String::from_utf8(event.to_vec()).expect("UTF-8");
+            assert_eq!(head.salt_key, golden.salt_key);
+            found.push((serde_json::to_value(&head).expect("JSON"), event));
+            Ok(())
+        })
+        .expect("lines");
+        let expected = heads_and_events().into_iter().map(|(head, _, shown)| {
+            let head = LineHead {
+                salt_key: golden.salt_key,
+                ..head
+            };
+            (serde_json::to_value(&head).expect("JSON"), shown.to_owned())
+        });
+        assert_eq!(found, expected.collect::<Vec<_>>());
+    }
 }
 
-/// The encoder of today, while it writes version 1, writes the golden text.
+/// The encoder of today writes the golden texts of the versions that it can write.
 #[test]
-fn the_encoder_writes_the_golden_text() {
+fn the_encoder_writes_the_golden_texts() {
     assert_eq!(
         frame::FRAME_VERSION,
-        1,
-        "a new version has a golden frame of its own; this one stays"
+        V2.version,
+        "a new version has a golden frame of its own; these stay"
     );
-    let (_, bytes) = encoded();
-    let text = zstd::decode_all(bytes.as_slice()).expect("the golden text is worth compressing");
-    assert_eq!(String::from_utf8(text).expect("UTF-8"), tree::text(PLAIN));
+    for golden in ALL {
+        let (_, bytes) = encoded(golden.salt_key);
+        let text = zstd::decode_all(bytes.as_slice()).expect("the text is worth compressing");
+        assert_eq!(
+            String::from_utf8(text).expect("UTF-8"),
+            tree::text(golden.plain)
+        );
+    }
 }

@@ -7,13 +7,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_fakes::{Fault, Faults, MemoryBucket, MemoryTable, Operation};
-use vernier_intake::Sending;
+use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::account::WindowState;
 use vernier_ledger::frame;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
 use vernier_ledger::rates::Rates;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::TimeRange;
 use vernier_tests::envelopes::{bytes, event, event_with_id, invalid_event};
@@ -80,6 +81,7 @@ impl World {
         let sending = Sending {
             settings: vernier_intake::Settings { receipt_days: 90 },
             windows: &windows,
+            spreads: &SpreadKeeper::default(),
             clock: || self.stream.now(),
             budget: Duration::from_secs(20),
         };
@@ -89,7 +91,7 @@ impl World {
             &self.identity,
             None,
             body,
-            vernier_intake::new_receipt(&self.identity.tenant, self.stream.now()),
+            Spread::of(&self.identity.tenant, None).new_receipt(self.stream.now()),
         );
         let receipt = accepted.await.expect("acknowledged").receipt;
         self.acknowledged.insert(receipt, events);

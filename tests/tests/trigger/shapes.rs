@@ -5,7 +5,7 @@ use crate::script::START;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_fakes::{Faults, MemoryBucket, MemoryTable};
-use vernier_intake::Sending;
+use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
@@ -49,6 +49,7 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
             Sending {
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 windows: &windows,
+                spreads: &SpreadKeeper::default(),
                 clock: || envelope.received_at,
                 budget: Duration::from_secs(20),
             },

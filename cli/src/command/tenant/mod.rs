@@ -14,6 +14,7 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory as _, PortError};
 use vernier_ledger::rates::RateUnit;
+use vernier_ledger::spread::{GrownSpread, Spread, Spreads as _};
 use vernier_ledger::time::Millis;
 
 /// Which table, reached through the ordinary AWS environment.
@@ -39,6 +40,9 @@ A tenant's rates keep it from crowding out its neighbours. What all its sensors 
 rate is answered 429 with Retry-After, and sensors send it again; nothing of it is taken. A second's
 allowance can be saved up by rest. An envelope that is larger than that is taken when nothing is spent,
 and the seconds that it costs come after it. Without a rate nothing is limited.
+
+Lanes are partitions of a tenant's receipts, keys its partition keys on the stream. A tenant that is throttled
+in one of them gets twice as many, at most once a minute and up to 256 lanes and 4,194,304 keys; both stay.
 
 Examples:
   vernier tenant create school --events-per-second 500
@@ -139,33 +143,65 @@ pub(super) fn run(args: Args, format: Format) -> anyhow::Result<ExitCode> {
             let tenants = on_table(&table, async |table| {
                 let mut tenants = Vec::new();
                 for id in table.tenants().await? {
-                    tenants.extend(table.tenant(&id).await?);
+                    if let Some(tenant) = table.tenant(&id).await? {
+                        tenants.push(Shown::read(&table, tenant).await?);
+                    }
                 }
                 Ok(tenants)
             })?;
             show(&tenants, format)?;
         }
         TenantCommand::Show { id, table } => {
-            let tenant = on_table(&table, async |table| existing(&table, &id).await)?;
-            show(&[tenant], format)?;
+            let shown = on_table(&table, async |table| {
+                let tenant = existing(&table, &id).await?;
+                Ok(Shown::read(&table, tenant).await?)
+            })?;
+            show(&[shown], format)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(tenants: &[Tenant], format: Format) -> anyhow::Result<()> {
+/// A tenant with its settings, and how far it has grown by itself.
+struct Shown {
+    tenant: Tenant,
+    grown: Option<GrownSpread>,
+}
+
+impl Shown {
+    /// Shows a tenant that was created a moment ago.
+    const fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            grown: None,
+        }
+    }
+
+    async fn read(table: &Table, tenant: Tenant) -> Result<Self, PortError> {
+        let grown = table.grown_spread(&tenant.id).await?;
+        Ok(Self { tenant, grown })
+    }
+
+    fn spread(&self) -> Spread {
+        Spread::of(&self.tenant, self.grown.as_ref())
+    }
+}
+
+fn show(tenants: &[Shown], format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
-        for tenant in tenants {
-            output::json(&document(tenant))?;
+        for shown in tenants {
+            output::json(&document(shown))?;
         }
         return Ok(());
     }
-    let row = |t: &Tenant| {
+    let row = |shown: &Shown| {
+        let (t, spread) = (&shown.tenant, shown.spread());
         vec![
             t.id.to_string(),
             t.mode.to_string(),
             t.profile.to_string(),
-            t.lanes.to_string(),
+            spread.lanes.to_string(),
+            spread.stream_keys.to_string(),
             rates(t),
             t.created_at.to_string(),
             state(t),
@@ -174,7 +210,7 @@ fn show(tenants: &[Tenant], format: Format) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = tenants.iter().map(row).collect();
     output::line(output::table(
         &[
-            "tenant", "mode", "profile", "lanes", "rates", "created", "state",
+            "tenant", "mode", "profile", "lanes", "keys", "rates", "created", "state",
         ],
         &rows,
     ))?;
@@ -199,12 +235,15 @@ fn state(tenant: &Tenant) -> String {
     }
 }
 
-fn document(tenant: &Tenant) -> serde_json::Value {
+fn document(shown: &Shown) -> serde_json::Value {
+    let (tenant, spread) = (&shown.tenant, shown.spread());
     serde_json::json!({
         "tenant": tenant.id,
         "mode": tenant.mode,
         "profile": tenant.profile,
-        "lanes": tenant.lanes,
+        "lanes": spread.lanes,
+        "stream_keys": spread.stream_keys,
+        "grown_at": shown.grown.map(|grown| grown.grown_at.rfc3339()),
         "requests_per_second": tenant.rates.requests_per_second,
         "events_per_second": tenant.rates.events_per_second,
         "bytes_per_second": tenant.rates.bytes_per_second,

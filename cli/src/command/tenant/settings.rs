@@ -1,7 +1,7 @@
 //! What a tenant is created with and what of it can be changed.
 
 use super::super::FINDINGS;
-use super::{TableArgs, existing, now, on_table, show};
+use super::{Shown, TableArgs, existing, now, on_table, show};
 use crate::command::Format;
 use anyhow::{anyhow, bail};
 use std::num::NonZeroU32;
@@ -92,7 +92,7 @@ pub(super) struct Create {
     /// Whose deviations lenient mode knows: generic, moodle-1.0, canvas, blackboard, openedx
     #[arg(long, value_name = "PROFILE", default_value_t = Profile::Generic)]
     profile: Profile,
-    /// Lanes (partition keys on the stream): 1 for each 500 envelopes a second
+    /// Lanes with which it begins, 1 for each 500 envelopes a second; a tenant that is throttled gets more by itself
     #[arg(long, value_name = "LANES", default_value_t = 1,
         value_parser = clap::value_parser!(u16).range(1..=i64::from(LANES_MAX)))]
     lanes: u16,
@@ -127,7 +127,7 @@ pub(super) fn create(args: Create, format: Format) -> anyhow::Result<ExitCode> {
             tenant.id
         );
     }
-    show(&[tenant], format)?;
+    show(&[Shown::new(tenant)], format)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -143,7 +143,7 @@ pub(super) struct Set {
     /// Whose deviations lenient mode knows: generic, moodle-1.0, canvas, blackboard, openedx
     #[arg(long, value_name = "PROFILE")]
     profile: Option<Profile>,
-    /// Lanes, as many as before or more: receipts in lanes that it has no more would not be found
+    /// Lanes at least, as many as before or more: receipts in lanes that it has no more would not be found
     #[arg(long, value_name = "LANES",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(LANES_MAX)))]
     lanes: Option<u16>,
@@ -178,15 +178,15 @@ impl Set {
 /// # Errors
 /// The table cannot be reached, there is no such tenant, or a setting cannot be changed so.
 pub(super) fn set(args: &Set, format: Format) -> anyhow::Result<ExitCode> {
-    let (before, tenant) = on_table(&args.table, async |table| {
+    let (before, shown) = on_table(&args.table, async |table| {
         let (before, tenant) = change(&table, &args.id, |tenant| args.applied_to(tenant)).await?;
         if before.rates != tenant.rates {
             table.forget_spent(&tenant.id).await?;
         }
-        Ok((before, tenant))
+        Ok((before, Shown::read(&table, tenant).await?))
     })?;
-    show(std::slice::from_ref(&tenant), format)?;
-    if before == tenant {
+    show(std::slice::from_ref(&shown), format)?;
+    if before == shown.tenant {
         eprintln!("vernier: nothing was changed");
         return Ok(ExitCode::from(FINDINGS));
     }

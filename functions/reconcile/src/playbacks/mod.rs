@@ -20,8 +20,7 @@ use crate::ReceiptDays;
 use crate::process::Process;
 use steps::Course;
 use vernier_archive::seal::PartClass;
-use vernier_intake::OpenWindows;
-use vernier_ledger::access::Tenant;
+use vernier_intake::{OpenWindows, SpreadKeeper};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{PLAYBACK_SEALS_MAX, PLAYBACKS_OPEN_MAX, WINDOW_SECONDS_MAX};
@@ -31,6 +30,7 @@ use vernier_ledger::playback_job::{
 };
 use vernier_ledger::ports::{Chains, PlaybackOutcome, Playbacks, PortError};
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::{ReconcileStores, Stores};
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
@@ -53,7 +53,9 @@ pub struct Wires<'a, S: Stores> {
     /// How long new receipts are kept.
     pub intake: vernier_intake::Settings,
     /// Gives a new envelope its receipt.
-    pub new_receipt: fn(&Tenant, Millis) -> ReceiptId,
+    pub new_receipt: fn(Spread, Millis) -> ReceiptId,
+    /// How far the process knows its tenants to have grown.
+    pub spreads: &'a SpreadKeeper,
     /// Windows whose entries the process has seen in its tenants' work lists.
     pub windows: &'a OpenWindows,
 }
@@ -72,6 +74,7 @@ impl<'a, S: Stores> Wires<'a, S> {
                 receipt_days: receipt_days.0,
             },
             new_receipt: process.new_receipt,
+            spreads: &process.spreads,
             windows: &process.windows,
         }
     }

@@ -85,7 +85,7 @@ pub(super) async fn relay<S: ReconcileStores>(
         while !rest.is_empty() {
             let (envelope, after) = rest.split_at(envelope_length(rest));
             rest = after;
-            let receipt = (wires.new_receipt)(tenant, way.now);
+            let receipt = (wires.new_receipt)(wires.spreads.of(tenant), way.now);
             let (lines, oversize) = match way.source {
                 PlaybackSource::Quarantine => {
                     judged(tenant, sensor, receipt, envelope, schemas.as_deref())?
@@ -106,7 +106,7 @@ pub(super) async fn relay<S: ReconcileStores>(
                 continue;
             }
             let outgoing = Outgoing {
-                tenant: &tenant.id,
+                tenant,
                 sensor,
                 receipt,
                 body_sha256: Sha256::digest(&lines.text).into(),
@@ -117,6 +117,7 @@ pub(super) async fn relay<S: ReconcileStores>(
             let sending = Sending {
                 settings: wires.intake,
                 windows: wires.windows,
+                spreads: wires.spreads,
                 clock,
                 budget: way.budget,
             };
@@ -154,6 +155,7 @@ fn repeated(tenant: &Tenant, receipt: ReceiptId, events: &[&Again]) -> Result<Li
             index: lines.events(),
             received_at: Cow::Borrowed(&received_at),
             sensor: Cow::Borrowed(row.sensor),
+            salt_key: None,
             verdict: Verdict::Accepted,
             strict: Verdict::from(row.strict == "accepted"),
             kind: Cow::Borrowed(row.kind),

@@ -154,6 +154,7 @@ fn write(item: &Item<'_>, receipt: ReceiptId, index: u32, out: &mut Vec<u8>) {
         index,
         received_at: receipt.received_at().rfc3339().into(),
         sensor: "lms".into(),
+        salt_key: None,
         verdict: Verdict::from(item.verdict.accepted),
         strict: Verdict::from(item.verdict.strict_accepted),
         kind: match columns.kind {
@@ -206,6 +207,7 @@ pub(crate) fn bare_head<'a>(
         index,
         received_at: receipt.received_at().rfc3339().into(),
         sensor: "lms".into(),
+        salt_key: None,
         verdict: Verdict::Accepted,
         strict: Verdict::Accepted,
         kind: kind.into(),

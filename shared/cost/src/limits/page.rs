@@ -1,6 +1,9 @@
 //! docs/limits.md.
 
-use super::{IN_FLIGHT, LANES_MAX, Needs, OneShard, Quota, Quotas, RATES};
+use super::{
+    IN_FLIGHT, LANE_ENVELOPES_PER_SECOND, LANES_MAX, Needs, OneShard, Quota, Quotas, RATES,
+    STREAM_KEYS_MAX, WINDOW_MINUTES,
+};
 use crate::{Load, Measured, Rates, ShardLimit};
 use std::fmt::Write;
 
@@ -55,6 +58,7 @@ pub fn page(measured: &Measured, rates: &Rates, quotas: &Quotas) -> String {
         table(&mut text, size, &RATES.map(of), quotas);
     }
     text.push_str(&arithmetic(measured, rates, window));
+    text.push_str(&one_tenant(measured, rates, window));
     quota_list(&mut text, quotas);
     text
 }
@@ -177,7 +181,7 @@ fn arithmetic(measured: &Measured, rates: &Rates, window: f64) -> String {
         - **Write units**: a receipt and a claim for each envelope, a result for each tenth event, six for each \
         batch.\n\
         - **Lanes**: a lane's receipts are one partition of 1,000 write units/s, two for each envelope: 500 \
-        envelopes/s.\n\
+        envelopes/s. A\n  throttled tenant gets twice as many each minute by itself, 256 at most.\n\
         - **Sealing**: {seal_us} µs of a core an event. A tenant's windows are sealed one after the other by one worker, \
         tenants\n  beside each other, `WorkersMax` at once. What is not sealed yet stays readable, and is kept; \
         but a tenant with more\n  than {seal_rate} events/s in the long run (a core; `ReconcileMemoryMib` 1,769) falls \
@@ -196,6 +200,51 @@ fn arithmetic(measured: &Measured, rates: &Rates, window: f64) -> String {
         in_flight = number(IN_FLIGHT),
         seal_us = number(each.lambda.reconcile.cpu_ms * 1e3),
         seal_rate = number(1e3 / each.lambda.reconcile.cpu_ms),
+    )
+}
+
+/// What the most that is asked for needs when one tenant sends all of it.
+fn one_tenant(measured: &Measured, rates: &Rates, window: f64) -> String {
+    let rate = RATES[RATES.len() - 1];
+    let needs = Needs::of(measured, 100.0, rate, window, &rates.assumed);
+    let use_max = rates.assumed.shard_use_max.value;
+    let envelopes = LANES_MAX * LANE_ENVELOPES_PER_SECOND;
+    let usage = measured.at(100.0, &rates.assumed);
+    let bytes = rate * usage.kinesis.bytes / usage.events;
+    let two = |value: f64| format!("{value:.2}");
+    format!(
+        "## One tenant with {rate} events/s\n\n\
+        Two places take so much a second and no more, whoever sends: a shard, by the partition keys that fall on it, \
+        and the\npartition of a receipt, by its lane. A tenant begins with one key and one lane (or `--lanes`). Where it \
+        is throttled it\ngets twice as many, at most once a minute, by itself and for good. A neighbour is not \
+        touched; one whose key lies\non the same full shard is throttled as well, and moves away with its second key.\n\n\
+        - **Keys**: {shards} shards need at least as many keys, {doublings} doublings or minutes from one. At the most, {keys} keys,\n  \
+        each shard has {each} on the average and the fullest one {fullest} times as many (√(2 ln n) deviations of \
+        √mean): {hottest} of\n  what it takes, where shards are planned to be used to {use_max}. A key is {key_kb} KB/s.\n\
+        - **Shards** do not come with the keys: `ScaleShards` or the operator brings them, and until then the whole stream is\n  \
+        full for everybody. More keys make it full evenly.\n\
+        - **Lanes**: {requests} envelopes/s in envelopes of 100 are {lanes} lanes, and there are {lanes_max}, since a receipt's id \
+        has a byte\n  for them. {lanes_max} take {envelopes} envelopes/s: {rate} events/s are taken in envelopes of {least} or more. \
+        Eight\n  doublings bring all of them in eight minutes; until then some envelopes are answered 503 and sent again.\n\
+        - **Who lists receipts** asks for each minute in each lane: {queries} queries for a window of {window_minutes} minutes, with \
+        {lanes_max}\n  lanes, 16 at once; half a read unit each where nothing is.\n\
+        - **A block item** is written for each shard in whose batch the tenant is. A small tenant that was throttled on a full\n  \
+        stream is on more shards than it needs, and has one for each envelope at most.\n\n",
+        rate = number(rate),
+        shards = number(needs.shards),
+        doublings = number(needs.shards.log2().ceil()),
+        keys = number(STREAM_KEYS_MAX),
+        each = number(STREAM_KEYS_MAX / needs.shards),
+        fullest = two(needs.fullest_shard),
+        hottest = two(needs.fullest_shard * use_max),
+        key_kb = two(bytes / STREAM_KEYS_MAX / 1e3),
+        requests = number(needs.requests),
+        lanes = number(needs.lanes),
+        lanes_max = number(LANES_MAX),
+        envelopes = number(envelopes),
+        least = number((rate / envelopes).ceil()),
+        queries = number(WINDOW_MINUTES * LANES_MAX),
+        window_minutes = number(WINDOW_MINUTES),
     )
 }
 

@@ -16,6 +16,7 @@ use vernier_ledger::receipt::{Acknowledgement, Claim, ClaimOutcome, ClaimRequest
 use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
+use vernier_ledger::spread::{GrownSpread, Spreads};
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
 use vernier_ledger::work::{Cause, Expected, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
 
@@ -336,6 +337,21 @@ impl RateCounters for Table {
 
     async fn forget_spent(&self, tenant: &TenantId) -> Result<(), PortError> {
         self.inner.forget_spent(tenant).await
+    }
+}
+
+impl Spreads for Table {
+    async fn grown_spread(&self, tenant: &TenantId) -> Result<Option<GrownSpread>, PortError> {
+        self.inner.grown_spread(tenant).await
+    }
+
+    async fn grow_spread(
+        &self,
+        tenant: &TenantId,
+        seen: Option<&GrownSpread>,
+        next: &GrownSpread,
+    ) -> Result<bool, PortError> {
+        self.inner.grow_spread(tenant, seen, next).await
     }
 }
 

@@ -484,7 +484,7 @@ fn check_rows(
         };
         tally.events += 1;
         tally.rejected += u64::from(line.rejected);
-        tally.digest.add_event(place.0, place.1, &row.fingerprint);
+        tally.digest.add_blind(place.0, place.1, &line.blind);
         counts.add(row.disposition);
     }
     if tally != entry.tally || counts != seal.counts || tally.digest != seal.digest {

@@ -5,7 +5,7 @@ use crate::sim::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
 use vernier_ledger::block_item::BlockItem;
-use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::digest::{BlindFingerprint, Fingerprint};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits;
@@ -18,6 +18,7 @@ use vernier_ledger::time::{Minute, Slice};
 pub(super) struct Stored {
     pub(super) tenant: TenantId,
     pub(super) fingerprint: Fingerprint,
+    pub(super) blind: BlindFingerprint,
     pub(super) rejected: bool,
     pub(super) event_ref: Option<EventRef>,
     /// The event that it repeats, when a playback sent it.
@@ -163,7 +164,7 @@ impl Segments {
             let (line, fits) = stored(&block.tenant, &head, event);
             let place = (head.receipt, head.index);
             let mut tally = Tally::default();
-            tally.add_event(place.0, place.1, &line.fingerprint, head.verdict);
+            tally.add_event(place.0, place.1, &line.blind, head.verdict);
             sum.merge(&tally);
             self.tallies.entry(place.0).or_default().merge(&tally);
             if self.lines.insert(place, line).is_some() || !fits {
@@ -263,6 +264,7 @@ fn stored(tenant: &TenantId, head: &LineHead<'_>, event: &[u8]) -> (Stored, bool
     let line = Stored {
         tenant: tenant.clone(),
         fingerprint: named,
+        blind: BlindFingerprint::of(head.salt(), &named),
         rejected: head.verdict == Verdict::Rejected,
         event_ref: head.event_ref.clone(),
         first: head.first,

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use vernier_archive::reader::Part;
-use vernier_intake::Sending;
+use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Fingerprint;
@@ -140,6 +140,7 @@ impl History {
         let sending = Sending {
             settings,
             windows: &windows,
+            spreads: &SpreadKeeper::default(),
             clock: || receipt.received_at(),
             budget: Duration::from_secs(5),
         };

@@ -1,7 +1,8 @@
-//! What the table keeps of a tenant itself: settings, tokens, schemas, rates, and its end.
+//! What the table keeps of a tenant itself: settings, tokens, schemas, rates, spread, and its end.
 
 mod directory;
 mod offboarding;
 mod rates;
 mod refused;
 mod schemas;
+mod spread;
