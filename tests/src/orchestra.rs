@@ -109,7 +109,10 @@ pub async fn compact_today(
         ..world.reconcile.settings
     };
     let owner = Owner::Tenant(tenant.clone());
-    let key = WorkKey::at(Cause::Compact, day_of(clock()).start);
+    let day = day_of(clock());
+    let key = WorkKey::at(Cause::Compact, day.start);
+    // A day's seal names a checkpoint that was written when the day was over.
+    world.table.place_checkpoint(day.end);
     let entry = WorkEntry::new(key, Millis(0), Nonce::random());
     let put = world.table.put_work(&owner, &entry).await;
     put.expect("the table takes it");

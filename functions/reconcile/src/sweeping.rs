@@ -6,16 +6,22 @@
 //! stored of it; else it stays, is remembered, announced, and looked at again. So nothing unsealed ever goes. What a
 //! crashed try left, no commit names; it goes too when none can name it any more.
 //!
-//! [`sweep_parts`] goes through the windows of an hour of one tenant. A part whose window is sealed, or whose
-//! backfill's sequence is taken, and that no seal names, can never be named any more.
+//! [`sweep_hour`] goes through the windows of an hour of one tenant. A part whose window is sealed, or whose
+//! backfill's sequence is taken, and that no seal names, can never be named any more; evidence cannot when all of its
+//! receipts are in evidence, a list when another seal has its sequence. [`sweep_day`] does the same for compacted days.
+//! Files of what is missing, of erasures and of projections are not written yet.
 
+mod beside;
+mod days;
 mod parts;
 mod segments;
 
-pub use parts::sweep_parts;
+pub use days::sweep_day;
+pub use parts::sweep_hour;
 pub(crate) use parts::{SWEEP_AFTER_SECONDS, hour_start};
 pub use segments::sweep_segments;
 
+use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ports::{Inventory, PortError, Removal};
 use vernier_ledger::time::Millis;
 
@@ -54,6 +60,12 @@ impl SweepSummary {
         self.unnamed += other.unnamed;
         self.left += other.left;
     }
+}
+
+/// Whether an erasure of files of these seals may be under way: what it writes has no seal yet.
+fn is_being_erased(seals: &[SealEntry], next_sequence: u64) -> bool {
+    let mut erasures = seals.iter().flat_map(|entry| entry.erasures.iter());
+    erasures.any(|sequence| sequence >= next_sequence)
 }
 
 /// Removes the objects under a prefix that a rule lets go; answers how many.

@@ -207,7 +207,9 @@ impl Decisions {
                 }
             }
             let rows = differing.iter().flat_map(|d| [Some(d.number), d.of.row]);
-            comparison.rows.extend(rows.flatten().map(|number| (number, None)));
+            comparison
+                .rows
+                .extend(rows.flatten().map(|number| (number, None)));
         }
         Ok(comparison)
     }

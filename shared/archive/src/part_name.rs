@@ -1,7 +1,7 @@
 //! What a part's key says of the seal that names it: parts are written before their seal, so that
 //! some lie there that no seal names yet, and some that none can name any more.
 
-use crate::seal::{PartClass, SealKind, SharePlace, part_key, share_key};
+use crate::seal::{Beside, PartClass, SealKind, SharePlace, beside_key, part_key, share_key};
 use crate::window::Plan;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::time::{Millis, Window};
@@ -102,6 +102,56 @@ impl PartName {
     }
 }
 
+/// The key of a file of evidence, taken apart: what [`beside_key`] puts together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BesideName {
+    /// Whose evidence it is.
+    pub tenant: TenantId,
+    /// The window or the day that it is of. Which of a window's seals names it, its key does not say.
+    pub of: PartOf,
+}
+
+impl BesideName {
+    /// Takes a key apart; none for what is no such key, down to the spelling of its numbers.
+    #[must_use]
+    pub fn read(key: &str) -> Option<Self> {
+        let (beside, rest) = match key.strip_prefix("days/evidence/") {
+            Some(rest) => (Beside::DayEvidence, rest),
+            None => (Beside::Evidence, key.strip_prefix("evidence/")?),
+        };
+        let mut steps = rest.split('/');
+        let tenant: TenantId = steps.next()?.strip_prefix("tenant=")?.parse().ok()?;
+        let date = steps.next()?.strip_prefix("dt=")?;
+        if beside == Beside::Evidence {
+            steps.next()?;
+        }
+        let mut words = steps.next()?.strip_suffix(".parquet")?.split('-');
+        let (first, number) = (words.next()?, words.next()?.parse().ok()?);
+        let of = match beside {
+            Beside::Evidence => PartOf::Window(Millis(first.parse().ok()?)),
+            _ => PartOf::Day {
+                start: Millis::parse_rfc3339(&format!("{date}T00:00:00.000Z")).ok()?,
+                first: first.parse().ok()?,
+            },
+        };
+        let (start, kind, sequence) = match of {
+            PartOf::Window(start) | PartOf::Backfill { start, .. } => (start, SealKind::Window, 0),
+            PartOf::Day { start, first } => (start, SealKind::Day, first),
+        };
+        let mut sha256 = [0; 32];
+        hex::decode_to_slice(words.next()?, &mut sha256[..16]).ok()?;
+        let plan = Plan {
+            tenant,
+            window: Window { start, end: start },
+            kind,
+            sequence,
+        };
+        let is_same = beside_key(&plan, beside, number, &sha256) == key;
+        let tenant = plan.tenant;
+        is_same.then_some(Self { tenant, of })
+    }
+}
+
 /// The share that the key of a part of version 4 names; none for other keys.
 pub(crate) fn share_in(key: &str) -> Option<u64> {
     let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
@@ -158,6 +208,17 @@ mod tests {
                 let key = share_key(&plan, class, place, &sha256);
                 prop_assert_eq!(PartName::read(&key), Some(PartName { tenant: plan.tenant.clone(), of }));
             }
+            if plan.kind != SealKind::Backfill {
+                let beside = match plan.kind {
+                    SealKind::Day => Beside::DayEvidence,
+                    _ => Beside::Evidence,
+                };
+                let key = beside_key(&plan, beside, part, &sha256);
+                let name = BesideName { tenant: plan.tenant.clone(), of };
+                prop_assert_eq!(BesideName::read(&key), Some(name));
+                prop_assert_eq!(BesideName::read(&format!("{key}x")), None);
+            }
+            prop_assert_eq!(BesideName::read(&key), None);
             let tenant = plan.tenant;
             prop_assert_eq!(PartName::read(&key), Some(PartName { tenant, of }));
             prop_assert_eq!(PartName::read(&format!("x{key}")), None);
@@ -167,6 +228,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_fail(key in ".*") {
             prop_assert_eq!(PartName::read(&key), None);
+            prop_assert_eq!(BesideName::read(&format!("evidence/{key}")), None);
         }
     }
 }

@@ -407,9 +407,7 @@ fn spilled_text<'e>(
         ))
     };
     let text = match event.split_first() {
-        Some((&EVENT_TEXT, text)) => {
-            Cow::Borrowed(std::str::from_utf8(text).map_err(|_| other())?)
-        }
+        Some((&EVENT_TEXT, text)) => Cow::Borrowed(std::str::from_utf8(text).map_err(|_| other())?),
         Some((&EVENT_REF, reference)) => {
             let reference: EventRef =
                 serde_json::from_slice(reference).map_err(|_| bad_record())?;

@@ -569,7 +569,10 @@ mod tests {
         let head = head.over(&seal(0, 5, Window)).expect("the next").head;
         let head = head.past(window(6)).head;
         let head = head.over(&seal(1, 7, Window)).expect("the next").head;
-        assert_eq!((head.through, listed(&head)), (window(8).start, &[window(6)][..]));
+        assert_eq!(
+            (head.through, listed(&head)),
+            (window(8).start, &[window(6)][..])
+        );
         let head = head.over(&seal(2, 6, Window)).expect("passed over").head;
         let head = head.over(&seal(3, 5, Backfill)).expect("a backfill").head;
         assert!(listed(&head).is_empty());
@@ -592,19 +595,40 @@ mod tests {
         };
         let step = head.over_signed_holds(&seal(1, 8, SealKind::Window), &open, Millis(9));
         let step = step.expect("the next");
-        assert_eq!((step.held, step.released), (vec![window(6), window(7)], None));
-        assert_eq!((step.head.held_count(), step.head.checkpoint_at()), (2, Some(Millis(9))));
+        assert_eq!(
+            (step.held, step.released),
+            (vec![window(6), window(7)], None)
+        );
+        assert_eq!(
+            (step.head.held_count(), step.head.checkpoint_at()),
+            (2, Some(Millis(9)))
+        );
         let text = serde_json::to_string(&step.head).expect("JSON");
         assert!(!text.contains("passed_over"), "{text}");
-        assert_eq!(serde_json::from_str::<ChainHead>(&text).ok(), Some(step.head.clone()));
-        assert_eq!(step.head.over(&seal(2, 9, SealKind::Window)), None, "version 1");
+        assert_eq!(
+            serde_json::from_str::<ChainHead>(&text).ok(),
+            Some(step.head.clone())
+        );
+        assert_eq!(
+            step.head.over(&seal(2, 9, SealKind::Window)),
+            None,
+            "version 1"
+        );
         let open = open.without(window(8));
-        let holds = Window { start: window(6).start, end: window(7).end };
+        let holds = Window {
+            start: window(6).start,
+            end: window(7).end,
+        };
         assert_eq!(open.ranges(), [holds]);
-        let step = step.head.over_signed_holds(&seal(2, 6, SealKind::Window), &open, Millis(9));
+        let step = step
+            .head
+            .over_signed_holds(&seal(2, 6, SealKind::Window), &open, Millis(9));
         let step = step.expect("held");
         assert_eq!((step.held, step.released), (Vec::new(), Some(window(6))));
-        assert_eq!((step.head.held_count(), step.head.through), (1, window(9).start));
+        assert_eq!(
+            (step.head.held_count(), step.head.through),
+            (1, window(9).start)
+        );
         let step = step.head.past(window(9));
         assert_eq!((step.head.held_count(), step.held), (2, vec![window(9)]));
     }
@@ -614,7 +638,10 @@ mod tests {
         let held = vec![window(9), window(1), window(2), window(5), window(4)];
         let open = OpenTimes { held, closed: None };
         assert_eq!(open.ranges(), []);
-        let open = open.without(window(3)).without(window(6)).without(window(4));
+        let open = open
+            .without(window(3))
+            .without(window(6))
+            .without(window(4));
         assert_eq!(open.ranges(), [window(5)]);
         assert_eq!(open.without(window(10)).ranges(), [window(5), window(9)]);
     }
@@ -628,7 +655,10 @@ mod tests {
         assert_eq!(step.expect("the next").head.through, window(8).start);
         let windows: Vec<Window> = run.closed_windows().collect();
         assert_eq!(windows, [window(5), window(6), window(7)]);
-        assert_eq!(run.window_of(Millis(window(7).start.0 - 1)), Some(window(6)));
+        assert_eq!(
+            run.window_of(Millis(window(7).start.0 - 1)),
+            Some(window(6))
+        );
         assert_eq!(run.window_of(window(8).start), None);
         let text = serde_json::to_string(&run).expect("JSON");
         assert_eq!(serde_json::from_str::<SealEntry>(&text).ok(), Some(run));
@@ -646,7 +676,10 @@ mod tests {
         };
         let read = |more| serde_json::from_str::<SealEntry>(&text(more)).expect("reads");
         let window = read("false");
-        assert_eq!((window.kind, window.version, window.windows), (SealKind::Window, 1, 1));
+        assert_eq!(
+            (window.kind, window.version, window.windows),
+            (SealKind::Window, 1, 1)
+        );
         assert_eq!(read("true").kind, SealKind::Backfill);
         let day = read(r#"false,"covers":[[0,3]]"#);
         assert_eq!((day.kind, day.version), (SealKind::Day, 3));
@@ -655,7 +688,10 @@ mod tests {
     #[test]
     fn a_day_moves_the_chain_and_no_window() {
         let head = ChainHead::beginning(window(5).start);
-        let head = head.over(&seal(0, 5, SealKind::Window)).expect("the next").head;
+        let head = head
+            .over(&seal(0, 5, SealKind::Window))
+            .expect("the next")
+            .head;
         let mut day = seal(1, 0, SealKind::Day);
         day.window = day_of(window(5).start);
         day.covers = [0].into_iter().collect();

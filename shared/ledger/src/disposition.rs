@@ -215,7 +215,11 @@ mod tests {
     #[test]
     fn an_event_in_other_bytes_is_a_duplicate_when_it_means_the_same() {
         let at = |n| ReceiptId::from_parts(Millis(n), 0, [0; 8]);
-        let texts = ["{\"a\":1,\"b\":2}", "{\"b\":2.0,\"a\":1}", "{\"a\":1,\"b\":3}"];
+        let texts = [
+            "{\"a\":1,\"b\":2}",
+            "{\"b\":2.0,\"a\":1}",
+            "{\"a\":1,\"b\":3}",
+        ];
         let heads: Vec<_> = { texts.iter().enumerate() }
             .map(|(n, text)| head(at(i64::try_from(n).unwrap_or(0)), 0, "urn:1", text))
             .collect();
@@ -231,7 +235,14 @@ mod tests {
             assert_eq!(known.wanted(head), None);
         }
         let found: Vec<Disposition> = heads.iter().map(|head| known.of(head)).collect();
-        assert_eq!(found, [Disposition::Stored, Disposition::Duplicate, Disposition::Conflict]);
+        assert_eq!(
+            found,
+            [
+                Disposition::Stored,
+                Disposition::Duplicate,
+                Disposition::Conflict
+            ]
+        );
     }
 
     proptest! {

@@ -43,6 +43,7 @@ pub mod segment;
 pub mod spread;
 pub mod stores;
 pub mod sweep;
+pub mod tenant_prefix;
 pub mod time;
 pub mod traffic;
 pub mod work;

@@ -13,6 +13,7 @@ use crate::ports::{
     Administration, Commits, Directory, Inventory, PortError, Removal, Sweeps, TenantSettings,
 };
 use crate::sweep::{LeftSegment, Sweep};
+use crate::tenant_prefix::prefixes_of;
 use crate::time::Millis;
 use std::collections::BTreeMap;
 
@@ -22,16 +23,6 @@ pub const LAST_COMMIT_SECONDS: i64 = 8 * 86_400;
 
 /// Tries to change settings that somebody else changes at the same time.
 const TRIES_MAX: usize = 3;
-
-/// Prefixes of the bucket under which a tenant's objects lie, by the tenant; those of oversize events go with the
-/// segments.
-const PREFIXES: [&str; 5] = [
-    "archive/tenant=",
-    "exceptions/tenant=",
-    "days/archive/tenant=",
-    "days/exceptions/tenant=",
-    "seals/tenant=",
-];
 
 /// Why a tenant cannot be closed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -172,7 +163,7 @@ where
 {
     let tenant = removable(table, id).await?;
     let mut holdings = Vec::new();
-    for prefix in PREFIXES.map(|prefix| format!("{prefix}{id}/")) {
+    for prefix in prefixes_of(id) {
         let listed = objects.all_listed(&prefix).await?;
         holdings.push(Holding {
             prefix,
@@ -260,7 +251,7 @@ where
 {
     removable(table, id).await?;
     let mut holdings = Vec::new();
-    for prefix in PREFIXES.map(|prefix| format!("{prefix}{id}/")) {
+    for prefix in prefixes_of(id) {
         let mut holding = Holding {
             prefix,
             objects: 0,

@@ -8,7 +8,8 @@ use crate::block_item::Listing;
 use crate::checkpoint::{Checkpoints, ShardMarks};
 use crate::ports::{
     Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Holds, Inventory,
-    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
+    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey,
+    Sweeps,
 };
 use crate::rates::RateCounters;
 use crate::spread::Spreads;

@@ -9,28 +9,20 @@ use vernier_archive::proof::InclusionProof;
 use vernier_archive::seal::Seal;
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::tenant_prefix::{SEAL_PREFIX, prefixes_of};
 use vernier_validation::{Mode, Profile};
 
 /// The tenant's files and the public keys that its seals name.
 async fn copy<W: World>(world: &W, member: &Member) -> (Memory, Vec<PublicKey>) {
     let (memory, mut keys) = (Memory::default(), Vec::new());
     // Seals first: what they name was there before them.
-    for class in [
-        "seals",
-        "archive",
-        "exceptions",
-        "evidence",
-        "lists",
-        "days/archive",
-        "days/exceptions",
-        "days/evidence",
-    ] {
-        for key in world
-            .keys(&format!("{class}/tenant={}/", member.tenant))
-            .await
-        {
+    let tenant = member.tenant.parse().expect("a tenant's name");
+    let mut prefixes: Vec<String> = prefixes_of(&tenant).collect();
+    prefixes.reverse();
+    for prefix in prefixes {
+        for key in world.keys(&prefix).await {
             let bytes = world.object(&key).await;
-            if class == "seals" {
+            if prefix.starts_with(SEAL_PREFIX) {
                 let seal = Seal::read(&bytes).expect("a seal");
                 let name = format!("keys/{}.pem", seal.signature.key);
                 let key = PublicKey::read(&world.object(&name).await).expect("a key");

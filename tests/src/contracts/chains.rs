@@ -150,7 +150,9 @@ pub async fn days_are_listed_by_themselves(table: &impl Chains) {
         revision: head.revision + 1,
         ..marked
     };
-    let moved = table.move_chain(&tenant, &ChainStep::to(marked.clone())).await;
+    let moved = table
+        .move_chain(&tenant, &ChainStep::to(marked.clone()))
+        .await;
     assert_eq!(moved, Ok(ChainOutcome::Moved));
     assert_eq!(table.chain(&tenant).await, Ok(Some(marked)));
 }
@@ -180,7 +182,10 @@ pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Hold
     let moved = table.move_chain(&tenant, &step).await;
     assert_eq!(moved, Ok(ChainOutcome::Moved));
     assert_eq!(table.chain(&tenant).await, Ok(Some(step.head.clone())));
-    assert_eq!(table.held_windows(&tenant, &step.head).await, Ok(held.clone()));
+    assert_eq!(
+        table.held_windows(&tenant, &step.head).await,
+        Ok(held.clone())
+    );
     let open = open.without(window(count + 1));
     let step = step.head.over_signed_holds(&seal(2, 2), &open, START);
     let step = step.expect("held");

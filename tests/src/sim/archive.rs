@@ -52,8 +52,8 @@ const SWEEPING: Sweeping = Sweeping {
     trigger_seconds: 4 * 3_600,
 };
 
-/// Days are compacted soon after their end, so that histories that go over midnight have some.
-const COMPACTING: Compacting = Compacting {
+/// Days are compacted soon after their end, to which every history with an archive comes after all else.
+pub(super) const COMPACTING: Compacting = Compacting {
     compact_after_seconds: 600,
     remove_after_seconds: 3_600,
     bytes_max: COMPACT_BYTES_MAX,

@@ -1,11 +1,12 @@
 //! How a history ends: no more trouble, and everything comes to rest.
 
-use super::archive::HOLD_SECONDS;
+use super::archive::{COMPACTING, HOLD_SECONDS};
 use super::oracle::Violation;
 use super::script::Target;
 use super::world::{RECONCILE, World};
 use std::time::Duration;
 use vernier_ledger::Invariant;
+use vernier_ledger::chain::day_of;
 
 /// Rounds of delivering and bringing back until nothing is left; each round of trouble leaves the
 /// next one less.
@@ -13,6 +14,9 @@ const ROUNDS_MAX: u32 = 80;
 
 /// A worker that has the time it needs, seconds.
 const LONG: u8 = 120;
+
+/// Runs in which idle windows through a day's end are sealed, the day is compacted, or its windows' files are removed.
+const COMPACTING_RUNS: u32 = 4;
 
 /// Long enough that every hour of the history is swept, and what nothing names in it.
 const SWEEP_SECONDS: u64 = 6 * 3_600;
@@ -59,6 +63,28 @@ impl World {
             self.look()?;
         }
         Ok(())
+    }
+
+    /// Then the day is over: its windows are merged, and their own files go. Whoever checks the archive finds it sound
+    /// after each.
+    pub(super) async fn compact(&mut self) -> Result<(), Violation> {
+        let day = day_of(self.now());
+        let due = day.end.plus_seconds(COMPACTING.compact_after_seconds);
+        let left_millis = (due.0 - self.now().0).max(0);
+        self.pass(Duration::from_millis(left_millis.unsigned_abs()));
+        for seconds in [60, COMPACTING.remove_after_seconds] {
+            for _ in 0..COMPACTING_RUNS {
+                self.run(LONG).await?;
+                self.pass(Duration::from_secs(60));
+            }
+            self.oracle.check_archive(self)?;
+            self.pass(Duration::from_secs(seconds.unsigned_abs()));
+        }
+        for _ in 0..COMPACTING_RUNS {
+            self.run(LONG).await?;
+            self.pass(Duration::from_secs(60));
+        }
+        self.oracle.check_compacted(self)
     }
 
     /// Results are lost, and rebuilt from the archive.

@@ -251,6 +251,7 @@ impl World {
             self.seal_and_sweep().await?;
             self.counts.windows_lost = self.oracle.judge_archive(self)?;
             self.count_seals();
+            self.compact().await?;
         }
         Ok(())
     }

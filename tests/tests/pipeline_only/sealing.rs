@@ -226,7 +226,14 @@ impl School {
 
     pub(super) fn archive(&self) -> Memory {
         let memory = Memory::default();
-        for prefix in ["archive/", "exceptions/", "evidence/", "days/", "lists/", "seals/"] {
+        for prefix in [
+            "archive/",
+            "exceptions/",
+            "evidence/",
+            "days/",
+            "lists/",
+            "seals/",
+        ] {
             for key in self.bucket.keys(prefix) {
                 let bytes = self.bucket.raw(&key).expect("listed");
                 memory.put(key, bytes);

@@ -1,13 +1,18 @@
 //! What is removed, and what never is: over the fakes, with faults and crashes.
 
+use super::compaction::EVENING;
 use super::ends_within;
 use super::sealing::School;
 use serde_json::json;
 use std::pin::pin;
-use vernier_archive::seal::SealKind;
+use vernier_archive::account::{BesideRow as _, Evidence};
+use vernier_archive::seal::{Beside, SealKind, beside_key};
+use vernier_archive::window::Plan;
 use vernier_fakes::{Fault, Operation};
+use vernier_ledger::digest::{Digest, Fingerprint};
+use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{Objects, PutOutcome};
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, Window};
 use vernier_reconcile::sweeping::{SweepSummary, Sweeping, sweep_segments};
 use vernier_tests::envelopes::{event, events};
 
@@ -33,8 +38,8 @@ impl School {
         }
     }
 
-    /// Parts that a turn sweeps, where it is due.
-    async fn sweep_parts(&self) -> u64 {
+    /// Files without a seal that a turn sweeps, where it is due.
+    async fn sweep_unnamed(&self) -> u64 {
         self.turn().await.swept.unnamed
     }
 
@@ -176,9 +181,9 @@ async fn parts_that_no_seal_can_name_go_and_the_archive_is_sound() {
     for key in goes.iter().chain(&stays) {
         school.put(key).await;
     }
-    assert_eq!(school.sweep_parts().await, 0, "its seals are new");
+    assert_eq!(school.sweep_unnamed().await, 0, "its seals are new");
     school.pass(3_700);
-    assert_eq!(school.sweep_parts().await, 2);
+    assert_eq!(school.sweep_unnamed().await, 2);
     let left = school.bucket.keys("archive/");
     assert!(goes.iter().all(|key| !left.contains(key)), "{left:?}");
     assert!(stays.iter().all(|key| left.contains(key)), "{left:?}");
@@ -186,7 +191,97 @@ async fn parts_that_no_seal_can_name_go_and_the_archive_is_sound() {
         school.bucket.lose(key);
     }
     assert_eq!(school.report().findings, []);
-    assert_eq!(school.sweep_parts().await, 0);
+    assert_eq!(school.sweep_unnamed().await, 0);
+}
+
+/// A file of evidence of the school's window that begins then, with one receipt.
+fn evidence_of(school: &School, start: Millis, receipt: ReceiptId) -> (String, Vec<u8>) {
+    let rows = [Evidence {
+        receipt,
+        sensor: "another worker".to_owned(),
+        slices: 1,
+        events: 1,
+        rejected: 0,
+        bytes: 100,
+        digest: Digest::EMPTY,
+    }];
+    let bytes = Evidence::to_bytes(&rows).expect("encodes");
+    let plan = Plan {
+        tenant: school.tenant.id.clone(),
+        window: Window { start, end: start },
+        kind: SealKind::Window,
+        sequence: 0,
+    };
+    let sha256 = Fingerprint::of(&bytes).0;
+    (beside_key(&plan, Beside::Evidence, 0, &sha256), bytes)
+}
+
+#[tokio::test]
+async fn evidence_and_lists_that_no_seal_can_name_go() {
+    let school = School::new().await;
+    let start = school.clock.get();
+    let receipt = school.post(&events(2)).await;
+    school.deliver().await;
+    school.pass(120);
+    school.seal().await;
+    let unknown = ReceiptId::from_parts(start, 0, [9; 8]);
+    let goes = evidence_of(&school, start, receipt);
+    // A backfill that is under way may have written the first; the second is of a window that is not sealed.
+    let stays = [
+        evidence_of(&school, start, unknown),
+        evidence_of(&school, start.plus_seconds(600), receipt),
+    ];
+    for (key, bytes) in stays.iter().chain([&goes]) {
+        school.bucket.place(key, bytes.clone());
+    }
+    let content = "00".repeat(16);
+    let list = |sequence: u64| format!("lists/tenant=school/{sequence:012}-0000-{content}.jsonl");
+    for sequence in [0, 999] {
+        school.put(&list(sequence)).await;
+    }
+    school.pass(3_700);
+    assert_eq!(school.sweep_unnamed().await, 2);
+    let left = [
+        school.bucket.keys("evidence/"),
+        school.bucket.keys("lists/"),
+    ]
+    .concat();
+    assert!(
+        !left.contains(&goes.0) && !left.contains(&list(0)),
+        "{left:?}"
+    );
+    assert!(stays.iter().all(|(key, _)| left.contains(key)), "{left:?}");
+    assert!(left.contains(&list(999)) && left.len() == 4, "{left:?}");
+    assert_eq!(school.report().findings, []);
+}
+
+/// A compaction that was overtaken leaves files under the same first sequence.
+#[tokio::test]
+async fn files_of_days_that_no_seal_can_name_go() {
+    let school = School::since(EVENING).await;
+    school.three_windows().await;
+    school.pass(600);
+    school.turn().await;
+    assert_eq!(school.turn().await.compacted.days, 1);
+    let content = "00".repeat(16);
+    let file = |class: &str, first: u64| {
+        format!("days/{class}/tenant=school/dt=2026-09-01/{first:012}-0000-{content}.parquet")
+    };
+    let goes = ["archive", "exceptions", "evidence"].map(|class| file(class, 0));
+    let stays = [file("archive", 999), file("evidence", 999)];
+    let before = school.count("days/");
+    for key in goes.iter().chain(&stays) {
+        school.put(key).await;
+    }
+    school.pass(3_700);
+    assert_eq!(school.sweep_unnamed().await, 3);
+    let left = school.bucket.keys("days/");
+    assert!(goes.iter().all(|key| !left.contains(key)), "{left:?}");
+    assert_eq!(left.len(), before + stays.len());
+    for key in &stays {
+        school.bucket.lose(key);
+    }
+    assert_eq!(school.report().findings, []);
 }
 
 #[tokio::test]

@@ -3,13 +3,13 @@
 
 use super::sealing::{BEGINNING, HOLD_SECONDS, SETTINGS, School, WORK};
 use serde_json::json;
+use vernier_archive::files::{Directory, Source as _};
+use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::Part;
 use vernier_archive::seal::{
     EnvelopeTotals, FileSet, Seal, SealKind, StatementBody, WindowStatement,
 };
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
-use vernier_archive::files::{Directory, Source as _};
-use vernier_archive::previous::NoPrevious;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry, Sequences};
 use vernier_ledger::disposition::Disposition;
@@ -34,7 +34,11 @@ fn shape(school: &School) -> Vec<(SealKind, u64)> {
         Some(StatementBody::Idle { windows }) => *windows,
         _ => 1,
     };
-    school.seals().iter().map(|s| (s.kind, windows(s))).collect()
+    school
+        .seals()
+        .iter()
+        .map(|s| (s.kind, windows(s)))
+        .collect()
 }
 
 fn window(n: i64) -> Window {
@@ -190,7 +194,10 @@ async fn a_backfill_in_an_idle_run_names_its_own_window() {
     school.deliver().await;
     school.pass(120);
     school.work().await;
-    assert_eq!(shape(&school), [(SealKind::Idle, 60), (SealKind::Window, 1)]);
+    assert_eq!(
+        shape(&school),
+        [(SealKind::Idle, 60), (SealKind::Window, 1)]
+    );
     for count in [2, 1] {
         let at = window(30).start.plus_seconds(7);
         school.post_at(at, &events(count)).await;
@@ -291,7 +298,10 @@ fn respelled(text: &str, id: &str) -> String {
     let again = again.replace("\"n\":1.5", "\"n\":15e-1");
     let inner = again.strip_prefix('{').expect("an object");
     let (first, rest) = inner.split_once(",\"").expect("members");
-    format!("{{\"{},{first}}}", rest.strip_suffix('}').expect("an object"))
+    format!(
+        "{{\"{},{first}}}",
+        rest.strip_suffix('}').expect("an object")
+    )
 }
 
 /// Invariant 2: in its own window and behind a sealed one, an event in other bytes that mean the same is a duplicate that
@@ -306,7 +316,9 @@ async fn an_event_in_other_bytes_is_a_duplicate_and_keeps_its_text() {
     let again = respelled(&text, id);
     let other = again.replace("15e-1", "16e-1");
     assert!(again != text && other != again);
-    school.post_bytes(&envelope(&[&text, &again, &text, &other])).await;
+    school
+        .post_bytes(&envelope(&[&text, &again, &text, &other]))
+        .await;
     school.deliver().await;
     assert_eq!(live_dispositions(&school).await, [1, 2, 1, 0]);
     school.pass(95);
@@ -342,10 +354,14 @@ async fn live_dispositions(school: &School) -> [u64; 4] {
     };
     let (stores, tenant) = (&school.stores, &school.tenant);
     let now = school.clock.get();
-    let accounts =
-        vernier_reconcile::counted_accounts(stores, SETTINGS, tenant, range, now).await;
+    let accounts = vernier_reconcile::counted_accounts(stores, SETTINGS, tenant, range, now).await;
     let counts = accounts.expect("reads")[0].dispositions.expect("counted");
-    [counts.stored, counts.duplicate, counts.conflict, counts.rejected]
+    [
+        counts.stored,
+        counts.duplicate,
+        counts.conflict,
+        counts.rejected,
+    ]
 }
 
 /// Seals the lines of a window as releases before version 4 did.
@@ -401,7 +417,10 @@ async fn seal_as_version_1(school: &School, head: &ChainHead, of: Window) -> Cha
         erasures: Sequences::default(),
     };
     let step = head.over(&entry).expect("the next");
-    table.move_chain(&school.tenant.id, &step).await.expect("moved");
+    table
+        .move_chain(&school.tenant.id, &step)
+        .await
+        .expect("moved");
     step.head
 }
 

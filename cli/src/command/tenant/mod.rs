@@ -95,7 +95,7 @@ Examples:
   vernier token issue --tenant school --sensor export --scope events:read,reports:read,audit:read
 
 What was received stays: it is sealed, can be read by tokens that are issued from now on and that only
-read, and exported like any other archive (its folders are archive/tenant=school/ and days/). Closing a
+read, and exported like any other archive (`vernier verify --help` names its folders). Closing a
 closed tenant revokes what was issued since.")]
     Close(end::Close),
     /// Remove a closed tenant's data for good

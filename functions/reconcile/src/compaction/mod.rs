@@ -17,6 +17,7 @@ use crate::sealing::chain::Moving;
 use crate::sealing::{Sealer, Settled, Trouble};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::json;
+use std::collections::BTreeSet;
 use vernier_archive::limits::COVERS_MAX;
 use vernier_archive::seal::{Seal, SealedFile};
 use vernier_archive::stored::{read_seal, read_set};
@@ -135,6 +136,8 @@ pub(crate) struct Compactor<'s, 'a, S, C> {
     sealer: &'s mut Sealer<'a, S, C>,
     compacting: Compacting,
     summary: &'s mut CompactSummary,
+    /// Days that got a seal.
+    sealed: BTreeSet<Window>,
 }
 
 /// Where a tenant's days begin that were not looked at.
@@ -152,7 +155,13 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
             sealer,
             compacting,
             summary,
+            sealed: BTreeSet::new(),
         }
+    }
+
+    /// The days that got a seal.
+    pub(crate) fn into_sealed(self) -> BTreeSet<Window> {
+        self.sealed
     }
 
     /// Compacts the days through one, seals what of them is not sealed before, and removes what they cover; begins
@@ -276,6 +285,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
             Moving::Moved(signed) if signed.entry.is_day() => {
                 self.summary.days += 1;
                 self.summary.covered += u32::try_from(seals.len()).unwrap_or(u32::MAX);
+                self.sealed.insert(day);
             }
             Moving::Early(at) => return Ok(Step::Early(at)),
             Moving::Moved(_) | Moving::Stale => {}

@@ -4,6 +4,7 @@
 
 use super::{Compactor, Covering, Step, first_day};
 use crate::sealing::Trouble;
+use crate::sweeping::sweep_day;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_archive::seal::{Seal, StatementBody};
 use vernier_archive::stored::{read_seal, read_set};
@@ -36,6 +37,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
             let removed = self.remove_covered(entry, &entries).await?;
             self.summary.removed += removed;
         }
+        sweep_day(self.sealer.stores, &tenant.id, day).await?;
         let next = head.removed_to(day.end);
         self.sealer.chain().move_to(&next).await?;
         Ok(Step::Again)

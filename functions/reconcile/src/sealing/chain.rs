@@ -136,7 +136,9 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         content: Content,
         now: Millis,
     ) -> Result<Moving, PortError> {
-        let from = content.checkpoint_from().max(head.checkpoint_at().unwrap_or_default());
+        let from = content
+            .checkpoint_from()
+            .max(head.checkpoint_at().unwrap_or_default());
         let newest = self.stores.table().newest_checkpoint().await?;
         let Some(checkpoint) = newest.filter(|mark| mark.at >= from) else {
             let at = now.plus_seconds(CHECKPOINT_WAIT_SECONDS);
@@ -164,7 +166,9 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         };
         let key = self.workshop.public_key(self.stores.key()).await?;
         let previous = head.last_hash.as_deref().map(hash_from).transpose()?;
-        let seal = self.signed(unsealed.draft(previous, now, &key), &key).await?;
+        let seal = self
+            .signed(unsealed.draft(previous, now, &key), &key)
+            .await?;
         self.put(head, &seal, &open).await
     }
 

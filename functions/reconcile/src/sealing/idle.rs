@@ -18,10 +18,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
     pub(super) fn run_of(&self, next: Window, at: Millis, now: Millis) -> Vec<Window> {
         let length = next.end.0 - next.start.0;
         let day = day_of(next.start);
-        let (minutes, grace_seconds) = (
-            self.settings.window_minutes,
-            self.settings.grace_seconds,
-        );
+        let (minutes, grace_seconds) = (self.settings.window_minutes, self.settings.grace_seconds);
         let mut run = Vec::new();
         let mut window = next;
         while window.start <= at

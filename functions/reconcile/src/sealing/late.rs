@@ -1,9 +1,9 @@
 //! What was stored after its window was sealed: a sensor's envelope whose frame came late, a batch
 //! that was brought back.
 
-use super::window::Job;
 use super::accounts::DrawnUp;
 use super::totals::AccountSoFar;
+use super::window::Job;
 use super::{Sealer, Step, held};
 use std::collections::HashSet;
 use vernier_archive::reader::{Part, Reading};

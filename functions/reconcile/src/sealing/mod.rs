@@ -21,7 +21,7 @@ use crate::Settings;
 use chain::{Chain, Moving, Signed};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
-use totals::AccountSoFar;
+pub(crate) use totals::AccountSoFar;
 use vernier_archive::Fault;
 use vernier_archive::seal::SealKind;
 use vernier_ledger::Invariant;
@@ -408,4 +408,3 @@ fn held(account: &WindowAccount) -> Held {
         passed_over_at: None,
     }
 }
-

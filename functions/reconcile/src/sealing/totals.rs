@@ -23,7 +23,7 @@ use vernier_ledger::stores::ReconcileStores;
 
 /// What a window's seals so far say of it.
 #[derive(Debug, Default)]
-pub(super) struct AccountSoFar {
+pub(crate) struct AccountSoFar {
     received: ReceivedTotals,
     sealed: SealedTotals,
     missing: EnvelopeTotals,
@@ -44,7 +44,7 @@ impl AccountSoFar {
     ///
     /// # Errors
     /// The stores'; fatal when evidence is gone or is not what the seal says.
-    pub(super) async fn take<S: ReconcileStores>(
+    pub(crate) async fn take<S: ReconcileStores>(
         &mut self,
         stores: &S,
         tenant: &Tenant,
@@ -65,6 +65,11 @@ impl AccountSoFar {
             }
         }
         Ok(())
+    }
+
+    /// The receipts that are in evidence.
+    pub(crate) fn into_evident(self) -> HashSet<ReceiptId> {
+        self.evident
     }
 
     /// The evidence of a seal whose own is gone: its day's.
@@ -158,10 +163,7 @@ fn gone(file: &SealedFile) -> PortError {
 }
 
 /// The bytes of a file as its seal says; none when it is gone.
-async fn fetched<O: Objects>(
-    objects: &O,
-    file: &SealedFile,
-) -> Result<Option<Vec<u8>>, PortError> {
+async fn fetched<O: Objects>(objects: &O, file: &SealedFile) -> Result<Option<Vec<u8>>, PortError> {
     let Some(bytes) = objects.get(&file.key, None).await? else {
         return Ok(None);
     };
@@ -217,7 +219,8 @@ mod tests {
 
     fn rows(of: &[(u8, u32)]) -> (DispositionCounts, Digest) {
         let mut all = Tally::default();
-        of.iter().for_each(|(n, events)| all.merge(&tally(*n, *events)));
+        of.iter()
+            .for_each(|(n, events)| all.merge(&tally(*n, *events)));
         let counts = DispositionCounts {
             stored: all.events,
             ..DispositionCounts::default()
@@ -234,7 +237,11 @@ mod tests {
         assert_eq!(account.evidence.len(), 1);
         let totals = account.totals;
         assert!(totals.is_balanced());
-        let found = (totals.received.events, totals.unreceipted.events, totals.unreceipted.envelopes);
+        let found = (
+            totals.received.events,
+            totals.unreceipted.events,
+            totals.unreceipted.envelopes,
+        );
         assert_eq!(found, (3, 2, 1));
         // The next seal of the window: one envelope more, and the acknowledgement that came late.
         let so_far = AccountSoFar {
@@ -243,7 +250,11 @@ mod tests {
             missing: totals.missing,
             evident: HashSet::from([id(1)]),
         };
-        let receipts = [receipt(3, 1, true), receipt(2, 2, true), receipt(1, 3, true)];
+        let receipts = [
+            receipt(3, 1, true),
+            receipt(2, 2, true),
+            receipt(1, 3, true),
+        ];
         let (counts, digest) = rows(&[(3, 1)]);
         let account = so_far.with(&receipts, &counts, &digest).expect("adds up");
         let evident: Vec<ReceiptId> = account.evidence.iter().map(|row| row.receipt).collect();

@@ -11,9 +11,7 @@ use std::path::{Path, PathBuf};
 use vernier_archive::Fault;
 use vernier_archive::account::write_rows;
 use vernier_archive::files::Directory;
-use vernier_archive::seal::{
-    FileSet, SealKind, SetWriter, StatementBody, WindowStatement,
-};
+use vernier_archive::seal::{FileSet, SealKind, SetWriter, StatementBody, WindowStatement};
 use vernier_archive::share::{Share, SharesJoined};
 use vernier_archive::window::{Oversize, Plan, Settings, WindowBuilder};
 use vernier_ledger::access::Tenant;
@@ -203,7 +201,9 @@ fn content_of(
         shortfall: None,
         projections: None,
     };
-    let lists = [&statement.parts, &statement.evidence].into_iter().flat_map(FileSet::lists);
+    let lists = [&statement.parts, &statement.evidence]
+        .into_iter()
+        .flat_map(FileSet::lists);
     keys.extend(lists.map(|list| list.key.clone()));
     let content = Content {
         kind: job.kind,

@@ -1,17 +1,19 @@
-//! Parts that no seal names.
+//! What no seal names of windows and backfills.
 
-use super::remove_where;
+use super::beside::{Listed, sweep_evidence, sweep_lists};
+use super::{is_being_erased, remove_where};
 use std::collections::BTreeSet;
 use vernier_archive::part_name::{PartName, PartOf};
+use vernier_archive::seal::Seal;
 use vernier_archive::stored::read_seal;
+use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealEntry;
-use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
-/// Parts that no seal names are looked for so long after a window or backfill of their hour was sealed, seconds: a
-/// worker that still writes them has ended by then.
+/// What no seal names is looked for so long after a window or backfill of their hour was sealed, seconds: a
+/// worker that still writes it has ended by then.
 pub(crate) const SWEEP_AFTER_SECONDS: i64 = 3_600;
 
 /// The beginning of the hour of an instant.
@@ -23,11 +25,12 @@ pub(crate) const fn hour_start(at: Millis) -> Millis {
 ///
 /// # Errors
 /// Whatever error the stores give.
-pub async fn sweep_parts<S: ReconcileStores>(
+pub async fn sweep_hour<S: ReconcileStores>(
     stores: &S,
-    tenant: &TenantId,
+    settings: &Tenant,
     hour: Millis,
 ) -> Result<u64, PortError> {
+    let tenant = &settings.id;
     let head = stores.table().chain(tenant).await?;
     // Before the first seal every part may be named by it.
     let Some(next_sequence) = head.map(|head| head.sequence) else {
@@ -44,10 +47,14 @@ pub async fn sweep_parts<S: ReconcileStores>(
         .flat_map(SealEntry::closed_windows)
         .map(|window| window.start)
         .collect();
-    let mut named = BTreeSet::new();
+    if is_being_erased(&seals, next_sequence) {
+        return Ok(0);
+    }
+    let (mut named, mut listed) = (BTreeSet::new(), Vec::with_capacity(seals.len()));
     for entry in &seals {
         let seal = read_seal(objects, tenant, entry).await?;
-        named.extend(seal.files.into_iter().map(|file| file.key));
+        named.extend(seal.files.iter().map(|file| file.key.clone()));
+        listed.push(Listed { entry, seal });
     }
     let goes = |key: &str, _: Millis| {
         !named.contains(key)
@@ -59,11 +66,13 @@ pub async fn sweep_parts<S: ReconcileStores>(
             }
     };
     let (date, hour) = hour.date_and_hour();
-    let archive = format!("archive/tenant={tenant}/dt={date}/hour={hour}/");
-    let exceptions = format!("exceptions/tenant={tenant}/dt={date}/hour={hour}/");
+    let under = |class: &str| format!("{class}/tenant={tenant}/dt={date}/hour={hour}/");
     let mut removed = 0;
-    for prefix in [archive, exceptions] {
-        removed += remove_where(objects, &prefix, goes).await?;
+    for class in ["archive", "exceptions"] {
+        removed += remove_where(objects, &under(class), goes).await?;
     }
+    removed += sweep_evidence(stores, settings, &under("evidence"), &listed).await?;
+    let seals: Vec<Seal> = listed.into_iter().map(|listed| listed.seal).collect();
+    removed += sweep_lists(objects, tenant, &seals).await?;
     Ok(removed)
 }

@@ -5,7 +5,7 @@ use crate::compaction::{Compacted, Compactor};
 use crate::healing::heal_missing;
 use crate::playbacks::{Played, Wires, go_on};
 use crate::sealing::{Held, Sealer, Settled};
-use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start, sweep_parts};
+use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start, sweep_day, sweep_hour};
 use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
@@ -91,11 +91,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
             Cause::Late | Cause::Close => self.settle(start()?).await,
             Cause::Compact => self.compact(day_of(start()?)).await,
             Cause::Playback => self.play(entry).await,
-            Cause::Sweep => {
-                let removed = sweep_parts(self.place.stores, &self.tenant.id, start()?).await?;
-                self.turn.swept.unnamed += removed;
-                Ok(Next::Done)
-            }
+            Cause::Sweep => self.sweep(start()?).await,
             Cause::List
             | Cause::Recover
             | Cause::SweepSegments
@@ -192,10 +188,27 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         Ok(())
     }
 
+    /// Removes what no seal names of an hour's windows, and with a day's first hour of the day as well.
+    async fn sweep(&mut self, hour: Millis) -> Result<Next, PortError> {
+        let (stores, tenant) = (self.place.stores, self.tenant);
+        self.turn.swept.unnamed += sweep_hour(stores, tenant, hour).await?;
+        let day = day_of(hour);
+        if day.start == hour {
+            self.turn.swept.unnamed += sweep_day(stores, &tenant.id, day).await?;
+        }
+        Ok(Next::Done)
+    }
+
     async fn compact(&mut self, day: Window) -> Result<Next, PortError> {
         let compacting = self.place.settings.compacting;
         let mut compactor = Compactor::new(&mut self.sealer, compacting, &mut self.turn.compacted);
-        Ok(match compactor.settle(day, self.place.until).await? {
+        let settled = compactor.settle(day, self.place.until).await;
+        for day in compactor.into_sealed() {
+            let due = self.place.now().plus_seconds(SWEEP_AFTER_SECONDS);
+            let sweep = WorkKey::at(Cause::Sweep, day.start);
+            self.place.add(self.owner, sweep, due).await?;
+        }
+        Ok(match settled? {
             Compacted::Whole => Next::Done,
             Compacted::Early(at) => Next::At(at),
             Compacted::Held => Next::Tried(None),

@@ -115,7 +115,54 @@ fn in_folder(plan: &Plan, class: PartClass, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seal::list_key;
+    use vernier_ledger::tenant_prefix::prefixes_of;
     use vernier_ledger::time::{Millis, Window};
+
+    /// Whoever lists or removes a tenant's objects knows them by their prefixes.
+    #[test]
+    fn every_key_is_under_one_of_the_tenants_prefixes() {
+        let tenant: TenantId = "school".parse().expect("a name");
+        let (sha256, mut keys) = (
+            [7; 32],
+            vec![seal_key(&tenant, 3), list_key(&tenant, 3, 0, &[7; 32])],
+        );
+        for kind in [SealKind::Window, SealKind::Backfill, SealKind::Day] {
+            let plan = Plan {
+                tenant: tenant.clone(),
+                window: Window {
+                    start: Millis(1_788_254_100_000),
+                    end: Millis(1_788_255_000_000),
+                },
+                kind,
+                sequence: 3,
+            };
+            for class in [PartClass::Archive, PartClass::Exceptions] {
+                let place = SharePlace {
+                    share: 1,
+                    number: 2,
+                };
+                keys.push(part_key(&plan, class, 0, &sha256));
+                keys.push(share_key(&plan, class, place, &sha256));
+            }
+            let all = [
+                Beside::Evidence,
+                Beside::Missing,
+                Beside::DayEvidence,
+                Beside::Places,
+            ];
+            keys.extend(all.map(|beside| beside_key(&plan, beside, 0, &sha256)));
+        }
+        let prefixes: Vec<String> = prefixes_of(&tenant).collect();
+        for key in &keys {
+            let under = prefixes.iter().filter(|prefix| key.starts_with(*prefix));
+            assert_eq!(under.count(), 1, "{key}");
+        }
+        // Nothing makes a key of deltas yet.
+        let used = |prefix: &&String| keys.iter().any(|key| key.starts_with(*prefix));
+        let unused: Vec<&String> = prefixes.iter().filter(|prefix| !used(prefix)).collect();
+        assert_eq!(unused, ["deltas/tenant=school/"]);
+    }
 
     #[test]
     fn keys_hold_tenant_date_hour_and_window() {

@@ -19,8 +19,8 @@ pub use statement::{
     Shortfall, ShortfallCause, Statement, StatementBody, Totals, WindowStatement,
 };
 pub use unsealed::Unsealed;
-pub use vernier_ledger::chain::SealKind;
 pub(crate) use unsealed::root_of;
+pub use vernier_ledger::chain::SealKind;
 
 use crate::Fault;
 use crate::blocks::ActorTable;

@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::tenant_prefix::{BESIDE_PREFIXES, ROW_PREFIXES};
 
 /// What is checked, and how.
 #[derive(Debug, Clone, Default)]
@@ -149,18 +150,7 @@ fn check_accounts(
 /// All files that seals may name, with their sizes.
 fn listed(source: &dyn Source, options: &Options) -> Result<BTreeMap<String, u64>, Fault> {
     let mut listed = BTreeMap::new();
-    for class in [
-        "archive/",
-        "exceptions/",
-        "days/archive/",
-        "days/exceptions/",
-        "days/evidence/",
-        "evidence/",
-        "missing/",
-        "lists/",
-        "deltas/",
-        "erasures/",
-    ] {
+    for class in ROW_PREFIXES.into_iter().chain(BESIDE_PREFIXES) {
         let prefix = match &options.tenant {
             Some(tenant) => format!("{class}tenant={tenant}/"),
             None => class.to_owned(),

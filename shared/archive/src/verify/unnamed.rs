@@ -13,6 +13,7 @@ use crate::part_name::{PartName, PartOf};
 use std::collections::BTreeMap;
 use vernier_ledger::chain::day_of;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::tenant_prefix::BESIDE_PREFIXES;
 use vernier_ledger::time::Millis;
 
 /// What a tenant's seals have closed.
@@ -63,17 +64,6 @@ pub(super) struct Unnamed {
     pub(super) findings: Vec<Finding>,
 }
 
-/// What keys of files beside the rows begin with. They are written before anybody knows which seal will name them,
-/// and no reader takes rows from them.
-const BESIDE: [&str; 6] = [
-    "evidence/",
-    "missing/",
-    "lists/",
-    "deltas/",
-    "erasures/",
-    "days/evidence/",
-];
-
 /// Judges the files that were there before the seals were read.
 pub(super) fn judge(listed: &BTreeMap<String, u64>, chains: &Chains, options: &Options) -> Unnamed {
     let closed = closed(chains);
@@ -85,7 +75,8 @@ pub(super) fn judge(listed: &BTreeMap<String, u64>, chains: &Chains, options: &O
             key: key.clone(),
             bytes: *bytes,
         };
-        if BESIDE.iter().any(|prefix| key.starts_with(prefix)) {
+        // They are written before anybody knows which seal will name them, and no reader takes rows from them.
+        if BESIDE_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             unnamed.waiting.push(entry);
             continue;
         }

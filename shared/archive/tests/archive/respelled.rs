@@ -32,7 +32,12 @@ const IDS: [&str; 3] = [
 const NUMBERS: [[&str; 4]; 2] = [
     ["1.5", "15e-1", "1.50", "0.15E+1"],
     // Numbers of one double, and of two values.
-    ["9007199254740993", "9007199254740993.0", "9007199254740993e0", "90071992547409930e-1"],
+    [
+        "9007199254740993",
+        "9007199254740993.0",
+        "9007199254740993e0",
+        "90071992547409930e-1",
+    ],
 ];
 
 const LETTERS: [&str; 4] = ["é/\\\"", "\\u00e9/\\\"", "\\u00E9\\/\\u0022", "é\\/\\\""];
@@ -75,7 +80,12 @@ impl Spelled {
 }
 
 fn events() -> impl Strategy<Value = Vec<Spelled>> {
-    let one = (0..2_u64, 0..3_usize, 0..2_usize, proptest::array::uniform4(0..4_usize));
+    let one = (
+        0..2_u64,
+        0..3_usize,
+        0..2_usize,
+        proptest::array::uniform4(0..4_usize),
+    );
     let one = one.prop_map(|(window, identity, meaning, spelling)| Spelled {
         window,
         identity,
@@ -217,7 +227,13 @@ fn a_row_in_the_firsts_bytes_stands_for_a_first_that_is_not_at_hand() {
     let asked = Asked::of(&asked).expect("accepted");
     let mut known = LookedUp::default();
     let fingerprint = asked.fingerprint;
-    known.add(&asked, First { place: (first, 4), fingerprint });
+    known.add(
+        &asked,
+        First {
+            place: (first, 4),
+            fingerprint,
+        },
+    );
     let (later, text, respelled) = other.line(1);
     let memory = Memory::default();
     let settings = common::settings(temporary.path());

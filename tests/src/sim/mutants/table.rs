@@ -59,7 +59,11 @@ impl Table {
             *of == owner && start.is_some_and(|at| window(at).contains(minute.start()))
         };
         self.bug == Some(Bug::IdleOverBackedOff)
-            && self.inner.all_work().iter().any(|(of, entry)| is_hidden(of, entry))
+            && self
+                .inner
+                .all_work()
+                .iter()
+                .any(|(of, entry)| is_hidden(of, entry))
     }
 }
 

@@ -207,6 +207,26 @@ impl Oracle {
         Ok(open)
     }
 
+    /// Invariant 6: the archive is sound, whatever of a day is merged or removed by now.
+    ///
+    /// # Errors
+    /// The first thing that verification finds.
+    pub(super) fn check_archive(&self, world: &World) -> Result<(), Violation> {
+        self.seals.check_verified(world)
+    }
+
+    /// What the archive must be after its day was compacted and its windows' own files are removed.
+    ///
+    /// # Errors
+    /// The first invariant that does not hold.
+    pub(super) fn check_compacted(&self, world: &World) -> Result<(), Violation> {
+        self.seals.check_verified(world)?;
+        if self.is_all_sealed() {
+            self.seals.check_merged(world)?;
+        }
+        Ok(())
+    }
+
     fn window(&self, place: &Place) -> Option<(TenantId, Millis)> {
         let tenant = self.segments.tenant_of(place.0)?;
         Some((tenant.clone(), passes::window_of(place.0).start))

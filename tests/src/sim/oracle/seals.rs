@@ -24,6 +24,7 @@ use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
+use vernier_ledger::tenant_prefix::tenant_prefixes;
 use vernier_ledger::time::{Millis, Window};
 
 /// A row as far as it matters here.
@@ -63,7 +64,9 @@ static PLAIN: LazyLock<BTreeMap<Fingerprint, Fingerprint>> = LazyLock::new(|| {
     let of = |spec: &EventSpec| Fingerprint::of(spec.compact().as_bytes());
     let variant = Variant::Respelled;
     let respelled = (0..IDS).map(|id| EventSpec { id, variant });
-    respelled.map(|spec| (of(&spec), of(&spec.plain()))).collect()
+    respelled
+        .map(|spec| (of(&spec), of(&spec.plain())))
+        .collect()
 });
 
 fn meaning(fingerprint: Fingerprint) -> Fingerprint {
@@ -295,7 +298,10 @@ impl Seals {
                 Some((first, _)) => (Disposition::Conflict, Some(*first)),
             };
             let in_first_bytes = expected.0 == Disposition::Duplicate
-                && chain.stored.get(&id).is_some_and(|first| first.1 == row.fingerprint);
+                && chain
+                    .stored
+                    .get(&id)
+                    .is_some_and(|first| first.1 == row.fingerprint);
             if row.has_text == in_first_bytes {
                 let what = format!("has a text of {event}: {}", row.has_text);
                 return Err(broken(Invariant::OneDispositionEach, entry, &what));
@@ -389,7 +395,7 @@ impl Seals {
             return Ok(());
         }
         let files = Memory::default();
-        for prefix in ["archive/", "exceptions/", "evidence/", "lists/", "seals/"] {
+        for prefix in tenant_prefixes() {
             for key in world.bucket.keys(prefix) {
                 files.put(key.clone(), world.bucket.raw(&key).unwrap_or_default());
             }
@@ -410,6 +416,40 @@ impl Seals {
                 format!("verification finds {finding:?}"),
             )),
         }
+    }
+
+    /// Invariant 5: of a tenant with two seals that have events one file of each class and of evidence is left, or few.
+    pub(super) fn check_merged(&self, world: &World) -> Result<(), Violation> {
+        for tenant in self.chains.keys() {
+            let entries = world.table.seals_from(tenant, 0).into_iter();
+            let with_events = entries.filter(|entry| entry.tally.events > 0).count();
+            let own = ["archive", "exceptions", "evidence"];
+            let own = own.map(|class| {
+                world
+                    .bucket
+                    .keys(&format!("{class}/tenant={tenant}/"))
+                    .len()
+            });
+            let merged = world
+                .bucket
+                .keys(&format!("days/archive/tenant={tenant}/"))
+                .len()
+                + world
+                    .bucket
+                    .keys(&format!("days/exceptions/tenant={tenant}/"))
+                    .len();
+            let is_merged = own == [0; 3] && merged > 0;
+            Violation::unless(
+                with_events < 2 || is_merged,
+                Invariant::NothingUnreadable,
+                || {
+                    format!(
+                        "{with_events} seals of {tenant} are not merged: {own:?} files of windows, {merged} of days"
+                    )
+                },
+            )?;
+        }
+        Ok(())
     }
 
     /// Seals, backfills among them and events in them.

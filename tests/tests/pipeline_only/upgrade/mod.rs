@@ -134,5 +134,8 @@ async fn what_an_earlier_release_left_is_taken_up_and_settled() {
         };
         assert!(after[before.len()..].iter().any(|seal| covers_both(&seal)));
         assert!(after.iter().any(|seal| seal.start > last.end));
+        let versions = after[before.len()..].iter().map(|seal| seal.vernier_seal);
+        assert!(versions.clone().all(|version| version == 4));
+        assert!(before.iter().all(|seal| seal.vernier_seal < 4));
     }
 }
