@@ -8,6 +8,7 @@ mod cost;
 mod generate;
 mod output;
 mod playback;
+mod proof;
 mod quarantine;
 mod query;
 mod receipt;
@@ -98,6 +99,7 @@ enum Command {
     Receipt(receipt::Args),
     Windows(windows::Args),
     Verify(verify::Args),
+    Proof(proof::Args),
     Playback(playback::Args),
     Quarantine(quarantine::Args),
     Report(report::Args),
@@ -141,6 +143,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Receipt(args) => receipt::run(&args, format),
         Command::Windows(args) => windows::run(&args, format),
         Command::Verify(args) => verify::run(&args, format),
+        Command::Proof(args) => proof::run(&args, format),
         Command::Playback(args) => playback::run(args, format),
         Command::Quarantine(args) => quarantine::run(args, format),
         Command::Report(args) => report::run(&args, format),
@@ -209,6 +212,8 @@ mod tests {
             "vernier verify copy/ --key a.pem --key b.pem --all --tenant school --partial --gaps --threads 2 --format json",
             "vernier verify copy/ --key a.pem --known e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "vernier verify s3://bucket/copies/1 --own-keys --all",
+            "vernier verify copy/ --key a.pem --receipts --no-shortfall",
+            "vernier proof answer.json --key a.pem --key b.pem --event event.json --format json",
             "vernier schema put https://s.example/Badge badge.json --api http://h --column actor=/who --column id=/n --force",
             "vernier playback start --from -1d --type GradeEvent --group https://s/1 --dry-run --rate 500 --watch --api http://h",
             "vernier playback start --receipt 01a05c4d-d5c1-7008-8707-070707070707 --api http://h",
@@ -277,6 +282,7 @@ mod tests {
                 "64 hexadecimal",
             ),
             ("vernier verify copy/ --key a --threads 0", "1..=1024"),
+            ("vernier proof answer.json", "--key"),
             (
                 "vernier schema test Badge badge.json --column actor=who",
                 "NAME=POINTER",

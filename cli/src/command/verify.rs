@@ -44,6 +44,9 @@ use vernier_ledger::ids::TenantId;
 /// sign anew whatever was changed. --own-keys takes keys/*.pem beside the seals all the same: what it says
 /// then is that nothing was damaged, not who sealed it.
 ///
+/// Seals of version 4 say what was acknowledged: totals of each window are checked against its evidence, and what is missing
+/// is said (--no-shortfall makes it wrong). --receipts adds up each receipt by itself.
+///
 /// A chain that was cut short at its end looks whole by itself: note the head that this command
 /// prints (or a seal's hash from anywhere else) and give it back with --known next time.
 #[derive(Debug, clap::Args)]
@@ -59,6 +62,7 @@ Examples:
   vernier verify copy/ --key seals.pub.pem --all --format json | jq -r '.findings[].file'
   vernier verify copy/ --key old.pem --key new.pem       after the key was changed
   vernier verify copy/ --key seals.pub.pem --known 9f86d081…  the head of last month's check
+  vernier verify copy/ --key seals.pub.pem --receipts --no-shortfall
   vernier verify month/ --key seals.pub.pem --partial    a chain that begins later
   openssl pkey -in seals.pem -pubout                     the public half of a local key
 
@@ -99,6 +103,10 @@ pub(super) struct Args {
     /// A window in which something is missing that was acknowledged is wrong; else it is reported alone
     #[arg(long)]
     no_shortfall: bool,
+    /// Sum rows by receipt too, and hold each receipt against the evidence of version 4 that it was acknowledged: on disk,
+    /// in the temporary folder, whatever the archive's size; the files are read once more
+    #[arg(long)]
+    receipts: bool,
     /// Threads; as many as there are cores if not given
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     threads: Option<u16>,
@@ -126,6 +134,8 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     if args.own_keys {
         keys.extend(own_keys(source.as_ref()).with_context(|| args.archive.clone())?);
     }
+    // Removed at the end, with what lies in it.
+    let folder = args.receipts.then(tempfile::tempdir).transpose()?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         all: args.all,
@@ -136,6 +146,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         gaps: args.gaps,
         later_files: args.later_files,
         no_shortfall: args.no_shortfall,
+        receipts: folder.as_ref().map(|folder| folder.path().to_owned()),
     };
     quiet_reader();
     let started = Instant::now();
@@ -158,6 +169,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
             "unreceipted": report.unreceipted,
             "erased": report.erased,
             "unsalted": report.unsalted,
+            "receipts": report.receipts,
             "findings": report.findings,
         }))?,
         Format::Text => output::line(text(&report, args.all, started.elapsed()))?,
@@ -266,6 +278,12 @@ fn account(report: &Report) -> Vec<String> {
         if count > 0 {
             lines.push(format!("{} {what}", thousands(count)));
         }
+    }
+    if let Some(receipts) = report.receipts {
+        lines.push(format!(
+            "{} receipts were held against their rows",
+            thousands(receipts)
+        ));
     }
     if !report.waiting.is_empty() {
         let size = report.waiting.iter().map(|entry| entry.bytes).sum();

@@ -3,6 +3,7 @@
 mod bucket;
 mod cost;
 mod generate;
+mod proof;
 mod read;
 mod schema;
 mod send;

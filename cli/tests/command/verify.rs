@@ -205,6 +205,13 @@ fn a_chain_of_version_4_is_checked_and_its_shortfall_is_said() {
         (&1.into(), &2.into())
     );
     assert_eq!(report["holds"], serde_json::json!([]));
+    assert_eq!(report["receipts"], serde_json::Value::Null);
+    let ran = verify(&["--receipts"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.stdout.contains("receipts were held against their rows"),
+        "{ran:?}"
+    );
     let ran = verify(&["--no-shortfall"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(

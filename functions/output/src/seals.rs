@@ -18,6 +18,9 @@ pub struct SealView {
     kind: SealKind,
     start: String,
     end: String,
+    /// Of an idle run: how many windows it closes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows: Option<u64>,
     events: u64,
     rejected: u64,
     digest: String,
@@ -32,6 +35,7 @@ impl From<&SealEntry> for SealView {
             kind: seal.kind,
             start: seal.window.start.rfc3339(),
             end: seal.window.end.rfc3339(),
+            windows: (seal.kind == SealKind::Idle).then_some(seal.windows),
             events: seal.tally.events,
             rejected: seal.tally.rejected,
             digest: seal.tally.digest.to_string(),

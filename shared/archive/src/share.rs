@@ -120,6 +120,8 @@ impl SharesJoined {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::previous::Asked;
+    use crate::seal::Hex32;
     use proptest::prelude::*;
 
     #[test]
@@ -128,6 +130,46 @@ mod tests {
         assert!(Share::new(4_095, 4_096).is_some());
         for (number, shares) in [(0, 0), (1, 1), (0, 4_097)] {
             assert_eq!(Share::new(number, shares), None);
+        }
+    }
+
+    #[test]
+    fn a_parts_key_tells_its_share_and_a_days_key_none() {
+        let file = |key: &str| SealedFile {
+            key: key.to_owned(),
+            rows: 1,
+            bytes: 1,
+            sha256: Hex32::NONE,
+            merkle_root: Hex32::NONE,
+            actors: None,
+            ids: None,
+        };
+        let part =
+            file("archive/tenant=a/dt=2026-09-01/hour=09/001788254100000-00030000-ab.parquet");
+        assert_eq!(Share::of_file(&part, 4), Share::new(3, 4));
+        assert_eq!(Share::of_file(&part, 3), None);
+        for key in [
+            "archive/tenant=a/dt=2026-09-01/hour=09/001788254100000-0003-ab.parquet",
+            "days/archive/tenant=a/dt=2026-09-01/000000000000-0000-ab.parquet",
+        ] {
+            assert_eq!(Share::of_file(&file(key), 4), None);
+        }
+    }
+
+    /// Who asks for an event asks for it where sealing puts it, in whatever spelling of its id.
+    #[test]
+    fn an_event_that_is_asked_for_is_of_its_rows_share() {
+        let id = "urn:uuid:0F8E1A2B-3C4D-4E5F-8A9B-0C1D2E3F4A5B";
+        let fingerprint = Fingerprint::of(b"{}");
+        for (own_id, kind) in [(true, "event"), (false, "entity")] {
+            let asked = Asked {
+                own_id,
+                id: Some(id),
+                fingerprint: fingerprint.0,
+            };
+            let small = id.to_ascii_lowercase();
+            let identity = event_key(kind, Some(&small), &fingerprint.hex());
+            assert_eq!(asked.identity(), identity, "{kind}");
         }
     }
 

@@ -2,8 +2,10 @@
 
 use super::signed;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use vernier_archive::reader::Part;
 use vernier_aws::Bucket;
 use vernier_ledger::ports::Objects as _;
 use vernier_tests::deployed::variable;
@@ -51,24 +53,95 @@ fn rows(sql: &str) -> Vec<Vec<String>> {
     rows.iter().skip(1).map(cells).collect()
 }
 
+fn golden(version: &str) -> PathBuf {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden");
+    golden.join(version)
+}
+
 /// Puts a golden archive's files below a prefix: without one, where sealed windows lie.
 pub(crate) async fn put_golden_archive(version: &str, prefix: &str, extensions: &[&str]) {
+    put_golden(version, extensions, |key| format!("{prefix}{key}")).await;
+}
+
+/// Puts the golden archives of version 4 where the windows and days of another tenant lie.
+async fn put_version_4() {
+    for version in ["v4", "v4-day"] {
+        let of_college = |key: &str| key.replace("tenant=school", "tenant=college");
+        put_golden(version, &["parquet"], of_college).await;
+    }
+}
+
+async fn put_golden(version: &str, extensions: &[&str], key_of: impl Fn(&str) -> String) {
     let bucket = Bucket::new(
         &vernier_aws::config().await.expect("AWS_CA_BUNDLE is read"),
         variable("VERNIER_BUCKET"),
     );
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/archive/tests/golden");
-    let golden = golden.join(version);
+    let golden = golden(version);
     for entry in WalkDir::new(&golden) {
         let entry = entry.expect("it is listed");
         let extension = entry.path().extension().and_then(|e| e.to_str());
         if extension.is_some_and(|e| extensions.contains(&e)) {
             let key = entry.path().strip_prefix(&golden).expect("it is inside");
             let bytes = std::fs::read(entry.path()).expect("readable");
-            let key = format!("{prefix}{}", key.to_str().expect("UTF-8"));
+            let key = key_of(key.to_str().expect("UTF-8"));
             bucket.put_new(&key, bytes, None).await.expect("stored");
         }
     }
+}
+
+/// Rows, erased ones and salted ones of the files below a folder.
+fn counted(folder: &Path) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for entry in WalkDir::new(folder) {
+        let path = entry.expect("it is listed").into_path();
+        if path.extension().is_some_and(|e| e == "parquet") {
+            let bytes = bytes::Bytes::from(std::fs::read(path).expect("readable"));
+            let part = Part::open(Arc::new(bytes)).expect("a part");
+            part.for_each(|row| {
+                counts[0] += 1;
+                counts[1] += usize::from(row.erased.is_some());
+                counts[2] += usize::from(row.salt.is_some());
+                Ok(())
+            })
+            .expect("reads");
+        }
+    }
+    counts
+}
+
+/// Files of all versions lie in one table, by name: what older ones lack is null.
+#[tokio::test]
+async fn athena_reads_files_of_all_versions_side_by_side() {
+    put_golden_archive("v1", "", &["parquet"]).await;
+    put_version_4().await;
+    let queried = tokio::task::spawn_blocking(|| {
+        let counts = |table: &str, tenant: &str| {
+            let sql = format!(
+                "SELECT count(*), count(erased), count(salt) FROM {table} \
+                 WHERE tenant = '{tenant}' AND dt = '2026-09-01'"
+            );
+            let found = rows(&sql);
+            let number = |at: usize| found[0][at].parse::<usize>().expect("a number");
+            [0, 1, 2].map(number)
+        };
+        let parts = rows(
+            "SELECT count(part), count(*) FROM days WHERE tenant = 'college' AND dt = '2026-09-01'",
+        );
+        let of_school = counts("archive", "school");
+        (
+            of_school,
+            counts("archive", "college"),
+            counts("exceptions", "college"),
+            parts,
+        )
+    });
+    let (old, archive, exceptions, parts) = queried.await.expect("the thread ends");
+    assert_eq!(old, counted(&golden("v1").join("archive")));
+    assert_eq!(archive, counted(&golden("v4").join("archive")));
+    assert_eq!(exceptions, counted(&golden("v4").join("exceptions")));
+    assert!(archive[1] > 0 && archive[2] > 0, "{archive:?}");
+    // A day of version 3 lies beside one of version 4: its rows have no part.
+    assert_ne!(parts[0][0], parts[0][1], "{parts:?}");
 }
 
 #[tokio::test]
@@ -143,6 +216,8 @@ async fn athena_runs_the_pages_queries() {
     for version in ["v1", "v2"] {
         put_golden_archive(version, "", &["parquet"]).await;
     }
+    // The emulator takes a table's columns from its files, Athena from the catalog.
+    put_version_4().await;
     let queried = tokio::task::spawn_blocking(|| {
         let found = queries_of_the_page()
             .iter()

@@ -26,6 +26,7 @@ mod sweeping;
 mod tokens;
 mod upgrade;
 mod version4;
+mod versions;
 mod whole_events;
 mod work;
 

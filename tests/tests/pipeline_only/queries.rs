@@ -22,36 +22,42 @@ const USERS: &str = "https://school.example/users/";
 const SECTIONS: &str = "https://school.example/sections/";
 
 /// What was sent, and how it must end.
-struct Sent {
-    place: Place,
-    event: Value,
-    disposition: Disposition,
+pub(super) struct Sent {
+    pub(super) place: Place,
+    pub(super) event: Value,
+    pub(super) disposition: Disposition,
+    /// Whether the archive has nothing any more of what the sensor wrote.
+    pub(super) is_erased: bool,
 }
 
 impl Sent {
     fn column(&self, name: &str) -> Option<&str> {
         match name {
-            "id" | "type" | "action" => self.event[name].as_str(),
             "sensor" => Some("https://school.example/sensors/1"),
+            _ if self.is_erased => None,
+            "id" | "type" | "action" => self.event[name].as_str(),
             nested => self.event[nested]["id"].as_str(),
         }
     }
 
     fn event_time(&self) -> Option<Millis> {
+        if self.is_erased {
+            return None;
+        }
         let text = self.event["eventTime"].as_str()?;
         Millis::parse_rfc3339(text).ok()
     }
 }
 
 /// A school and what its sensor sent so far.
-struct History {
-    school: School,
-    random: StdRng,
-    sent: Vec<Sent>,
+pub(super) struct History {
+    pub(super) school: School,
+    pub(super) random: StdRng,
+    pub(super) sent: Vec<Sent>,
 }
 
 impl History {
-    async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64) -> Self {
         Self {
             school: School::since(EVENING).await,
             random: StdRng::seed_from_u64(seed),
@@ -59,7 +65,7 @@ impl History {
         }
     }
 
-    fn one_of(&mut self, count: u32) -> u32 {
+    pub(super) fn one_of(&mut self, count: u32) -> u32 {
         self.random.random_range(0..count)
     }
 
@@ -143,21 +149,22 @@ impl History {
                 place: (receipt, index),
                 event,
                 disposition,
+                is_erased: false,
             });
         }
     }
 
-    async fn seal(&self) {
+    pub(super) async fn seal(&self) {
         self.school.turn().await;
     }
 
     /// Planner and workers, the ledger's as well.
-    async fn work(&self) {
+    pub(super) async fn work(&self) {
         assert_eq!(self.school.work().await.failed, 0);
     }
 
     /// Something happens to the stores.
-    async fn change(&mut self) {
+    pub(super) async fn change(&mut self) {
         match self.one_of(8) {
             0..=2 => self.send(false).await,
             3 => self.send(true).await,
@@ -168,7 +175,7 @@ impl History {
         }
     }
 
-    fn query(&mut self) -> EventQuery {
+    pub(super) fn query(&mut self) -> EventQuery {
         let end = self.school.clock.get().plus_seconds(1);
         let mut query = EventQuery::between(TimeRange {
             from: EVENING,
@@ -212,7 +219,7 @@ impl History {
         query
     }
 
-    fn scan(&self, query: &EventQuery) -> Vec<&Sent> {
+    pub(super) fn scan(&self, query: &EventQuery) -> Vec<&Sent> {
         let wanted = |s: &&Sent| {
             let at = s.place.0.received_at();
             let in_time = |(from, to)| s.event_time().is_some_and(|at| from <= at && at < to);
@@ -239,6 +246,22 @@ impl History {
 
     /// All pages of a query, while nothing is sent but everything else happens.
     async fn pages(&mut self, query: &EventQuery, limit: usize) -> Vec<EventView> {
+        self.pages_while(query, limit, async |history| match history.one_of(4) {
+            0 => history.school.pass(45),
+            1 => history.seal().await,
+            2 => history.work().await,
+            _ => {}
+        })
+        .await
+    }
+
+    /// All pages of a query; between two of them something happens.
+    pub(super) async fn pages_while(
+        &mut self,
+        query: &EventQuery,
+        limit: usize,
+        mut between: impl AsyncFnMut(&mut Self),
+    ) -> Vec<EventView> {
         let (mut query, mut after, mut all) = (query.clone(), None, Vec::new());
         loop {
             let tenant = &self.school.tenant.id;
@@ -257,12 +280,7 @@ impl History {
             };
             let cursor = PageCursor::open(&cursor, &KEY).expect("its own");
             (query, after) = (cursor.query, Some(cursor.after));
-            match self.one_of(4) {
-                0 => self.school.pass(45),
-                1 => self.seal().await,
-                2 => self.work().await,
-                _ => {}
-            }
+            between(self).await;
         }
     }
 }

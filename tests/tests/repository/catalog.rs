@@ -1,28 +1,29 @@
-//! The catalog's table and the archive's files have the same columns.
+//! The catalog's tables and the archive's files have the same columns.
 
 use crate::functions::template;
-use vernier_archive::columns;
+use vernier_archive::columns::{self, Layout};
 
+/// The names of version 4, which are those before it and more at their end but for a day's `seal`.
 #[test]
 fn the_catalog_lists_the_archives_columns() {
     let template = template();
-    let table = &template["Resources"]["ArchiveTable"]["Properties"]["TableInput"];
-    let listed = table["StorageDescriptor"]["Columns"]
-        .as_array()
-        .expect("columns");
-    let listed: Vec<_> = listed.iter().filter_map(|c| c["Name"].as_str()).collect();
-    assert_eq!(listed, columns::names().collect::<Vec<_>>());
-}
-
-#[test]
-fn the_catalog_lists_the_columns_of_days() {
-    let template = template();
-    for name in ["DaysTable", "DaysExceptionsTable"] {
+    for (name, layout, before) in [
+        ("ArchiveTable", Layout::BlindWindow, Layout::Window),
+        ("ExceptionsTable", Layout::BlindWindow, Layout::Window),
+        ("DaysTable", Layout::BlindDay, Layout::Day),
+        ("DaysExceptionsTable", Layout::BlindDay, Layout::Day),
+    ] {
         let table = &template["Resources"][name]["Properties"]["TableInput"];
         let listed = table["StorageDescriptor"]["Columns"].as_array();
         let listed = listed.expect("columns").iter();
         let listed: Vec<_> = listed.filter_map(|c| c["Name"].as_str()).collect();
-        assert_eq!(listed, columns::day_names().collect::<Vec<_>>(), "{name}");
+        assert_eq!(
+            listed,
+            columns::names_of(layout).collect::<Vec<_>>(),
+            "{name}"
+        );
+        let mut earlier = columns::names_of(before);
+        assert!(earlier.all(|column| listed.contains(&column)), "{name}");
     }
 }
 

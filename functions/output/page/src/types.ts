@@ -127,7 +127,9 @@ export interface EventView {
   sensor: string;
   disposition: string;
   provisional: boolean;
-  fingerprint: string;
+  /** None of an erased event. */
+  fingerprint: string | null;
+  erased?: boolean;
   problems?: Finding[];
   deviations?: Finding[];
   event: Record<string, unknown>;
@@ -162,7 +164,7 @@ export interface Windows {
 
 export interface SealView {
   sequence: number;
-  kind: 'window' | 'backfill' | 'day';
+  kind: 'window' | 'backfill' | 'idle' | 'day';
   start: string;
   end: string;
   events: number;

@@ -90,7 +90,9 @@ fn passes(request: &PlaybackRequest, row: &Row<'_>) -> bool {
         PlaybackSource::Quarantine => Disposition::Rejected,
         PlaybackSource::Archive | PlaybackSource::Failures => Disposition::Stored,
     };
-    row.disposition == wanted
+    // Of an erased event there is nothing left to play.
+    row.erased.is_none()
+        && row.disposition == wanted
         && request.wants(row.receipt)
         && same(&filter.type_name, row.type_name)
         && same(&filter.action, row.action)

@@ -8,7 +8,7 @@ use super::{Wires, class_of, failures, seals_of};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::time::Duration;
-use vernier_archive::seal::SealedFile;
+use vernier_archive::seal::Seal;
 use vernier_archive::stored::read_seal;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
@@ -65,8 +65,8 @@ pub(super) struct Course<'a, S: ReconcileStores> {
     tenant: TenantId,
     job: PlaybackJob,
     seals: Vec<SealEntry>,
-    /// The files that are asked for of the seal with this sequence.
-    files: Option<(u64, Vec<SealedFile>)>,
+    /// The seal that is read, with the files that count now.
+    seal: Option<Seal>,
     /// The bytes of the file with this key.
     bytes: Option<(String, Bytes)>,
     part: Option<OpenPart>,
@@ -110,7 +110,7 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
             tenant: tenant.clone(),
             job,
             seals,
-            files: None,
+            seal: None,
             bytes: None,
             part: None,
             dry: Changes::default(),
@@ -273,20 +273,21 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
         if self.part.as_ref().is_some_and(|part| part.place == place) {
             return Ok(Found::Here);
         }
-        let files = match &self.files {
-            Some((sequence, files)) if *sequence == entry.sequence => files,
+        let seal = match &self.seal {
+            Some(seal) if seal.sequence == entry.sequence => seal,
             _ => {
                 let seal = read_seal(self.wires.stores.objects(), &self.tenant, entry).await?;
-                let class = class_of(next.request.source);
-                let files = seal.files_of(class).cloned().collect();
-                self.files = Some((entry.sequence, files));
+                self.seal = Some(seal);
                 return Ok(Found::Further);
             }
         };
-        let number = usize::try_from(next.position.file).unwrap_or(usize::MAX);
-        let Some(file) = files.get(number) else {
+        let class = class_of(next.request.source);
+        let wanted = seal.files.iter().enumerate();
+        let mut wanted = wanted.filter(|(_, file)| file.class() == class);
+        let nth = usize::try_from(next.position.file).unwrap_or(usize::MAX);
+        let Some((number, file)) = wanted.nth(nth) else {
             // What lies in the other files was not read, and is behind the job's place all the same.
-            let read: u64 = files.iter().map(|file| file.rows).sum();
+            let read: u64 = seal.files_of(class).map(|file| file.rows).sum();
             next.progress.events_passed += entry.tally.events.saturating_sub(read);
             next.progress.seals_done += 1;
             next.position = PlaybackPosition {
@@ -309,7 +310,7 @@ impl<'a, S: ReconcileStores> Course<'a, S> {
             Some(bytes) => gathering.read(bytes, file)?,
             None => {
                 let stores = self.wires.stores;
-                compacted::read(stores, &self.tenant, entry, files, number, gathering).await?
+                compacted::read(stores, &self.tenant, entry, seal, number, gathering).await?
             }
         });
         Ok(Found::Further)

@@ -16,6 +16,7 @@ mod erasures;
 mod files;
 mod meanings;
 mod parallel;
+mod receipts;
 mod report;
 mod row;
 mod rows;
@@ -34,6 +35,7 @@ use parallel::in_parallel;
 pub use report::{Chain, Check, Finding, HoldFound, Progress, Report, ShortfallFound};
 use rows::{Examined, Task};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vernier_ledger::disposition::DispositionCounts;
@@ -61,6 +63,8 @@ pub struct Options {
     pub later_files: bool,
     /// A window in which something is missing is a finding.
     pub no_shortfall: bool,
+    /// Rows are summed by receipt and held against the evidence, through runs in this folder; none: they are not.
+    pub receipts: Option<PathBuf>,
 }
 
 /// Checks an archive.
@@ -97,6 +101,16 @@ pub fn verify(
     check.run()?;
     check.into_report(&mut report);
     report.findings.extend(unnamed.findings);
+    if let Some(folder) = &options.receipts
+        && report
+            .findings
+            .iter()
+            .all(|finding| !finding.check.is_unread())
+    {
+        let how = (folder.as_path(), options.partial);
+        let count = receipts::check(source, &chains.trusted, how, &mut report.findings)?;
+        report.receipts = Some(count);
+    }
     if !options.all {
         report.findings.truncate(1);
     }

@@ -56,6 +56,20 @@ pub enum Check {
     Erasure,
 }
 
+impl Check {
+    /// Whether a file's rows could not be had.
+    pub(super) const fn is_unread(self) -> bool {
+        matches!(
+            self,
+            Self::FileMissing
+                | Self::FileChanged
+                | Self::FileForm
+                | Self::Signature
+                | Self::SealForm
+        )
+    }
+}
+
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -215,6 +229,8 @@ pub struct Report {
     pub erased: u64,
     /// Rows of version 4 whose hashes no salt blinds.
     pub unsalted: u64,
+    /// Receipts whose rows were held against their evidence; none where nobody asked, or files could not be read.
+    pub receipts: Option<u64>,
     /// What is wrong, in the order of seals and files; without `all`, the first alone.
     pub findings: Vec<Finding>,
 }

@@ -14,6 +14,7 @@ mod identities;
 mod proving;
 mod readers;
 mod reading;
+mod receipts;
 mod respelled;
 mod sealing;
 mod searching;

@@ -2,6 +2,8 @@
 //! of them find the rows, values and partitions that our own reader finds, and skip what cannot match.
 
 use crate::common;
+use crate::common::chain4::{Chain4, Content};
+use crate::version4::{a_place, mixed};
 use parquet::basic::ColumnOrder;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use serde_json::{Value, json};
@@ -10,9 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use vernier_archive::files::{Memory, Source as _};
-use vernier_archive::keys::Algorithm;
+use vernier_archive::keys::{Algorithm, KeyFile};
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
+use vernier_archive::seal::{Seal, SealKind};
 use vernier_ledger::digest::Fingerprint;
 
 /// A name that a reader takes for a number where it guesses.
@@ -81,17 +84,19 @@ fn envelope(data: &[Value]) -> String {
     envelope.to_string()
 }
 
-/// Five windows, the first two compacted too, the first one's own files removed; the same for a tenant whose
-/// name is digits.
+/// Five windows, the first two compacted too, the first one's own files removed, and the chain goes on in version 4 with
+/// another three, of which two are compacted and one has a row erased; the same for a tenant whose name is digits.
 fn copy(folder: &Path) -> Memory {
     let key = common::key(Algorithm::Ed25519Sha256);
     let mixed = |n: u64| common::lines(common::Mix::of(n + 1, 120), common::window(n));
     let graded = [(3, low()), (4, high())];
     let graded =
         graded.map(|(n, data)| common::lines_of_envelope(&envelope(&data), common::window(n)));
-    let (memory, seals) = common::archive_of((0..3).map(mixed).chain(graded), &key);
-    common::merge_days(&seals[..2], &seals[4], 1_000_000, &key, &memory);
+    let (memory, mut seals) = common::archive_of((0..3).map(mixed).chain(graded), &key);
+    let day = common::merge_days(&seals[..2], &seals[4], 1_000_000, &key, &memory);
+    seals.push(day);
     common::remove_files(&seals[..1], &memory);
+    let memory = continued(memory, seals, key);
     for (name, bytes) in memory.all() {
         if let Some((class, rest)) = name.split_once("/tenant=school/") {
             memory.put(format!("{class}/tenant={NUMERIC_TENANT}/{rest}"), bytes);
@@ -99,6 +104,24 @@ fn copy(folder: &Path) -> Memory {
     }
     common::write_out(&memory, &folder.join("copy"));
     memory
+}
+
+/// A chain of versions 1 and 3 with windows and a day of version 4, in whose files all columns of it have values.
+fn continued(memory: Memory, seals: Vec<Seal>, key: KeyFile) -> Memory {
+    let mut chain = Chain4::after(memory, seals, key);
+    let content = Content {
+        shares: 2,
+        ..Content::of(mixed())
+    };
+    for n in 5..8 {
+        chain.seal(SealKind::Window, common::window(n), &content);
+    }
+    let first = chain.seals.len() - 3;
+    let (part, place) = a_place(&chain, first, "urn:x:2");
+    chain.erase(first as u64, part, &[place]);
+    chain.day(&[first as u64, first as u64 + 1]);
+    assert_eq!(chain.current(first as u64).shares(), 2);
+    chain.memory
 }
 
 /// What all readers are asked of the files below a prefix.
@@ -263,14 +286,31 @@ fn pyarrow_agrees_and_skips() {
     );
 }
 
+/// It reads files in which no row has a score, which have no bounds of it: those of version 4 here, six of each tenant.
 #[test]
 fn polars_agrees_and_skips() {
-    check("Polars", LAST_ALONE);
+    let score = 14;
+    check(
+        "Polars",
+        GroupsRead {
+            score,
+            ..LAST_ALONE
+        },
+    );
 }
 
+/// The same, and of event times too.
 #[test]
 fn datafusion_agrees_and_skips() {
-    check("DataFusion", LAST_ALONE);
+    let (score, event_time) = (14, 14);
+    check(
+        "DataFusion",
+        GroupsRead {
+            score,
+            event_time,
+            ..LAST_ALONE
+        },
+    );
 }
 
 #[test]

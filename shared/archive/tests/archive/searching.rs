@@ -1,13 +1,15 @@
 //! Files searched as a store's reader does: by ranges, and exactly.
 
+use crate::common::chain4::{Chain4, Content, Sent};
 use crate::common::{self, Mix, Random};
+use crate::version4::{UUID, a_place, mixed};
 use std::cell::Cell;
 use vernier_archive::files::{Memory, Source};
 use vernier_archive::keys::Algorithm;
 use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::Part;
 use vernier_archive::row::{Row, disposition_word};
-use vernier_archive::seal::{Seal, SealedFile};
+use vernier_archive::seal::{Seal, SealKind, SealedFile};
 use vernier_archive::search::{Column, Hit, Search};
 use vernier_archive::stored::{self, Found};
 use vernier_ledger::line::rules_of;
@@ -71,6 +73,7 @@ struct Known {
     columns: Vec<(Column, Option<String>)>,
     rules: [Vec<String>; 2],
     fingerprint: [u8; 32],
+    is_erased: bool,
 }
 
 const COLUMNS: [Column; 13] = [
@@ -123,6 +126,7 @@ fn known(row: &Row<'_>, at: usize) -> Known {
         columns: COLUMNS.map(column).to_vec(),
         rules: [rules(row.problems), rules(row.deviations)],
         fingerprint: row.fingerprint,
+        is_erased: row.erased.is_some(),
     }
 }
 
@@ -195,11 +199,77 @@ async fn search(store: &Store, file: &SealedFile, wanted: &Search) -> Found {
     found.expect("all of it is here")
 }
 
+/// A window of version 4 in two shares, and its day, with rows in other bytes and some that are erased in both.
+fn store4(events: u32) -> (Store, Vec<Seal>) {
+    let mut chain = Chain4::new(common::key(Algorithm::Ed25519Sha256));
+    let mut sent = mixed();
+    sent.extend((0..events).map(|n| Sent::new(2_000 + i64::from(n), n, &format!("urn:y:{n}"))));
+    let content = Content {
+        shares: 2,
+        ..Content::of(sent)
+    };
+    chain.seal(SealKind::Window, common::window(0), &content);
+    let (part, place) = a_place(&chain, 0, "urn:y:7");
+    let others = (8..20).map(|n| a_place(&chain, 0, &format!("urn:y:{n}")));
+    let beside = others.filter(|(at, _)| *at == part).map(|(_, place)| place);
+    let places: Vec<Place> = beside.chain([place]).collect();
+    assert!(places.len() > 2);
+    chain.erase(0, part, &places);
+    chain.day(&[0]);
+    let seals = [0, 2].map(|sequence| chain.current(sequence)).to_vec();
+    let store = Store {
+        files: chain.memory,
+        gets: Cell::new(0),
+        bytes: Cell::new(0),
+    };
+    (store, seals)
+}
+
 /// With several pages a column, and several blocks: what statistics, filters, pages and tables leave out
 /// is what does not pass.
 #[tokio::test]
 async fn a_search_finds_exactly_what_a_scan_finds() {
     let (store, seals) = store(9_000);
+    is_found_as_scanned(&store, &seals).await;
+}
+
+#[tokio::test]
+async fn a_search_of_version_4_finds_exactly_what_a_scan_finds() {
+    let (store, seals) = store4(6_000);
+    assert!(
+        seals
+            .iter()
+            .flat_map(|seal| &seal.files)
+            .any(|file| file.ids.is_some())
+    );
+    is_found_as_scanned(&store, &seals).await;
+}
+
+/// Of a day of version 4 an id that is not there costs one request, one that is there two, and so does an actor.
+#[tokio::test]
+async fn the_table_of_ids_tells_where_an_id_lies() {
+    let (store, seals) = store4(6_000);
+    let day = seals.last().expect("a day");
+    for (file, id, there) in [
+        (&day.files[0], "urn:y:4321", true),
+        (&day.files[0], "urn:y:nobody", false),
+        // Erased.
+        (&day.files[0], "urn:y:7", false),
+        // In capitals there, as a duplicate.
+        (&day.files[1], UUID, true),
+    ] {
+        let mut wanted = everything();
+        wanted.equal.push((Column::Id, id.to_owned()));
+        store.gets.set(0);
+        let found = search(&store, file, &wanted).await;
+        assert_eq!(found.hits.len(), usize::from(there), "{id}");
+        let texts = found.rows(&store, &found.hits, |row| row.event.is_some());
+        assert!(texts.await.expect("reads").iter().all(|there| *there));
+        assert_eq!(store.gets.get(), 1 + u64::from(there), "{id}");
+    }
+}
+
+async fn is_found_as_scanned(store: &Store, seals: &[Seal]) {
     let files: Vec<&SealedFile> = seals.iter().flat_map(|seal| &seal.files).collect();
     let mut numbers = Random::seeded(11);
     let (mut searches, mut some) = (0, 0);
@@ -215,23 +285,27 @@ async fn a_search_finds_exactly_what_a_scan_finds() {
         for _ in 0..80 {
             let like = &all[numbers.below(all.len())];
             let wanted = search_like(like, &mut numbers);
-            let found = search(&store, file, &wanted).await;
+            let found = search(store, file, &wanted).await;
             let found_places: Vec<_> = found.hits.iter().map(known_by).collect();
             let scanned: Vec<&Known> = all.iter().filter(|row| passes(row, &wanted)).collect();
             let hits: Vec<_> = scanned.iter().map(|row| known_by(&row.hit)).collect();
             assert_eq!(found_places, hits, "{wanted:?}");
-            let ready = stored::ready(&store, file, &wanted, &COLUMNS).await;
+            let ready = stored::ready(store, file, &wanted, &COLUMNS).await;
             let ready = ready.expect("reads").expect("there");
             let (mut columns, mut fingerprints) = (Vec::new(), Vec::new());
+            let mut erased = Vec::new();
             let scanned_again = ready.scan(&wanted, &COLUMNS, |row| {
                 let text = |column: Column| (column, row.text(column).map(str::to_owned));
                 columns.push(COLUMNS.map(text).to_vec());
-                fingerprints.push(row.fingerprint().expect("asked for").0);
+                fingerprints.push(row.fingerprint().map_or([0; 32], |found| found.0));
+                erased.push(row.is_erased);
             });
             scanned_again.expect("all of it is here");
             let own: Vec<_> = scanned.iter().map(|row| row.columns.clone()).collect();
             assert_eq!(columns, own, "{wanted:?}");
-            let rows = found.rows(&store, &found.hits, |row| row.fingerprint).await;
+            let own: Vec<bool> = scanned.iter().map(|row| row.is_erased).collect();
+            assert_eq!(erased, own, "{wanted:?}");
+            let rows = found.rows(store, &found.hits, |row| row.fingerprint).await;
             let own: Vec<[u8; 32]> = scanned.iter().map(|row| row.fingerprint).collect();
             assert_eq!(rows.expect("reads"), own, "{wanted:?}");
             assert_eq!(fingerprints, own, "{wanted:?}");

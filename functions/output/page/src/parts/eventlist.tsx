@@ -62,7 +62,7 @@ function Item({ view, names }: { view: EventView; names: Map<string, string> }):
           <At at={eventTime(view) ?? view.received_at} />
         </span>
         <span class="what">
-          <strong>{textOf(event, 'type', '@type') ?? 'No type'}</strong> {action}
+          <strong>{textOf(event, 'type', '@type') ?? (view.erased ? 'Erased' : 'No type')}</strong> {action}
         </span>
         <span class="actor" title={actor ?? undefined}>
           <span class="unseen">Actor </span>
@@ -104,12 +104,14 @@ function Details({ view, actor, group }: { view: EventView; actor: string | null
             {view.provisional ? ', not sealed yet' : ', sealed'}
           </dd>
         </div>
-        <div class="wide">
-          <dt>Fingerprint</dt>
-          <dd>
-            <code>{view.fingerprint}</code>
-          </dd>
-        </div>
+        {view.fingerprint !== null && (
+          <div class="wide">
+            <dt>Fingerprint</dt>
+            <dd>
+              <code>{view.fingerprint}</code>
+            </dd>
+          </div>
+        )}
       </dl>
       <Findings title="Rejected because" findings={view.problems} />
       <Findings title="Let pass in lenient mode" findings={view.deviations} />
