@@ -37,7 +37,8 @@ help:
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event takes, from validation to archive; cold starts, end to end, dollars per billion"
 	@echo "                           QUICK=1 in less than three minutes, PARTS=validate,handlers some of it"
-	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one)"
+	@echo "    make sim               random histories with faults and crashes, from SEED=0 on: SEEDS=2000 (SCRIPT='…' plays one);"
+	@echo "                           DAYS=7 TENANTS=20: long ones, of up to so many, a planner each minute"
 	@echo "    make fuzz              arbitrary bytes into the validator for SECONDS=60"
 	@echo "    make fmt               format the code"
 	@echo "    make clean             remove what was built (not .venv)"
@@ -106,6 +107,7 @@ bench: build
 sim:
 	cargo build --quiet --workspace --profile sim --bin vernier-sim
 	@$(if $(SEEDS),VERNIER_SIM_SEEDS=$(SEEDS)) $(if $(SEED),VERNIER_SIM_SEED=$(SEED)) $(if $(SECONDS),VERNIER_SIM_SECONDS=$(SECONDS)) \
+	  $(if $(DAYS),VERNIER_SIM_DAYS=$(DAYS)) $(if $(TENANTS),VERNIER_SIM_TENANTS=$(TENANTS)) \
 	  $(if $(SCRIPT),VERNIER_SIM_SCRIPT='$(SCRIPT)') $${CARGO_TARGET_DIR:-target}/sim/vernier-sim
 
 SECONDS_MAX = $(or $(SECONDS),60)

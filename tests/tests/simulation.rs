@@ -7,7 +7,7 @@ const SEEDS: u64 = 2_000;
 
 #[test]
 fn no_seed_breaks_an_invariant() {
-    let report = campaign::run(0..SEEDS, None);
+    let report = campaign::run(0..SEEDS, None, generate::script);
     assert_eq!(report.violations, 0, "{report}");
 }
 

@@ -53,11 +53,14 @@ impl MemoryTable {
         of_tenant.map(|(_, window)| *window).collect()
     }
 
-    /// A tenant's seals from a sequence on, in their order.
+    /// A tenant's seals of all kinds from a sequence on, in their order.
     #[must_use]
     pub fn seals_from(&self, tenant: &TenantId, sequence: u64) -> Vec<SealEntry> {
         let state = lock(&self.chains);
-        let of_tenant = state.seals.iter().filter(|((t, ..), _)| t == tenant);
+        let (first, last) = (Millis(i64::MIN), Millis(i64::MAX));
+        let range = (tenant.clone(), first, 0)..=(tenant.clone(), last, u64::MAX);
+        let lists = [&state.seals, &state.days, &state.erasures];
+        let of_tenant = lists.into_iter().flat_map(|list| list.range(range.clone()));
         let found = of_tenant.filter(|((.., n), _)| *n >= sequence);
         let mut found: Vec<SealEntry> = found.map(|(_, seal)| seal.clone()).collect();
         found.sort_by_key(|seal| seal.sequence);

@@ -43,8 +43,8 @@ use vernier_reconcile::{ReceiptDays, Settings};
 /// How long a window that does not add up holds back those after it, seconds.
 pub(super) const HOLD_SECONDS: i64 = 300;
 
-/// How far back first occurrences are looked for, seconds: a history and more.
-const LOOKBACK_SECONDS: i64 = 24 * 3_600;
+/// How far back first occurrences are looked for, seconds: the longest history and more.
+const LOOKBACK_SECONDS: i64 = 100 * 24 * 3_600;
 
 /// Segments stay for longer than a function can run; unnamed ones for as long as a history lasts.
 const SWEEPING: Sweeping = Sweeping {
@@ -65,8 +65,11 @@ const LOOK_MILLIS: i64 = 20;
 /// Tries after which a window is held for good: with their back-offs more than two hours.
 const TRIES_MAX: u32 = 7;
 
-/// Turns of one run at most: a worker that is never done is a fault that shows elsewhere.
-const TURNS_MAX: u32 = 40;
+/// How long a worker that is nudged may begin something, where nothing disturbs it, seconds.
+const TURN_SECONDS: u8 = 120;
+
+/// Turns of one run at most, beside one for each owner: a worker that is never done is a fault that shows elsewhere.
+const TURNS_MAX: usize = 40;
 
 /// The process that works, and what was done behind the ledger's back.
 pub(super) struct Archive {
@@ -231,7 +234,7 @@ impl World {
 
     /// The queue's trigger has a message of an owner: a worker takes a turn, with so many seconds to its deadline.
     /// Where the owner's message is with another worker, which stands still, this one's came twice.
-    pub(super) async fn work(&mut self, n: u8, seconds: u8) -> Result<(), Violation> {
+    pub(super) async fn work(&mut self, n: u16, seconds: u8) -> Result<(), Violation> {
         let Some(owner) = nth(&self.owners(), n) else {
             return Ok(());
         };
@@ -276,20 +279,41 @@ impl World {
     pub(super) async fn run(&mut self, seconds: u8) -> Result<(), Violation> {
         self.archive.last = Turn::default();
         self.plan().await?;
+        if self.queue.ready(self.now()).is_empty() && self.parked.is_empty() {
+            return Ok(());
+        }
         let owners = self.owners();
         // What is armed may hit a turn, also of an owner whose message is under way.
         for (n, owner) in owners.iter().enumerate() {
             let ready = self.queue.ready(self.now());
             if ready.contains(owner) || !self.parked.is_empty() {
-                self.work(u8::try_from(n).unwrap_or(0), seconds).await?;
+                self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
             }
         }
-        for _ in 0..TURNS_MAX {
+        for _ in 0..owners.len() + TURNS_MAX {
             let ready = self.queue.ready(self.now());
             let Some(n) = owners.iter().position(|owner| ready.contains(owner)) else {
                 break;
             };
-            self.work(u8::try_from(n).unwrap_or(0), seconds).await?;
+            self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
+        }
+        Ok(())
+    }
+
+    /// The stack works by itself for so many minutes.
+    pub(super) async fn live(&mut self, minutes: u16) -> Result<(), Violation> {
+        for _ in 0..minutes {
+            self.pass(Duration::from_secs(60));
+            let delivered = self.trigger.ready(&self.stream).len();
+            for _ in 0..delivered {
+                self.deliver(0, usize::MAX).await?;
+            }
+            let before = self.counts.invocations;
+            self.run(TURN_SECONDS).await?;
+            // The planner alone changes nothing that the oracle looks at.
+            if self.counts.invocations > before + 1 || delivered > 0 {
+                self.look()?;
+            }
         }
         Ok(())
     }
@@ -317,7 +341,7 @@ impl World {
     }
 
     /// Somebody makes all work of an owner due.
-    pub(super) async fn nudge(&mut self, n: u8) -> Result<(), Violation> {
+    pub(super) async fn nudge(&mut self, n: u16) -> Result<(), Violation> {
         let Some(owner) = nth(&self.owners(), n) else {
             return Ok(());
         };
@@ -334,7 +358,7 @@ impl World {
     }
 
     /// Whether some work of an owner was tried in vain.
-    pub(super) fn was_tried(&self, n: u8) -> bool {
+    pub(super) fn was_tried(&self, n: u16) -> bool {
         let owner = nth(&self.owners(), n);
         let mut entries = self.table.all_work().into_iter();
         entries.any(|(of, entry)| Some(of) == owner && entry.tries > 0)
@@ -381,7 +405,7 @@ impl World {
         }
     }
 
-    pub(super) async fn replay(&mut self, tenant: u8, to: Target) -> Result<(), Violation> {
+    pub(super) async fn replay(&mut self, tenant: u16, to: Target) -> Result<(), Violation> {
         let Some(identity) = nth(&self.identities, tenant) else {
             return Ok(());
         };

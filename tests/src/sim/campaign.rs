@@ -50,12 +50,16 @@ const HUNT_PLAYS_MAX: u32 = 60;
 /// Findings that are shrunk and kept.
 const FINDINGS_MAX: usize = 5;
 
-/// Plays the seeds of a range, on all cores, until they are done or the time is over.
+/// Plays the histories of a range of seeds, on all cores, until they are done or the time is over.
 ///
 /// # Panics
 /// When a thread of it does.
 #[must_use]
-pub fn run(seeds: Range<u64>, time: Option<Duration>) -> Report {
+pub fn run(
+    seeds: Range<u64>,
+    time: Option<Duration>,
+    script_of: impl Fn(u64) -> Script + Sync,
+) -> Report {
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let enough = AtomicBool::new(false);
@@ -69,7 +73,7 @@ pub fn run(seeds: Range<u64>, time: Option<Duration>) -> Report {
                 break;
             }
             for seed in first..(first + SEEDS_AT_ONCE).min(seeds.end) {
-                own.add(seed);
+                own.add(script_of(seed));
             }
             if own.findings.len() >= FINDINGS_MAX {
                 enough.store(true, Ordering::Relaxed);
@@ -111,8 +115,8 @@ pub fn hunt(bug: Bug, seeds: Range<u64>) -> Option<(u64, Finding)> {
 }
 
 impl Report {
-    fn add(&mut self, seed: u64) {
-        let script = generate::script(seed);
+    fn add(&mut self, script: Script) {
+        let seed = script.seed;
         let played = play(&script, None);
         self.runs += 1;
         self.counts.add(&played.counts);

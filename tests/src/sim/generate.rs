@@ -1,6 +1,8 @@
 //! From a seed to a history.
 
-use super::script::{EventSpec, GarbageKind, Op, QueueTrouble, Script, Target, Variant, Which};
+use super::script::{
+    EventSpec, GarbageKind, Op, QueueTrouble, Script, TENANTS_USUAL, Target, Variant, Which,
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vernier_fakes::{Fault, Operation};
@@ -14,13 +16,40 @@ const ARCHIVAL: u64 = 16;
 /// Polls of a worker that has something to do: nine of ten take fewer.
 const RUN_POLLS: u16 = 220;
 
-/// Ids that events are drawn from: few, so that they meet.
-pub(super) const IDS: u8 = 12;
+/// Ids that events of any history are drawn from, at most.
+pub(super) const IDS_MAX: u8 = 200;
+
+/// Who takes part in a history, and what with.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    /// How many tenants there are.
+    tenants: u16,
+    /// Ids that events are drawn from.
+    ids: u8,
+}
+
+impl Scale {
+    /// Of short histories: few ids, so that they meet.
+    const USUAL: Self = Self {
+        tenants: TENANTS_USUAL,
+        ids: 12,
+    };
+}
+
+/// Bursts of a long history: for each day so many, at most.
+const BURSTS_A_DAY_MAX: u32 = 6;
+
+/// Operations of a burst.
+const BURST_OPS: std::ops::Range<u32> = 1..9;
+
+/// Minutes of a day.
+const DAY_MINUTES: u32 = 24 * 60;
 
 /// The history of a seed: the same on every machine and in every version of this crate's
 /// dependencies (ChaCha is a published algorithm, and its seeding from a number is fixed).
 #[must_use]
 pub fn script(seed: u64) -> Script {
+    let scale = Scale::USUAL;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let count = random.random_range(OPS);
     let mut ops = Vec::with_capacity(count * 2);
@@ -31,9 +60,9 @@ pub fn script(seed: u64) -> Script {
     for _ in 0..count {
         if is_archival {
             match random.random_range(0..60) {
-                0..3 => late(&mut random, &mut ops),
-                3..5 => overlap(&mut random, &mut ops),
-                5 => replay(&mut random, &mut ops),
+                0..3 => late(scale, &mut random, &mut ops),
+                3..5 => overlap(scale, &mut random, &mut ops),
+                5 => replay(scale, &mut random, &mut ops),
                 // Once, in most of them: many windows take long.
                 6 if !ops.iter().any(|op| matches!(op, Op::Outage(_))) => {
                     ops.push(Op::Outage(random.random_range(20..90)));
@@ -42,24 +71,82 @@ pub fn script(seed: u64) -> Script {
             }
         }
         let op = if is_archival && random.random_range(0..100) < 30 {
-            archival(&mut random, loses)
+            archival(scale, &mut random, loses)
         } else {
-            operation(&mut random)
+            operation(scale, &mut random)
         };
         if calls_a_function(&op) && random.random_range(0..100) < trouble {
             arm(&mut random, &mut ops, &op);
         }
         ops.push(op);
     }
-    Script { seed, ops }
+    Script {
+        seed,
+        tenants: scale.tenants,
+        ops,
+    }
+}
+
+/// A long history, of at most so many tenants and days, and at least one: quiet times in which the stack works by
+/// itself, minute by minute, and bursts of trouble between them.
+#[must_use]
+pub fn long_script(seed: u64, tenants_max: u16, days_max: u16) -> Script {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let tenants = random.random_range(1..=tenants_max.max(1));
+    let days = random.random_range(1..=days_max.max(1));
+    let scale = Scale {
+        tenants,
+        ids: IDS_MAX,
+    };
+    let trouble = random.random_range(0..90);
+    let loses = random.random_range(0..3) == 0;
+    let mut ops = Vec::new();
+    for _ in 0..days {
+        let mut left = DAY_MINUTES;
+        for _ in 0..random.random_range(0..=BURSTS_A_DAY_MAX) {
+            let quiet = random.random_range(0..=left / 2);
+            left -= quiet;
+            ops.extend(live(quiet));
+            burst(scale, &mut random, &mut ops, (trouble, loses));
+        }
+        ops.extend(live(left));
+    }
+    Script { seed, tenants, ops }
+}
+
+fn live(minutes: u32) -> Option<Op> {
+    let minutes = u16::try_from(minutes).unwrap_or(u16::MAX);
+    (minutes > 0).then_some(Op::Live(minutes))
+}
+
+/// Some operations one soon after the other: of a hundred calls `trouble` have faults before them.
+fn burst(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>, (trouble, loses): (u32, bool)) {
+    for _ in 0..random.random_range(BURST_OPS) {
+        match random.random_range(0..40) {
+            0..2 => late(scale, random, ops),
+            2..4 => overlap(scale, random, ops),
+            4 => replay(scale, random, ops),
+            5 => ops.push(Op::Outage(random.random_range(20..90))),
+            _ => {}
+        }
+        let op = if random.random_range(0..100) < 20 {
+            archival(scale, random, loses)
+        } else {
+            operation(scale, random)
+        };
+        if calls_a_function(&op) && random.random_range(0..100) < trouble {
+            arm(random, ops, &op);
+        }
+        ops.push(op);
+    }
 }
 
 /// Envelopes whose sensor got no answer, and whose frames are delivered when their window is sealed.
-fn late(random: &mut impl Rng, ops: &mut Vec<Op>) {
+fn late(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
     let shard = random.random_range(0..4);
     for _ in 0..random.random_range(1..4) {
         ops.push(Op::Fault(Operation::Acknowledge, Which::All, Fault::Before));
-        ops.push(send(random));
+        ops.push(send(scale, random));
     }
     ops.extend([Op::Jump(240), Op::Run(30)]);
     for _ in 0..random.random_range(1..4) {
@@ -72,16 +159,19 @@ fn late(random: &mut impl Rng, ops: &mut Vec<Op>) {
 }
 
 /// Two workers of one owner at once, with windows to seal.
-fn overlap(random: &mut impl Rng, ops: &mut Vec<Op>) {
+fn overlap(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
     ops.extend([Op::Jump(random.random_range(120..250)), Op::Plan]);
     ops.push(Op::Park(random.random_range(1..RUN_POLLS)));
-    let owner = random.random_range(0..3);
+    let owner = random.random_range(0..=scale.tenants);
     ops.extend([Op::Work(owner, 30), Op::Work(owner, 30), Op::Resume(0)]);
 }
 
 /// A playback onto the stream, and a turn in which it fails.
-fn replay(random: &mut impl Rng, ops: &mut Vec<Op>) {
-    ops.push(Op::Replay(random.random_range(0..2), Target::Stream));
+fn replay(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
+    ops.push(Op::Replay(
+        random.random_range(0..scale.tenants),
+        Target::Stream,
+    ));
     let nth = Which::Nth(random.random_range(0..2));
     let fault = if random.random_range(0..2) == 0 {
         Fault::Before
@@ -93,21 +183,24 @@ fn replay(random: &mut impl Rng, ops: &mut Vec<Op>) {
 }
 
 /// Of planner and workers, of what they have to make good, and of what nobody can.
-fn archival(random: &mut impl Rng, loses: bool) -> Op {
+fn archival(scale: Scale, random: &mut impl Rng, loses: bool) -> Op {
     let shard = random.random_range(0..4);
     match random.random_range(0..100) {
         0..42 => Op::Run(random.random_range(1..30)),
         42..65 => Op::Jump(random.random_range(60..250)),
         65..78 => Op::Replay(
-            random.random_range(0..2),
+            random.random_range(0..scale.tenants),
             if random.random_range(0..2) == 0 {
                 Target::Results
             } else {
                 Target::Stream
             },
         ),
-        78..84 => Op::Nudge(random.random_range(0..3)),
-        84..86 => Op::Work(random.random_range(0..3), random.random_range(1..30)),
+        78..84 => Op::Nudge(random.random_range(0..=scale.tenants)),
+        84..86 => Op::Work(
+            random.random_range(0..=scale.tenants),
+            random.random_range(1..30),
+        ),
         86..88 => Op::Queue(match random.random_range(0..3) {
             0 => QueueTrouble::Double,
             1 => QueueTrouble::Delay,
@@ -165,10 +258,10 @@ fn arm(random: &mut impl Rng, ops: &mut Vec<Op>, before: &Op) {
     }
 }
 
-fn operation(random: &mut impl Rng) -> Op {
+fn operation(scale: Scale, random: &mut impl Rng) -> Op {
     let shard = random.random_range(0..4);
     match random.random_range(0..100) {
-        0..24 => send(random),
+        0..24 => send(scale, random),
         24..29 => Op::Resend(random.random_range(0..16)),
         29..33 => Op::Reslice(random.random_range(0..16), random.random_range(0..4)),
         33..59 => Op::Deliver(shard, random.random_range(1..9)),
@@ -194,7 +287,7 @@ fn garbage(random: &mut impl Rng) -> GarbageKind {
     }
 }
 
-fn send(random: &mut impl Rng) -> Op {
+fn send(scale: Scale, random: &mut impl Rng) -> Op {
     // Megabytes take a hundred times as long as the rest: rare, and a run has thousands of histories.
     let variant = match random.random_range(0..3_000) {
         0 => Variant::Oversize,
@@ -207,7 +300,7 @@ fn send(random: &mut impl Rng) -> Op {
         random.random_range(1..5)
     };
     let mut event = || EventSpec {
-        id: random.random_range(0..IDS),
+        id: random.random_range(0..scale.ids),
         variant: match random.random_range(0..12) {
             _ if variant != Variant::Plain => variant,
             0 => Variant::Invalid,
@@ -222,5 +315,5 @@ fn send(random: &mut impl Rng) -> Op {
     if variant == Variant::Oversize {
         events.truncate(1);
     }
-    Op::Send(random.random_range(0..2), events)
+    Op::Send(random.random_range(0..scale.tenants), events)
 }

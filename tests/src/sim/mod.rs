@@ -57,7 +57,7 @@ pub fn play(script: &Script, bug: Option<Bug>) -> Played {
         runtime
             .expect("a runtime without threads or sockets")
             .block_on(async {
-                let mut world = world::World::new(script.seed, bug).await;
+                let mut world = world::World::new(script, bug).await;
                 let violation = world.play(script).await.err();
                 Played {
                     faults: world.arms.struck(),

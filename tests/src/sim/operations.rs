@@ -23,8 +23,8 @@ pub(super) const RECEIPT_DAYS: u32 = 30;
 /// A history's jumps end here, seconds: many windows take long.
 const SECONDS_MAX: i64 = 26 * 60;
 
-pub(super) fn nth<T: Clone>(all: &[T], n: u8) -> Option<T> {
-    all.get(usize::from(n) % all.len().max(1)).cloned()
+pub(super) fn nth<T: Clone>(all: &[T], n: impl Into<usize>) -> Option<T> {
+    all.get(n.into() % all.len().max(1)).cloned()
 }
 
 impl World {
@@ -71,6 +71,7 @@ impl World {
                 self.pass(Duration::from_secs(u64::from(*minutes) * 60));
                 Ok(())
             }
+            Op::Live(minutes) => self.live(*minutes).await,
             Op::Nudge(n) => self.nudge(*n).await,
             Op::Queue(trouble) => {
                 self.trouble_queue(*trouble);

@@ -82,7 +82,7 @@ pub enum Which {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     /// A sensor of a tenant posts an envelope; it may get no answer.
-    Send(u8, Vec<EventSpec>),
+    Send(u16, Vec<EventSpec>),
     /// A sensor posts an earlier envelope's bytes again.
     Resend(u8),
     /// A sensor posts the events of an envelope and of its tenant's next one in two new envelopes,
@@ -109,17 +109,20 @@ pub enum Op {
     /// The planner runs, and nudges whoever has something due.
     Plan,
     /// A worker takes a turn of the ledger (0) or a tenant, with so many seconds to begin something.
-    Work(u8, u8),
+    Work(u16, u8),
     /// The planner runs, and workers for all whom it nudges, each with so many seconds to begin something.
     Run(u8),
     /// So many minutes pass in which nothing runs.
     Outage(u8),
+    /// So many minutes pass in which the stack works by itself: each minute the trigger delivers what is on the
+    /// stream, the planner runs, and workers for all whom it nudges.
+    Live(u16),
     /// An operator makes all work of the ledger (0) or a tenant due.
-    Nudge(u8),
+    Nudge(u16),
     /// The queue between planner and workers does what a queue may do.
     Queue(QueueTrouble),
     /// Somebody asks for a playback of all that a tenant has sealed.
-    Replay(u8, Target),
+    Replay(u16, Target),
     /// The trigger goes past so many records of a shard, and leaves nothing of them.
     Skip(u8, u8),
     /// A committed segment's object is deleted.
@@ -150,6 +153,7 @@ impl Op {
             self,
             Self::Run(_)
                 | Self::Outage(_)
+                | Self::Live(_)
                 | Self::Work(..)
                 | Self::Nudge(_)
                 | Self::Queue(_)
@@ -160,12 +164,17 @@ impl Op {
     }
 }
 
+/// Tenants of a history that does not say how many.
+pub const TENANTS_USUAL: u16 = 2;
+
 /// A seed for everything that the operations leave open (ids, instants, interleaving), and the
 /// operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// The seed.
     pub seed: u64,
+    /// How many tenants there are.
+    pub tenants: u16,
     /// The operations.
     pub ops: Vec<Op>,
 }
@@ -259,6 +268,7 @@ impl fmt::Display for Op {
             Self::Work(n, seconds) => write!(f, "work {n} {seconds}"),
             Self::Run(seconds) => write!(f, "run {seconds}"),
             Self::Outage(minutes) => write!(f, "outage {minutes}"),
+            Self::Live(minutes) => write!(f, "live {minutes}"),
             Self::Nudge(n) => write!(f, "nudge {n}"),
             Self::Queue(trouble) => write!(f, "queue {}", word_of(&TROUBLES, trouble)),
             Self::Replay(tenant, to) => write!(f, "replay {tenant} {}", word_of(&TARGETS, to)),
@@ -318,6 +328,7 @@ impl FromStr for Op {
             ["work", n, seconds] => Self::Work(number(n)?, number(seconds)?),
             ["run", seconds] => Self::Run(number(seconds)?),
             ["outage", minutes] => Self::Outage(number(minutes)?),
+            ["live", minutes] => Self::Live(number(minutes)?),
             ["nudge", n] => Self::Nudge(number(n)?),
             ["queue", trouble] => Self::Queue(value_of(&TROUBLES, trouble)?),
             ["replay", tenant, to] => Self::Replay(number(tenant)?, value_of(&TARGETS, to)?),
@@ -340,6 +351,9 @@ impl FromStr for Op {
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seed {}", self.seed)?;
+        if self.tenants != TENANTS_USUAL {
+            write!(f, "; tenants {}", self.tenants)?;
+        }
         self.ops.iter().try_for_each(|op| write!(f, "; {op}"))
     }
 }
@@ -353,15 +367,23 @@ impl FromStr for Script {
             .map(str::trim)
             .filter(|p| !p.is_empty())
             .peekable();
-        let seed = match parts.next_if(|p| p.starts_with("seed ")) {
-            Some(first) => first[5..]
-                .trim()
-                .parse()
-                .map_err(|e| format!("{first:?}: {e}"))?,
-            None => 0,
+        let mut setting = |name: &str| {
+            let part = parts.next_if(|p| p.starts_with(name));
+            part.map(|part| number(part[name.len()..].trim()))
+                .transpose()
         };
+        let seed = setting("seed ")?.unwrap_or(0);
+        let tenants = setting("tenants ")?.unwrap_or(u64::from(TENANTS_USUAL));
+        let tenants = u16::try_from(tenants).map_err(|e| format!("{tenants} tenants: {e}"))?;
+        if tenants == 0 {
+            return Err("a history without tenants".to_owned());
+        }
         let ops: Result<Vec<Op>, String> = parts.map(str::parse).collect();
-        Ok(Self { seed, ops: ops? })
+        Ok(Self {
+            seed,
+            tenants,
+            ops: ops?,
+        })
     }
 }
 
@@ -371,11 +393,11 @@ mod tests {
 
     #[test]
     fn scripts_read_back_as_they_print() {
-        let text = "seed 7; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
+        let text = "seed 7; tenants 20; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
                     copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; plan; work 1 20; \
-                    playback 0; resume 1; run 30; outage 60; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+                    playback 0; resume 1; run 30; outage 60; live 1440; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
         let script: Script = text.parse().expect("a script");
-        assert_eq!(script.ops.len(), 27);
+        assert_eq!((script.tenants, script.ops.len()), (20, 28));
         assert_eq!(script.to_string().parse(), Ok(script.clone()));
         assert!("seed 1; deliver 0".parse::<Script>().is_err());
     }

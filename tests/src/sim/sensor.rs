@@ -5,10 +5,13 @@ use super::script::{EventSpec, Variant};
 use std::fmt::Write as _;
 use vernier_ledger::ids::ReceiptId;
 
-/// Tenants of the simulation, each with as many lanes.
-pub const TENANTS: [(&str, u16); 2] = [("school-0", 1), ("school-1", 2)];
+/// The name of a tenant by its number, and how many lanes it has.
+#[must_use]
+pub fn tenant(number: u16) -> (String, u16) {
+    (format!("school-{number}"), 1 + number % 2)
+}
 
-/// The sensor of both.
+/// The sensor of all.
 pub const SENSOR: &str = "https://school.example/sensors/1";
 
 /// A sensor's bytes between the keys of an event: insignificant, and gone after compaction.
@@ -52,7 +55,10 @@ impl EventSpec {
     /// When it happened: grades of one learner share some instants.
     #[must_use]
     pub fn time(&self) -> String {
-        format!("2026-11-20T{:02}:15:00.000Z", 5 + self.id * 5 % 4)
+        format!(
+            "2026-11-20T{:02}:15:00.000Z",
+            5 + u32::from(self.id) * 5 % 4
+        )
     }
 
     /// What a grade gives; none for other events.

@@ -23,6 +23,7 @@ impl Shrinker {
         self.plays_left -= 1;
         let candidate = Script {
             seed: self.best.seed,
+            tenants: self.best.tenants,
             ops,
         };
         let Some(violation) = play(&candidate, self.bug).violation else {
@@ -71,10 +72,10 @@ impl Shrinker {
     }
 }
 
-/// Fewer polls: many at first, so that a thousand take ten steps.
-fn fewer(polls: u16) -> impl Iterator<Item = u16> {
-    let steps = [0, polls / 2, polls - polls / 8, polls.saturating_sub(1)];
-    steps.into_iter().filter(move |n| *n < polls)
+/// Smaller numbers: much smaller ones first, so that a thousand takes ten steps.
+fn fewer(number: u16) -> impl Iterator<Item = u16> {
+    let steps = [0, number / 2, number - number / 8, number.saturating_sub(1)];
+    steps.into_iter().filter(move |n| *n < number)
 }
 
 /// The next smaller forms of an operation.
@@ -92,7 +93,7 @@ fn smaller(op: &Op) -> Vec<Op> {
                 Op::Send(*tenant, fewer)
             });
             without
-                .chain(less(tenant).map(|t| Op::Send(t, events.clone())))
+                .chain(fewer(*tenant).map(|t| Op::Send(t, events.clone())))
                 .collect()
         }
         Op::Resend(n) => less(n).map(Op::Resend).collect(),
@@ -118,7 +119,8 @@ fn smaller(op: &Op) -> Vec<Op> {
         Op::Jump(n) => less(n).filter(|n| *n > 0).map(Op::Jump).collect(),
         Op::Run(seconds) => less(seconds).filter(|n| *n > 0).map(Op::Run).collect(),
         Op::Outage(minutes) => less(minutes).filter(|n| *n > 0).map(Op::Outage).collect(),
-        Op::Replay(tenant, to) => less(tenant).map(|t| Op::Replay(t, *to)).collect(),
+        Op::Live(minutes) => fewer(*minutes).filter(|n| *n > 0).map(Op::Live).collect(),
+        Op::Replay(tenant, to) => fewer(*tenant).map(|t| Op::Replay(t, *to)).collect(),
         Op::Skip(shard, n) => {
             let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Skip(*shard, n));
             fewer.chain(less(shard).map(|s| Op::Skip(s, *n))).collect()

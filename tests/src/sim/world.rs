@@ -6,7 +6,7 @@ use super::invocation::{Caller, Driven, Ending, Functions, Invocation, SharedFun
 use super::mutants::{Bug, plant};
 use super::oracle::{Oracle, Violation};
 use super::script::{Op, Script};
-use super::sensor::{Attempt, SENSOR, Sent, TENANTS};
+use super::sensor::{Attempt, SENSOR, Sent, tenant};
 use super::trigger::Trigger;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -167,13 +167,15 @@ fn identity(name: &str, lanes: u16) -> Identity {
 
 impl World {
     /// A fresh one, perhaps with a bug in its stores.
-    pub(super) async fn new(seed: u64, bug: Option<Bug>) -> Self {
+    pub(super) async fn new(script: &Script, bug: Option<Bug>) -> Self {
+        let seed = script.seed;
         let faults = Faults::default();
         let arms = Arms::default();
         let stream = MemoryStream::new(2, faults.clone());
         let table = MemoryTable::new(faults.clone());
         let bucket = MemoryBucket::new(faults.clone());
-        let identities: Vec<Identity> = TENANTS.iter().map(|(n, l)| identity(n, *l)).collect();
+        let tenants = (0..script.tenants).map(tenant);
+        let identities: Vec<Identity> = tenants.map(|(n, l)| identity(&n, l)).collect();
         for identity in &identities {
             let created = table.create_tenant(&identity.tenant).await;
             assert_eq!(created, Ok(true), "tenants are new");
