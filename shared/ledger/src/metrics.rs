@@ -81,7 +81,7 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
         Self::TimesUnreadable,

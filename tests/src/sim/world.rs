@@ -135,7 +135,7 @@ pub(super) struct World {
     pub(super) garbage: Vec<Vec<u8>>,
     pub(super) trigger: Trigger,
     pub(super) counts: Counts,
-    oracle: Oracle,
+    pub(super) oracle: Oracle,
 }
 
 fn identity(name: &str, lanes: u16) -> Identity {

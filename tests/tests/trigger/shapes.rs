@@ -40,6 +40,7 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
     let bucket = MemoryBucket::new(faults);
     let mut sent: BTreeMap<ReceiptId, u64> = BTreeMap::new();
     let windows = open_windows(15, 300);
+    let spreads = SpreadKeeper::default();
     for envelope in envelopes {
         let mut sender = identity();
         sender.tenant.id = envelope.tenant;
@@ -49,7 +50,7 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
             Sending {
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 windows: &windows,
-                spreads: &SpreadKeeper::default(),
+                spreads: &spreads,
                 clock: || envelope.received_at,
                 budget: Duration::from_secs(20),
             },
