@@ -244,6 +244,7 @@ fn s3(used: &Usage, load: &Load, rates: &Rates) -> f64 {
     let prices = &rates.prices.prices;
     let segments = load.months(load.segment_days + load.noncurrent_days);
     let windows = load.months(rates.assumed.compact_days.value + load.noncurrent_days);
+    let windows = windows * rates.assumed.windows_bytes_share.value;
     let byte_months = used.s3.segment_bytes * segments
         + used.s3.archive_bytes * (windows + load.retention_months);
     prices.s3_put.of(used.s3.puts)
@@ -275,7 +276,13 @@ fn fixed(prices: &PriceList, assumed: &Assumptions) -> Fixed {
                 .of(seconds * assumed.scheduled_run_gib.value)
             + prices
                 .dynamodb_read_unit
-                .of(runs * assumed.scheduled_run_read_units.value),
+                .of(runs * assumed.scheduled_run_read_units.value)
+            + prices
+                .dynamodb_write_unit
+                .of(runs * assumed.scheduled_run_write_units.value)
+            + prices
+                .s3_put
+                .of(runs * assumed.scheduled_run_puts.value),
         total: 0.0,
     };
     Fixed {

@@ -238,6 +238,8 @@ named! {
         receipt_bytes,
         /// How long windows' files stay.
         compact_days,
+        /// Windows' files to the days'.
+        windows_bytes_share,
         /// What LogFilter=warn leaves out.
         info_log_share,
         /// Scheduled runs.
@@ -246,6 +248,10 @@ named! {
         scheduled_run_ms,
         /// Read units of a scheduled run.
         scheduled_run_read_units,
+        /// Write units of a scheduled run.
+        scheduled_run_write_units,
+        /// PUTs of a scheduled run.
+        scheduled_run_puts,
         /// Memory of a scheduled run, GiB.
         scheduled_run_gib,
         /// Alarms.

@@ -114,7 +114,7 @@ pub struct S3Use {
     /// Bytes under `segments/` and `oversize/`, which stay for `SegmentDays`.
     pub segment_bytes: f64,
     /// Bytes of what stays of the archive: days' files and seals (windows' files where nothing is
-    /// compacted). The windows' files that lie beside the days' for a while are priced as many again.
+    /// compacted). The windows' files that lie beside the days' for a while are a share of it.
     pub archive_bytes: f64,
 }
 

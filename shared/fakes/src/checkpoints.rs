@@ -9,18 +9,18 @@ use vernier_ledger::ids::Shard;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
 
-impl MemoryTable {
-    /// The planner has written a checkpoint of this instant, no fault in between.
-    pub fn place_checkpoint(&self, at: Millis) {
-        lock(&self.checks).newest = Some(CheckpointMark::of(at, b"a checkpoint"));
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct ChecksState {
     newest: Option<CheckpointMark>,
     marks: BTreeMap<Shard, ShardMark>,
     through: Option<Millis>,
+}
+
+impl MemoryTable {
+    /// The planner has written a checkpoint of this instant, no fault in between.
+    pub fn place_checkpoint(&self, at: Millis) {
+        lock(&self.checks).newest = Some(CheckpointMark::of(at, b"a checkpoint"));
+    }
 }
 
 impl Checkpoints for MemoryTable {

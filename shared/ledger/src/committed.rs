@@ -55,8 +55,8 @@ pub async fn coverage_of<T: Commits + Listing>(
     Ok(coverage)
 }
 
-/// Records of a shard that one call reads on the way to an object's.
-const RECORDS_AT_A_TIME: u32 = 25;
+/// Records of a shard that one call reads on the way to an object's, which usually has one: a read unit's worth.
+const RECORDS_AT_A_TIME: u32 = 4;
 
 /// The records of the commits that have their blocks in a segment object; none of an object that no commit names, or
 /// one of an earlier version does. They follow each other, since a shard has one cursor.
