@@ -11,10 +11,11 @@ use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::chain::ChainHead;
+use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains, Directory, Holds, PortError};
+use vernier_ledger::ports::{Chains, Directory, PortError};
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists, close_due};
 

@@ -62,7 +62,7 @@ impl HoldsMark {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use vernier_ledger::chain::OpenTimes;
+    use vernier_ledger::holds::OpenTimes;
 
     fn window((start, minutes): (i64, i64)) -> Window {
         Window {

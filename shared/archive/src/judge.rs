@@ -101,7 +101,7 @@ pub(crate) struct Decisions {
 
 /// How a row ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct RowEnd {
     pub(crate) disposition: Disposition,
     /// Of a duplicate or conflict: where its first is.
     pub(crate) first: Option<Place>,
@@ -181,11 +181,11 @@ impl Comparison {
 }
 
 impl Decisions {
-    pub(crate) fn of(&self, number: u64) -> Outcome {
+    pub(crate) fn of(&self, number: u64) -> RowEnd {
         let disposition = self.dispositions[at(number)];
         let first = self.firsts.binary_search_by_key(&number, |(n, _)| *n).ok();
         let is_duplicate = disposition == Disposition::Duplicate;
-        Outcome {
+        RowEnd {
             disposition,
             first: first.map(|found| self.firsts[found].1),
             has_text: !is_duplicate || self.in_other_bytes.binary_search(&number).is_ok(),

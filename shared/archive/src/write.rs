@@ -4,7 +4,7 @@
 use crate::Fault;
 use crate::columns::Layout;
 use crate::files::Sink;
-use crate::judge::{Comparison, Decisions, Outcome};
+use crate::judge::{Comparison, Decisions, RowEnd};
 use crate::limits;
 use crate::merkle::{Hash, Span};
 use crate::part::{EncodedGroup, Form, PartWriter, RowOrder};
@@ -31,7 +31,7 @@ const SHARE_PART_MAX: u64 = 9_999;
 struct RawGroup {
     arena: Vec<u8>,
     /// Where each row ends in the arena, and how it ended.
-    rows: Vec<(usize, Outcome)>,
+    rows: Vec<(usize, RowEnd)>,
 }
 
 /// A row group that is to be encoded.
@@ -355,7 +355,7 @@ impl Filling {
     }
 
     /// Adds a row; a group that is full with it.
-    fn push(&mut self, row: &[u8], outcome: Outcome) -> Option<Job> {
+    fn push(&mut self, row: &[u8], outcome: RowEnd) -> Option<Job> {
         self.rows.arena.extend_from_slice(row);
         let end = self.rows.arena.len();
         self.rows.rows.push((end, outcome));

@@ -5,8 +5,9 @@ use crate::lock;
 use crate::table::MemoryTable;
 use std::collections::BTreeMap;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
+use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{ChainOutcome, Chains, Holds, PortError};
+use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
 use vernier_ledger::time::{Millis, Window};
 
 #[derive(Debug, Default)]

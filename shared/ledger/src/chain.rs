@@ -3,45 +3,17 @@
 //! The seals themselves are objects (docs/seal.md); what is here says where to look, and fences: a
 //! seal counts when the chain has been moved over it.
 
+mod seal_entry;
+
+pub use seal_entry::{HOLDS_SIGNED_SINCE, SealEntry, SealKind, Sequences};
+
 use crate::frame::Tally;
+use crate::holds::OpenTimes;
 use crate::ids::TenantId;
 use crate::time::{Millis, Window};
 use serde::{Deserialize, Serialize};
 
 const MINUTES_OF_A_DAY: u32 = 24 * 60;
-
-/// What a seal closes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SealKind {
-    /// A window, for the first time.
-    Window,
-    /// What came to light after its window was sealed.
-    Backfill,
-    /// The files of a day's windows and backfills, merged: no event is sealed by it.
-    Day,
-    /// A run of windows in which nothing was received.
-    Idle,
-    /// Files whose rows are partly erased, in the place of those that seals named.
-    Erasure,
-}
-
-impl SealKind {
-    /// Whether such a seal has rows that were received in its time.
-    #[must_use]
-    pub const fn has_rows_of_window(self) -> bool {
-        matches!(self, Self::Window | Self::Backfill)
-    }
-
-    /// Whether such a seal closes its time for the first time.
-    #[must_use]
-    pub const fn closes(self) -> bool {
-        matches!(self, Self::Window | Self::Idle)
-    }
-}
-
-/// The first version of seals that say which times are open, and where the shards stood.
-pub const HOLDS_SIGNED_SINCE: u32 = 4;
 
 /// The end of a tenant's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,51 +56,6 @@ pub enum HeldWindows {
         /// When the checkpoint was written that the last seal of version 4 names; no later seal names an older one.
         checkpoint_at: Millis,
     },
-}
-
-/// What of a chain's time is open before its next seal.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct OpenTimes {
-    /// Windows that the chain holds.
-    pub held: Vec<Window>,
-    /// From the first instant that a seal closed to the last; none before the first seal.
-    pub closed: Option<Window>,
-}
-
-impl OpenTimes {
-    /// As it is once a seal has closed a time.
-    #[must_use]
-    pub fn without(&self, closing: Window) -> Self {
-        let held = self.held.iter().copied();
-        let closed = self.closed.map_or(closing, |closed| Window {
-            start: closed.start.min(closing.start),
-            end: closed.end.max(closing.end),
-        });
-        Self {
-            held: held.filter(|window| *window != closing).collect(),
-            closed: Some(closed),
-        }
-    }
-
-    /// The longest ranges of time that no seal closes, between the first instant that one closed and the last, in their
-    /// order.
-    #[must_use]
-    pub fn ranges(&self) -> Vec<Window> {
-        let within = |window: &&Window| {
-            let closed = self.closed;
-            closed.is_some_and(|closed| closed.start <= window.start && window.end <= closed.end)
-        };
-        let mut held: Vec<Window> = self.held.iter().filter(within).copied().collect();
-        held.sort_unstable();
-        let mut ranges: Vec<Window> = Vec::new();
-        for window in held {
-            match ranges.last_mut() {
-                Some(last) if last.end == window.start => last.end = window.end,
-                _ => ranges.push(window),
-            }
-        }
-        ranges
-    }
 }
 
 /// How a chain moves: all of it is written, or nothing.
@@ -308,187 +235,6 @@ impl ChainHead {
     }
 }
 
-/// Sequences in order, as runs of neighbours: the first and the last of each.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Sequences(Vec<(u64, u64)>);
-
-impl Sequences {
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Each of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().flat_map(|(first, last)| *first..=*last)
-    }
-
-    /// Whether this one is among them.
-    #[must_use]
-    pub fn contains(&self, sequence: u64) -> bool {
-        let mut runs = self.0.iter();
-        runs.any(|(first, last)| (*first..=*last).contains(&sequence))
-    }
-}
-
-impl FromIterator<u64> for Sequences {
-    /// From sequences in order.
-    fn from_iter<I: IntoIterator<Item = u64>>(sequences: I) -> Self {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        for sequence in sequences {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == sequence => *last = sequence,
-                _ => runs.push((sequence, sequence)),
-            }
-        }
-        Self(runs)
-    }
-}
-
-/// A seal in the list of its tenant's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "ListedSeal", into = "ListedSeal")]
-pub struct SealEntry {
-    /// Place in the chain.
-    pub sequence: u64,
-    /// Version of the seal; of one that was listed before lists said so, the one that was written last then.
-    pub version: u32,
-    /// What it closes its time as.
-    pub kind: SealKind,
-    /// What it closes.
-    pub window: Window,
-    /// How many windows of equal length this is: of an idle run, else 1.
-    pub windows: u64,
-    /// SHA-256 of the seal, hexadecimal.
-    pub hash: String,
-    /// What it holds, whatever became of it.
-    pub tally: Tally,
-    /// When it was sealed.
-    pub sealed_at: Millis,
-    /// Of a day's seal: those whose files' rows its own files have. Others have none.
-    pub covers: Sequences,
-    /// Erasures that replace files of the seal, in order. Whoever erases names the erasure here before it is sealed, and
-    /// removes the old files only afterwards; a sequence at which no such erasure was sealed says nothing.
-    pub erasures: Sequences,
-}
-
-/// A listed seal as it is stored. Before lists said version and kind, they said whether it is a backfill.
-#[derive(Debug, Serialize, Deserialize)]
-struct ListedSeal {
-    sequence: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    kind: Option<SealKind>,
-    #[serde(default, skip_serializing)]
-    backfill: bool,
-    #[serde(flatten)]
-    window: Window,
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    windows: u64,
-    hash: String,
-    #[serde(flatten)]
-    tally: Tally,
-    sealed_at: Millis,
-    #[serde(default, skip_serializing_if = "Sequences::is_empty")]
-    covers: Sequences,
-    #[serde(default, skip_serializing_if = "Sequences::is_empty")]
-    erasures: Sequences,
-}
-
-const fn one() -> u64 {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde hands it over
-const fn is_one(number: &u64) -> bool {
-    *number == 1
-}
-
-impl From<ListedSeal> for SealEntry {
-    fn from(listed: ListedSeal) -> Self {
-        let before = match (listed.covers.is_empty(), listed.backfill) {
-            (false, _) => (SealKind::Day, 3),
-            (true, true) => (SealKind::Backfill, 1),
-            (true, false) => (SealKind::Window, 1),
-        };
-        Self {
-            sequence: listed.sequence,
-            version: listed.version.unwrap_or(before.1),
-            kind: listed.kind.unwrap_or(before.0),
-            window: listed.window,
-            windows: listed.windows.max(1),
-            hash: listed.hash,
-            tally: listed.tally,
-            sealed_at: listed.sealed_at,
-            covers: listed.covers,
-            erasures: listed.erasures,
-        }
-    }
-}
-
-impl From<SealEntry> for ListedSeal {
-    fn from(entry: SealEntry) -> Self {
-        Self {
-            sequence: entry.sequence,
-            version: Some(entry.version),
-            kind: Some(entry.kind),
-            backfill: false,
-            window: entry.window,
-            windows: entry.windows,
-            hash: entry.hash,
-            tally: entry.tally,
-            sealed_at: entry.sealed_at,
-            covers: entry.covers,
-            erasures: entry.erasures,
-        }
-    }
-}
-
-impl SealEntry {
-    /// Whether it closes a day's compacted files and no events of its own.
-    #[must_use]
-    pub fn is_day(&self) -> bool {
-        self.kind == SealKind::Day
-    }
-
-    /// Whether it closes what came to light after its window was sealed.
-    #[must_use]
-    pub fn is_backfill(&self) -> bool {
-        self.kind == SealKind::Backfill
-    }
-
-    /// The windows that it closes: of an idle run all of them, else one.
-    pub fn closed_windows(&self) -> impl Iterator<Item = Window> + use<> {
-        let (start, count) = (self.window.start.0, self.window_count());
-        let each = (self.window.end.0 - start) / count;
-        (0..count).map(move |n| Window {
-            start: Millis(start + n * each),
-            end: Millis(start + (n + 1) * each),
-        })
-    }
-
-    /// The window of an instant that it closes; none where it closes another time.
-    #[must_use]
-    pub fn window_of(&self, at: Millis) -> Option<Window> {
-        if !self.window.contains(at) {
-            return None;
-        }
-        let each = (self.window.end.0 - self.window.start.0) / self.window_count();
-        let start = at.0 - (at.0 - self.window.start.0) % each.max(1);
-        Some(Window {
-            start: Millis(start),
-            end: Millis(start + each),
-        })
-    }
-
-    fn window_count(&self) -> i64 {
-        i64::try_from(self.windows).unwrap_or(i64::MAX).max(1)
-    }
-}
-
 /// The day (UTC) that an instant lies in.
 #[must_use]
 pub fn day_of(at: Millis) -> Window {
@@ -634,19 +380,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_before_the_first_closed_instant_or_behind_the_last_is_no_hold() {
-        let held = vec![window(9), window(1), window(2), window(5), window(4)];
-        let open = OpenTimes { held, closed: None };
-        assert_eq!(open.ranges(), []);
-        let open = open
-            .without(window(3))
-            .without(window(6))
-            .without(window(4));
-        assert_eq!(open.ranges(), [window(5)]);
-        assert_eq!(open.without(window(10)).ranges(), [window(5), window(9)]);
-    }
-
-    #[test]
     fn an_idle_run_closes_each_of_its_windows() {
         let head = ChainHead::beginning(window(5).start);
         let mut run = seal(0, 5, SealKind::Idle);
@@ -664,27 +397,6 @@ mod tests {
         assert_eq!(serde_json::from_str::<SealEntry>(&text).ok(), Some(run));
     }
 
-    /// What an earlier release wrote.
-    #[test]
-    fn a_seal_that_was_listed_without_version_and_kind_is_read() {
-        let text = |more: &str| {
-            let digest = Tally::default().digest;
-            let digest = serde_json::to_string(&digest).expect("JSON");
-            format!(
-                r#"{{"sequence":7,"backfill":{more},"start":60000,"end":120000,"hash":"00","events":3,"rejected":1,"digest":{digest},"sealed_at":5}}"#
-            )
-        };
-        let read = |more| serde_json::from_str::<SealEntry>(&text(more)).expect("reads");
-        let window = read("false");
-        assert_eq!(
-            (window.kind, window.version, window.windows),
-            (SealKind::Window, 1, 1)
-        );
-        assert_eq!(read("true").kind, SealKind::Backfill);
-        let day = read(r#"false,"covers":[[0,3]]"#);
-        assert_eq!((day.kind, day.version), (SealKind::Day, 3));
-    }
-
     #[test]
     fn a_day_moves_the_chain_and_no_window() {
         let head = ChainHead::beginning(window(5).start);
@@ -700,15 +412,6 @@ mod tests {
         let after = after.compacted_to(day.window.end).removed_to(Millis(0));
         assert_eq!(after.compacted, Some(Millis(86_400_000)));
         assert_eq!((after.removed, after.revision), (Some(Millis(0)), 4));
-    }
-
-    #[test]
-    fn sequences_are_kept_as_runs() {
-        let some: Sequences = [0, 1, 2, 5, 7, 8].into_iter().collect();
-        let text = serde_json::to_string(&some).expect("JSON");
-        assert_eq!(text, "[[0,2],[5,5],[7,8]]");
-        let held = (0..10).filter(|n| some.contains(*n));
-        assert_eq!(held.collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);
     }
 
     /// What an earlier release wrote.

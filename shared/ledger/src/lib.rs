@@ -19,6 +19,7 @@ pub mod disposition;
 pub mod earlier;
 pub mod event_id;
 pub mod frame;
+pub mod holds;
 pub mod ids;
 pub mod invariant;
 pub mod limits;

@@ -7,7 +7,7 @@
 use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
 use crate::block_item::BlockItem;
-use crate::chain::{ChainHead, ChainStep, HeldWindows, SealEntry};
+use crate::chain::{ChainHead, ChainStep, SealEntry};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
@@ -429,26 +429,6 @@ pub trait Chains {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<SealEntry>, PortError>;
-}
-
-/// Windows that chains hold.
-#[allow(async_fn_in_trait)]
-pub trait Holds {
-    /// Windows of a tenant that are items of their own, by their beginning, read consistently.
-    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError>;
-
-    /// The windows that a chain with this head holds; of one that has moved since then, those that it holds by now.
-    async fn held_windows(
-        &self,
-        tenant: &TenantId,
-        head: &ChainHead,
-    ) -> Result<Vec<Window>, PortError> {
-        match &head.held {
-            HeldWindows::Listed { passed_over } => Ok(passed_over.clone()),
-            HeldWindows::Items { held: 0, .. } => Ok(Vec::new()),
-            HeldWindows::Items { .. } => self.held_items(tenant).await,
-        }
-    }
 }
 
 /// Counts of envelopes that were refused as a whole.

@@ -6,10 +6,10 @@
 
 use crate::block_item::Listing;
 use crate::checkpoint::{Checkpoints, ShardMarks};
+use crate::holds::Holds;
 use crate::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Holds, Inventory,
-    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey,
-    Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices,
+    Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
 };
 use crate::rates::RateCounters;
 use crate::spread::Spreads;

@@ -3,10 +3,11 @@
 use super::{tally, tenant_id};
 use futures::future::join_all;
 use vernier_ledger::chain::{
-    ChainHead, ChainStep, HeldWindows, OpenTimes, SealEntry, SealKind, Sequences, day_of,
+    ChainHead, ChainStep, HeldWindows, SealEntry, SealKind, Sequences, day_of,
 };
+use vernier_ledger::holds::{Holds, OpenTimes};
 use vernier_ledger::limits::HELD_WINDOWS_MAX;
-use vernier_ledger::ports::{ChainOutcome, Chains, Holds};
+use vernier_ledger::ports::{ChainOutcome, Chains};
 use vernier_ledger::time::{Millis, Window};
 
 const START: Millis = Millis(1_700_000_040_000);

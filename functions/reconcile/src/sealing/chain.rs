@@ -18,14 +18,15 @@ use vernier_archive::seal::{
 };
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::{
-    ChainHead, ChainStep, HeldWindows, OpenTimes, SealEntry, Sequences, first_window,
+    ChainHead, ChainStep, HeldWindows, SealEntry, Sequences, first_window,
 };
 use vernier_ledger::checkpoint::Checkpoints;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
+use vernier_ledger::holds::{Holds, OpenTimes};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::ports::{ChainOutcome, Chains, Holds, Objects, PortError, PutOutcome, SealKey};
+use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, PutOutcome, SealKey};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 

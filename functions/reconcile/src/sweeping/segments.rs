@@ -9,11 +9,12 @@ use vernier_ledger::block_item::Listing;
 use vernier_ledger::chain::{SealEntry, sealed_in};
 use vernier_ledger::committed::records_of_object;
 use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX};
 use vernier_ledger::ports::{
-    Blocks, Chains, Directory, Holds, Inventory, ListedObject, Notices, PortError, Removal, Sweeps,
+    Blocks, Chains, Directory, Inventory, ListedObject, Notices, PortError, Removal, Sweeps,
 };
 use vernier_ledger::segment::{Block, SegmentRecord, stored_in};
 use vernier_ledger::stores::ReconcileStores;

@@ -8,8 +8,9 @@ use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use aws_smithy_types::error::operation::BuildError;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
+use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::ports::{ChainOutcome, Chains, Holds, PortError};
+use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
 use vernier_ledger::time::{Millis, Window};
 
 fn partition(tenant: &TenantId) -> AttributeValue {

@@ -5,11 +5,11 @@ use std::sync::PoisonError;
 use vernier_archive::seal::seal_key;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry};
 use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
+use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::{Shard, TenantId};
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, FrameStream, Holds, PlaybackOutcome, Playbacks, PortError, Schemas,
-    Sweeps,
+    ChainOutcome, Chains, FrameStream, PlaybackOutcome, Playbacks, PortError, Schemas, Sweeps,
 };
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::sweep::{Sweep, SweepMark};

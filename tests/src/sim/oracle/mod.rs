@@ -7,6 +7,7 @@
 //! What a derived state (dispositions, results, reports) must be is computed in `passes` by a
 //! straight single pass over `Truth::events`.
 
+mod evidence;
 mod losses;
 mod passes;
 mod seals;

@@ -1,6 +1,7 @@
 //! What is sealed: each seal when it appears, and all of them at the end.
 
 use super::Violation;
+use super::evidence::Evident;
 use super::losses::Losses;
 use super::passes::window_of;
 use super::segments::Segments;
@@ -9,7 +10,6 @@ use crate::sim::script::{EventSpec, Variant};
 use crate::sim::world::{RECONCILE, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
-use vernier_archive::account::{BesideRow, Evidence};
 use vernier_archive::files::{Memory, Source};
 use vernier_archive::reader::Part;
 use vernier_archive::row::Row;
@@ -43,8 +43,6 @@ struct Chain {
     sequence: u64,
     last_hash: Option<String>,
     windows: BTreeSet<Millis>,
-    /// Receipts that are in the evidence of some seal.
-    evident: BTreeSet<ReceiptId>,
     /// Where each id is stored, with which content.
     stored: BTreeMap<String, (Place, Fingerprint)>,
 }
@@ -55,8 +53,7 @@ pub(super) struct Seals {
     chains: BTreeMap<TenantId, Chain>,
     /// Every sealed event, and how it ended.
     sealed: BTreeMap<Place, Disposition>,
-    /// When each answered envelope was first seen to be.
-    answered: BTreeMap<ReceiptId, Millis>,
+    evident: Evident,
 }
 
 /// What the bytes of respelled events mean: those of the plain ones.
@@ -73,7 +70,7 @@ fn meaning(fingerprint: Fingerprint) -> Fingerprint {
     PLAIN.get(&fingerprint).copied().unwrap_or(fingerprint)
 }
 
-fn broken(invariant: Invariant, entry: &SealEntry, what: &str) -> Violation {
+pub(super) fn broken(invariant: Invariant, entry: &SealEntry, what: &str) -> Violation {
     let (sequence, start) = (entry.sequence, entry.window.start);
     Violation::new(
         invariant,
@@ -100,9 +97,7 @@ impl Seals {
 
     /// Reads the seals that are new.
     pub(super) fn read_new(&mut self, world: &World, segments: &Segments) -> Result<(), Violation> {
-        for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
-            self.answered.entry(attempt.receipt).or_insert(world.now());
-        }
+        self.evident.note_answers(world);
         for identity in &world.identities {
             let tenant = &identity.tenant;
             let Some(head) = world.table.raw_chain(&tenant.id) else {
@@ -165,7 +160,7 @@ impl Seals {
         }
         check_rows(segments, &tenant.id, (entry, &seal), &rows)?;
         self.judge_rows(segments, &tenant.id, entry, rows)?;
-        self.check_evidence(world, tenant, (entry, &seal))?;
+        self.evident.check(world, tenant, (entry, &seal))?;
         if entry.is_backfill() {
             return Ok(());
         }
@@ -222,57 +217,6 @@ impl Seals {
         chain.sequence += 1;
         chain.last_hash = Some(hash);
         Ok(seal)
-    }
-
-    /// Invariant 3: a seal's evidence is what was acknowledged, each once, and has every envelope that was answered before
-    /// its window could be sealed.
-    fn check_evidence(
-        &mut self,
-        world: &World,
-        tenant: &Tenant,
-        (entry, seal): (&SealEntry, &Seal),
-    ) -> Result<(), Violation> {
-        let wrong = |what: &str| broken(Invariant::Complete, entry, what);
-        let Some(window) = seal.statement.as_ref().and_then(|s| s.window()) else {
-            return Ok(());
-        };
-        let chain = self.chains.entry(tenant.id.clone()).or_default();
-        for file in window.evidence.inline().unwrap_or_default() {
-            let bytes = world.bucket.raw(&file.key);
-            let bytes = bytes.ok_or_else(|| wrong("names evidence that is not there"))?;
-            let memory = Memory::default();
-            memory.put(file.key.clone(), bytes);
-            let opened = memory.open(&file.key).map_err(|e| wrong(&e.to_string()))?;
-            let mut rows = Vec::new();
-            let read = Evidence::for_each(&opened, |row| {
-                rows.push(row);
-                Ok(())
-            });
-            read.map_err(|e| wrong(&e.to_string()))?;
-            for row in rows {
-                let receipt = world.table.raw_receipt(&tenant.id, row.receipt);
-                let said = receipt.and_then(|receipt| receipt.acknowledged);
-                let same = said.is_some_and(|(tally, slices)| {
-                    let counts = (u64::from(row.events), u64::from(row.rejected), row.slices);
-                    counts == (tally.events, tally.rejected, slices) && row.digest == tally.digest
-                });
-                if !same || !chain.evident.insert(row.receipt) {
-                    let what = format!("has {} as evidence, which is not so", row.receipt);
-                    return Err(wrong(&what));
-                }
-            }
-        }
-        let due = entry.window.end.plus_seconds(RECONCILE.grace_seconds);
-        let left = self.answered.iter().find(|(receipt, seen)| {
-            entry.window.contains(receipt.received_at())
-                && **seen < due
-                && !chain.evident.contains(receipt)
-                && world.table.raw_receipt(&tenant.id, **receipt).is_some()
-        });
-        match left {
-            Some((receipt, _)) => Err(wrong(&format!("leaves {receipt} out of its evidence"))),
-            None => Ok(()),
-        }
     }
 
     /// Invariants 2 and 4: every event is sealed once; of events with one id the first that is sealed

@@ -17,7 +17,8 @@ use dump::Dump;
 use history::{at, event_of};
 use std::collections::BTreeSet;
 use vernier_archive::seal::{Seal, SealKind};
-use vernier_ledger::ports::{Chains, Holds, Playbacks};
+use vernier_ledger::holds::Holds;
+use vernier_ledger::ports::{Chains, Playbacks};
 use vernier_ledger::work::{Cause, Owner, WorkLists};
 
 /// Dumps of earlier releases, each in a folder of `tests/golden`.
