@@ -180,6 +180,7 @@ async fn fetched<O: Objects>(objects: &O, file: &SealedFile) -> Result<Option<Ve
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use vernier_ledger::digest::BlindFingerprint;
     use vernier_ledger::frame::Tally;
     use vernier_ledger::ids::{Sequence, Shard};
     use vernier_ledger::line::Verdict;
@@ -193,7 +194,7 @@ mod tests {
     fn tally(n: u8, events: u32) -> Tally {
         let mut tally = Tally::default();
         for index in 0..events {
-            tally.add_event(id(n), index, &Fingerprint([n; 32]), Verdict::Accepted);
+            tally.add_event(id(n), index, &BlindFingerprint([n; 32]), Verdict::Accepted);
         }
         tally
     }

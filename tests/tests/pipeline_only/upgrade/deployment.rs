@@ -16,13 +16,14 @@ use vernier_aws::Table;
 use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTopic, ShardRecords,
 };
-use vernier_intake::{OpenWindows, Sending};
+use vernier_intake::{OpenWindows, Sending, SpreadKeeper};
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::schema::SchemaCache;
+use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
@@ -116,7 +117,8 @@ impl Deployment {
         let process = Process {
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(table.clone(), Duration::ZERO),
-            new_receipt: vernier_intake::new_receipt,
+            new_receipt: Spread::new_receipt,
+            spreads: SpreadKeeper::default(),
             new_nonce: next_nonce,
             windows: OpenWindows::new(times(), next_nonce),
         };
@@ -199,6 +201,7 @@ impl Deployment {
                 receipt_days: RECEIPT_DAYS,
             },
             windows: &self.windows,
+            spreads: &SpreadKeeper::default(),
             clock: || self.clock.get(),
             budget: BUDGET,
         };
