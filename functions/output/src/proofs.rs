@@ -357,6 +357,7 @@ async fn may_have<O: Objects>(objects: &O, file: &SealedFile, id: &str) -> Resul
         ruled: Vec::new(),
         received: (Millis(i64::MIN), Millis(i64::MAX)),
         event_time: None,
+        sealed_by: None,
     };
     // A file that is gone is said to be so by whoever reads it.
     let Some(ready) = stored::ready(objects, file, &search, &[]).await? else {

@@ -275,6 +275,7 @@ impl EventQuery {
             ruled: Vec::new(),
             received: (self.from, self.to),
             event_time: self.event_time,
+            sealed_by: None,
         };
         for (name, value) in &self.filters {
             let column = match name.as_str() {

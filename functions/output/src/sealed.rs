@@ -155,9 +155,10 @@ pub(crate) async fn ready<S: Stores>(
     let Some(gone) = gone else {
         return Ok(files);
     };
-    // Compacted meanwhile: its rows lie in the day's files.
+    // Compacted meanwhile: its rows lie in the day's files, beside those of the window's other seals.
     let day = covering_gone(metered.table(), metered, tenant, entry, &gone).await?;
     let mut here = search.clone();
+    here.sealed_by = Some(entry.sequence);
     here.received.0 = here.received.0.max(entry.window.start);
     here.received.1 = here.received.1.min(entry.window.end);
     let (files, gone) = all_of(day, here).await?;

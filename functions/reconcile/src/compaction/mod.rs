@@ -136,8 +136,16 @@ pub(crate) struct Compactor<'s, 'a, S, C> {
     sealer: &'s mut Sealer<'a, S, C>,
     compacting: Compacting,
     summary: &'s mut CompactSummary,
+    outcome: CompactionOutcome,
+}
+
+/// What compaction leaves to whoever asked for it.
+#[derive(Debug, Default)]
+pub(crate) struct CompactionOutcome {
     /// Days that got a seal.
-    sealed: BTreeSet<Window>,
+    pub(crate) sealed: BTreeSet<Window>,
+    /// Files that no seal names and that were removed with the windows' own.
+    pub(crate) unnamed: u64,
 }
 
 /// Where a tenant's days begin that were not looked at.
@@ -146,7 +154,7 @@ fn first_day(tenant: &Tenant, mark: Option<Millis>) -> Window {
 }
 
 impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         sealer: &'s mut Sealer<'a, S, C>,
         compacting: Compacting,
         summary: &'s mut CompactSummary,
@@ -155,13 +163,13 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
             sealer,
             compacting,
             summary,
-            sealed: BTreeSet::new(),
+            outcome: CompactionOutcome::default(),
         }
     }
 
-    /// The days that got a seal.
-    pub(crate) fn into_sealed(self) -> BTreeSet<Window> {
-        self.sealed
+    /// What is left to do after it.
+    pub(crate) fn into_outcome(self) -> CompactionOutcome {
+        self.outcome
     }
 
     /// Compacts the days through one, seals what of them is not sealed before, and removes what they cover; begins
@@ -285,7 +293,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
             Moving::Moved(signed) if signed.entry.is_day() => {
                 self.summary.days += 1;
                 self.summary.covered += u32::try_from(seals.len()).unwrap_or(u32::MAX);
-                self.sealed.insert(day);
+                self.outcome.sealed.insert(day);
             }
             Moving::Early(at) => return Ok(Step::Early(at)),
             Moving::Moved(_) | Moving::Stale => {}

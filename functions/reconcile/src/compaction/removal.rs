@@ -37,7 +37,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
             let removed = self.remove_covered(entry, &entries).await?;
             self.summary.removed += removed;
         }
-        sweep_day(self.sealer.stores, &tenant.id, day).await?;
+        self.outcome.unnamed += sweep_day(self.sealer.stores, &tenant.id, day).await?;
         let next = head.removed_to(day.end);
         self.sealer.chain().move_to(&next).await?;
         Ok(Step::Again)

@@ -203,7 +203,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         let compacting = self.place.settings.compacting;
         let mut compactor = Compactor::new(&mut self.sealer, compacting, &mut self.turn.compacted);
         let settled = compactor.settle(day, self.place.until).await;
-        for day in compactor.into_sealed() {
+        let outcome = compactor.into_outcome();
+        self.turn.swept.unnamed += outcome.unnamed;
+        for day in outcome.sealed {
             let due = self.place.now().plus_seconds(SWEEP_AFTER_SECONDS);
             let sweep = WorkKey::at(Cause::Sweep, day.start);
             self.place.add(self.owner, sweep, due).await?;

@@ -1,6 +1,6 @@
 //! The columns that decide, batch by batch.
 
-use super::{Column, ERASED, Search};
+use super::{Column, ERASED, SEAL, Search};
 use crate::Fault;
 use crate::columns::{index, receipt};
 use arrow_array::cast::AsArray;
@@ -25,6 +25,8 @@ pub(super) struct Looked<'b> {
     pub(super) fingerprints: Option<&'b FixedSizeBinaryArray>,
     /// None where no row of the part is erased.
     pub(super) erased: Option<&'b FixedSizeBinaryArray>,
+    /// Which seals sealed the rows, and the one whose rows are wanted.
+    seal: Option<(&'b [i64], u64)>,
 }
 
 impl<'b> Looked<'b> {
@@ -45,6 +47,12 @@ impl<'b> Looked<'b> {
             Ok::<_, Fault>((times as &dyn Array, times.values().as_ref()))
         };
         let index = column("index")?.as_primitive_opt::<Int64Type>();
+        let seals = batch.column_by_name(SEAL).zip(wanted.sealed_by);
+        let seal = seals.map(|(seals, wanted)| {
+            let seals = seals.as_primitive_opt::<Int64Type>();
+            let seals = seals.ok_or_else(|| lacking(SEAL))?;
+            Ok::<_, Fault>((seals.values().as_ref(), wanted))
+        });
         let mut looked = Self {
             equal: Vec::new(),
             ruled: Vec::new(),
@@ -57,6 +65,7 @@ impl<'b> Looked<'b> {
             erased: batch
                 .column_by_name(ERASED)
                 .and_then(|erased| erased.as_fixed_size_binary_opt()),
+            seal: seal.transpose()?,
         };
         for shown in columns {
             let name = shown.name();
@@ -85,7 +94,11 @@ impl<'b> Looked<'b> {
         let times = self.times.iter().all(|((array, values), (from, to))| {
             array.is_valid(at) && (from.0..to.0).contains(&values[at])
         });
+        let is_of_seal = self
+            .seal
+            .is_none_or(|(seals, wanted)| u64::try_from(seals[at]) == Ok(wanted));
         let passes = times
+            && is_of_seal
             && self.equal.iter().all(|(column, texts, value)| {
                 texts.is_valid(at) && column.is_same(texts.value(at), value)
             })

@@ -29,6 +29,9 @@ use vernier_ledger::time::Millis;
 /// The column that only erased rows have a value in.
 const ERASED: &str = "erased";
 
+/// The column of a day's rows that names their seals.
+const SEAL: &str = "seal";
+
 /// Rows of a batch of the deciding columns.
 const SEARCH_ROWS_MAX: usize = 8_192;
 
@@ -128,6 +131,8 @@ pub struct Search {
     pub received: (Millis, Millis),
     /// The same of event time; a row without one is not wanted then.
     pub event_time: Option<(Millis, Millis)>,
+    /// Of a day's files: rows that this seal sealed, alone. Other files are one seal's as they are.
+    pub sealed_by: Option<u64>,
 }
 
 impl Search {
@@ -380,6 +385,9 @@ impl Part {
         let mut names = wanted.columns(columns);
         if self.may_have_erased_rows() {
             names.push(ERASED);
+        }
+        if wanted.sealed_by.is_some() && self.layout().is_day() {
+            names.push(SEAL);
         }
         names
     }

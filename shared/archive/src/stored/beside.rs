@@ -97,8 +97,11 @@ enum Wanted<'s> {
 }
 
 impl<'s> Wanted<'s> {
-    /// An id names fewer rows than an actor does.
+    /// An id names fewer rows than an actor does. Rows in blocks do not name their seals.
     fn of(file: &'s SealedFile, wanted: &'s Search) -> Option<Self> {
+        if wanted.sealed_by.is_some() {
+            return None;
+        }
         if let (Some(table), Some(id)) = (&file.ids, wanted.value_of(Column::Id)) {
             return Some(Self::Id(table, id));
         }

@@ -65,6 +65,7 @@ fn found_by(part: &Part, id: &str) -> Vec<String> {
         ruled: Vec::new(),
         received: (Millis(0), Millis(i64::MAX)),
         event_time: None,
+        sealed_by: None,
     };
     let groups = part.groups_where(&wanted).expect("reads");
     let mut searched = Vec::new();

@@ -150,6 +150,7 @@ fn everything() -> Search {
         ruled: Vec::new(),
         received: (Millis(0), Millis(i64::MAX)),
         event_time: None,
+        sealed_by: None,
     }
 }
 

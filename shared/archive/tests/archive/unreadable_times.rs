@@ -50,6 +50,7 @@ fn search(event_time: Option<(Millis, Millis)>, rule: Option<&str>) -> Search {
             .collect(),
         received: (Millis(0), Millis(i64::MAX)),
         event_time,
+        sealed_by: None,
     }
 }
 

@@ -121,6 +121,8 @@ async fn what_an_earlier_release_left_is_taken_up_and_settled() {
         deployment.pass(3 * 3_600, 3_600).await;
         // Until the day of the upgrade is compacted.
         deployment.pass(86_400, 6 * 3_600).await;
+        // And what nothing names was looked for.
+        deployment.pass(2 * 3_600, 2 * 3_600).await;
 
         assert_settled(&deployment).await;
         assert_accounted_for(&deployment);
