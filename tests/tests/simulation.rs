@@ -84,7 +84,7 @@ caught! {
     a_forgotten_look_back_is_caught: ForgetEarlierWindows from 0,
     an_overwritten_seal_is_caught: OverwriteSeal from 0,
     a_chain_that_moves_from_anywhere_is_caught: MoveChainUnconditionally from 5070,
-    a_forgotten_backfill_is_caught: ForgetBackfills from 0,
+    a_forgotten_backfill_is_caught: ForgetBackfills from 17,
     a_healing_without_a_fence_is_caught: HealWithoutFence from 150,
     a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 49,
     a_playback_that_moves_first_is_caught: MovePlaybackFirst from 0,

@@ -280,9 +280,7 @@ fn fixed(prices: &PriceList, assumed: &Assumptions) -> Fixed {
             + prices
                 .dynamodb_write_unit
                 .of(runs * assumed.scheduled_run_write_units.value)
-            + prices
-                .s3_put
-                .of(runs * assumed.scheduled_run_puts.value),
+            + prices.s3_put.of(runs * assumed.scheduled_run_puts.value),
         total: 0.0,
     };
     Fixed {

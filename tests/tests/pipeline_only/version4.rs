@@ -432,6 +432,7 @@ async fn a_chain_of_version_1_goes_on_in_version_4() {
     let again = event();
     let first = [again.clone(), event()];
     school.post(&first).await;
+    school.deliver().await;
     school.pass(60);
     school.post(&events(2)).await;
     school.pass(60);
