@@ -26,6 +26,7 @@ use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -198,6 +199,7 @@ async fn main() {
         workshop,
         schemas: SchemaCache::new(school.table.clone(), Duration::from_secs(60)),
         new_receipt: Spread::new_receipt,
+        new_salt_key: SaltKey::random,
         spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),

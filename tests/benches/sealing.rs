@@ -29,6 +29,7 @@ use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -264,6 +265,7 @@ async fn measure(events: u64) -> Value {
         workshop: Workshop::new(std::env::temp_dir(), times),
         schemas: SchemaCache::new(world.table.clone(), Duration::ZERO),
         new_receipt: Spread::new_receipt,
+        new_salt_key: SaltKey::random,
         spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(WINDOW_MINUTES, 60),

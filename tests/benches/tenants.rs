@@ -24,6 +24,7 @@ use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -134,6 +135,7 @@ impl Ledger {
                 workshop,
                 schemas: SchemaCache::new(stores.table.clone(), Duration::from_secs(60)),
                 new_receipt: Spread::new_receipt,
+                new_salt_key: SaltKey::random,
                 spreads: SpreadKeeper::default(),
                 new_nonce: Nonce::random,
                 windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),

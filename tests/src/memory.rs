@@ -117,6 +117,7 @@ fn reconcile(
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(stores.table.clone(), ttl),
             new_receipt: vernier_ledger::spread::Spread::new_receipt,
+            new_salt_key: vernier_ledger::salt::SaltKey::random,
             spreads: vernier_intake::SpreadKeeper::default(),
             new_nonce: Nonce::random,
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),

@@ -13,6 +13,7 @@ use vernier_cli::generate::{Params, Semester};
 use vernier_intake::lines;
 use vernier_ledger::frame::{self, EnvelopeLines};
 use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
@@ -69,7 +70,8 @@ fn measure(
     let read = |body: &str| -> Sample {
         let receipt = ReceiptId::generate(RECEIVED_AT, 0);
         let envelope = read_envelope(body.as_bytes(), &policy).expect("an envelope");
-        let (lines, _) = lines::write(&envelope, receipt, tenant, sensor).expect("lines");
+        let lines = lines::write(&envelope, receipt, SaltKey::random(), tenant, sensor);
+        let (lines, _) = lines.expect("lines");
         Sample { receipt, lines }
     };
     let to_lines = best(rounds, events, || {

@@ -18,6 +18,7 @@ use vernier_ledger::limits::BODY_BYTES_MAX;
 use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::Directory as _;
 use vernier_ledger::rates::Demand;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Item, Problem, SUPPORTED_VERSIONS, TIME_UNREADABLE};
@@ -126,6 +127,7 @@ async fn take<S: IntakeStores>(
         settings: context.settings,
         windows: &context.windows,
         spreads: &context.spreads,
+        new_salt_key: SaltKey::random,
         clock: clock::now,
         budget,
     };

@@ -13,6 +13,7 @@ use vernier_aws::{Bucket, KinesisMetrics, KinesisStream, KmsKey, Queue, Table, T
 use vernier_intake::{OpenWindows, SpreadKeeper};
 use vernier_ledger::access::{Authenticator, LookUps};
 use vernier_ledger::metrics::Metrics;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::{ReconcileStores, StoreSet};
@@ -108,6 +109,7 @@ impl Context {
                 workshop: Workshop::new(std::env::temp_dir(), sealing),
                 schemas: SchemaCache::new(table, ttl),
                 new_receipt: Spread::new_receipt,
+                new_salt_key: SaltKey::random,
                 spreads: SpreadKeeper::default(),
                 new_nonce: Nonce::random,
                 windows: OpenWindows::new(times, Nonce::random),

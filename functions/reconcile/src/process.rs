@@ -6,6 +6,7 @@ use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
 use vernier_intake::{OpenWindows, SpreadKeeper};
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
@@ -35,6 +36,8 @@ pub struct Process<T> {
     pub schemas: SchemaCache<T>,
     /// Gives a new envelope its receipt.
     pub new_receipt: fn(Spread, Millis) -> ReceiptId,
+    /// Gives a new envelope its salt key.
+    pub new_salt_key: fn() -> SaltKey,
     /// Gives an entry of a work list its nonce.
     pub new_nonce: fn() -> Nonce,
     /// How far playbacks know their tenants to have grown.

@@ -21,6 +21,7 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{FrameStream, NewRecord, Objects, PortError, Receipts};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
 use vernier_ledger::retry::{Backoff, retry};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::Throttling;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
@@ -43,6 +44,8 @@ pub struct Sending<'a, C> {
     pub windows: &'a OpenWindows,
     /// How far the process knows its tenants to have grown.
     pub spreads: &'a SpreadKeeper,
+    /// Draws a new envelope's salt key.
+    pub new_salt_key: fn() -> SaltKey,
     /// Tells the time of this function's machine.
     pub clock: C,
     /// What one may take.
@@ -127,7 +130,8 @@ impl<'b> ReadEnvelope<'b> {
         } = self;
         let tenant = &identity.tenant;
         let sensor = &identity.token.sensor;
-        let (lines, oversize) = lines::write(&envelope, receipt, &tenant.id, sensor)?;
+        let salt_key = (sending.new_salt_key)();
+        let (lines, oversize) = lines::write(&envelope, receipt, salt_key, &tenant.id, sensor)?;
         let outgoing = Outgoing {
             tenant,
             sensor,

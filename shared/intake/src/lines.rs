@@ -8,6 +8,7 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits;
 use vernier_ledger::line::{BadLine, EventRef, LineHead, LineResult, Verdict, write_line};
 use vernier_ledger::ports::PortError;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::time::Millis;
 use vernier_validation::{Columns, Envelope, Item, Kind, Problem, ResultColumns, compact};
 
@@ -25,21 +26,23 @@ pub struct OversizeEvent {
 pub struct LineWriter<'t> {
     tenant: &'t TenantId,
     receipt: ReceiptId,
+    salt_key: SaltKey,
     all: EnvelopeLines,
     oversize: Vec<OversizeEvent>,
 }
 
 impl<'t> LineWriter<'t> {
-    /// For an envelope under a receipt, with room for so many bytes.
+    /// For an envelope under a receipt, whose lines all get this salt key, with room for so many bytes.
     #[must_use]
-    pub fn new(tenant: &'t TenantId, receipt: ReceiptId, bytes: usize) -> Self {
+    pub fn new(tenant: &'t TenantId, receipt: ReceiptId, salt_key: SaltKey, bytes: usize) -> Self {
         Self {
             tenant,
             receipt,
+            salt_key,
             all: EnvelopeLines {
                 text: Vec::with_capacity(bytes),
                 lines: Vec::new(),
-                salt_key: None,
+                salt_key: Some(salt_key),
             },
             oversize: Vec::new(),
         }
@@ -51,8 +54,8 @@ impl<'t> LineWriter<'t> {
         u32::try_from(self.all.lines.len()).unwrap_or(u32::MAX)
     }
 
-    /// Adds an event with its line's head, whose fingerprint is that of the event's bytes; one over a
-    /// frame's budget leaves a pointer.
+    /// Adds an event with its line's head, whose fingerprint is that of the event's bytes and which gets the envelope's
+    /// salt key; one over a frame's budget leaves a pointer.
     ///
     /// # Errors
     /// Only when a line does not serialise, which plain data always does.
@@ -63,6 +66,7 @@ impl<'t> LineWriter<'t> {
         event: &str,
     ) -> Result<(), PortError> {
         let bad = |e: BadLine| PortError::Fatal(e.to_string());
+        head.salt_key = Some(self.salt_key);
         let text = &mut self.all.text;
         let start = text.len();
         write_line(&head, event, text).map_err(bad)?;
@@ -96,19 +100,21 @@ impl<'t> LineWriter<'t> {
     }
 }
 
-/// Writes one line per event, in order; events over the frame's budget leave a pointer.
+/// Writes one line per event, in order and with the envelope's salt key; events over the frame's budget leave a
+/// pointer.
 ///
 /// # Errors
 /// Only when a line does not serialise, which plain data always does.
 pub fn write(
     envelope: &Envelope<'_>,
     receipt: ReceiptId,
+    salt_key: SaltKey,
     tenant: &TenantId,
     sensor: &str,
 ) -> Result<(EnvelopeLines, Vec<OversizeEvent>), PortError> {
     let received_at = receipt.received_at().rfc3339();
     let bytes = envelope.items.iter().map(|i| i.raw.len() + 640).sum();
-    let mut lines = LineWriter::new(tenant, receipt, bytes);
+    let mut lines = LineWriter::new(tenant, receipt, salt_key, bytes);
     let mut event = Vec::new();
     for (index, item) in (0_u32..).zip(&envelope.items) {
         event.clear();

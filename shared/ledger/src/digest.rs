@@ -76,7 +76,7 @@ impl BlindFingerprint {
     }
 }
 
-/// The sum, modulo 2^256, of SHA-256(receipt id, index, fingerprint) over a set of events.
+/// The sum, modulo 2^256, of SHA-256(receipt id, index, blind fingerprint) over a set of events.
 ///
 /// Incremental, mergeable, order-free. It shows faults (lost, doubled, changed events), not an
 /// adversary who can choose event contents; seals are for that.

@@ -32,6 +32,12 @@ impl SaltKey {
         Self(bytes)
     }
 
+    /// Draws a key from the process's cryptographic generator, which the system seeds.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
     /// The salt of the envelope's event at this index.
     #[must_use]
     pub fn salt(&self, index: u32) -> Salt {

@@ -6,6 +6,7 @@ use vernier_intake::{OpenWindows, Outgoing, Sending, Settings, SpreadKeeper, lin
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_tests::memory::open_windows;
@@ -27,7 +28,8 @@ pub(crate) async fn send<S: IntakeStores>(
 ) {
     let policy = Policy::new(Mode::Strict, Profile::Generic);
     let envelope = read_envelope(body, &policy).expect("an envelope");
-    let (lines, oversize) = lines::write(&envelope, receipt, tenant, "lms").expect("plain data");
+    let (lines, oversize) =
+        lines::write(&envelope, receipt, SaltKey::random(), tenant, "lms").expect("plain data");
     let settings = tenant_of(tenant);
     let outgoing = Outgoing {
         tenant: &settings,
@@ -42,6 +44,7 @@ pub(crate) async fn send<S: IntakeStores>(
         settings: Settings { receipt_days },
         windows: &WINDOWS,
         spreads: &SpreadKeeper::default(),
+        new_salt_key: SaltKey::random,
         clock: || receipt.received_at(),
         budget: BUDGET,
     };

@@ -25,6 +25,7 @@ use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::playback_job::{
     PlaybackFilter, PlaybackRequest, PlaybackSource, PlaybackTarget,
 };
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
@@ -84,7 +85,7 @@ pub(super) struct Archive {
 }
 
 thread_local! {
-    /// Receipts of playbacks and nonces of entries: the product asks for them by plain functions.
+    /// Receipts of playbacks, salt keys and nonces of entries: the product asks for them by plain functions.
     static RECEIPTS: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
 }
 
@@ -98,6 +99,11 @@ fn new_receipt(spread: Spread, now: Millis) -> ReceiptId {
         let lane = Lane::try_from(random.random_range(0..spread.lanes)).unwrap_or(0);
         ReceiptId::from_parts(now, lane, random.random())
     })
+}
+
+/// A salt key that follows from the operation at hand.
+pub(super) fn new_salt_key() -> SaltKey {
+    RECEIPTS.with_borrow_mut(|random| SaltKey::from_bytes(random.random()))
 }
 
 /// A nonce that follows from the operation at hand.
@@ -179,6 +185,7 @@ impl Archive {
                 workshop,
                 schemas: SchemaCache::new(table.clone(), Duration::ZERO),
                 new_receipt,
+                new_salt_key,
                 spreads: SpreadKeeper::default(),
                 new_nonce,
                 windows: open_windows(),

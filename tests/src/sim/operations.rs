@@ -166,6 +166,7 @@ impl World {
                 settings,
                 windows: &functions.windows,
                 spreads: &SpreadKeeper::default(),
+                new_salt_key: super::archive::new_salt_key,
                 clock: || Millis(clock.get().0 + judged_millis),
                 budget: TICK * PAUSES,
             };

@@ -14,6 +14,7 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory, Results as _};
 use vernier_ledger::results::{Cause, Register, Registers, ResultKey, Status};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -163,6 +164,7 @@ async fn frames(identity: &Identity, envelopes: usize, count: usize) -> (SimStre
         settings: vernier_intake::Settings { receipt_days: 30 },
         windows: &windows,
         spreads: &SpreadKeeper::default(),
+        new_salt_key: SaltKey::random,
         clock: clock::now,
         budget: Duration::from_secs(30),
     };

@@ -15,6 +15,7 @@ use vernier_ledger::frame;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard};
 use vernier_ledger::ports::{Directory, NewRecord, Objects, PutOutcome, Receipts, Removal};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
@@ -80,7 +81,9 @@ impl Drill {
         let receipt = Spread::of(&self.tenant, None).new_receipt(at);
         let policy = Policy::new(self.tenant.mode, self.tenant.profile);
         let envelope = read_envelope(&body, &policy).expect("an envelope");
-        let (lines, _) = lines::write(&envelope, receipt, &self.tenant.id, SENSOR).expect("lines");
+        let key = SaltKey::random();
+        let lines = lines::write(&envelope, receipt, key, &self.tenant.id, SENSOR);
+        let (lines, _) = lines.expect("lines");
         let frames = frame::encode_envelope(receipt, &self.tenant.id, SENSOR, &lines);
         let (header, data) = frames.expect("fits").remove(0);
         self.records += 1;

@@ -14,6 +14,7 @@ use vernier_ledger::clock;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
@@ -102,6 +103,7 @@ async fn post(environment: &Environment, body: String) -> (ReceiptId, Tally, u64
         settings: Settings { receipt_days: 30 },
         windows: &WINDOWS,
         spreads: &SpreadKeeper::default(),
+        new_salt_key: SaltKey::random,
         clock: clock::now,
         budget: Duration::from_secs(20),
     };

@@ -8,6 +8,7 @@ use vernier_fakes::{Fault, Operation};
 use vernier_intake::{NotAccepted, OpenWindows, Sending, SpreadKeeper};
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_tests::envelopes::{bytes, events};
@@ -58,6 +59,7 @@ async fn send(
         settings: vernier_intake::Settings { receipt_days: 30 },
         windows: process,
         spreads: &SpreadKeeper::default(),
+        new_salt_key: SaltKey::random,
         clock: || school.clock.get(),
         budget: BUDGET,
     };

@@ -10,6 +10,7 @@ use vernier_intake::SpreadKeeper;
 use vernier_ledger::clock;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
 use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
@@ -247,6 +248,7 @@ async fn an_event_sealed_before_the_look_back_is_a_duplicate() {
         workshop: school.world.without_look_back(),
         schemas: SchemaCache::new(school.world.table.clone(), Duration::ZERO),
         new_receipt: Spread::new_receipt,
+        new_salt_key: SaltKey::random,
         spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(1, 0),

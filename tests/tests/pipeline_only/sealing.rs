@@ -20,6 +20,7 @@ use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
@@ -152,6 +153,7 @@ impl School {
             settings,
             windows: &self.windows,
             spreads: &SpreadKeeper::default(),
+            new_salt_key: SaltKey::random,
             clock: || self.clock.get(),
             budget: BUDGET,
         };
@@ -334,6 +336,7 @@ pub(super) fn process(table: &MemoryTable) -> Process<MemoryTable> {
         workshop: Workshop::new(std::env::temp_dir(), times),
         schemas: SchemaCache::new(table.clone(), Duration::ZERO),
         new_receipt: Spread::new_receipt,
+        new_salt_key: SaltKey::random,
         spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
         windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),

@@ -11,6 +11,7 @@ use vernier_ledger::access::{Identity, Tenant};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LANES_MAX, STREAM_KEYS_MAX};
 use vernier_ledger::ports::Administration;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::{GROW_SECONDS, GrownSpread, Spread, Spreads, lanes_of};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
@@ -72,6 +73,7 @@ impl Stand {
             settings: Settings { receipt_days: 30 },
             windows: &process.windows,
             spreads: &process.spreads,
+            new_salt_key: SaltKey::random,
             clock: || now,
             budget: BUDGET,
         };

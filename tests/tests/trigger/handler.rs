@@ -14,6 +14,7 @@ use vernier_ledger::frame;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::TimeRange;
@@ -82,6 +83,7 @@ impl World {
             settings: vernier_intake::Settings { receipt_days: 90 },
             windows: &windows,
             spreads: &SpreadKeeper::default(),
+            new_salt_key: SaltKey::random,
             clock: || self.stream.now(),
             budget: Duration::from_secs(20),
         };

@@ -9,6 +9,7 @@ use vernier_intake::{Sending, SpreadKeeper};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, FRAME_LINES_BYTES_MAX, SEGMENT_RECORD_BYTES_MAX};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_tests::envelopes::{bytes, event};
@@ -51,6 +52,7 @@ async fn deliver(envelopes: Vec<Envelope>) -> Stored {
                 settings: vernier_intake::Settings { receipt_days: 90 },
                 windows: &windows,
                 spreads: &spreads,
+                new_salt_key: SaltKey::random,
                 clock: || envelope.received_at,
                 budget: Duration::from_secs(20),
             },

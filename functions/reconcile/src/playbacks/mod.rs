@@ -29,6 +29,7 @@ use vernier_ledger::playback_job::{
     named,
 };
 use vernier_ledger::ports::{Chains, PlaybackOutcome, Playbacks, PortError};
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::{ReconcileStores, Stores};
@@ -54,6 +55,8 @@ pub struct Wires<'a, S: Stores> {
     pub intake: vernier_intake::Settings,
     /// Gives a new envelope its receipt.
     pub new_receipt: fn(Spread, Millis) -> ReceiptId,
+    /// Gives a new envelope its salt key.
+    pub new_salt_key: fn() -> SaltKey,
     /// How far the process knows its tenants to have grown.
     pub spreads: &'a SpreadKeeper,
     /// Windows whose entries the process has seen in its tenants' work lists.
@@ -74,6 +77,7 @@ impl<'a, S: Stores> Wires<'a, S> {
                 receipt_days: receipt_days.0,
             },
             new_receipt: process.new_receipt,
+            new_salt_key: process.new_salt_key,
             spreads: &process.spreads,
             windows: &process.windows,
         }

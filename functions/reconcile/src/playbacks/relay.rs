@@ -20,6 +20,7 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::{LineHead, Verdict};
 use vernier_ledger::playback_job::PlaybackSource;
 use vernier_ledger::ports::PortError;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_validation::{DomainSchemas, Policy, read_envelope};
@@ -86,12 +87,14 @@ pub(super) async fn relay<S: ReconcileStores>(
             let (envelope, after) = rest.split_at(envelope_length(rest));
             rest = after;
             let receipt = (wires.new_receipt)(wires.spreads.of(tenant), way.now);
+            let salt_key = (wires.new_salt_key)();
             let (lines, oversize) = match way.source {
                 PlaybackSource::Quarantine => {
-                    judged(tenant, sensor, receipt, envelope, schemas.as_deref())?
+                    let schemas = schemas.as_deref();
+                    judged(tenant, sensor, receipt, salt_key, envelope, schemas)?
                 }
                 PlaybackSource::Archive | PlaybackSource::Failures => {
-                    repeated(tenant, receipt, envelope)?
+                    repeated(tenant, receipt, salt_key, envelope)?
                 }
             };
             let passed = lines.lines.len() as u64;
@@ -118,6 +121,7 @@ pub(super) async fn relay<S: ReconcileStores>(
                 settings: wires.intake,
                 windows: wires.windows,
                 spreads: wires.spreads,
+                new_salt_key: wires.new_salt_key,
                 clock,
                 budget: way.budget,
             };
@@ -138,10 +142,15 @@ fn envelope_length(events: &[&Again]) -> usize {
 }
 
 /// Lines of stored events, each with the place of the event that it repeats.
-fn repeated(tenant: &Tenant, receipt: ReceiptId, events: &[&Again]) -> Result<Lines, PortError> {
+fn repeated(
+    tenant: &Tenant,
+    receipt: ReceiptId,
+    salt_key: SaltKey,
+    events: &[&Again],
+) -> Result<Lines, PortError> {
     let received_at = receipt.received_at().rfc3339();
     let bytes = events.iter().map(|e| e.event.len() + 640).sum();
-    let mut lines = LineWriter::new(&tenant.id, receipt, bytes);
+    let mut lines = LineWriter::new(&tenant.id, receipt, salt_key, bytes);
     for again in events {
         let row = again.row()?;
         let damaged = |e: serde_json::Error| PortError::Fatal(format!("{}: {e}", row.receipt));
@@ -188,6 +197,7 @@ fn judged(
     tenant: &Tenant,
     sensor: &str,
     receipt: ReceiptId,
+    salt_key: SaltKey,
     events: &[&Again],
     schemas: Option<&DomainSchemas>,
 ) -> Result<Lines, PortError> {
@@ -206,5 +216,5 @@ fn judged(
     let read = read_envelope(body.as_bytes(), &policy);
     let mut envelope = read.map_err(|e| PortError::Fatal(format!("quarantine: {e}")))?;
     envelope.items.retain(|item| item.verdict.accepted);
-    lines::write(&envelope, receipt, &tenant.id, sensor)
+    lines::write(&envelope, receipt, salt_key, &tenant.id, sensor)
 }

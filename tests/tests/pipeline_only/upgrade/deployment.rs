@@ -22,6 +22,7 @@ use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -104,6 +105,11 @@ fn times() -> WindowTimes {
     WindowTimes::new(WINDOW_MINUTES, GRACE_SECONDS)
 }
 
+/// The salt key of every envelope, so that a dump is the same each time.
+const fn fixed_salt_key() -> SaltKey {
+    SaltKey::from_bytes([7; 16])
+}
+
 impl Deployment {
     /// Begins with these items, an empty bucket and an empty stream.
     pub(super) async fn new(items: Vec<Value>, now: Millis) -> Self {
@@ -118,6 +124,7 @@ impl Deployment {
             workshop: Workshop::new(std::env::temp_dir(), SEALING),
             schemas: SchemaCache::new(table.clone(), Duration::ZERO),
             new_receipt: Spread::new_receipt,
+            new_salt_key: fixed_salt_key,
             spreads: SpreadKeeper::default(),
             new_nonce: next_nonce,
             windows: OpenWindows::new(times(), next_nonce),
@@ -202,6 +209,7 @@ impl Deployment {
             },
             windows: &self.windows,
             spreads: &SpreadKeeper::default(),
+            new_salt_key: fixed_salt_key,
             clock: || self.clock.get(),
             budget: BUDGET,
         };

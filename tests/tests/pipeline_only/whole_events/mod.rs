@@ -20,6 +20,7 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::event_key;
 use vernier_ledger::ports::Administration;
 use vernier_ledger::rates::Rates;
+use vernier_ledger::salt::SaltKey;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
 use vernier_tests::memory::{MemoryWorld, open_windows};
@@ -147,6 +148,7 @@ impl History {
             settings,
             windows: &windows,
             spreads: &SpreadKeeper::default(),
+            new_salt_key: SaltKey::random,
             clock: || receipt.received_at(),
             budget: Duration::from_secs(5),
         };
