@@ -36,11 +36,16 @@ pub(super) async fn window(school: &School, entry: &SealEntry) {
     put(school, entry, &before, &seal).await;
 }
 
-/// Merges a day's windows and backfills anew in version 3, where all of them are of version 1.
+/// Merges a day's windows and backfills anew in version 3, after they were written in version 1; not where some row is
+/// erased.
 pub(super) async fn day(school: &School, entry: &SealEntry) {
     let before = current(school, entry).await;
     if before.statement.is_none() {
         return;
+    }
+    let (seals, _) = Rewriting::entries(school).await;
+    for covered in seals.iter().filter(|s| entry.covers.contains(s.sequence)) {
+        window(school, covered).await;
     }
     let (seals, _) = Rewriting::entries(school).await;
     let (mut rows, mut covers): (Vec<(OwnedRow, u64)>, Vec<Covered>) = (Vec::new(), Vec::new());
@@ -56,6 +61,7 @@ pub(super) async fn day(school: &School, entry: &SealEntry) {
             sha256: seal.hash().expect("integers").into(),
         });
     }
+    assert!(rows.iter().all(|(row, _)| row.erased.is_none()));
     covers.sort_by_key(|covered| covered.sequence);
     let mut files = Vec::new();
     for class in [PartClass::Archive, PartClass::Exceptions] {

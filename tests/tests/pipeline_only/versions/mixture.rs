@@ -18,7 +18,7 @@ struct Mixture {
 fn shape(history: &mut History) -> Shape {
     Shape {
         shares: 1 + u64::from(history.one_of(3)),
-        part_rows: 1 + usize::try_from(history.one_of(3)).expect("small"),
+        part_rows: 4 + usize::try_from(history.one_of(20)).expect("small"),
         inline_max: usize::try_from(history.one_of(2)).expect("small") * 256,
     }
 }
@@ -62,17 +62,17 @@ async fn rewrite(history: &mut History, rewriting: &Rewriting) {
 impl Mixture {
     async fn new(seed: u64) -> Self {
         let mut history = History::new(seed).await;
-        for _ in 0..60 {
+        for _ in 0..50 {
             history.change().await;
         }
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             // Nothing is left to be sealed, so that all of it can be erased.
             history.school.pass(600);
         }
         history.work().await;
         let rewriting = Rewriting::new();
         take_dispositions(&mut history).await;
-        for _ in 0..10 {
+        for _ in 0..6 {
             rewrite(&mut history, &rewriting).await;
         }
         Self { history, rewriting }
@@ -166,9 +166,9 @@ async fn count_versions(history: &History, versions: &mut BTreeMap<(bool, u32), 
 #[tokio::test]
 async fn any_mixture_of_versions_answers_as_a_naive_scan() {
     let (mut seen, mut versions, mut erasures) = (BTreeMap::new(), BTreeMap::new(), 0);
-    for seed in 0..24 {
+    for seed in 0..8 {
         let mut mixture = Mixture::new(seed).await;
-        for _ in 0..25 {
+        for _ in 0..12 {
             count_versions(&mixture.history, &mut versions).await;
             mixture.ask(seed, &mut seen).await;
             let Mixture { history, rewriting } = &mut mixture;
@@ -179,10 +179,10 @@ async fn any_mixture_of_versions_answers_as_a_naive_scan() {
             }
         }
     }
-    assert!(erasures > 5, "{erasures}");
+    assert!(erasures > 2, "{erasures}");
     for version in [(false, 1), (false, 4), (true, 3), (true, 4)] {
         assert!(
-            versions.get(&version).is_some_and(|n| *n > 20),
+            versions.get(&version).is_some_and(|n| *n > 10),
             "{versions:?}"
         );
     }

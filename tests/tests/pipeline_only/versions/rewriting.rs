@@ -40,7 +40,7 @@ const ERASURES_FROM: u64 = 1_000_000;
 pub(super) struct Shape {
     pub(super) shares: u64,
     pub(super) part_rows: usize,
-    /// Files that the seal names itself: of more it makes lists of two.
+    /// Files that the seal names itself: of more it makes lists of eight.
     pub(super) inline_max: usize,
 }
 
@@ -100,7 +100,7 @@ impl Rewriting {
             }
         }
         let mut sets = SetWriter::new(&plan.tenant, plan.sequence, &memory);
-        sets = sets.with_bounds(shape.inline_max, 2);
+        sets = sets.with_bounds(shape.inline_max, 8);
         let parts = sets.set(files.clone()).expect("written");
         let body = window_body(parts, shape.shares, &before.counts, &digest);
         let unsealed = unsealed(&before, (before.counts, digest), files, body);
@@ -147,7 +147,7 @@ impl Rewriting {
         let memory = Memory::default();
         let written = builder.finish(&memory).expect("a day");
         let mut sets = SetWriter::new(&before.tenant, before.sequence, &memory);
-        sets = sets.with_bounds(shape.inline_max, 2);
+        sets = sets.with_bounds(shape.inline_max, 8);
         let body = StatementBody::Day {
             parts: sets.set(written.files.clone()).expect("written"),
             evidence: sets.set(written.evidence).expect("written"),
@@ -175,6 +175,8 @@ impl Rewriting {
     /// Erases all rows with an id, if all files that have one are of version 4; whether it was done.
     pub(super) async fn erase(&mut self, school: &School, id: &str) -> bool {
         let (seals, days) = Self::entries(school).await;
+        let before_4 = seals.iter().filter(|seal| seal.version < 4);
+        let before_4: BTreeSet<u64> = before_4.map(|seal| seal.sequence).collect();
         let (mut replaces, mut targets, mut rows) = (Vec::new(), BTreeSet::new(), 0);
         let memory = Memory::default();
         for entry in seals.iter().chain(&days) {
@@ -184,11 +186,12 @@ impl Rewriting {
                     continue;
                 };
                 let part = Part::open(Arc::new(Bytes::from(bytes))).expect("a part");
-                let places = places_of(&part, id);
+                let (places, sealed_by) = places_of(&part, id, seal.sequence);
                 if places.is_empty() {
                     continue;
                 }
-                if seal.statement.is_none() {
+                // Rows that a version before 4 sealed cannot be erased, wherever they lie.
+                if seal.statement.is_none() || !sealed_by.is_disjoint(&before_4) {
                     return false;
                 }
                 rows += places.len() as u64;
@@ -325,7 +328,9 @@ pub(super) async fn rows_of(school: &School, seal: &Seal) -> Vec<OwnedRow> {
 /// Of every other receipt the lines had salt keys.
 fn salted(row: Row<'_>) -> Row<'_> {
     let byte = row.receipt.as_bytes()[15];
-    let salt = (byte % 2 == 0).then(|| SaltKey::from_bytes([byte; 16]).salt(row.index));
+    let salt = byte
+        .is_multiple_of(2)
+        .then(|| SaltKey::from_bytes([byte; 16]).salt(row.index));
     Row { salt, ..row }
 }
 
@@ -406,16 +411,18 @@ fn unsealed(
     }
 }
 
-fn places_of(part: &Part, id: &str) -> Vec<Place> {
-    let mut places = Vec::new();
-    part.for_each(|row| {
+/// Where rows with an id are, and the seals that sealed them.
+fn places_of(part: &Part, id: &str, own: u64) -> (Vec<Place>, BTreeSet<u64>) {
+    let (mut places, mut sealed_by) = (Vec::new(), BTreeSet::new());
+    part.for_each_sealed(|row, by| {
         if row.id.map(EventId) == Some(EventId(id)) {
             places.push(row.place());
+            sealed_by.insert(by.unwrap_or(own));
         }
         Ok(())
     })
     .expect("reads");
-    places
+    (places, sealed_by)
 }
 
 /// The key of the file that takes the place of a seal's.
