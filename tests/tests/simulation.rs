@@ -89,7 +89,7 @@ caught! {
     a_swept_segment_that_is_not_sealed_is_caught: SweepUnsealed from 49,
     a_playback_that_moves_first_is_caught: MovePlaybackFirst from 0,
     a_held_window_that_nobody_hears_of_is_caught: KeepSilent from 310,
-    an_entry_after_the_first_append_is_caught: EntryAfterAppend from 0,
+    an_entry_after_the_first_append_is_caught: EntryAfterAppend from 1_540,
     a_reader_that_begins_late_is_caught: BeginLate from 0,
     an_idle_run_over_a_backed_off_window_is_caught: IdleOverBackedOff from 0,
     evidence_that_leaves_receipts_out_is_caught: LeaveOutOfEvidence from 0,

@@ -36,9 +36,14 @@ pub(super) fn open_windows() -> OpenWindows {
     OpenWindows::new(times(), new_nonce)
 }
 
+/// What is committed so long after its window's end is late, seconds: the stream's clock may be 20 seconds behind, and
+/// windows are sealed a minute after their end, so that what is not late is there by then.
+const LATE_SECONDS: i64 = 20;
+
 fn times() -> WindowTimes {
     WindowTimes {
         stream_timeout_seconds: LIFE_SECONDS,
+        late_seconds: LATE_SECONDS,
         ..WindowTimes::new(RECONCILE.window_minutes, RECONCILE.grace_seconds)
     }
 }
