@@ -5,7 +5,7 @@ use crate::envelopes::{bytes, event, events, invalid_event};
 use crate::world::{Call, Member, World};
 use vernier_archive::files::Memory;
 use vernier_archive::keys::PublicKey;
-use vernier_archive::proof::InclusionProof;
+use vernier_archive::proof4::BlindProof;
 use vernier_archive::seal::Seal;
 use vernier_archive::verify::{Options, Report, verify};
 use vernier_ledger::disposition::DispositionCounts;
@@ -71,7 +71,7 @@ async fn proofs_hold<W: World>(world: &W, member: &Member, id: &str) {
     let answer = get(proof_of(id)).await;
     assert_eq!(answer.status, 200, "{:?}", answer.json());
     let body = answer.json();
-    let proof: InclusionProof = serde_json::from_value(body["proof"].clone()).expect("a proof");
+    let proof: BlindProof = serde_json::from_value(body["proof"].clone()).expect("a proof");
     let sequence = proof.sequence.to_string();
     let answer = get(Call::get("/seals/{sequence}").id(&sequence)).await;
     let seal = Seal::read(&answer.body).expect("the seal's own bytes");

@@ -47,8 +47,11 @@ pub async fn sweep_day<S: ReconcileStores>(
     };
     let (date, _) = day.start.date_and_hour();
     let mut removed = sweep_lists(objects, tenant, &seals).await?;
-    for class in ["days/archive", "days/exceptions", "days/evidence"] {
-        let prefix = format!("{class}/tenant={tenant}/dt={date}/");
+    for prefix in [
+        format!("days/archive/tenant={tenant}/dt={date}/"),
+        format!("days/exceptions/tenant={tenant}/dt={date}/"),
+        format!("days/evidence/tenant={tenant}/dt={date}/"),
+    ] {
         removed += remove_where(objects, &prefix, goes).await?;
     }
     Ok(removed)

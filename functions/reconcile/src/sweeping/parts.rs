@@ -66,12 +66,15 @@ pub async fn sweep_hour<S: ReconcileStores>(
             }
     };
     let (date, hour) = hour.date_and_hour();
-    let under = |class: &str| format!("{class}/tenant={tenant}/dt={date}/hour={hour}/");
     let mut removed = 0;
-    for class in ["archive", "exceptions"] {
-        removed += remove_where(objects, &under(class), goes).await?;
+    for prefix in [
+        format!("archive/tenant={tenant}/dt={date}/hour={hour}/"),
+        format!("exceptions/tenant={tenant}/dt={date}/hour={hour}/"),
+    ] {
+        removed += remove_where(objects, &prefix, goes).await?;
     }
-    removed += sweep_evidence(stores, settings, &under("evidence"), &listed).await?;
+    let evidence = format!("evidence/tenant={tenant}/dt={date}/hour={hour}/");
+    removed += sweep_evidence(stores, settings, &evidence, &listed).await?;
     let seals: Vec<Seal> = listed.into_iter().map(|listed| listed.seal).collect();
     removed += sweep_lists(objects, tenant, &seals).await?;
     Ok(removed)

@@ -46,7 +46,7 @@ impl Spelled {
     fn id(&self) -> String {
         let id = IDS[self.identity];
         // An id that is no UUID has one spelling.
-        match self.spelling[0] % 2 == 0 || self.identity == 2 {
+        match self.spelling[0].is_multiple_of(2) || self.identity == 2 {
             true => id.to_owned(),
             false => id.to_uppercase(),
         }
