@@ -211,7 +211,7 @@ fn batches_are_the_loads_and_not_the_runs() {
     near(cost.batches, per_month);
     near(
         cost.per_billion.dynamodb,
-        per_month * (6.0 * 0.625e-6 + 95.0 * 0.125e-6),
+        per_month * (6.0 * 0.625e-6 + 5.0 * 0.125e-6),
     );
     // A run whose batches were twenty times as many, each with its six units, comes to the same.
     let mut small = usage;
@@ -226,7 +226,7 @@ fn batches_are_the_loads_and_not_the_runs() {
         memory_mib: 1_024.0,
     };
     small.dynamodb.write_units = 60_000.0;
-    small.dynamodb.read_units = 950_000.0;
+    small.dynamodb.read_units = 50_000.0;
     near(
         price(&small, &rates(), &Load::default())
             .per_billion

@@ -69,7 +69,7 @@ async fn a_closed_shard_is_in_checkpoints_until_the_stream_forgets_it() {
     };
     assert_eq!(
         ids(&school.newest_checkpoint().await),
-        [parent.shard.id.clone()]
+        std::slice::from_ref(&parent.shard.id)
     );
     school.stream.trim(&parent.shard, usize::MAX);
     school.pass(1);

@@ -15,8 +15,10 @@ use vernier_fakes::{
     Fault, Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
-use vernier_intake::{OpenWindows, Sending, SpreadKeeper};
+use vernier_intake::{OpenWindows, Outgoing, Sending, SpreadKeeper};
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
+use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::frame::EnvelopeLines;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
 use vernier_ledger::rates::Rates;
@@ -143,23 +145,47 @@ impl School {
         receipt
     }
 
-    /// Sends a body under a receipt of an instant; whether it was acknowledged.
-    async fn send_at(&self, at: Millis, body: &[u8]) -> (ReceiptId, bool) {
+    /// A receipt that no other envelope has.
+    pub(super) fn new_receipt(&self, at: Millis) -> ReceiptId {
         self.receipts.set(self.receipts.get() + 1);
-        let receipt = ReceiptId::from_parts(at, 0, [self.receipts.get(); 8]);
-        let settings = vernier_intake::Settings { receipt_days: 30 };
-        let identity = identity(&self.tenant);
-        let sending = Sending {
-            settings,
+        ReceiptId::from_parts(at, 0, [self.receipts.get(); 8])
+    }
+
+    fn sending<'a>(&'a self, spreads: &'a SpreadKeeper) -> Sending<'a, impl Fn() -> Millis> {
+        Sending {
+            settings: vernier_intake::Settings { receipt_days: 30 },
             windows: &self.windows,
-            spreads: &SpreadKeeper::default(),
+            spreads,
             new_salt_key: SaltKey::random,
             clock: || self.clock.get(),
             budget: BUDGET,
-        };
-        let stores = &self.stores;
+        }
+    }
+
+    /// Sends a body under a receipt of an instant; whether it was acknowledged.
+    async fn send_at(&self, at: Millis, body: &[u8]) -> (ReceiptId, bool) {
+        let receipt = self.new_receipt(at);
+        let (stores, identity) = (&self.stores, identity(&self.tenant));
+        let spreads = SpreadKeeper::default();
+        let sending = self.sending(&spreads);
         let accepted = vernier_intake::accept(stores, sending, &identity, None, body, receipt);
         (receipt, accepted.await.is_ok())
+    }
+
+    /// Sends an envelope whose lines were made already.
+    pub(super) async fn post_lines(&self, receipt: ReceiptId, lines: EnvelopeLines) {
+        let spreads = SpreadKeeper::default();
+        let outgoing = Outgoing {
+            tenant: &self.tenant,
+            sensor: "s",
+            receipt,
+            body_sha256: Fingerprint::of(&lines.text).0,
+            body_bytes: lines.text.len() as u64,
+            lines,
+            oversize: Vec::new(),
+        };
+        let sent = vernier_intake::send(&self.stores, self.sending(&spreads), outgoing).await;
+        sent.expect("acknowledged");
     }
 
     /// Lets the stream function take all records but some.

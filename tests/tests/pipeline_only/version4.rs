@@ -2,7 +2,7 @@
 //! version 1 that goes on in version 4.
 
 use super::sealing::{BEGINNING, HOLD_SECONDS, SETTINGS, School, WORK};
-use serde_json::json;
+use serde_json::{Value, json};
 use vernier_archive::files::{Directory, Source as _};
 use vernier_archive::previous::NoPrevious;
 use vernier_archive::reader::Part;
@@ -12,8 +12,10 @@ use vernier_archive::seal::{
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry, Sequences};
+use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::frame::Tally;
+use vernier_ledger::frame::{EnvelopeLines, NewLine, Tally};
+use vernier_ledger::line::Verdict;
 use vernier_ledger::live;
 use vernier_ledger::ports::{Chains, Objects, Receipts, SealKey};
 use vernier_ledger::receipt::{Acknowledgement, Origin};
@@ -364,6 +366,35 @@ async fn live_dispositions(school: &School) -> [u64; 4] {
     ]
 }
 
+/// Sends an envelope in frames of version 1, whose lines have no salt key, as releases did that sealed in version 1.
+async fn post_as_version_1(school: &School, events: &[Value]) {
+    let receipt = school.new_receipt(school.clock.get());
+    let received_at = receipt.received_at().rfc3339();
+    let (mut text, mut lines) = (Vec::new(), Vec::new());
+    for (index, event) in (0..).zip(events) {
+        let (id, event) = (&event["id"], event.to_string());
+        let fingerprint = Fingerprint::of(event.as_bytes());
+        let hex = fingerprint.hex();
+        let line = format!(
+            r#"{{"receipt":"{receipt}","index":{index},"received_at":"{received_at}","sensor":"s","verdict":"accepted","strict":"accepted","kind":"event","id":{id},"fingerprint":"{hex}","event":{event}}}"#
+        );
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+        lines.push(NewLine {
+            end: text.len(),
+            index,
+            fingerprint,
+            verdict: Verdict::Accepted,
+        });
+    }
+    let lines = EnvelopeLines {
+        text,
+        lines,
+        salt_key: None,
+    };
+    school.post_lines(receipt, lines).await;
+}
+
 /// Seals the lines of a window as releases before version 4 did.
 async fn seal_as_version_1(school: &School, head: &ChainHead, of: Window) -> ChainHead {
     let folder = tempfile::tempdir().expect("a temporary directory");
@@ -430,8 +461,7 @@ async fn seal_as_version_1(school: &School, head: &ChainHead, of: Window) -> Cha
 async fn a_chain_of_version_1_goes_on_in_version_4() {
     let school = School::new().await;
     let again = event();
-    let first = [again.clone(), event()];
-    school.post(&first).await;
+    post_as_version_1(&school, &[again.clone(), event()]).await;
     school.deliver().await;
     school.pass(60);
     school.post(&events(2)).await;

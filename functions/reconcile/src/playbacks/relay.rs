@@ -81,6 +81,14 @@ pub(super) async fn relay<S: ReconcileStores>(
         let passed = i64::try_from(began.elapsed().as_millis()).unwrap_or(0);
         Millis(way.now.0 + passed)
     };
+    let sending = Sending {
+        settings: wires.intake,
+        windows: wires.windows,
+        spreads: wires.spreads,
+        new_salt_key: wires.new_salt_key,
+        clock,
+        budget: way.budget,
+    };
     for (sensor, events) in &by_sensor {
         let mut rest = events.as_slice();
         while !rest.is_empty() {
@@ -116,14 +124,6 @@ pub(super) async fn relay<S: ReconcileStores>(
                 body_bytes: lines.text.len() as u64,
                 lines,
                 oversize,
-            };
-            let sending = Sending {
-                settings: wires.intake,
-                windows: wires.windows,
-                spreads: wires.spreads,
-                new_salt_key: wires.new_salt_key,
-                clock,
-                budget: way.budget,
             };
             send(wires.stores, sending, outgoing).await?;
         }

@@ -128,7 +128,7 @@ pub async fn check_shards<S: ReconcileStores>(
             return Ok(CheckProgress::Through(place.to_string()));
         }
         let mut walk = Walk::of(stores, shard, positions).await?;
-        let walked = walk.to_the_end(&clock, until).await?;
+        let walked = walk.walk_through(&clock, until).await?;
         summary.records += walk.records;
         announce(stores, &walk.faults, summary).await?;
         walk.keep(clock()).await?;

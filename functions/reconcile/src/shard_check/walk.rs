@@ -71,7 +71,7 @@ impl<'w, S: ReconcileStores> Walk<'w, S> {
     }
 
     /// Looks at every record through the last one that a checkpoint names.
-    pub(super) async fn to_the_end(
+    pub(super) async fn walk_through(
         &mut self,
         clock: impl Fn() -> Millis,
         until: Millis,
