@@ -131,20 +131,30 @@ impl Commits for Table {
         count_max: u32,
     ) -> Result<Vec<SegmentRecord>, PortError> {
         let what = "segment record";
-        let limit = i32::try_from(count_max).unwrap_or(i32::MAX);
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk AND sk >= :from")
-            .expression_attribute_values(":pk", records_partition(shard))
-            .expression_attribute_values(":from", s(from.padded()))
-            .consistent_read(true)
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|e| port_error("read records", e))?;
-        let items = answer.items.unwrap_or_default();
+        let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
+        let (mut items, mut after) = (Vec::new(), None);
+        // A page of a query holds 1 MB.
+        loop {
+            let left = i32::try_from(count_max - items.len()).unwrap_or(i32::MAX);
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND sk >= :from")
+                .expression_attribute_values(":pk", records_partition(shard))
+                .expression_attribute_values(":from", s(from.padded()))
+                .consistent_read(true)
+                .limit(left)
+                .set_exclusive_start_key(after)
+                .send()
+                .await
+                .map_err(|e| port_error("read records", e))?;
+            items.extend(answer.items.unwrap_or_default());
+            after = answer.last_evaluated_key;
+            if after.is_none() || items.len() >= count_max {
+                break;
+            }
+        }
         let read = |item| Reader { what, item }.json("record");
         items.iter().map(read).collect()
     }
