@@ -35,8 +35,8 @@ pub struct Planned {
     pub is_checkpointed: bool,
 }
 
-/// Reads what is due, nudges each owner of some of it once, and then writes a checkpoint of the shards, for which no
-/// nudge has to wait.
+/// Reads what is due, writes a checkpoint of the shards, and then nudges each owner of something due once: a seal names a
+/// checkpoint that was written after its window's end, and whoever is nudged finds this run's.
 ///
 /// # Errors
 /// The table's, when the due index could not be read. A checkpoint that failed is the next run's.
@@ -71,6 +71,10 @@ pub async fn plan<S: ReconcileStores>(
     };
     let oldest = nudges.first().map_or(now, |nudge| nudge.due);
     planned.overdue_millis = u64::try_from(now.0 - oldest.0).unwrap_or(0);
+    match write_checkpoint(stores, now).await {
+        Ok(_) => planned.is_checkpointed = true,
+        Err(error) => tracing::error!(%error, "no checkpoint of the shards"),
+    }
     for answer in stores.queue().send(&nudges).await {
         match answer {
             Ok(()) => planned.sent += 1,
@@ -79,10 +83,6 @@ pub async fn plan<S: ReconcileStores>(
                 tracing::error!(%error, "not nudged");
             }
         }
-    }
-    match write_checkpoint(stores, now).await {
-        Ok(_) => planned.is_checkpointed = true,
-        Err(error) => tracing::error!(%error, "no checkpoint of the shards"),
     }
     Ok(planned)
 }

@@ -2,6 +2,7 @@
 
 use super::sealing::School;
 use serde_json::Value;
+use std::sync::{Arc, Mutex};
 use vernier_archive::canonical;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::checkpoint::{Checkpoint, CheckpointMark, Checkpoints};
@@ -118,4 +119,28 @@ async fn two_planners_at_once_never_set_the_newest_checkpoint_back() {
     let planned = vernier_reconcile::planner::plan(stores, process, late).await;
     assert!(planned.expect("the index is read").is_checkpointed);
     assert_eq!(school.newest_mark().await, newest);
+}
+
+/// Whoever is nudged finds the checkpoint of the run that nudged: one from before would be older than the end of a window
+/// that is due, and the window would wait for another run.
+#[tokio::test]
+async fn a_run_writes_its_checkpoint_before_it_nudges() {
+    let school = School::new().await;
+    school.post(&events(1)).await;
+    school.deliver().await;
+    school.pass(120);
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    school.faults.plan(move |operation, _| {
+        seen.lock().expect("no panic").push(operation);
+        None
+    });
+    assert_eq!(school.plan().await.sent, 2);
+    let calls = calls.lock().expect("no panic");
+    let first = |wanted| calls.iter().position(|operation| *operation == wanted);
+    let (kept, nudged) = (
+        first(Operation::KeepCheckpoint),
+        first(Operation::SendNudge),
+    );
+    assert!(kept.is_some() && kept < nudged, "{calls:?}");
 }
