@@ -112,7 +112,7 @@ fn send(agent: &ureq::Agent, url: &str, call: &Call) -> Result<Answer, ureq::Err
 }
 
 impl World for DeployedWorld {
-    const PATIENCE: Duration = Duration::from_secs(180);
+    const PATIENCE: Duration = Duration::from_secs(300);
 
     // A window of a minute, its grace, and a run each minute that has other tenants to seal too.
     const SEAL_PATIENCE: Duration = Duration::from_secs(900);
