@@ -90,10 +90,7 @@ pub(super) async fn relay<S: ReconcileStores>(
         budget: way.budget,
     };
     for (sensor, events) in &by_sensor {
-        let mut rest = events.as_slice();
-        while !rest.is_empty() {
-            let (envelope, after) = rest.split_at(envelope_length(rest));
-            rest = after;
+        for envelope in envelopes_of(events) {
             let receipt = (wires.new_receipt)(wires.spreads.of(tenant), way.now);
             let salt_key = (wires.new_salt_key)();
             let (lines, oversize) = match way.source {
@@ -129,6 +126,15 @@ pub(super) async fn relay<S: ReconcileStores>(
         }
     }
     Ok(sent)
+}
+
+/// The events cut into envelopes.
+fn envelopes_of<'e, 'a>(mut rest: &'e [&'a Again]) -> impl Iterator<Item = &'e [&'a Again]> {
+    std::iter::from_fn(move || {
+        let (envelope, after) = rest.split_at_checked(envelope_length(rest))?;
+        rest = after;
+        (!envelope.is_empty()).then_some(envelope)
+    })
 }
 
 /// How many of the events, at least one, make the next envelope.
