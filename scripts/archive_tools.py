@@ -9,11 +9,12 @@ import json
 import sys
 from pathlib import Path
 
-#: As docs/analysts.md reads the files: partitions as text, no describes, and of scores those of whole attempts.
+#: As docs/analysts.md reads the files with events: columns by name, partitions as text, no describes, and of scores those of
+#: whole attempts.
 QUERY = """
 SELECT type, disposition, count(*) AS events, count(DISTINCT actor) AS actors,
     round(avg(score) FILTER (WHERE (result ->> '$.part_of') IS NULL), 1) AS mean_score
-FROM read_parquet('{folder}/*/tenant=*/**/*.parquet', hive_partitioning = true,
+FROM read_parquet({files}, union_by_name = true, hive_partitioning = true,
     hive_types = {{'tenant': VARCHAR, 'dt': VARCHAR, 'hour': VARCHAR}})
 WHERE kind <> 'entity' GROUP BY ALL ORDER BY events DESC, type LIMIT 8
 """
@@ -76,7 +77,8 @@ def drop(file: Path) -> None:
 def query(folder: Path) -> None:
     import duckdb
 
-    duckdb.sql(QUERY.format(folder=folder)).show()
+    files = [str(path) for name in ("archive", "exceptions") for path in sorted((folder / name).rglob("*.parquet"))]
+    duckdb.sql(QUERY.format(files=files)).show()
 
 
 def main() -> None:
