@@ -21,17 +21,15 @@ use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic, Operation};
 use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::Nonce;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
@@ -39,9 +37,8 @@ use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
-use vernier_tests::orchestra::work_until_rest;
+use vernier_tests::orchestra::{begin_lists, work_until_rest};
 use vernier_tests::stub::{self, Counts, Stub, load};
-use vernier_validation::{Mode, Profile};
 
 /// 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
@@ -92,14 +89,8 @@ impl School {
             bucket: Bucket::new(&config, "bench"),
             stream: KinesisStream::new(&config, "bench"),
             tenant: Tenant {
-                id: "school".parse().expect("a name"),
-                mode: Mode::Strict,
-                profile: Profile::Generic,
                 lanes: LANES,
-                created_at: BEGINNING,
-                rates: Rates::default(),
-                closed_at: None,
-                removed_at: None,
+                ..Tenant::new("school".parse().expect("a name"), BEGINNING)
             },
             shard: Shard::new("bench", "shardId-000000000000").expect("a shard's name"),
             stub,
@@ -107,30 +98,8 @@ impl School {
         };
         let created = school.table.create_tenant(&school.tenant).await;
         assert_eq!(created, Ok(true));
-        school.begin_lists().await;
+        begin_lists(&school.table, BEGINNING, Nonce::random).await;
         school
-    }
-
-    /// The ledger's own entries as on a stack that has been running for days: nothing is left of an upgrade.
-    async fn begin_lists(&self) {
-        let mark = ListingMark {
-            complete: true,
-            seeded: true,
-            ..ListingMark::beginning(BEGINNING)
-        };
-        let saved = self.table.save_listing_mark(&mark).await;
-        saved.expect("the endpoints take it");
-        let tomorrow = BEGINNING.plus_seconds(86_400);
-        for (cause, subject, due) in [
-            (Cause::Audit, AUDIT_DAILY, tomorrow),
-            (Cause::Recover, "", BEGINNING),
-            (Cause::SweepSegments, "", BEGINNING),
-            (Cause::CheckShards, "", BEGINNING),
-        ] {
-            let entry = WorkEntry::new(WorkKey::of(cause, subject), due, Nonce::random());
-            let put = self.table.put_work(&Owner::Ledger, &entry).await;
-            put.expect("the endpoints take it");
-        }
     }
 
     /// One envelope, and the batch that commits it a moment later.

@@ -3,13 +3,16 @@
 use crate::memory::MemoryWorld;
 use vernier_fakes::MemoryQueue;
 use vernier_intake::OpenWindows;
+use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::chain::day_of;
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Playbacks, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Cause, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{
+    AUDIT_DAILY, Cause, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists,
+};
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting};
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::{PlaybackSummary, go_on};
@@ -29,6 +32,35 @@ pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
 pub fn late_windows(window_minutes: u32, grace_seconds: i64) -> LateWindows {
     let times = WindowTimes::new(window_minutes, grace_seconds);
     LateWindows::new(times, Nonce::random)
+}
+
+/// Puts the ledger's own entries as they are at an instant on a stack that has been running for days: nothing is left of an
+/// upgrade, and the audit of the day was just made, so that nothing but its own entry has a window sealed.
+///
+/// # Panics
+/// When the table does not take them.
+pub async fn begin_lists<T: Listing + WorkLists>(
+    table: &T,
+    at: Millis,
+    mut new_nonce: impl FnMut() -> Nonce,
+) {
+    let mark = ListingMark {
+        complete: true,
+        seeded: true,
+        ..ListingMark::beginning(at)
+    };
+    let saved = table.save_listing_mark(&mark).await;
+    saved.expect("the table takes the mark");
+    for (cause, subject, due) in [
+        (Cause::Audit, AUDIT_DAILY, at.plus_seconds(86_400)),
+        (Cause::Recover, "", at),
+        (Cause::SweepSegments, "", at),
+        (Cause::CheckShards, "", at),
+    ] {
+        let entry = WorkEntry::new(WorkKey::of(cause, subject), due, new_nonce());
+        let put = table.put_work(&Owner::Ledger, &entry).await;
+        put.expect("the table takes the entry");
+    }
 }
 
 /// Rounds of planning after which work that does not come to rest is a fault.

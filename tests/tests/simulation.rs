@@ -11,6 +11,18 @@ fn no_seed_breaks_an_invariant() {
     assert_eq!(report.violations, 0, "{report}");
 }
 
+/// Long histories of `make test`, of up to so many tenants and days each; `make sim DAYS=7 TENANTS=20` plays longer ones.
+const LONG_SEEDS: u64 = 4;
+const TENANTS_MAX: u16 = 6;
+const DAYS_MAX: u16 = 2;
+
+#[test]
+fn no_long_history_breaks_an_invariant() {
+    let script_of = |seed| generate::long_script(seed, TENANTS_MAX, DAYS_MAX);
+    let report = campaign::run(0..LONG_SEEDS, None, script_of);
+    assert_eq!(report.violations, 0, "{report}");
+}
+
 #[test]
 fn a_seed_plays_the_same_history_every_time() {
     for seed in 0..40 {

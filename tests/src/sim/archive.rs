@@ -18,9 +18,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
-use vernier_fakes::MemoryTable;
 use vernier_intake::SpreadKeeper;
-use vernier_ledger::block_item::{Listing, ListingMark};
 use vernier_ledger::ids::{Lane, ReceiptId};
 use vernier_ledger::playback_job::{
     PlaybackFilter, PlaybackRequest, PlaybackSource, PlaybackTarget,
@@ -29,9 +27,7 @@ use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{
-    AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists, nudge_all,
-};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, nudge_all};
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::begin;
@@ -118,28 +114,6 @@ fn temporary() -> PathBuf {
         memory.to_owned()
     } else {
         std::env::temp_dir()
-    }
-}
-
-/// Puts the ledger's own entries as they are on a stack that has been running for a while: the audit of the day was
-/// just made, so that nothing but its own entry has a window sealed.
-pub(super) async fn begin_lists(table: &MemoryTable) {
-    let mark = ListingMark {
-        complete: true,
-        seeded: true,
-        ..ListingMark::beginning(BEGINNING)
-    };
-    table.save_listing_mark(&mark).await.expect("no faults yet");
-    let tomorrow = BEGINNING.plus_seconds(86_400);
-    for (cause, subject, due) in [
-        (Cause::Audit, AUDIT_DAILY, tomorrow),
-        (Cause::Recover, "", BEGINNING),
-        (Cause::SweepSegments, "", BEGINNING),
-        (Cause::CheckShards, "", BEGINNING),
-    ] {
-        let entry = WorkEntry::new(WorkKey::of(cause, subject), due, new_nonce());
-        let put = table.put_work(&Owner::Ledger, &entry).await;
-        put.expect("no faults yet");
     }
 }
 

@@ -65,8 +65,8 @@ impl World {
         Ok(())
     }
 
-    /// Then the day is over: its windows are merged, and their own files go. Whoever checks the archive finds it sound
-    /// after each.
+    /// Then the day is over: its windows are merged, and their own files go. Whoever checks the archive
+    /// finds it sound after each.
     pub(super) async fn compact(&mut self) -> Result<(), Violation> {
         let day = day_of(self.now());
         let due = day.end.plus_seconds(COMPACTING.compact_after_seconds);

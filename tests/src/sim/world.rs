@@ -8,6 +8,7 @@ use super::oracle::{Oracle, Violation};
 use super::script::{Op, Script};
 use super::sensor::{Attempt, SENSOR, Sent, tenant};
 use super::trigger::Trigger;
+use crate::orchestra::begin_lists;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cell::Cell;
@@ -21,9 +22,7 @@ use vernier_fakes::{
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::ports::Administration;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
-use vernier_validation::{Mode, Profile};
 
 /// When the world begins, the same for every seed: 2026-11-20T09:45:00Z, so that an hour ends in it.
 pub(super) const BEGINNING: Millis = Millis(1_795_167_900_000);
@@ -140,14 +139,8 @@ pub(super) struct World {
 
 fn identity(name: &str, lanes: u16) -> Identity {
     let tenant = Tenant {
-        id: name.parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
         lanes,
-        created_at: BEGINNING,
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(name.parse().expect("a tenant's name"), BEGINNING)
     };
     Identity {
         token: TokenInfo {
@@ -180,7 +173,7 @@ impl World {
             let created = table.create_tenant(&identity.tenant).await;
             assert_eq!(created, Ok(true), "tenants are new");
         }
-        archive::begin_lists(&table).await;
+        begin_lists(&table, BEGINNING, archive::new_nonce).await;
         let plan = arms.clone();
         faults.plan(move |operation, _| plan.fate(operation));
         let topic = MemoryTopic::new(faults.clone());
