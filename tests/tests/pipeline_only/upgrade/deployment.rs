@@ -21,7 +21,6 @@ use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::NewRecord;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
@@ -37,7 +36,6 @@ use vernier_stream::LateWindows;
 use vernier_tests::envelopes::bytes;
 use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Stub, config_of};
-use vernier_validation::{Mode, Profile};
 
 pub(super) const SCHOOL: &str = "school";
 pub(super) const COLLEGE: &str = "college";
@@ -74,7 +72,7 @@ type UpgradeStores =
     StoreSet<Table, MemoryBucket, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>;
 
 /// An envelope that was acknowledged.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sent {
     pub(super) receipt: ReceiptId,
     pub(super) events: u32,
@@ -163,19 +161,13 @@ impl Deployment {
     // Its settings do not change, so that nothing of them is read.
     #[allow(clippy::unused_self)]
     pub(super) fn tenant(&self, name: &str) -> Tenant {
-        Tenant {
-            id: name.parse().expect("a tenant's name"),
-            mode: Mode::Strict,
-            profile: Profile::Generic,
-            lanes: 1,
-            created_at: match name {
+        Tenant::new(
+            name.parse().expect("a tenant's name"),
+            match name {
                 COLLEGE => COLLEGE_OPENING,
                 _ => OPENING,
             },
-            rates: Rates::default(),
-            closed_at: None,
-            removed_at: None,
-        }
+        )
     }
 
     pub(super) fn set_clock(&self, now: Millis) {

@@ -13,7 +13,7 @@ use vernier_ledger::ports::{Inventory, NewRecord};
 use vernier_ledger::time::Millis;
 
 /// One object of the bucket.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct DumpedObject {
     key: String,
     written_at: Millis,
@@ -22,7 +22,7 @@ struct DumpedObject {
 }
 
 /// One record that the stream still has.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct DumpedRecord {
     shard: Shard,
     sequence: Sequence,
@@ -32,7 +32,7 @@ struct DumpedRecord {
 }
 
 /// What the stores of a release held at an instant, and which envelopes it had acknowledged by then.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Dump {
     now: Millis,
     /// Items of the table in DynamoDB's JSON.
@@ -42,9 +42,9 @@ pub(super) struct Dump {
     sent: Vec<Sent>,
 }
 
-fn folder_of(name: &str) -> PathBuf {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    golden.join(name)
+/// The folder of the dumps that are kept.
+pub(super) fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
 fn lines_of<T: Serialize>(values: &[T]) -> String {
@@ -92,10 +92,9 @@ impl Dump {
         }
     }
 
-    /// Writes the dump into a folder beside the others.
-    pub(super) fn write(&self, name: &str) {
-        let folder = folder_of(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
+    /// Writes the dump into a folder.
+    pub(super) fn write(&self, folder: &Path) {
+        std::fs::create_dir_all(folder).expect("a folder");
         for (name, text) in [
             ("clock.jsonl", lines_of(&[self.now])),
             ("table.jsonl", lines_of(&self.items)),
@@ -108,15 +107,14 @@ impl Dump {
     }
 
     /// Reads the dump of a folder.
-    pub(super) fn read(name: &str) -> Self {
-        let folder = folder_of(name);
-        let clock: Vec<Millis> = read_lines(&folder, "clock.jsonl");
+    pub(super) fn read(folder: &Path) -> Self {
+        let clock: Vec<Millis> = read_lines(folder, "clock.jsonl");
         Self {
             now: clock[0],
-            items: read_lines(&folder, "table.jsonl"),
-            objects: read_lines(&folder, "bucket.jsonl"),
-            records: read_lines(&folder, "stream.jsonl"),
-            sent: read_lines(&folder, "sent.jsonl"),
+            items: read_lines(folder, "table.jsonl"),
+            objects: read_lines(folder, "bucket.jsonl"),
+            records: read_lines(folder, "stream.jsonl"),
+            sent: read_lines(folder, "sent.jsonl"),
         }
     }
 

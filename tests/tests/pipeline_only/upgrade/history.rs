@@ -10,7 +10,7 @@ use vernier_reconcile::playbacks::begin;
 use vernier_tests::envelopes::{event_with_id, graded, invalid_event};
 use vernier_tests::memory::trigger_event;
 
-/// 2026-09-01T00:00:00Z.
+/// The first day of the history, 2026-09-01T00:00:00Z.
 pub(super) const DAY: Millis = Millis(1_788_220_800_000);
 
 /// When the school was created.

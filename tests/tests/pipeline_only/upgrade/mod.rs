@@ -5,7 +5,7 @@
 //! another release is made, before its formats change, by that release's own code:
 //!
 //! ```sh
-//! VERNIER_WRITE_STORES=stores-2 cargo nextest run --workspace --test pipeline --run-ignored only -E 'test(/writes_a_dump/)'
+//! VERNIER_WRITE_STORES=stores-2 cargo nextest run --workspace --test pipeline -E 'test(/every_state_is_dumped/)'
 //! ```
 
 mod deployment;
@@ -35,7 +35,7 @@ async fn assert_states(deployment: &Deployment) {
     let seals = seals(deployment, SCHOOL);
     let of = |kind| seals.iter().filter(move |seal| seal.kind == kind).count();
     let kinds = [SealKind::Window, SealKind::Backfill, SealKind::Day].map(of);
-    assert!(kinds[0] > 10 && kinds[1] == 1 && kinds[2] == 2, "{kinds:?}");
+    assert!(kinds[0] > 5 && kinds[1] == 1 && kinds[2] == 2, "{kinds:?}");
     let tenant = deployment.tenant(SCHOOL);
     let table = deployment.table();
     let head = table.chain(&tenant.id).await.expect("reads").expect("one");
@@ -59,16 +59,22 @@ async fn assert_states(deployment: &Deployment) {
     assert_eq!(deployment.bucket.keys("aws/lambda/").len(), 1);
 }
 
-/// Makes the dump of this release. Its inputs are the same each time: receipts, ids and times are counted, the signing
-/// key is fixed; only a playback's id is drawn.
+/// This release makes a dump of every state, from which its stores come back as they were. Its inputs are the same each time: receipts, ids and times are counted, the signing key is fixed; only a playback's id and
+/// salt keys are drawn.
 #[tokio::test]
-#[ignore = "writes files: see the head of this module"]
-async fn this_release_writes_a_dump() {
-    let name = std::env::var("VERNIER_WRITE_STORES").expect("VERNIER_WRITE_STORES names a folder");
+async fn every_state_is_dumped_and_comes_back() {
     let deployment = Deployment::new(Vec::new(), history::OPENING).await;
     history::play(&deployment).await;
     assert_states(&deployment).await;
-    Dump::of(&deployment).await.write(&name);
+    let dump = Dump::of(&deployment).await;
+    if let Some(name) = std::env::var_os("VERNIER_WRITE_STORES") {
+        dump.write(&dump::golden().join(name));
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    dump.write(folder.path());
+    let again = Dump::read(folder.path()).load().await;
+    assert_states(&again).await;
+    assert_eq!(Dump::of(&again).await, dump);
 }
 
 /// Nothing is left to do for any tenant but to wait until files of compacted days go, and no playback is under way.
@@ -101,7 +107,7 @@ fn assert_accounted_for(deployment: &Deployment) {
 #[tokio::test]
 async fn what_an_earlier_release_left_is_taken_up_and_settled() {
     for name in DUMPS {
-        let dump = Dump::read(name);
+        let dump = Dump::read(&dump::golden().join(name));
         let deployment = dump.load().await;
         let before = seals(&deployment, SCHOOL);
         let last = before.last().expect("sealed before").window();
