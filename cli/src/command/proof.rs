@@ -1,4 +1,4 @@
-//! `vernier proof`.
+//! The subcommand `vernier proof`: the offline check of a proof that the API handed out.
 
 use super::{FINDINGS, Format, output};
 use anyhow::Context as _;
@@ -43,7 +43,7 @@ pub(super) struct Args {
     event: Option<PathBuf>,
 }
 
-/// Checks.
+/// Checks the proof of a file against a public key, and says whether it holds.
 ///
 /// # Errors
 /// A file cannot be read, or the answer is none.

@@ -67,7 +67,7 @@ pub enum NoProof {
          A copy of the files proves it (vernier verify)"
     )]
     TooLarge(u64),
-    /// A store failed.
+    /// A store did not answer, so that nothing is known of the event.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -291,8 +291,8 @@ async fn prove_from_day<O: Objects>(
     Ok(proved(prover)?)
 }
 
-/// Where a seal's files hold stored events with this id. A day may have one that came again later than events are
-/// looked back for.
+/// Where a seal's files hold stored events with this id. A day may have one that came again later than
+/// events are looked back for.
 async fn find<O: Objects>(
     objects: &O,
     tenant: &TenantId,

@@ -22,7 +22,8 @@ pub(crate) use parts::{SWEEP_AFTER_SECONDS, hour_start};
 pub use segments::sweep_segments;
 
 use vernier_ledger::chain::SealEntry;
-use vernier_ledger::ports::{Inventory, PortError, Removal};
+use vernier_ledger::ids::TenantId;
+use vernier_ledger::ports::{Directory, Inventory, PortError, Removal};
 use vernier_ledger::time::Millis;
 
 /// When what may go.
@@ -82,4 +83,16 @@ async fn remove_where<O: Inventory + Removal>(
         }
     }
     Ok(removed)
+}
+
+/// Whether a tenant's block items may be gone though commits name them: they went with its data.
+///
+/// # Errors
+/// Whatever error reading the table gives.
+pub(crate) async fn has_lost_its_items<T: Directory>(
+    table: &T,
+    tenant: &TenantId,
+) -> Result<bool, PortError> {
+    let tenant = table.tenant(tenant).await?;
+    Ok(tenant.is_none_or(|tenant| tenant.removed_at.is_some()))
 }

@@ -115,16 +115,26 @@ impl Part {
         });
         let rows: BTreeSet<(usize, usize)> = differing.collect();
         let rows: Vec<(usize, usize)> = rows.into_iter().collect();
-        let mut meanings = Meanings::new();
-        if !rows.is_empty() {
-            self.for_each_of(&rows, |row| {
-                let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
-                meanings.insert(row.place(), meaning);
-                Ok(())
-            })?;
-        }
+        let meanings = match rows.is_empty() {
+            true => Meanings::new(),
+            false => self.meanings_of(&rows)?,
+        };
         let first = |located: Option<Located>| located.map(|located| located.first);
         Ok((found.into_iter().map(first).collect(), meanings))
+    }
+
+    /// What these rows mean, as for [`Self::for_each_of`].
+    ///
+    /// # Errors
+    /// When the part cannot be read.
+    pub(crate) fn meanings_of(&self, rows: &[(usize, usize)]) -> Result<Meanings, Fault> {
+        let mut meanings = Meanings::new();
+        self.for_each_of(rows, |row| {
+            let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
+            meanings.insert(row.place(), meaning);
+            Ok(())
+        })?;
+        Ok(meanings)
     }
 
     fn located(
@@ -194,11 +204,7 @@ impl Previous for PreviousParts {
         let mut meanings = Meanings::new();
         for (part, _) in &self.parts {
             let rows = part.rows_at(|place| wanted.contains(&place))?;
-            part.for_each_of(&rows, |row| {
-                let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
-                meanings.insert(row.place(), meaning);
-                Ok(())
-            })?;
+            meanings.extend(part.meanings_of(&rows)?);
         }
         Ok(meanings)
     }

@@ -1,6 +1,7 @@
 //! What a part's key says of the seal that names it: parts are written before their seal, so that
 //! some lie there that no seal names yet, and some that none can name any more.
 
+use crate::merkle::Hash;
 use crate::seal::{Beside, PartClass, SealKind, SharePlace, beside_key, part_key, share_key};
 use crate::window::Plan;
 use vernier_ledger::ids::TenantId;
@@ -36,6 +37,38 @@ pub enum PartOf {
     },
 }
 
+impl PartOf {
+    /// The day of a date, covered from a sequence on, both as keys spell them.
+    fn day(date: &str, first: &str) -> Option<Self> {
+        Some(Self::Day {
+            start: Millis::parse_rfc3339(&format!("{date}T00:00:00.000Z")).ok()?,
+            first: first.parse().ok()?,
+        })
+    }
+
+    /// What the keys of such a seal's files are made of: they do not say where its time ends.
+    fn plan(self, tenant: TenantId) -> Plan {
+        let (start, kind, sequence) = match self {
+            Self::Window(start) => (start, SealKind::Window, 0),
+            Self::Backfill { start, sequence } => (start, SealKind::Backfill, sequence),
+            Self::Day { start, first } => (start, SealKind::Day, first),
+        };
+        Plan {
+            tenant,
+            window: Window { start, end: start },
+            kind,
+            sequence,
+        }
+    }
+}
+
+/// The hash that a key names the first half of.
+fn content_of(word: &str) -> Option<Hash> {
+    let mut sha256 = [0; 32];
+    hex::decode_to_slice(word, &mut sha256[..16]).ok()?;
+    Some(sha256)
+}
+
 impl PartName {
     /// Takes a key apart; none for what is no part's key, down to the spelling of its numbers.
     #[must_use]
@@ -57,45 +90,30 @@ impl PartName {
         }
         let mut words = steps.next()?.strip_suffix(".parquet")?.split('-');
         let first = words.next()?;
-        let (start, kind, sequence, part) = match (day, words.next()?) {
-            (true, part) => {
-                let start = Millis::parse_rfc3339(&format!("{date}T00:00:00.000Z")).ok()?;
-                (start, SealKind::Day, first.parse().ok()?, part)
-            }
+        let (of, part) = match (day, words.next()?) {
+            (true, part) => (PartOf::day(date, first)?, part),
             (false, word) => {
                 let start = Millis(first.parse().ok()?);
                 match word.strip_prefix('b') {
                     Some(sequence) => {
                         let sequence = sequence.parse().ok()?;
-                        (start, SealKind::Backfill, sequence, words.next()?)
+                        (PartOf::Backfill { start, sequence }, words.next()?)
                     }
-                    None => (start, SealKind::Window, 0, word),
+                    None => (PartOf::Window(start), word),
                 }
             }
         };
-        let mut sha256 = [0; 32];
-        hex::decode_to_slice(words.next()?, &mut sha256[..16]).ok()?;
-        let plan = Plan {
-            tenant,
-            window: Window { start, end: start },
-            kind,
-            sequence,
-        };
-        let same = match (kind, part.split_at_checked(4)) {
+        let sha256 = content_of(words.next()?)?;
+        let plan = of.plan(tenant);
+        let same = match (of, part.split_at_checked(4)) {
             // Of version 4: the share's number, then the part's.
-            (SealKind::Window | SealKind::Backfill, Some((share, number))) if part.len() == 8 => {
+            (PartOf::Window(_) | PartOf::Backfill { .. }, Some((share, number)))
+                if part.len() == 8 =>
+            {
                 let (share, number) = (share.parse().ok()?, number.parse().ok()?);
                 share_key(&plan, class, SharePlace { share, number }, &sha256) == key
             }
             _ => part_key(&plan, class, part.parse().ok()?, &sha256) == key,
-        };
-        let of = match kind {
-            SealKind::Window => PartOf::Window(start),
-            SealKind::Backfill => PartOf::Backfill { start, sequence },
-            SealKind::Day | SealKind::Idle | SealKind::Erasure => PartOf::Day {
-                start,
-                first: sequence,
-            },
         };
         let tenant = plan.tenant;
         same.then_some(Self { tenant, of })
@@ -129,23 +147,10 @@ impl BesideName {
         let (first, number) = (words.next()?, words.next()?.parse().ok()?);
         let of = match beside {
             Beside::Evidence => PartOf::Window(Millis(first.parse().ok()?)),
-            _ => PartOf::Day {
-                start: Millis::parse_rfc3339(&format!("{date}T00:00:00.000Z")).ok()?,
-                first: first.parse().ok()?,
-            },
+            _ => PartOf::day(date, first)?,
         };
-        let (start, kind, sequence) = match of {
-            PartOf::Window(start) | PartOf::Backfill { start, .. } => (start, SealKind::Window, 0),
-            PartOf::Day { start, first } => (start, SealKind::Day, first),
-        };
-        let mut sha256 = [0; 32];
-        hex::decode_to_slice(words.next()?, &mut sha256[..16]).ok()?;
-        let plan = Plan {
-            tenant,
-            window: Window { start, end: start },
-            kind,
-            sequence,
-        };
+        let sha256 = content_of(words.next()?)?;
+        let plan = of.plan(tenant);
         let is_same = beside_key(&plan, beside, number, &sha256) == key;
         let tenant = plan.tenant;
         is_same.then_some(Self { tenant, of })

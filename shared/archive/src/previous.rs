@@ -41,8 +41,8 @@ impl<'a> Asked<'a> {
         self.id.filter(|_| self.own_id).map(EventId)
     }
 
-    /// The hash of what makes it the same as others: the share of a window is decided by it
-    /// ([`crate::share::Share::has_identity`]).
+    /// The hash of what makes it the same as others: the share of a window
+    /// is decided by it ([`crate::share::Share::has_identity`]).
     #[must_use]
     pub fn identity(&self) -> [u8; 32] {
         match self.key() {
@@ -70,8 +70,8 @@ pub trait Previous: Sync {
     /// When they cannot be read: nothing is sealed on hope.
     fn firsts(&self, asked: &[Asked<'_>]) -> Result<Vec<Option<First>>, Fault>;
 
-    /// What stored events that were answered mean: only of those whose texts are at hand, and none where a text has no
-    /// canonical form.
+    /// What stored events that were answered mean: only of those whose texts are at hand, and none where a
+    /// text has no canonical form.
     ///
     /// # Errors
     /// When they cannot be read: nothing is sealed on hope.

@@ -61,7 +61,7 @@ pub enum HeldWindows {
 /// How a chain moves: all of it is written, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainStep {
-    /// The chain afterwards.
+    /// Where the chain stands afterwards.
     pub head: ChainHead,
     /// The seal that it moves over, if it is one.
     pub seal: Option<SealEntry>,
@@ -274,10 +274,10 @@ pub fn named(tenant: &TenantId, window: Window) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn window(n: i64) -> Window {
+    pub(crate) fn window(n: i64) -> Window {
         Window {
             start: Millis(n * 60_000),
             end: Millis((n + 1) * 60_000),

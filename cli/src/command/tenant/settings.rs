@@ -108,14 +108,11 @@ pub(super) struct Create {
 /// The table cannot be reached, or has a tenant of this name.
 pub(super) fn create(args: Create, format: Format) -> anyhow::Result<ExitCode> {
     let tenant = Tenant {
-        id: args.id,
         mode: args.mode,
         profile: args.profile,
         lanes: args.lanes,
-        created_at: now(),
         rates: args.rates.applied_to(Rates::default()),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(args.id, now())
     };
     let created = on_table(&args.table, async |table| {
         Ok(table.create_tenant(&tenant).await?)
@@ -238,18 +235,13 @@ mod tests {
     #[test]
     fn only_what_is_named_changes_and_lanes_never_shrink() {
         let tenant = Tenant {
-            id: "school".parse().expect("a tenant's name"),
-            mode: Mode::Strict,
-            profile: Profile::Generic,
             lanes: 4,
-            created_at: Millis(1),
             rates: Rates {
                 requests_per_second: rate(10),
                 events_per_second: rate(100),
                 bytes_per_second: None,
             },
-            closed_at: None,
-            removed_at: None,
+            ..Tenant::new("school".parse().expect("a tenant's name"), Millis(1))
         };
         let read = |options: &[&str]| {
             use clap::{Args as _, FromArgMatches as _};

@@ -17,13 +17,10 @@ use vernier_archive::seal::{
     seal_key,
 };
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{
-    ChainHead, ChainStep, HeldWindows, SealEntry, Sequences, first_window,
-};
+use vernier_ledger::chain::{ChainHead, ChainStep, HeldWindows, SealEntry, first_window};
 use vernier_ledger::checkpoint::Checkpoints;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::DispositionCounts;
-use vernier_ledger::frame::Tally;
 use vernier_ledger::holds::{Holds, OpenTimes};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, PutOutcome, SealKey};
@@ -305,7 +302,7 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
         seal: &Seal,
         open: &OpenTimes,
     ) -> Result<Moving, PortError> {
-        let entry = entry_of(seal)?;
+        let entry = seal.entry().map_err(fatal)?;
         let step = match &seal.statement {
             Some(statement) => head.over_signed_holds(&entry, open, statement.checkpoint.at),
             None => head.over(&entry),
@@ -342,28 +339,4 @@ fn hash_from(text: &str) -> Result<[u8; 32], PortError> {
     Fingerprint::from_hex(text)
         .map(|hash| hash.0)
         .ok_or_else(bad)
-}
-
-fn entry_of(seal: &Seal) -> Result<SealEntry, PortError> {
-    let hash = seal.hash().map_err(fatal)?;
-    let windows = match seal.statement.as_ref().map(|statement| &statement.body) {
-        Some(StatementBody::Idle { windows }) => *windows,
-        _ => 1,
-    };
-    Ok(SealEntry {
-        sequence: seal.sequence,
-        version: seal.vernier_seal,
-        kind: seal.kind,
-        window: seal.window(),
-        windows,
-        hash: hex::encode(hash),
-        tally: Tally {
-            events: seal.counts.total(),
-            rejected: seal.counts.rejected,
-            digest: seal.digest,
-        },
-        sealed_at: seal.sealed_at,
-        covers: seal.covers.iter().map(|c| c.sequence).collect(),
-        erasures: Sequences::default(),
-    })
 }

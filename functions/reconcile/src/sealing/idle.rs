@@ -1,11 +1,12 @@
 //! Runs of windows in which nothing was received: one seal for many.
 
-use super::chain::{Content, Moving};
+use super::chain::Content;
 use super::{Sealer, Step};
 use vernier_archive::seal::{SealKind, StatementBody};
 use vernier_ledger::chain::{ChainHead, day_of, window_after};
 use vernier_ledger::digest::Digest;
 use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
@@ -62,16 +63,6 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             },
         };
         let moving = self.chain().sign(head, content, (self.clock)()).await?;
-        Ok(Some(match moving {
-            Moving::Moved(signed) => {
-                self.summary.count(&signed);
-                match signed.entry.window == window {
-                    true => Step::Sealed(window),
-                    false => Step::Again,
-                }
-            }
-            Moving::Stale => Step::Again,
-            Moving::Early(at) => Step::Early(at),
-        }))
+        Ok(Some(self.step_of(&moving, window, Tally::default())))
     }
 }

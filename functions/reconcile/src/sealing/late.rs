@@ -6,9 +6,9 @@ use super::totals::AccountSoFar;
 use super::window::Job;
 use super::{Sealer, Step, held};
 use std::collections::HashSet;
-use vernier_archive::reader::{Part, Reading};
+use vernier_archive::reader::Reading;
 use vernier_archive::seal::SealKind;
-use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_seal};
+use vernier_archive::stored::{covering_gone, find_rows, for_each_covered, read_seal};
 use vernier_ledger::account::WindowState;
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
@@ -84,16 +84,11 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             let seal = read_seal(objects, &tenant.id, entry).await?;
             so_far.take(self.stores, tenant, entry, &seal).await?;
             for file in &seal.files {
-                let found = find_file(objects, file, |ranges| {
-                    let mut found = Vec::new();
-                    Part::open(ranges)?.for_each(|row| {
-                        found.push(row.place());
-                        Ok(())
-                    })?;
-                    Ok(found)
+                let found = find_rows(objects, file, Reading::WithoutEvents, |row, _| {
+                    places.insert(row.place());
+                    Ok(())
                 });
-                if let Some(found) = found.await? {
-                    places.extend(found);
+                if found.await?.is_some() {
                     continue;
                 }
                 let (table, class) = (self.stores.table(), file.class());

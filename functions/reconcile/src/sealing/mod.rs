@@ -29,6 +29,7 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
 use vernier_ledger::chain::{ChainHead, window_after};
 use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::HELD_WINDOWS_MAX;
 use vernier_ledger::ports::{Notices, PortError};
@@ -364,22 +365,28 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         };
         let at = (self.clock)();
         let moving = self.chain().sign(job.head, content, at).await?;
-        Ok(match moving {
+        if let Moving::Moved(signed) = &moving
+            && (signed.entry.tally.events > 0 || !job.receipts.is_empty())
+        {
+            self.settled.insert(signed.entry.window.start);
+        }
+        Ok(self.step_of(&moving, job.window, job.expected))
+    }
+
+    /// What moving the chain came to, where a seal of this time and these events was to be signed: what is there may
+    /// have been taken over, and hold less.
+    fn step_of(&mut self, moving: &Moving, window: Window, expected: Tally) -> Step {
+        match moving {
             Moving::Moved(signed) => {
-                self.summary.count(&signed);
-                if signed.entry.tally.events > 0 || !job.receipts.is_empty() {
-                    self.settled.insert(signed.entry.window.start);
-                }
-                // What is there may have been taken over, and hold less.
-                let whole = signed.entry.window == job.window && signed.entry.tally == job.expected;
-                match whole {
-                    true => Step::Sealed(job.window),
+                self.summary.count(signed);
+                match (signed.entry.window, signed.entry.tally) == (window, expected) {
+                    true => Step::Sealed(window),
                     false => Step::Again,
                 }
             }
             Moving::Stale => Step::Again,
-            Moving::Early(at) => Step::Early(at),
-        })
+            Moving::Early(at) => Step::Early(*at),
+        }
     }
 
     async fn announce(&self, window: Window, why: &str) -> Result<(), PortError> {

@@ -1,5 +1,5 @@
-//! The check of the shards: each one's records from its mark to the newest checkpoint, against every checkpoint on the
-//! way.
+//! The check of the shards: each one's records from its mark to the newest checkpoint, against
+//! every checkpoint on the way.
 //!
 //! Seals name checkpoints, so that what a checkpoint says of a shard cannot be taken back. Whoever removes a record, or
 //! hashes a shard's records anew from one on, leaves a chain that does not lead to what the checkpoints say. That is

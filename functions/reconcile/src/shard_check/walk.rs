@@ -2,12 +2,13 @@
 
 use super::Fault;
 use super::expected::Positions;
+use crate::sweeping::has_lost_its_items;
 use std::collections::BTreeSet;
 use vernier_ledger::block_item::{BlockItem, Listing};
 use vernier_ledger::checkpoint::{ShardMark, ShardMarks};
 use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::ids::{Sequence, Shard, TenantId};
-use vernier_ledger::ports::{Blocks, Commits, Directory, PortError};
+use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::ports::{Blocks, Commits, PortError};
 use vernier_ledger::segment::{ItemHash, SegmentRecord};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
@@ -194,7 +195,7 @@ impl<'w, S: ReconcileStores> Walk<'w, S> {
             let ItemHash { tenant, minute, .. } = named;
             let what = match item {
                 Some(_) => "changed",
-                None if self.is_removed(tenant).await? => continue,
+                None if has_lost_its_items(self.stores.table(), tenant).await? => continue,
                 None => "gone",
             };
             let what = format!(
@@ -206,13 +207,8 @@ impl<'w, S: ReconcileStores> Walk<'w, S> {
         Ok(())
     }
 
-    async fn is_removed(&self, tenant: &TenantId) -> Result<bool, PortError> {
-        let tenant = self.stores.table().tenant(tenant).await?;
-        Ok(tenant.is_none_or(|tenant| tenant.removed_at.is_some()))
-    }
-
-    /// The shard's records end before a checkpoint's. Where nobody walked before, its last record may be one of an
-    /// earlier version.
+    /// The shard's records end before a checkpoint's. Where nobody walked before, its last record may be
+    /// one of an earlier version.
     async fn end_at(
         &mut self,
         end: u64,

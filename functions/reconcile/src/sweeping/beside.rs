@@ -81,8 +81,8 @@ fn has_only(bytes: Vec<u8>, evident: &HashSet<ReceiptId>) -> bool {
     read.is_ok() && has_only
 }
 
-/// Removes lists under the sequences of some seals which these do not name: of somebody who wanted to seal something else
-/// there.
+/// Removes lists under the sequences of some seals which these do not name: of somebody who wanted
+/// to seal something else there.
 pub(super) async fn sweep_lists<O: Inventory + Removal>(
     objects: &O,
     tenant: &TenantId,

@@ -1,10 +1,9 @@
 //! Segments and oversize events.
 
-use super::{SweepSummary, Sweeping, remove_where};
+use super::{SweepSummary, Sweeping, has_lost_its_items, remove_where};
 use serde_json::json;
 use std::collections::{BTreeSet, HashMap};
 use vernier_ledger::Invariant;
-use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::chain::{SealEntry, sealed_in};
 use vernier_ledger::committed::records_of_object;
@@ -229,7 +228,7 @@ impl<S: ReconcileStores> Run<'_, S> {
                     (Some(item), Some(held)) => {
                         held.push(Held::of(&item.block, record.committed_at));
                     }
-                    (None, _) if !self.is_removed(&name.tenant).await? => held = None,
+                    (None, _) if !has_lost_its_items(table, &name.tenant).await? => held = None,
                     (None, _) | (_, None) => {}
                 }
             }
@@ -238,12 +237,6 @@ impl<S: ReconcileStores> Run<'_, S> {
             committed_at: first.committed_at,
             held,
         }))
-    }
-
-    /// Whether a tenant's items went with it.
-    async fn is_removed(&self, tenant: &TenantId) -> Result<bool, PortError> {
-        let tenant = self.stores.table().tenant(tenant).await?;
-        Ok(tenant.is_none_or(|tenant: Tenant| tenant.removed_at.is_some()))
     }
 
     /// Removes a segment if all of it is sealed; else it is left.

@@ -33,8 +33,10 @@ use document::Document;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use vernier_ledger::chain::{SealEntry, Sequences};
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::time::{Millis, Window};
 
@@ -186,7 +188,7 @@ pub struct Signature {
 /// A window, closed. In a file it is the canonical JSON of this, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
-    /// One of [`SEAL_VERSIONS`].
+    /// The format's version, one of [`SEAL_VERSIONS`].
     pub vernier_seal: u32,
     /// Whose.
     pub tenant: TenantId,
@@ -313,6 +315,33 @@ impl Seal {
             && self.signature.algorithm == key.algorithm()
             && signature
                 .is_ok_and(|signature| self.message().is_ok_and(|m| key.verifies(&m, &signature))))
+    }
+
+    /// What the tenant's chain lists of the seal; no erasure has replaced files of it yet.
+    ///
+    /// # Errors
+    /// The same as of [`Self::to_bytes`].
+    pub fn entry(&self) -> Result<SealEntry, Fault> {
+        let windows = match self.statement.as_ref().map(|statement| &statement.body) {
+            Some(StatementBody::Idle { windows }) => *windows,
+            _ => 1,
+        };
+        Ok(SealEntry {
+            sequence: self.sequence,
+            version: self.vernier_seal,
+            kind: self.kind,
+            window: self.window(),
+            windows,
+            hash: hex::encode(self.hash()?),
+            tally: Tally {
+                events: self.counts.total(),
+                rejected: self.counts.rejected,
+                digest: self.digest,
+            },
+            sealed_at: self.sealed_at,
+            covers: self.covers.iter().map(|c| c.sequence).collect(),
+            erasures: Sequences::default(),
+        })
     }
 
     /// What it closes.

@@ -12,11 +12,11 @@ use vernier_ledger::chain::{SealEntry, day_of};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 
-/// The seal of the day that covers a window's or backfill's seal; none when it has not been
-/// compacted.
+/// The seal of the day that covers a window's or backfill's seal; none when
+/// it has not been compacted.
 ///
 /// # Errors
-/// The store's.
+/// Whatever error the stores give.
 pub async fn covering<T: Chains, O: Objects>(
     table: &T,
     objects: &O,
@@ -82,7 +82,7 @@ pub struct CoveredPart {
 /// As [`for_each_covered`] of one part, in the part's order: only days of version 4 tell parts apart.
 ///
 /// # Errors
-/// As for [`for_each_covered`].
+/// The same as of [`for_each_covered`].
 pub async fn for_each_covered_part<O: Objects>(
     objects: &O,
     day: &Seal,

@@ -4,12 +4,10 @@ use super::report::{Check, Finding};
 use super::rows::Repeat;
 use crate::Fault;
 use crate::files::Source;
+use crate::previous::Meanings;
 use crate::reader::Part;
 use crate::seal::{PartClass, Seal};
-use std::collections::BTreeMap;
-use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::segment::Place;
 
 /// A repeat in other bytes than its first's, and the file that has it.
 pub(super) struct Wanted<'a> {
@@ -24,7 +22,7 @@ pub(super) fn check(
     wanted: &[Wanted<'_>],
     findings: &mut Vec<Finding>,
 ) -> Result<(), Fault> {
-    let mut firsts: BTreeMap<Place, Option<MeaningHash>> = wanted
+    let mut firsts: Meanings = wanted
         .iter()
         .map(|wanted| (wanted.repeat.first, None))
         .collect();
@@ -34,11 +32,7 @@ pub(super) fn check(
     {
         let part = Part::open(source.open(&file.key)?)?;
         let rows = part.rows_at(|place| firsts.contains_key(&place))?;
-        part.for_each_of(&rows, |row| {
-            let meaning = row.event.and_then(|text| MeaningHash::of(text, row.id));
-            firsts.insert(row.place(), meaning);
-            Ok(())
-        })?;
+        firsts.extend(part.meanings_of(&rows)?);
     }
     for Wanted { repeat, file } in wanted {
         let first = firsts[&repeat.first];

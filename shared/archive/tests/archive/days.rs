@@ -268,18 +268,12 @@ fn what_was_tampered_with_is_not_compacted() {
 fn resealed(c: &Compacted, change: impl FnOnce(&mut Seal)) -> Vec<Finding> {
     let mut seal = c.day.clone();
     change(&mut seal);
-    let written = vernier_archive::seal::Written {
-        tenant: seal.tenant.clone(),
-        window: seal.window(),
-        kind: seal.kind,
-        sequence: seal.sequence,
-        counts: seal.counts,
-        digest: seal.digest,
-        files: seal.files,
-        merkle_root: seal.merkle_root.0,
-        covers: seal.covers,
-    };
-    common::put_seal(written, Some(&c.windows[3]), &c.key, &c.memory);
+    common::put_seal(
+        common::written_again(&seal),
+        Some(&c.windows[3]),
+        &c.key,
+        &c.memory,
+    );
     report(&c.memory, &c.key).findings
 }
 

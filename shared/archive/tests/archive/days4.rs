@@ -1,6 +1,6 @@
 //! Days of version 4.
 
-use crate::common::chain4::{Chain4, Content, Sent};
+use crate::common::chain4::{Chain4, Content, Sent, unsealed_again};
 use crate::common::{self, window};
 use crate::tampering4::assert_each_change_is_found;
 use crate::version4::{UUID, a_place, mixed};
@@ -9,7 +9,7 @@ use vernier_archive::files::Source as _;
 use vernier_archive::keys::Algorithm;
 use vernier_archive::proof4::{BlindProver, Showing, prove_blind};
 use vernier_archive::reader::{Part, Reading};
-use vernier_archive::seal::{Seal, SealKind, SealedFile, Unsealed, part_key};
+use vernier_archive::seal::{Seal, SealKind, SealedFile, part_key};
 use vernier_archive::verify::{Check, Finding, Options};
 use vernier_ledger::digest::Fingerprint;
 
@@ -150,22 +150,11 @@ fn resealed_with(chain: &mut Chain4, at: usize, bytes: Vec<u8>) -> Vec<Finding> 
     };
     chain.memory.put(key.clone(), bytes);
     let files = seal.files.clone();
-    let mut statement = *seal.statement.clone().expect("version 4");
-    if let vernier_archive::seal::StatementBody::Day { parts, .. } = &mut statement.body {
-        *parts = vernier_archive::seal::FileSet::Inline(files.clone());
+    let mut unsealed = unsealed_again(&seal);
+    if let vernier_archive::seal::StatementBody::Day { parts, .. } = &mut unsealed.statement.body {
+        *parts = vernier_archive::seal::FileSet::Inline(files);
     }
     let sealed_at = seal.sealed_at;
-    let unsealed = Unsealed {
-        tenant: seal.tenant.clone(),
-        window: seal.window(),
-        kind: seal.kind,
-        sequence: seal.sequence,
-        counts: seal.counts,
-        digest: seal.digest,
-        files,
-        covers: seal.covers.clone(),
-        statement,
-    };
     chain.put_unsealed(unsealed, sealed_at);
     let found = chain
         .report_with(Options {

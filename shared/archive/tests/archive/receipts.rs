@@ -1,13 +1,13 @@
 //! Rows summed by receipt against the evidence.
 
-use crate::common::chain4::{Chain4, Content, Sent, receipt_at};
+use crate::common::chain4::{Chain4, Content, Sent, receipt_at, unsealed_again};
 use crate::common::{self, window};
 use crate::days4::{COVERS, chain_with_day};
 use crate::version4::{full_chain, mixed};
 use vernier_archive::account::{BesideRow as _, Evidence, write_rows};
 use vernier_archive::files::Source as _;
 use vernier_archive::keys::Algorithm;
-use vernier_archive::seal::{FileSet, SealKind, StatementBody, Unsealed};
+use vernier_archive::seal::{FileSet, SealKind, StatementBody};
 use vernier_archive::verify::{Check, Options, Report};
 use vernier_ledger::digest::{Digest, Fingerprint};
 
@@ -121,19 +121,8 @@ fn move_an_event(chain: &mut Chain4) {
 /// Signs the chain's last seal again after a change of what it states.
 fn change_last(chain: &mut Chain4, change: impl FnOnce(&Chain4, &mut StatementBody)) {
     let seal = chain.seals.last().expect("a seal").clone();
-    let mut statement = *seal.statement.clone().expect("of version 4");
-    change(chain, &mut statement.body);
+    let mut unsealed = unsealed_again(&seal);
+    change(chain, &mut unsealed.statement.body);
     chain.seals.pop();
-    let unsealed = Unsealed {
-        tenant: seal.tenant.clone(),
-        window: seal.window(),
-        kind: seal.kind,
-        sequence: seal.sequence,
-        counts: seal.counts,
-        digest: seal.digest,
-        files: seal.files.clone(),
-        covers: seal.covers.clone(),
-        statement,
-    };
     chain.put_unsealed(unsealed, seal.sealed_at);
 }

@@ -1,7 +1,7 @@
 //! Whoever has the key can sign anything: what a seal of version 4 says is held against its files
 //! and its chain all the same.
 
-use crate::common::chain4::{Chain4, Content, Sent, rewritten_part};
+use crate::common::chain4::{Chain4, Content, Sent, rewritten_part, unsealed_again};
 use crate::common::{self, window};
 use crate::version4::{UUID, a_place, full_chain, mixed, run};
 use serde_json::{Value, json};
@@ -210,23 +210,12 @@ fn resealed(change: impl FnOnce(&mut Chain4, &mut Seal)) -> Vec<Finding> {
     );
     let mut seal = chain.seals.pop().expect("one");
     change(&mut chain, &mut seal);
-    put(&mut chain, seal);
+    put(&mut chain, &seal);
     chain.report().findings
 }
 
-fn put(chain: &mut Chain4, seal: Seal) {
-    let unsealed = vernier_archive::seal::Unsealed {
-        tenant: seal.tenant.clone(),
-        window: seal.window(),
-        kind: seal.kind,
-        sequence: seal.sequence,
-        counts: seal.counts,
-        digest: seal.digest,
-        files: seal.files,
-        covers: seal.covers,
-        statement: *seal.statement.expect("version 4"),
-    };
-    chain.put_unsealed(unsealed, seal.sealed_at);
+fn put(chain: &mut Chain4, seal: &Seal) {
+    chain.put_unsealed(unsealed_again(seal), seal.sealed_at);
 }
 
 fn window_of(seal: &mut Seal) -> &mut WindowStatement {
@@ -390,7 +379,7 @@ fn an_erasure_and_its_rows_belong_together() {
             erasure.places = FileSet::Inline(files);
             erasure.rows = rows.len() as u64;
         }
-        put(&mut chain, seal);
+        put(&mut chain, &seal);
         checks(&chain.report().findings)
     };
     assert_eq!(erased(&["urn:x:2"], &["urn:x:2"]), []);

@@ -324,18 +324,7 @@ fn the_chain_is_checked_link_by_link() {
     assert_eq!(report(&memory, &key, &partial).findings, []);
     // A seal that names another one before it, rightly signed.
     let (memory, seals, key) = archive();
-    let seal = &seals[2];
-    let written = vernier_archive::seal::Written {
-        tenant: seal.tenant.clone(),
-        window: seal.window(),
-        kind: seal.kind,
-        sequence: seal.sequence,
-        counts: seal.counts,
-        digest: seal.digest,
-        files: seal.files.clone(),
-        merkle_root: seal.merkle_root.0,
-        covers: Vec::new(),
-    };
+    let written = common::written_again(&seals[2]);
     common::put_seal(written, Some(&seals[0]), &key, &memory);
     let found = first(&memory, &key);
     assert_eq!(

@@ -139,6 +139,21 @@ pub(crate) struct Chain4 {
     pub(crate) part_rows: usize,
 }
 
+/// What a seal of version 4 says, to be signed again after a change.
+pub(crate) fn unsealed_again(seal: &Seal) -> Unsealed {
+    Unsealed {
+        tenant: seal.tenant.clone(),
+        window: seal.window(),
+        kind: seal.kind,
+        sequence: seal.sequence,
+        counts: seal.counts,
+        digest: seal.digest,
+        files: seal.files.clone(),
+        covers: seal.covers.clone(),
+        statement: *seal.statement.clone().expect("of version 4"),
+    }
+}
+
 impl Chain4 {
     /// After seals of versions before.
     pub(crate) fn after(memory: Memory, seals: Vec<Seal>, key: KeyFile) -> Self {

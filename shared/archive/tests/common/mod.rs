@@ -46,6 +46,21 @@ pub(crate) fn window(n: u64) -> Window {
     }
 }
 
+/// What a seal of a version before 4 says, to be signed again after a change.
+pub(crate) fn written_again(seal: &Seal) -> Written {
+    Written {
+        tenant: seal.tenant.clone(),
+        window: seal.window(),
+        kind: seal.kind,
+        sequence: seal.sequence,
+        counts: seal.counts,
+        digest: seal.digest,
+        files: seal.files.clone(),
+        merkle_root: seal.merkle_root.0,
+        covers: seal.covers.clone(),
+    }
+}
+
 /// The same figures for the same seed.
 #[derive(Debug)]
 pub(crate) struct Random(StdRng);

@@ -86,7 +86,7 @@ pub struct SealEntry {
     pub version: u32,
     /// What it closes its time as.
     pub kind: SealKind,
-    /// What it closes.
+    /// The time that the seal closes, from its first instant.
     pub window: Window,
     /// How many windows of equal length this is: of an idle run, else 1.
     pub windows: u64,
