@@ -25,9 +25,8 @@ use vernier_archive::reader::Part;
 use vernier_archive::seal::{Seal, SealKind, Written};
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_fakes::{Faults, MemoryTable};
-use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, Sequences, day_of};
+use vernier_ledger::chain::{ChainHead, ChainStep, day_of};
 use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, write_line};
 use vernier_ledger::ports::{Chains, Objects, PortError, PutOutcome};
@@ -192,25 +191,6 @@ fn seal_day(
     [seal, compacted]
 }
 
-fn entry_of(seal: &Seal) -> SealEntry {
-    SealEntry {
-        sequence: seal.sequence,
-        version: seal.vernier_seal,
-        kind: seal.kind,
-        window: seal.window(),
-        windows: 1,
-        hash: hex::encode(seal.hash().expect("integers")),
-        tally: Tally {
-            events: seal.counts.total(),
-            rejected: seal.counts.rejected,
-            digest: seal.digest,
-        },
-        sealed_at: seal.sealed_at,
-        covers: seal.covers.iter().map(|covered| covered.sequence).collect(),
-        erasures: Sequences::default(),
-    }
-}
-
 async fn build(folder: &Path, days: u64, events: u64) -> Archive {
     let mix = Mix {
         again_every: 0,
@@ -225,7 +205,10 @@ async fn build(folder: &Path, days: u64, events: u64) -> Archive {
     let mut seals: Vec<Seal> = Vec::new();
     for number in 0..days {
         let pair = seal_day(folder, number, events, &mut lines, seals.last(), &key);
-        for entry in pair.iter().map(entry_of) {
+        for entry in pair
+            .iter()
+            .map(|seal: &Seal| seal.entry().expect("integers"))
+        {
             let step = head.over(&entry).expect("the next");
             table.move_chain(&tenant, &step).await.expect("moved");
             head = step.head;

@@ -28,7 +28,6 @@ use vernier_ledger::ports::{
 use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
 };
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
@@ -43,7 +42,6 @@ use vernier_reconcile::worker::Turn;
 use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::turn_of;
-use vernier_validation::{Mode, Profile};
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
 /// The settings of workers, those of the template but for the time after which a day is compacted.
@@ -142,16 +140,7 @@ impl World {
             table: MemoryTable::new(faults.clone()),
             bucket: MemoryBucket::new(faults.clone()),
             stream: MemoryStream::new(1, faults.clone()),
-            tenant: Tenant {
-                id: "school".parse().expect("a name"),
-                mode: Mode::Strict,
-                profile: Profile::Generic,
-                lanes: 1,
-                created_at: BEGINNING,
-                rates: Rates::default(),
-                closed_at: None,
-                removed_at: None,
-            },
+            tenant: Tenant::new("school".parse().expect("a name"), BEGINNING),
             faults,
         };
         assert_eq!(world.table.create_tenant(&world.tenant).await, Ok(true));

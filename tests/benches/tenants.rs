@@ -23,7 +23,6 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::Administration as _;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
@@ -42,7 +41,6 @@ use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
 use vernier_tests::stub::{self, Counts, Stub};
-use vernier_validation::{Mode, Profile};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
@@ -97,16 +95,7 @@ struct Ledger {
 }
 
 fn tenant(id: TenantId) -> Tenant {
-    Tenant {
-        id,
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: BEGINNING,
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
-    }
+    Tenant::new(id, BEGINNING)
 }
 
 impl Ledger {

@@ -276,14 +276,10 @@ pub trait World {
 pub async fn create_tenant(table: &impl Administration, mode: Mode, profile: Profile) -> String {
     let id = format!("t-{}", uuid::Uuid::new_v4().simple());
     let tenant = Tenant {
-        id: id.parse().expect("a tenant's name"),
         mode,
         profile,
         lanes: 2,
-        created_at: clock::now(),
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(id.parse().expect("a tenant's name"), clock::now())
     };
     assert_eq!(table.create_tenant(&tenant).await, Ok(true));
     id

@@ -128,8 +128,8 @@ pub struct Needs {
     pub read_units: f64,
     /// Lanes of receipts, if one tenant sends it all.
     pub lanes: f64,
-    /// How much fuller than the average the fullest shard is, if one tenant with all the keys that it can have sends it
-    /// all.
+    /// How much fuller than the average the fullest shard is, if one tenant with all the keys that it
+    /// can have sends it all.
     pub fullest_shard: f64,
     /// PUTs a second under `segments/`.
     pub puts: f64,

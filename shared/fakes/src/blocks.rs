@@ -156,8 +156,8 @@ impl MemoryTable {
         state.receipts.remove(&(tenant.clone(), id));
     }
 
-    /// Changes a record of a shard and hashes it and all behind it anew, the cursor's last one too, behind the ledger's
-    /// back.
+    /// Changes a record of a shard and hashes it and all behind it anew, the cursor's last one
+    /// too, behind the ledger's back.
     pub fn hash_anew(&self, shard: &Shard, position: u64, change: impl Fn(&mut SegmentRecord)) {
         let mut state = lock(&self.state);
         let mut previous = None;

@@ -39,7 +39,7 @@ pub enum Operation {
     CountRefused,
     /// `RateCounters`.
     ChargeRates,
-    /// `Spreads::grow_spread`.
+    /// The write of `Spreads::grow_spread`.
     GrowSpread,
     /// Any read.
     Read,

@@ -2,8 +2,8 @@
 //!
 //! [`accept`] is the whole of it: read, judge, write lines, cut frames, open the window, append, acknowledge. It
 //! returns only when invariant 1 holds. [`send`] is its second half, for whoever has lines already:
-//! a playback. [`OpenWindows`] is what a process remembers of the windows that it opened, [`SpreadKeeper`] of how far its
-//! tenants have grown.
+//! a playback. [`OpenWindows`] is what a process remembers of the windows that it opened, [`SpreadKeeper`] of how
+//! far its tenants have grown.
 
 mod growth;
 pub mod lines;

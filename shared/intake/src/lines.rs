@@ -100,8 +100,8 @@ impl<'t> LineWriter<'t> {
     }
 }
 
-/// Writes one line per event, in order and with the envelope's salt key; events over the frame's budget leave a
-/// pointer.
+/// Writes one line per event, in order and with the envelope's salt key; events over the
+/// frame's budget leave a pointer.
 ///
 /// # Errors
 /// Only when a line does not serialise, which plain data always does.

@@ -131,6 +131,23 @@ pub struct Tenant {
     pub removed_at: Option<Millis>,
 }
 
+impl Tenant {
+    /// One that is created at an instant, with the settings that nobody has to choose: strict, generic, a lane, no rates.
+    #[must_use]
+    pub fn new(id: TenantId, created_at: Millis) -> Self {
+        Self {
+            id,
+            mode: Mode::Strict,
+            profile: Profile::Generic,
+            lanes: 1,
+            created_at,
+            rates: Rates::default(),
+            closed_at: None,
+            removed_at: None,
+        }
+    }
+}
+
 /// What is known of a token; never the token itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenInfo {

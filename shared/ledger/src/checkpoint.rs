@@ -64,8 +64,8 @@ impl CheckpointMark {
         format!("checkpoints/dt={date}/hour={hour}/{:015}", at.0)
     }
 
-    /// The key of the checkpoint's object: instant and content name it, so that of two runs at one instant each has
-    /// its own.
+    /// The key of the checkpoint's object: instant and content name it, so that of two runs at one
+    /// instant each has its own.
     #[must_use]
     pub fn key(&self) -> String {
         let (before, content) = (Self::key_before(self.at), self.sha256.hex());
@@ -76,8 +76,8 @@ impl CheckpointMark {
 /// Which checkpoint is the newest one.
 #[allow(async_fn_in_trait)]
 pub trait Checkpoints {
-    /// The mark of the newest checkpoint, read consistently; none before the planner wrote the first one. Its object
-    /// is there.
+    /// The mark of the newest checkpoint, read consistently; none before the planner wrote the first
+    /// one. Its object is there.
     async fn newest_checkpoint(&self) -> Result<Option<CheckpointMark>, PortError>;
 
     /// Makes a checkpoint whose object is there the newest one, unless one of the same instant or a later one is:

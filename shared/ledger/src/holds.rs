@@ -1,5 +1,5 @@
-//! Which times of a tenant no seal closes yet: windows that did not add up for so long that later ones were sealed
-//! before them.
+//! Which times of a tenant no seal closes yet: windows that did not add up for so long that later
+//! ones were sealed before them.
 
 use crate::chain::{ChainHead, HeldWindows};
 use crate::ids::TenantId;
@@ -30,8 +30,8 @@ impl OpenTimes {
         }
     }
 
-    /// The longest ranges of time that no seal closes, between the first instant that one closed and the last, in their
-    /// order.
+    /// The longest ranges of time that no seal closes, between the first instant that one closed and
+    /// the last, in their order.
     #[must_use]
     pub fn ranges(&self) -> Vec<Window> {
         let within = |window: &&Window| {
@@ -74,14 +74,7 @@ pub trait Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Millis;
-
-    fn window(n: i64) -> Window {
-        Window {
-            start: Millis(n * 60_000),
-            end: Millis((n + 1) * 60_000),
-        }
-    }
+    use crate::chain::tests::window;
 
     #[test]
     fn what_is_held_before_the_first_closed_instant_or_behind_the_last_is_no_hold() {

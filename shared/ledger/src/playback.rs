@@ -194,8 +194,8 @@ struct Reached<'c> {
 }
 
 impl<'c> Reached<'c> {
-    /// Reads the cursors first: what they passed was committed before. Nothing that is claimed was received before
-    /// `since`.
+    /// Reads the cursors first: what they passed was committed before. Nothing that is
+    /// claimed was received before `since`.
     async fn by<T: Commits + Listing>(
         table: &T,
         claims: impl Iterator<Item = &'c Claim>,

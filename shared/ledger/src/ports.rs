@@ -71,8 +71,8 @@ pub trait FrameRecords {
         sequence: &Sequence,
     ) -> Result<Option<(Shard, NewRecord)>, PortError>;
 
-    /// Every shard that the stream still lists, by id: open ones, and closed ones until their records' retention is
-    /// over.
+    /// Every shard that the stream still lists, by id: open ones, and closed ones until
+    /// their records' retention is over.
     async fn listed_shards(&self) -> Result<Vec<Shard>, PortError>;
 }
 

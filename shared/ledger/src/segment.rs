@@ -95,8 +95,8 @@ pub struct ItemHash {
 }
 
 /// What one commit says of itself. Records of a shard form a chain: each names the hash of the one before, the cursor
-/// holds the last, checkpoints say where it stood, so that a dropped or changed record shows even before its window is
-/// sealed (invariant 6).
+/// holds the last, checkpoints say where it stood, so that a dropped or changed record shows even before its
+/// window is sealed (invariant 6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRecord {
     /// [`SEGMENT_VERSION`].

@@ -121,14 +121,14 @@ impl GrownSpread {
     }
 }
 
-/// Tenants' grown spreads.
+/// The store of how far tenants' spreads have grown.
 #[allow(async_fn_in_trait)]
 pub trait Spreads {
     /// How far a tenant has grown, read consistently; none while it never did.
     async fn grown_spread(&self, tenant: &TenantId) -> Result<Option<GrownSpread>, PortError>;
 
-    /// Puts a spread in the place of the one that the caller saw, or of none; false when it is another by now (nothing
-    /// is changed).
+    /// Puts a spread in the place of the one that the caller saw, or of none; false when it is another
+    /// by now (nothing is changed).
     async fn grow_spread(
         &self,
         tenant: &TenantId,
@@ -141,7 +141,7 @@ pub trait Spreads {
 /// a process that sends may have grown them a moment ago.
 ///
 /// # Errors
-/// The store's.
+/// Whatever error the store gives.
 pub async fn lanes_of<T: Spreads>(table: &T, tenant: &Tenant) -> Result<Vec<Lane>, PortError> {
     let grown = table.grown_spread(&tenant.id).await?;
     let lanes = Spread::of(tenant, grown.as_ref()).lanes;
@@ -153,19 +153,11 @@ pub async fn lanes_of<T: Spreads>(table: &T, tenant: &Tenant) -> Result<Vec<Lane
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rates::Rates;
-    use vernier_validation::{Mode, Profile};
 
     fn tenant(lanes: u16) -> Tenant {
         Tenant {
-            id: "school".parse().expect("a tenant's name"),
-            mode: Mode::Strict,
-            profile: Profile::Generic,
             lanes,
-            created_at: Millis(0),
-            rates: Rates::default(),
-            closed_at: None,
-            removed_at: None,
+            ..Tenant::new("school".parse().expect("a tenant's name"), Millis(0))
         }
     }
 

@@ -397,11 +397,11 @@ pub async fn completeness<T: Chains + WorkLists>(
 /// What a key must have for an entry to be put there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// An entry or none.
+    /// The key may have an entry or none.
     Anything,
-    /// No entry.
+    /// The key must have no entry.
     Nothing,
-    /// The entry with this nonce.
+    /// The key must have the entry with this nonce.
     Seen(Nonce),
 }
 
@@ -472,8 +472,8 @@ pub trait WorkLists {
         expected: Expected,
     ) -> Result<bool, PortError>;
 
-    /// The step of [`WorkLists::remove_work`] that removes the entry that was seen; false where the entry is not that
-    /// one any more.
+    /// The step of [`WorkLists::remove_work`] that removes the entry that was seen; false where the entry is
+    /// not that one any more.
     async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
 
     /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by

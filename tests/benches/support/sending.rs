@@ -5,7 +5,6 @@ use std::time::Duration;
 use vernier_intake::{OpenWindows, Outgoing, Sending, Settings, SpreadKeeper, lines};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
@@ -54,14 +53,5 @@ pub(crate) async fn send<S: IntakeStores>(
 
 /// The settings of a strict, generic tenant that has one lane.
 fn tenant_of(id: &TenantId) -> Tenant {
-    Tenant {
-        id: id.clone(),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: Millis(0),
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
-    }
+    Tenant::new(id.clone(), Millis(0))
 }

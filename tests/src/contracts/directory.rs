@@ -7,21 +7,16 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Administration, Directory, PortError, TenantSettings};
 use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
-use vernier_validation::{Mode, Profile};
+use vernier_validation::Mode;
 
 /// Now: a deployed stack seals a tenant's windows from here on.
 static CREATED_AT: LazyLock<Millis> = LazyLock::new(vernier_ledger::clock::now);
 
 fn tenant(id: &TenantId, lanes: u16) -> Tenant {
     Tenant {
-        id: id.clone(),
         mode: Mode::Lenient,
-        profile: Profile::Generic,
         lanes,
-        created_at: *CREATED_AT,
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(id.clone(), *CREATED_AT)
     }
 }
 

@@ -5,26 +5,16 @@ use vernier_ledger::access::{NewToken, Scope, Tenant, TokenInfo};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::offboarding::{ItemCounts, TenantItems};
 use vernier_ledger::ports::{Administration, Directory, RefusedEnvelopes};
-use vernier_ledger::rates::{Charge, Move, RateCounters, RateUnit, Rates, SpendOutcome, Spending};
+use vernier_ledger::rates::{Charge, Move, RateCounters, RateUnit, SpendOutcome, Spending};
 use vernier_ledger::refused::RefusedCount;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
-use vernier_validation::{Mode, Profile};
 
 async fn furnish<T>(table: &T, id: &TenantId) -> [u8; 32]
 where
     T: Administration + RefusedEnvelopes + RateCounters + WorkLists,
 {
-    let tenant = Tenant {
-        id: id.clone(),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: vernier_ledger::clock::now(),
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
-    };
+    let tenant = Tenant::new(id.clone(), vernier_ledger::clock::now());
     assert_eq!(table.create_tenant(&tenant).await, Ok(true));
     let new = NewToken::generate();
     let info = TokenInfo {

@@ -13,7 +13,6 @@ use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
 use vernier_ledger::ids::Shard;
 use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
-use vernier_validation::{Mode, Profile};
 
 /// Events of the reference load in a month.
 pub const EVENTS_PER_MONTH: f64 = 1e9;
@@ -271,14 +270,9 @@ pub fn items() -> Vec<Value> {
 #[must_use]
 pub fn items_of(holder: Holder<'_>, rates: Rates) -> Vec<Value> {
     let tenant = Tenant {
-        id: holder.tenant.parse().expect("a name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
         lanes: LANES,
-        created_at: CREATED_AT,
         rates,
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(holder.tenant.parse().expect("a name"), CREATED_AT)
     };
     let info = TokenInfo {
         token_id: "0123456789ab".to_owned(),

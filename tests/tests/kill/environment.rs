@@ -9,12 +9,10 @@ use std::time::Duration;
 use vernier_aws::{Bucket, Table};
 use vernier_ledger::access::{Identity, Scope, Tenant, TokenInfo};
 use vernier_ledger::clock;
-use vernier_ledger::rates::Rates;
 use vernier_tests::deployed::{config_at, variable};
 use vernier_tests::proxy::{Proxy, Throttle};
 use vernier_tests::trigger::SimStream;
 use vernier_tests::trigger::runtime::Program;
-use vernier_validation::{Mode, Profile};
 
 /// Of the calls to the stores, so many are throttled; half of these after they took effect.
 const THROTTLED: f64 = 0.05;
@@ -53,14 +51,8 @@ fn binary() -> PathBuf {
 
 fn identity(name: &str) -> Identity {
     let tenant = Tenant {
-        id: name.parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
         lanes: 16,
-        created_at: clock::now(),
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new(name.parse().expect("a tenant's name"), clock::now())
     };
     let token = TokenInfo {
         token_id: "kill".to_owned(),

@@ -38,7 +38,6 @@ use vernier_fakes::{Fault, Operation};
 use vernier_ledger::access::{Scope, Tenant, TokenInfo, hash_token};
 use vernier_ledger::ids::Sequence;
 use vernier_ledger::ports::{Administration, NewRecord};
-use vernier_ledger::rates::Rates;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::{balanced, post, settled};
 use vernier_tests::envelopes::{bytes, events};
@@ -55,16 +54,10 @@ fn ends_within(mut run: Pin<&mut impl Future>, polls: u32) -> bool {
 
 async fn world_of_the_files() -> MemoryWorld {
     let world = MemoryWorld::default();
-    let tenant: Tenant = Tenant {
-        id: "events-files".parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: vernier_ledger::clock::now(),
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
-    };
+    let tenant: Tenant = Tenant::new(
+        "events-files".parse().expect("a tenant's name"),
+        vernier_ledger::clock::now(),
+    );
     assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
     let info = TokenInfo {
         token_id: "files".to_owned(),

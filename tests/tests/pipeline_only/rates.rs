@@ -69,14 +69,8 @@ fn events_a_second(number: u32) -> Rates {
 
 fn tenant(rates: Rates) -> Tenant {
     Tenant {
-        id: "crowd".parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: Millis(0),
         rates,
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new("crowd".parse().expect("a tenant's name"), Millis(0))
     }
 }
 

@@ -21,7 +21,6 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::EnvelopeLines;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
@@ -36,7 +35,6 @@ use vernier_stream::LateWindows;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
 use vernier_tests::memory::{late_windows, open_windows, trigger_event};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
-use vernier_validation::{Mode, Profile};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
 pub(super) const HOLD_SECONDS: i64 = 3600;
@@ -314,16 +312,7 @@ impl School {
 pub(super) const THREE_WINDOWS: [u64; 4] = [5, 3, 1, 1];
 
 pub(super) fn tenant(name: &str) -> Tenant {
-    Tenant {
-        id: name.parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
-        lanes: 1,
-        created_at: BEGINNING,
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
-    }
+    Tenant::new(name.parse().expect("a tenant's name"), BEGINNING)
 }
 
 pub(super) fn identity(tenant: &Tenant) -> Identity {

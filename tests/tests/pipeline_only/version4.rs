@@ -11,10 +11,10 @@ use vernier_archive::seal::{
 };
 use vernier_archive::window::{NoOversize, Plan, Settings, WindowBuilder};
 use vernier_fakes::{Fault, Operation};
-use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry, Sequences};
+use vernier_ledger::chain::{ChainHead, HeldWindows};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::frame::{EnvelopeLines, NewLine, Tally};
+use vernier_ledger::frame::{EnvelopeLines, NewLine};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live;
 use vernier_ledger::ports::{Chains, Objects, Receipts, SealKey};
@@ -421,32 +421,14 @@ async fn seal_as_version_1(school: &School, head: &ChainHead, of: Window) -> Cha
         let bytes = std::fs::read(files.join(&file.key)).expect("written");
         bucket.put_new(&file.key, bytes, None).await.expect("put");
     }
-    let previous = head.last_hash.as_deref().map(|hash| {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(hash, &mut bytes).expect("a hash");
-        bytes
-    });
+    let hash = |text| Fingerprint::from_hex(text).expect("a hash").0;
+    let previous = head.last_hash.as_deref().map(hash);
     let draft = written.draft(previous, now, school.key.public());
     let message = draft.message().expect("integers");
     let seal = draft.signed(&school.key.sign(&message).await.expect("signs"));
     let bytes = seal.to_bytes().expect("integers");
     bucket.put_new(&seal.key(), bytes, None).await.expect("put");
-    let entry = SealEntry {
-        sequence: seal.sequence,
-        version: 1,
-        kind: SealKind::Window,
-        window: of,
-        windows: 1,
-        hash: hex::encode(seal.hash().expect("integers")),
-        tally: Tally {
-            events: seal.counts.total(),
-            rejected: seal.counts.rejected,
-            digest: seal.digest,
-        },
-        sealed_at: now,
-        covers: Sequences::default(),
-        erasures: Sequences::default(),
-    };
+    let entry = seal.entry().expect("integers");
     let step = head.over(&entry).expect("the next");
     table
         .move_chain(&school.tenant.id, &step)

@@ -13,7 +13,6 @@ use vernier_ledger::account::WindowState;
 use vernier_ledger::frame;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{NewRecord, Receipts};
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
@@ -23,7 +22,6 @@ use vernier_tests::memory::open_windows;
 use vernier_tests::readback::{Stored, straight_pass};
 use vernier_tests::trigger::event::kinesis_event;
 use vernier_tests::trigger::{Answer, Invocation, Mapping, SimStream, Trigger, drive, in_process};
-use vernier_validation::{Mode, Profile};
 
 struct World {
     stream: SimStream,
@@ -36,14 +34,8 @@ struct World {
 
 pub(crate) fn identity() -> Identity {
     let tenant = Tenant {
-        id: "school".parse().expect("a tenant's name"),
-        mode: Mode::Strict,
-        profile: Profile::Generic,
         lanes: 8,
-        created_at: START,
-        rates: Rates::default(),
-        closed_at: None,
-        removed_at: None,
+        ..Tenant::new("school".parse().expect("a tenant's name"), START)
     };
     let token = TokenInfo {
         token_id: "t".to_owned(),

@@ -48,16 +48,7 @@ impl Directory for &Tokens {
     }
 
     async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, PortError> {
-        Ok(Some(Tenant {
-            id: id.clone(),
-            mode: Mode::Strict,
-            profile: Profile::Generic,
-            lanes: 1,
-            created_at: NOW,
-            rates: Rates::default(),
-            closed_at: None,
-            removed_at: None,
-        }))
+        Ok(Some(Tenant::new(id.clone(), NOW)))
     }
 
     async fn tenants(&self) -> Result<Vec<TenantId>, PortError> {

@@ -36,8 +36,8 @@ pub(super) async fn window(school: &School, entry: &SealEntry) {
     put(school, entry, &before, &seal).await;
 }
 
-/// Merges a day's windows and backfills anew in version 3, after they were written in version 1; not where some row is
-/// erased.
+/// Merges a day's windows and backfills anew in version 3, after they were written in version 1; not
+/// where some row is erased.
 pub(super) async fn day(school: &School, entry: &SealEntry) {
     let before = current(school, entry).await;
     if before.statement.is_none() {

@@ -16,12 +16,10 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::event_id::EventId;
 use vernier_ledger::ports::Administration;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 use vernier_tests::memory::MemoryWorld;
 use vernier_tests::{Call, Member, World};
-use vernier_validation::{Mode, Profile};
 
 const FROM: &str = "2026-09-01T00:00:00.000Z";
 const TO: &str = "2026-09-02T00:00:00.000Z";
@@ -100,16 +98,7 @@ impl Standing {
             let bytes = source.read(&entry.key, 4_000_000).expect("there");
             world.bucket.place(&entry.key, bytes.to_vec());
         }
-        let tenant = Tenant {
-            id: "school".parse().expect("a tenant's name"),
-            mode: Mode::Strict,
-            profile: Profile::Generic,
-            lanes: 1,
-            created_at: Millis(0),
-            rates: Rates::default(),
-            closed_at: None,
-            removed_at: None,
-        };
+        let tenant = Tenant::new("school".parse().expect("a tenant's name"), Millis(0));
         assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
         let member = world.token("school", &Scope::ALL).await;
         let last = seals.last().expect("a seal");

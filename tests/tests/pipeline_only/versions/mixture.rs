@@ -23,8 +23,8 @@ fn shape(history: &mut History) -> Shape {
     }
 }
 
-/// How events ended is what their rows say before anything is written anew: which of two was first depends on which was
-/// sealed first.
+/// How events ended is what their rows say before anything is written anew: which of two was first depends
+/// on which was sealed first.
 async fn take_dispositions(history: &mut History) {
     let mut known = BTreeMap::new();
     let (seals, _) = Rewriting::entries(&history.school).await;

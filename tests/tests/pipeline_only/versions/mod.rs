@@ -7,11 +7,9 @@ mod rewriting;
 
 use vernier_archive::leaf::Erased;
 use vernier_archive::row::Row;
-use vernier_archive::seal::{Seal, StatementBody};
+use vernier_archive::seal::Seal;
 use vernier_fakes::MemoryTable;
-use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, Sequences};
-use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::frame::Tally;
+use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{ChainOutcome, Chains};
 use vernier_ledger::salt::Salt;
@@ -52,23 +50,8 @@ impl OwnedRow {
 /// How a chain lists a seal that these erasures, in order, replaced files of.
 fn entry_of(seal: &Seal, erasures: impl IntoIterator<Item = u64>) -> SealEntry {
     SealEntry {
-        sequence: seal.sequence,
-        version: seal.vernier_seal,
-        kind: seal.kind,
-        window: seal.window(),
-        windows: match seal.statement.as_ref().map(|statement| &statement.body) {
-            Some(StatementBody::Idle { windows }) => *windows,
-            _ => 1,
-        },
-        hash: Fingerprint(seal.hash().expect("integers")).hex(),
-        tally: Tally {
-            events: seal.counts.total(),
-            rejected: seal.counts.rejected,
-            digest: seal.digest,
-        },
-        sealed_at: seal.sealed_at,
-        covers: seal.covers.iter().map(|c| c.sequence).collect(),
-        erasures: erasures.into_iter().collect::<Sequences>(),
+        erasures: erasures.into_iter().collect(),
+        ..seal.entry().expect("integers")
     }
 }
 

@@ -19,7 +19,6 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::event_key;
 use vernier_ledger::ports::Administration;
-use vernier_ledger::rates::Rates;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::sealing::sealed;
@@ -66,14 +65,11 @@ impl History {
     async fn new(mode: Mode) -> Self {
         let world = MemoryWorld::new(1);
         let tenant = Tenant {
-            id: "school".parse().expect("a tenant's name"),
             mode,
-            profile: Profile::Generic,
-            lanes: 1,
-            created_at: clock::now().plus_seconds(-240),
-            rates: Rates::default(),
-            closed_at: None,
-            removed_at: None,
+            ..Tenant::new(
+                "school".parse().expect("a tenant's name"),
+                clock::now().plus_seconds(-240),
+            )
         };
         assert_eq!(world.table.create_tenant(&tenant).await, Ok(true));
         let member = world.token("school", &Scope::ALL).await;
