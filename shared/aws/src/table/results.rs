@@ -33,15 +33,26 @@ const STARTED: Attributes = ("started", "started_cause");
 const SUBMITTED: Attributes = ("submitted", "submitted_cause");
 const COUNT: Attributes = ("count", "count_cause");
 
-fn partition(tenant: &TenantId, section: Option<&str>, slot: u8) -> AttributeValue {
-    let rest = ResultKey::partition(tenant, section, slot);
-    s(format!("results#{rest}"))
+/// One of the partitions that a section's results lie in.
+#[derive(Clone, Copy)]
+struct SectionSlot<'a> {
+    section: Option<&'a str>,
+    slot: u8,
+}
+
+impl SectionSlot<'_> {
+    fn partition(self, tenant: &TenantId) -> AttributeValue {
+        let rest = ResultKey::partition(tenant, self.section, self.slot);
+        s(format!("results#{rest}"))
+    }
 }
 
 fn keys(tenant: &TenantId, key: &ResultKey) -> (AttributeValue, AttributeValue) {
-    let slot = ResultKey::slot_of(&key.learner);
-    let section = key.section.as_deref();
-    (partition(tenant, section, slot), s(key.sort_key()))
+    let slot = SectionSlot {
+        section: key.section.as_deref(),
+        slot: ResultKey::slot_of(&key.learner),
+    };
+    (slot.partition(tenant), s(key.sort_key()))
 }
 
 /// Registers as attribute values.
@@ -91,10 +102,11 @@ fn read_registers(item: &Item) -> Result<Registers, PortError> {
     })
 }
 
-fn read_result(item: &Item) -> Result<ResultItem, PortError> {
+/// A result of the section whose partition the item lies in: an item does not repeat the section's id.
+fn read_result(section: Option<&str>, item: &Item) -> Result<ResultItem, PortError> {
     let reader = Reader { what: WHAT, item };
     let key = ResultKey {
-        section: reader.text_if_any("section").map(str::to_owned),
+        section: section.map(str::to_owned),
         learner: reader.text("learner")?.to_owned(),
         assignment: reader.text_if_any("assignment").map(str::to_owned),
         attempt: reader.text_if_any("attempt").map(str::to_owned),
@@ -114,7 +126,6 @@ fn with_registers(
 ) -> UpdateItemFluentBuilder {
     let (mut sets, mut conditions) = (Vec::new(), Vec::new());
     for (name, id) in [
-        ("section", &key.section),
         ("learner", &Some(key.learner.clone())),
         ("assignment", &key.assignment),
         ("attempt", &key.attempt),
@@ -177,13 +188,15 @@ impl Table {
         Ok(Some(stored.unwrap_or_default()))
     }
 
-    /// At most `most` results of a partition, all or those of one learner.
+    /// At most `most` results of a section's slot, all or those of one learner.
     async fn results_in(
         &self,
-        pk: AttributeValue,
+        tenant: &TenantId,
+        slot: SectionSlot<'_>,
         learner: Option<&str>,
         most: usize,
     ) -> Result<ResultList, PortError> {
+        let pk = slot.partition(tenant);
         let mut query = self
             .client
             .query()
@@ -208,7 +221,7 @@ impl Table {
                     list.more = true;
                     return Ok(list);
                 }
-                list.items.push(read_result(item)?);
+                list.items.push(read_result(slot.section, item)?);
             }
         }
         Ok(list)
@@ -243,8 +256,12 @@ impl Results for Table {
         section: Option<&str>,
         learner: &str,
     ) -> Result<ResultList, PortError> {
-        let pk = partition(tenant, section, ResultKey::slot_of(learner));
-        let mut list = self.results_in(pk, Some(learner), RESULTS_READ_MAX).await?;
+        let slot = SectionSlot {
+            section,
+            slot: ResultKey::slot_of(learner),
+        };
+        let most = RESULTS_READ_MAX;
+        let mut list = self.results_in(tenant, slot, Some(learner), most).await?;
         list.items.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(list)
     }
@@ -256,7 +273,7 @@ impl Results for Table {
     ) -> Result<ResultList, PortError> {
         let most = RESULTS_READ_MAX / usize::from(RESULT_SLOTS);
         let slots: Vec<ResultList> = stream::iter(0..RESULT_SLOTS)
-            .map(|slot| self.results_in(partition(tenant, section, slot), None, most))
+            .map(|slot| self.results_in(tenant, SectionSlot { section, slot }, None, most))
             .buffer_unordered(usize::from(RESULT_SLOTS))
             .try_collect()
             .await?;
@@ -324,22 +341,18 @@ mod tests {
         let tenant = "t".repeat(63).parse().expect("a tenant's name");
         let (pk, sk) = keys(&tenant, &key);
         let mut size = "pk".len() + bytes(&pk) + "sk".len() + bytes(&sk);
-        let ids = [&key.section, &key.assignment, &key.attempt];
+        let ids = [&key.assignment, &key.attempt];
         size += ids
             .iter()
             .filter_map(|id| id.as_ref())
             .map(String::len)
             .sum::<usize>();
-        size += learner.len()
-            + "section".len()
-            + "assignment".len()
-            + "attempt".len()
-            + "learner".len();
+        size += learner.len() + "assignment".len() + "attempt".len() + "learner".len();
         let all = attributes(&registers);
         assert_eq!(all.len(), 5);
         for ((value, cause), stored, stored_cause) in &all {
             size += value.len() + bytes(stored) + cause.len() + bytes(stored_cause);
         }
-        assert!((900..=1_024).contains(&size), "{size}");
+        assert!((840..=1_024).contains(&size), "{size}");
     }
 }
