@@ -470,7 +470,8 @@ impl World for MemoryWorld {
 
     async fn seal(&self) {
         // As if the window had ended two minutes ago. To input it has not, so that what input sends into it after an
-        // earlier call has an entry by another process.
+        // earlier call has an entry by another process. A playback that went on over a window's end has put one that is
+        // due only when all that it may still send is there: it is due now, too.
         let now = vernier_ledger::clock::now();
         for tenant in self.table.tenants().await.expect("listed") {
             let owner = Owner::Tenant(tenant);
@@ -478,8 +479,8 @@ impl World for MemoryWorld {
                 let window = Window::containing(at, SETTINGS.window_minutes);
                 let key = WorkKey::at(Cause::Close, window.start);
                 let entry = WorkEntry::new(key, window.end, Nonce::random());
-                let added = self.table.add_work(&owner, &entry).await;
-                added.expect("the table takes it");
+                let put = self.table.put_work(&owner, &entry).await;
+                put.expect("the table takes it");
             }
         }
         let clock = || vernier_ledger::clock::now().plus_seconds(120);
