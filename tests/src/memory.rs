@@ -479,7 +479,11 @@ impl World for MemoryWorld {
                 let window = Window::containing(at, SETTINGS.window_minutes);
                 let key = WorkKey::at(Cause::Close, window.start);
                 let entry = WorkEntry::new(key, window.end, Nonce::random());
-                let put = self.table.put_work(&owner, &entry).await;
+                let seen = self.table.work_entry(&owner, &entry.key).await;
+                let put = match seen.expect("reads") {
+                    Some(seen) => self.table.move_work(&owner, &seen, &entry).await,
+                    None => self.table.add_work(&owner, &entry).await,
+                };
                 put.expect("the table takes it");
             }
         }

@@ -57,6 +57,15 @@ fn a_claim_in_a_complete_window_does_not_keep_it_from_its_seal() {
     assert_eq!(sim::replay(script), Ok(()));
 }
 
+/// Once a nudge made an entry due that the stream function relied on for its next commits: a worker removed it, and what
+/// came then was sealed a day later.
+#[test]
+fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
+    let script = "seed 64656; send 0 1b; fault acknowledge * before; send 0 0; jump 219; \
+                  deliver 0 1; nudge 1; run 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// Seeds that a planted bug may take to be caught.
 const HUNT_SEEDS: u64 = 2_000;
 

@@ -46,13 +46,14 @@ something), compact (a day), playback, sweep (files that nothing names). Of the 
 
 Exit codes: 0 nothing was tried in vain, 1 something was, 2 wrong usage or out of reach.")]
     List(Of),
-    /// Make everything in a list due now
+    /// Make everything in a list due now that waits for nothing but its next try
     #[command(after_help = "\
 Examples:
   vernier work nudge school
   vernier work nudge --ledger
 
-The planner's next run, within a minute, has a worker take it.")]
+The planner's next run, within a minute, has a worker take it. A window that is not over, or of which something
+may still come, keeps its time.")]
     Nudge(Of),
     /// Compare every tenant's list with what the tenant has, after functions of an earlier version have run
     #[command(after_help = "\
@@ -199,16 +200,23 @@ impl Row {
 }
 
 fn nudge(of: &Of, format: Format) -> anyhow::Result<ExitCode> {
-    let count = on_table(&of.table, async |table| {
+    let nudged = on_table(&of.table, async |table| {
         let owner = owner_of(&table, of).await?;
         Ok(nudge_all(&table, &owner, Nonce::random, now()).await?)
     })?;
     if format == Format::Json {
-        output::json(&json!({ "due": count }))?;
+        output::json(&json!(nudged))?;
     } else {
         output::line(format!(
-            "{count} entries are due now; the planner's next run has a worker take them"
+            "{} entries are due now; the planner's next run has a worker take them",
+            nudged.due
         ))?;
+        if nudged.waiting > 0 {
+            output::line(format!(
+                "{} keep their time: of their windows something may still come",
+                nudged.waiting
+            ))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,10 @@
 //! work began. So a crash in between leaves an index item without an entry, which is removed by the worker that it
 //! nudges, and never an entry that nobody is nudged for.
 
+mod nudging;
+
+pub use nudging::{NudgedEntries, nudge_all};
+
 use crate::chain::ChainHead;
 use crate::ids::{BadId, TenantId};
 use crate::limits::{CLOSE_SPREAD_SECONDS_MAX, WORK_SLOTS};
@@ -337,31 +341,6 @@ pub async fn put_if_absent<T: WorkLists>(
         table.add_work(owner, entry).await?;
     }
     Ok(())
-}
-
-/// Makes all of an owner's entries due at once, under new nonces and as if they had not been
-/// tried; answers how many there are.
-///
-/// # Errors
-/// The table's; entries that were made due stay so.
-pub async fn nudge_all<T: WorkLists>(
-    table: &T,
-    owner: &Owner,
-    new_nonce: fn() -> Nonce,
-    now: Millis,
-) -> Result<u64, PortError> {
-    let mut count = 0;
-    for entry in table.work(owner).await? {
-        let next = WorkEntry {
-            due: now,
-            nonce: new_nonce(),
-            tries: 0,
-            ..entry.clone()
-        };
-        // One that was put again meanwhile has its own time.
-        count += u64::from(table.move_work(owner, &entry, &next).await?);
-    }
-    Ok(count)
 }
 
 /// How far a tenant's events are sealed.
