@@ -238,12 +238,13 @@ fn dynamodb(used: &Usage, load: &Load, rates: &Rates) -> f64 {
 }
 
 /// Storage as it is when the platform has run for as long as things are kept: segments until they are
-/// swept, the windows' files until the day's replace them, both as noncurrent versions after that, and
-/// the archive.
+/// swept, the windows' files until the day's replace them, both as noncurrent versions for the shorter of two rules
+/// after that, and the archive.
 fn s3(used: &Usage, load: &Load, rates: &Rates) -> f64 {
     let prices = &rates.prices.prices;
-    let segments = load.months(load.segment_days + load.noncurrent_days);
-    let windows = load.months(rates.assumed.compact_days.value + load.noncurrent_days);
+    let swept_days = load.swept_days.min(load.noncurrent_days);
+    let segments = load.months(load.segment_days + swept_days);
+    let windows = load.months(rates.assumed.compact_days.value + swept_days);
     let windows = windows * rates.assumed.windows_bytes_share.value;
     let byte_months = used.s3.segment_bytes * segments
         + used.s3.archive_bytes * (windows + load.retention_months);

@@ -191,11 +191,11 @@ fn keeping(now: &Cost, usage: &Usage, rates: &Rates, load: &Load) -> Vec<Knob> {
             |l| &mut l.segment_days,
         ),
         of(
-            "NoncurrentDays",
-            "less time to bring back what was deleted",
-            load.noncurrent_days,
+            "SweptDays",
+            "less time to bring back what was deleted, from another copy at any time",
+            load.swept_days,
             1.0,
-            |l| &mut l.noncurrent_days,
+            |l| &mut l.swept_days,
         ),
         of(
             "ReceiptDays",

@@ -27,6 +27,8 @@ pub struct Load {
     pub segment_days: f64,
     /// `NoncurrentDays`: the bucket keeps what is deleted.
     pub noncurrent_days: f64,
+    /// `SweptDays`: the bucket keeps what is deleted and has another sealed copy, `noncurrent_days` at most.
+    pub swept_days: f64,
     /// `ReceiptDays`.
     pub receipt_days: f64,
     /// `StreamMode`.
@@ -46,6 +48,7 @@ impl Default for Load {
             retention_months: 1.0,
             segment_days: 30.0,
             noncurrent_days: 30.0,
+            swept_days: 7.0,
             receipt_days: 30.0,
             stream_mode: StreamMode::Provisioned,
             logs_info: true,

@@ -164,19 +164,30 @@ fn the_bucket_costs_what_lies_in_it_as_long_as_it_lies() {
     usage.s3.segment_bytes = 1_073_741.824 * 100.0;
     usage.s3.archive_bytes = 1_073_741.824 * 200.0;
     let requests = 0.5e6 * 5e-6 + 0.7e6 * 0.4e-6;
-    // A month: segments 100 GB, windows' files 112, days' 200.
+    // A month: segments 100 GB, windows' files 112 for 16 of 30 days, days' 200.
     near(
         counted(&usage, &Load::default()).per_billion.s3,
-        requests + 412.0 * 0.023,
+        requests + (100.0 + 112.0 * 16.0 / 30.0 + 200.0) * 0.023,
     );
-    // Three: segments 60 days, windows' files 39, days' files 90.
+    // Three: segments 37 days, windows' files 16, days' files 90.
     let load = Load {
         retention_months: 3.0,
         ..Load::default()
     };
+    let windows = 112.0 * 16.0 / 30.0;
     near(
         counted(&usage, &load).per_billion.s3,
-        requests + (100.0 * 2.0 + 112.0 * 1.3 + 200.0 * 3.0) * 0.023,
+        requests + (100.0 * 37.0 / 30.0 + windows + 200.0 * 3.0) * 0.023,
+    );
+    // The bucket honours the shorter of two rules: 31 days and 10.
+    let load = Load {
+        noncurrent_days: 1.0,
+        ..load
+    };
+    let windows = 112.0 * 10.0 / 30.0;
+    near(
+        counted(&usage, &load).per_billion.s3,
+        requests + (100.0 * 31.0 / 30.0 + windows + 200.0 * 3.0) * 0.023,
     );
 }
 

@@ -3,7 +3,7 @@
 use crate::functions::template;
 use crate::tree;
 use vernier_cost::limits::{self, Quotas};
-use vernier_cost::{Measured, Price, Rates};
+use vernier_cost::{Load, Measured, Price, Rates};
 use vernier_ledger::{limits as ledger, prices};
 
 const PAGE: &str = "docs/limits.md";
@@ -51,6 +51,46 @@ fn limits_that_are_counted_with_are_the_codes() {
     assert_eq!(limits::IN_FLIGHT, ledger::RESULTS_IN_FLIGHT_MAX as f64);
     let text = rates().assumed.frame_text_bytes.value;
     assert_eq!(text, ledger::FRAME_LINES_BYTES_MAX as f64);
+}
+
+/// The cost page's load has the template's own days, so that its dollars are those of a stack as it is deployed.
+#[test]
+fn days_that_are_priced_are_the_templates() {
+    let (template, load) = (template(), Load::default());
+    for (parameter, days) in [
+        ("SegmentDays", load.segment_days),
+        ("NoncurrentDays", load.noncurrent_days),
+        ("SweptDays", load.swept_days),
+    ] {
+        let default = template["Parameters"][parameter]["Default"].as_f64();
+        assert_eq!(default, Some(days), "{parameter}");
+    }
+}
+
+/// Deleted versions go early only where another sealed copy is: never of days, seals, lists or keys.
+#[test]
+fn only_what_has_another_copy_goes_early() {
+    let template = template();
+    let rules = &template["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"];
+    let rules = rules.as_array().expect("the bucket has lifecycle rules");
+    let days = |rule: &serde_json::Value| {
+        let days = &rule["NoncurrentVersionExpiration"]["NoncurrentDays"];
+        days.as_str().map(str::to_owned)
+    };
+    let of_parameter = |parameter: &str| -> Vec<Option<String>> {
+        let hit = rules.iter().filter(|r| days(r).as_deref() == Some(parameter));
+        hit.map(|r| r["Prefix"].as_str().map(str::to_owned)).collect()
+    };
+    let early = [
+        "segments/",
+        "oversize/",
+        "archive/",
+        "exceptions/",
+        "evidence/",
+    ];
+    let early: Vec<_> = early.map(|prefix| Some(prefix.to_owned())).into();
+    assert_eq!(of_parameter("SweptDays"), early);
+    assert_eq!(of_parameter("NoncurrentDays"), [None]);
 }
 
 /// The fixed part of a month is no less than what the template makes.
