@@ -79,7 +79,8 @@ impl DayBuilder {
         Self {
             tenant,
             day,
-            rows: Sorter::new(&settings.temporary, "days", settings.run_bytes),
+            rows: Sorter::new(&settings.temporary, "days", settings.run_bytes)
+                .within(&settings.scratch),
             settings,
             seals: BTreeMap::new(),
             key: Vec::with_capacity(512),

@@ -124,8 +124,10 @@ impl BlindDayBuilder {
         Self {
             tenant,
             day,
-            rows: Sorter::new(&settings.temporary, "days", settings.run_bytes),
-            evidence: Sorter::new(&settings.temporary, "evidence", settings.run_bytes / 4),
+            rows: Sorter::new(&settings.temporary, "days", settings.run_bytes)
+                .within(&settings.scratch),
+            evidence: Sorter::new(&settings.temporary, "evidence", settings.run_bytes / 4)
+                .within(&settings.scratch),
             evidence_files: BTreeMap::new(),
             settings,
             seals: BTreeMap::new(),

@@ -9,6 +9,7 @@ use crate::Fault;
 use crate::limits;
 use crate::previous::{Asked, First, Meanings, Previous};
 use crate::row::{Row, receipt_from};
+use crate::scratch::Scratch;
 use crate::sort::Sorter;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -37,6 +38,21 @@ impl Judge {
             identities: Sorter::new(temporary, "identities", run_bytes),
             dispositions: Vec::new(),
         }
+    }
+
+    /// Lets spilled identities take no more of the disk than is left of a bound.
+    pub(crate) fn within(self, scratch: &Scratch) -> Self {
+        Self {
+            identities: self.identities.within(scratch),
+            ..self
+        }
+    }
+
+    /// The rows so far, and how many of them were rejected.
+    pub(crate) fn rows(&self) -> (u64, u64) {
+        let rejected = self.dispositions.iter();
+        let rejected = rejected.filter(|d| **d == Disposition::Rejected).count();
+        (self.dispositions.len() as u64, rejected as u64)
     }
 
     /// Takes note of a row and gives it its number.

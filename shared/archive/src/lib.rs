@@ -18,6 +18,7 @@ pub mod day;
 pub mod day4;
 pub mod erase;
 pub mod files;
+mod filling;
 mod firsts;
 pub mod holds;
 mod id_table;
@@ -35,6 +36,7 @@ pub mod proof;
 pub mod proof4;
 pub mod reader;
 pub mod row;
+pub mod scratch;
 pub mod seal;
 pub mod search;
 pub mod share;
@@ -68,4 +70,16 @@ pub enum Fault {
     /// Signing failed.
     #[error("cannot sign: {0}")]
     Signing(String),
+}
+
+impl Fault {
+    /// The storage's error, also where Parquet's writer has wrapped it.
+    #[must_use]
+    pub fn io(&self) -> Option<&std::io::Error> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Parquet(parquet::errors::ParquetError::External(error)) => error.downcast_ref(),
+            _ => None,
+        }
+    }
 }

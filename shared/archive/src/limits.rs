@@ -11,6 +11,10 @@ pub const GROUP_ROWS_MAX: usize = 65_536;
 /// of at their number of rows. One more event may go over it.
 pub const GROUP_BYTES_MAX: usize = 96 * 1024 * 1024;
 
+/// Texts of events that were too large for their frames, in one part, bytes: four of the largest (16 MiB), so that
+/// such a part, however badly it compresses, is a file of 80 MiB on the disk and one upload, not of 200,000 such rows.
+pub const PART_OVERSIZE_BYTES: u64 = 64 * 1024 * 1024;
+
 /// Rows of one Arrow batch inside a row group: 2,048 events of 16 MiB would be 34 GB, beyond the
 /// 2 GiB that a text column's offsets reach, so that a batch also ends at [`BATCH_BYTES_MAX`].
 pub const BATCH_ROWS_MAX: usize = 2_048;

@@ -2,6 +2,7 @@
 //! end.
 
 use crate::limits;
+use crate::scratch::{Claim, Scratch, ScratchFile};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -46,9 +47,10 @@ impl Run {
         self.arena = arena;
     }
 
-    fn spill(mut self, path: &Path) -> io::Result<()> {
+    fn spill(mut self, path: &Path, scratch: &Scratch) -> io::Result<Claim> {
         self.sort();
-        let file = BufWriter::new(File::create_new(path)?);
+        let file = ScratchFile::new(File::create_new(path)?, scratch);
+        let file = BufWriter::new(file);
         let mut out = zstd::stream::write::Encoder::new(file, limits::SPILL_ZSTD_LEVEL)?;
         for item in &self.items {
             out.write_all(&item.key.to_le_bytes())?;
@@ -56,7 +58,8 @@ impl Run {
             out.write_all(self.key(item))?;
             out.write_all(self.payload(item))?;
         }
-        out.finish()?.flush()
+        let file = out.finish()?.into_inner();
+        Ok(file.map_err(io::IntoInnerError::into_error)?.into_claim())
     }
 }
 
@@ -70,7 +73,10 @@ pub(crate) struct Sorter {
     name: &'static str,
     runs: Vec<PathBuf>,
     /// The run that is being sorted and written while the next one fills.
-    spilling: Option<JoinHandle<io::Result<()>>>,
+    spilling: Option<JoinHandle<io::Result<Claim>>>,
+    /// What the runs take of the disk, in their order.
+    claims: Vec<Claim>,
+    scratch: Scratch,
 }
 
 impl Sorter {
@@ -83,7 +89,15 @@ impl Sorter {
             name,
             runs: Vec::new(),
             spilling: None,
+            claims: Vec::new(),
+            scratch: Scratch::unbounded(),
         }
+    }
+
+    /// Lets the runs take no more of the disk than is left of a bound.
+    pub(crate) fn within(mut self, scratch: &Scratch) -> Self {
+        self.scratch = scratch.clone();
+        self
     }
 
     /// Adds a record.
@@ -117,16 +131,18 @@ impl Sorter {
             .join(format!("{}-{:06}.run", self.name, self.runs.len()));
         self.runs.push(path.clone());
         let run = std::mem::take(&mut self.run);
-        self.spilling = Some(std::thread::spawn(move || run.spill(&path)));
+        let scratch = self.scratch.clone();
+        self.spilling = Some(std::thread::spawn(move || run.spill(&path, &scratch)));
         Ok(())
     }
 
     fn wait(&mut self) -> io::Result<()> {
         match self.spilling.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(result)) => result,
-            Some(Err(_)) => Err(io::Error::other("writing a run panicked")),
+            None => {}
+            Some(Ok(claim)) => self.claims.push(claim?),
+            Some(Err(_)) => return Err(io::Error::other("writing a run panicked")),
         }
+        Ok(())
     }
 
     /// Calls `each` with the payload of every record so far, in any order.
@@ -139,7 +155,7 @@ impl Sorter {
     ) -> Result<(), E> {
         self.wait()?;
         for path in &self.runs {
-            let mut head = Head::open(path)?;
+            let mut head = Head::open(path, None)?;
             while head.advance()? {
                 each(&head.record[head.key..])?;
             }
@@ -168,8 +184,9 @@ impl Sorter {
         self.wait()?;
         self.run = Run::default();
         let mut heads = BinaryHeap::with_capacity(self.runs.len());
-        for path in std::mem::take(&mut self.runs) {
-            let mut head = Head::open(&path)?;
+        let claims = std::mem::take(&mut self.claims);
+        for (path, claim) in std::mem::take(&mut self.runs).into_iter().zip(claims) {
+            let mut head = Head::open(&path, Some(claim))?;
             // An open file lives on without its name, and goes with the process.
             fs::remove_file(&path)?;
             if head.advance()? {
@@ -198,14 +215,17 @@ pub(crate) struct Head {
     from: zstd::stream::read::Decoder<'static, BufReader<File>>,
     record: Vec<u8>,
     key: usize,
+    /// What the run takes of the disk, where it goes with this.
+    _claim: Option<Claim>,
 }
 
 impl Head {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, claim: Option<Claim>) -> io::Result<Self> {
         Ok(Self {
             from: zstd::stream::read::Decoder::new(File::open(path)?)?,
             record: Vec::new(),
             key: 0,
+            _claim: claim,
         })
     }
 

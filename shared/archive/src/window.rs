@@ -6,6 +6,7 @@ use crate::judge::Judge;
 use crate::limits;
 use crate::previous::Previous;
 use crate::row::Row;
+use crate::scratch::Scratch;
 use crate::seal::{SealKind, Written};
 use crate::share::{Share, ShareWritten};
 use crate::sort::Sorter;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::Disposition;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::line::{self, BadLine, EventRef, LineHead, Verdict};
 use vernier_ledger::salt::{SALT_BYTES, Salt};
@@ -49,6 +51,11 @@ pub struct Settings {
     /// Text of a row group before it is encoded, bytes, at most [`limits::GROUP_BYTES_MAX`]; two of
     /// them are filled at a time, and each thread has one. Another size gives other files.
     pub group_bytes: usize,
+    /// Texts of events that were too large for their frames, in one part, bytes: a part ends behind the event that
+    /// reaches it. Another bound gives other files.
+    pub part_oversize_bytes: u64,
+    /// What files under way may take of the disk together.
+    pub scratch: Scratch,
 }
 
 impl Settings {
@@ -60,6 +67,8 @@ impl Settings {
             threads,
             part_rows: limits::PART_ROWS_MAX,
             group_bytes: limits::GROUP_BYTES_MAX,
+            part_oversize_bytes: limits::PART_OVERSIZE_BYTES,
+            scratch: Scratch::unbounded(),
         }
     }
 }
@@ -101,6 +110,10 @@ pub struct WindowBuilder {
     leaf: Vec<u8>,
 }
 
+/// Marks of a spilled row, the byte before its salt: the salt counts, and the text lies in an object of its own.
+pub(crate) const HAS_SALT: u8 = 1;
+pub(crate) const IS_OVERSIZE: u8 = 2;
+
 /// What precedes the event in a spilled row.
 pub(crate) const NO_EVENT: u8 = 0;
 pub(crate) const EVENT_TEXT: u8 = 1;
@@ -111,8 +124,10 @@ impl WindowBuilder {
     #[must_use]
     pub fn new(plan: Plan, settings: Settings) -> Self {
         Self {
-            rows: Sorter::new(&settings.temporary, "rows", settings.run_bytes),
-            judge: Judge::new(&settings.temporary, settings.run_bytes / 4),
+            rows: Sorter::new(&settings.temporary, "rows", settings.run_bytes)
+                .within(&settings.scratch),
+            judge: Judge::new(&settings.temporary, settings.run_bytes / 4)
+                .within(&settings.scratch),
             digest: Digest::EMPTY,
             share: None,
             plan,
@@ -234,13 +249,16 @@ impl WindowBuilder {
         row.write_sort_key(&mut self.key);
         self.leaf.clear();
         row.write_leaf(&mut self.leaf);
-        let (has_salt, salt) = match row.salt {
-            Some(salt) => (1, salt),
+        let (mut marks, salt) = match row.salt {
+            Some(salt) => (HAS_SALT, salt),
             None => (0, Salt([0; SALT_BYTES])),
         };
+        if tag == EVENT_REF {
+            marks |= IS_OVERSIZE;
+        }
         let payload: [&[u8]; 6] = [
             &number.to_be_bytes(),
-            &[has_salt],
+            &[marks],
             &salt.0,
             &self.leaf,
             &[tag],
@@ -248,6 +266,17 @@ impl WindowBuilder {
         ];
         self.rows.push(&self.key, &payload)?;
         Ok(())
+    }
+
+    /// What the lines taken so far come to.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let (events, rejected) = self.judge.rows();
+        Tally {
+            events,
+            rejected,
+            digest: self.digest,
+        }
     }
 
     /// Decides dispositions and writes the files.

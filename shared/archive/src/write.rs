@@ -4,15 +4,17 @@
 use crate::Fault;
 use crate::columns::Layout;
 use crate::files::Sink;
-use crate::judge::{Comparison, Decisions, RowEnd};
-use crate::limits;
+use crate::filling::{Filling, Job, PartSizes};
+use crate::judge::{Comparison, Decisions};
 use crate::merkle::{Hash, Span};
 use crate::part::{EncodedGroup, Form, PartWriter, RowOrder};
 use crate::row::Row;
 use crate::seal::{Hex32, PartClass, SealedFile, SharePlace, part_key, share_key};
 use crate::share::Share;
 use crate::sort::{Sorted, Sorter};
-use crate::window::{EVENT_REF, EVENT_TEXT, NO_EVENT, Oversize, Plan, Settings};
+use crate::window::{
+    EVENT_REF, EVENT_TEXT, HAS_SALT, IS_OVERSIZE, NO_EVENT, Oversize, Plan, Settings,
+};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -25,25 +27,6 @@ use vernier_ledger::salt::Salt;
 
 /// The last number that a part's name has room for behind its share's.
 const SHARE_PART_MAX: u64 = 9_999;
-
-/// Rows of a row group as they were spilled, with their dispositions.
-#[derive(Debug, Default)]
-struct RawGroup {
-    arena: Vec<u8>,
-    /// Where each row ends in the arena, and how it ended.
-    rows: Vec<(usize, RowEnd)>,
-}
-
-/// A row group that is to be encoded.
-struct Job {
-    class: PartClass,
-    /// Its place among the class's row groups.
-    number: u64,
-    part: usize,
-    in_part: u64,
-    in_window: u64,
-    rows: RawGroup,
-}
 
 /// Row groups of one class on their way into parts.
 struct Lane<S: Sink> {
@@ -185,11 +168,10 @@ impl<'a, S: Sink> Files<'a, S> {
     fn merge(&self, mut rows: Sorted, jobs: SyncSender<Job>) -> Result<DispositionCounts, Fault> {
         let mut counts = DispositionCounts::default();
         let stored = held(&self.lanes[1]).leaves.end();
-        let part_rows = self.settings.part_rows.clamp(1, limits::PART_ROWS_MAX) as u64;
-        let group_bytes = self.settings.group_bytes.min(limits::GROUP_BYTES_MAX);
+        let sizes = PartSizes::of(self.settings);
         let mut filling = [
-            Filling::new(PartClass::Archive, 0, part_rows, group_bytes),
-            Filling::new(PartClass::Exceptions, stored, part_rows, group_bytes),
+            Filling::new(PartClass::Archive, 0, sizes),
+            Filling::new(PartClass::Exceptions, stored, sizes),
         ];
         let mut last = Vec::new();
         while let Some((key, payload)) = rows.next()? {
@@ -203,7 +185,11 @@ impl<'a, S: Sink> Files<'a, S> {
             let outcome = self.decisions.of(u64::from_be_bytes(*number));
             counts.add(outcome.disposition);
             let lane = &mut filling[usize::from(outcome.disposition != Disposition::Stored)];
-            if let Some(job) = lane.push(row, outcome) {
+            let oversize_bytes = match outcome.has_text {
+                true => oversize_bytes(row)?,
+                false => 0,
+            };
+            if let Some(job) = lane.push(row, outcome, oversize_bytes) {
                 self.hand_out(&jobs, job)?;
             }
         }
@@ -328,70 +314,16 @@ pub(crate) fn close_part<S: Sink>(
     })
 }
 
-/// The row group that fills in one class.
-struct Filling {
-    class: PartClass,
-    part_rows: u64,
-    group_bytes: usize,
-    number: u64,
-    part: usize,
-    in_part: u64,
-    in_window: u64,
-    rows: RawGroup,
-}
-
-impl Filling {
-    fn new(class: PartClass, in_window: u64, part_rows: u64, group_bytes: usize) -> Self {
-        Self {
-            class,
-            part_rows,
-            group_bytes,
-            number: 0,
-            part: 0,
-            in_part: 0,
-            in_window,
-            rows: RawGroup::default(),
-        }
+/// How large a spilled row's text is that lies in an object of its own, bytes; 0 of any other row.
+fn oversize_bytes(record: &[u8]) -> Result<u64, Fault> {
+    if record.first().is_none_or(|marks| marks & IS_OVERSIZE == 0) {
+        return Ok(0);
     }
-
-    /// Adds a row; a group that is full with it.
-    fn push(&mut self, row: &[u8], outcome: RowEnd) -> Option<Job> {
-        self.rows.arena.extend_from_slice(row);
-        let end = self.rows.arena.len();
-        self.rows.rows.push((end, outcome));
-        let rows = self.rows.rows.len();
-        let part_is_full = self.in_part + rows as u64 >= self.part_rows;
-        let full = rows >= limits::GROUP_ROWS_MAX || end >= self.group_bytes;
-        if full || part_is_full {
-            self.take()
-        } else {
-            None
-        }
-    }
-
-    fn take(&mut self) -> Option<Job> {
-        let rows = std::mem::take(&mut self.rows);
-        if rows.rows.is_empty() {
-            return None;
-        }
-        let count = rows.rows.len() as u64;
-        let job = Job {
-            class: self.class,
-            number: self.number,
-            part: self.part,
-            in_part: self.in_part,
-            in_window: self.in_window,
-            rows,
-        };
-        self.number += 1;
-        self.in_part += count;
-        self.in_window += count;
-        if self.in_part >= self.part_rows {
-            self.part += 1;
-            self.in_part = 0;
-        }
-        Some(job)
-    }
+    let (_, leaf) = read_salt(record)?;
+    let (_, event) = Row::read_leaf(leaf)?;
+    let reference = event.split_first().ok_or_else(bad_record)?.1;
+    let reference: EventRef = serde_json::from_slice(reference).map_err(|_| bad_record())?;
+    Ok(reference.bytes)
 }
 
 /// The text behind a spilled row, when it is what the line's fingerprint says; none where the line has none.
@@ -458,9 +390,10 @@ fn repeated(place: &[u8]) -> Fault {
 /// The salt before a spilled row, and the row.
 fn read_salt(record: &[u8]) -> Result<(Option<Salt>, &[u8]), Fault> {
     let read = || {
-        let ([has_salt], rest) = record.split_first_chunk()?;
+        let ([marks], rest) = record.split_first_chunk()?;
         let (salt, leaf) = rest.split_first_chunk()?;
-        Some(((*has_salt == 1).then_some(Salt(*salt)), leaf))
+        let has_salt = *marks & HAS_SALT != 0;
+        Some((has_salt.then_some(Salt(*salt)), leaf))
     };
     read().ok_or_else(bad_record)
 }
