@@ -3,7 +3,7 @@
 
   bench.py                  all parts
   bench.py --quick          the same with less of everything, under 3 minutes once all is built
-  bench.py --parts a,b      some of: validate frames handlers public neighbours seal sealing schedule tenants queries e2e
+  bench.py --parts a,b      some of: validate frames handlers public neighbours seal sealing schedule tenants sweep queries e2e
   bench.py --keys FIGURES   the keys of the report that these figures would make, one a line
 
 Ratios are of two measurements of one run; absolute values are this machine's. docs/report.md explains
@@ -45,6 +45,7 @@ BENCHES = {
     "sealing": ([], []),
     "schedule": (["--hours=8"], ["--hours=5"]),
     "tenants": ([], ["--tenants=10,100"]),
+    "sweep": ([], ["--commits=5000", "--large=70"]),
     "queries": ([], ["--days=2", "--events=20000"]),
 }
 #: What validation is compared with.
@@ -190,7 +191,7 @@ def table(report: dict) -> None:
     for what, ratio in ratios(report):
         say(f"  {what:56} {ratio:10.2f}")
     say(f"\n── Figures of this machine ({report['machine']['processor']}, {report['machine']['processors']} processors)")
-    parts = ("validation", "input", "stream", "neighbours", "seal", "verify", "bytes", "cold_start", "public", "e2e", "cost")
+    parts = ("validation", "input", "stream", "neighbours", "seal", "verify", "bytes", "sweep", "scratch", "cold_start", "public", "e2e", "cost")
     for path, value in flat({part: report[part] for part in parts if part in report}).items():
         if isinstance(value, int | float) and ".calls." not in path:
             say(f"  {path:56} {shown(value):>14}")

@@ -247,6 +247,8 @@ def compose(figures: dict) -> dict:
         report["queries"] = figures["queries"]
     if "tenants" in figures:
         report["tenants"] = figures["tenants"]
+    if "sweep" in figures:
+        report.update(figures["sweep"])
     if "neighbours" in figures:
         report["neighbours"] = figures["neighbours"]
     if "schedule" in figures:

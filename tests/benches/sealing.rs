@@ -23,7 +23,7 @@ use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{
-    Administration, Inventory, ListedObject, Objects, PortError, PutOutcome, Removal,
+    Administration, Inventory, ListedObject, NotRemoved, Objects, PortError, PutOutcome, Removal,
 };
 use vernier_ledger::prices::{
     LAMBDA_GB_SECOND_USD, PRICES_AS_OF, S3_GET_USD, S3_PUT_USD, SIGNATURE_USD, WRITE_UNIT_USD,
@@ -59,6 +59,7 @@ const WORK: WorkSettings = WorkSettings {
     sweeping: Sweeping {
         segment_seconds: 30 * 86_400,
         trigger_seconds: 90_000,
+        failure_seconds: 90 * 86_400,
     },
     paused: false,
 };
@@ -122,6 +123,10 @@ impl Inventory for Counting {
 impl Removal for Counting {
     async fn remove(&self, key: &str) -> Result<(), PortError> {
         self.0.remove(key).await
+    }
+
+    async fn remove_all(&self, keys: &[String]) -> Result<Vec<NotRemoved>, PortError> {
+        self.0.remove_all(keys).await
     }
 }
 

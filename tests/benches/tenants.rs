@@ -76,6 +76,7 @@ const WORK: WorkSettings = WorkSettings {
     sweeping: Sweeping {
         segment_seconds: 30 * 86_400,
         trigger_seconds: 90_000,
+        failure_seconds: 90 * 86_400,
     },
     paused: false,
 };

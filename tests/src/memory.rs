@@ -83,6 +83,7 @@ const SETTINGS: Settings = Settings {
 const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 30 * 86_400,
     trigger_seconds: 2 * 86_400,
+    failure_seconds: 90 * 86_400,
 };
 
 const COMPACTING: Compacting = Compacting {

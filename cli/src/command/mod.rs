@@ -14,6 +14,7 @@ mod query;
 mod receipt;
 mod remote;
 mod report;
+mod restore_check;
 mod schema;
 mod send;
 mod tenant;
@@ -105,6 +106,7 @@ enum Command {
     Report(report::Args),
     Schema(schema::Args),
     Work(work::Args),
+    RestoreCheck(restore_check::Args),
     Cost(cost::Args),
 }
 
@@ -149,6 +151,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args, format),
         Command::Schema(args) => schema::run(args, format),
         Command::Work(args) => work::run(&args, format),
+        Command::RestoreCheck(args) => restore_check::run(&args, format),
         Command::Cost(args) => cost::run(&args, format),
     }
 }

@@ -4,6 +4,7 @@ use crate::compaction::{COMPACT_BYTES_MAX, Compacting};
 use crate::playbacks::Wires;
 use crate::process::{Process, WorkSettings};
 use crate::scaling::{Policy, Scaler};
+use crate::scratch::{DISK_MIB, ScratchDisk, scratch_bytes_max};
 use crate::sealing::{SealingTimes, Workshop};
 use crate::sweeping::Sweeping;
 use crate::{ReceiptDays, Settings};
@@ -21,6 +22,9 @@ use vernier_ledger::work::Nonce;
 use vernier_web::AllowedOrigins;
 
 const DAY_SECONDS: i64 = 86_400;
+
+/// The template's usual `FailureDays`.
+const FAILURE_DAYS: i64 = 90;
 
 /// The function's stores on AWS.
 pub type AwsStores = StoreSet<Table, Bucket, KinesisStream, Topic, KmsKey, Queue>;
@@ -54,8 +58,8 @@ impl Context {
     /// `VERNIER_WINDOW_SECONDS` (whole minutes), `VERNIER_GRACE_SECONDS`, `VERNIER_SEAL_KEY`, `VERNIER_LOOKBACK_SECONDS`,
     /// `VERNIER_HOLD_SECONDS`, `VERNIER_COMPACT_AFTER_HOURS`,
     /// `VERNIER_REMOVE_COMPACTED_AFTER_HOURS`, `VERNIER_STREAM`, `VERNIER_RECEIPT_DAYS`,
-    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
-    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_PAUSE_SEALING` (`on` or `off`), `VERNIER_METRICS` (the metrics' namespace) and
+    /// `VERNIER_SEGMENT_DAYS`, `VERNIER_FAILURE_DAYS`, `VERNIER_RECORD_AGE_SECONDS`, `VERNIER_TOKEN_CACHE_SECONDS` and
+    /// `VERNIER_UNKNOWN_TOKENS_PER_MINUTE`, `VERNIER_SCRATCH_MIB` (the size of the function's disk), `VERNIER_PAUSE_SEALING` (`on` or `off`), `VERNIER_METRICS` (the metrics' namespace) and
     /// `VERNIER_ALLOWED_ORIGINS` if they are there, and the ordinary AWS environment.
     ///
     /// # Errors
@@ -90,7 +94,9 @@ impl Context {
         let sweeping = Sweeping {
             segment_seconds: number::<i64>("VERNIER_SEGMENT_DAYS")? * DAY_SECONDS,
             trigger_seconds: number::<i64>("VERNIER_RECORD_AGE_SECONDS")? + DAY_SECONDS,
+            failure_seconds: failure_days()? * DAY_SECONDS,
         };
+        let workshop = workshop(sealing)?;
         let stream = text("VERNIER_STREAM")?;
         let receipt_days = ReceiptDays(number("VERNIER_RECEIPT_DAYS")?);
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
@@ -106,7 +112,7 @@ impl Context {
             },
             authenticator: Authenticator::new(table.clone(), look_ups),
             process: Process {
-                workshop: Workshop::new(std::env::temp_dir(), sealing),
+                workshop,
                 schemas: SchemaCache::new(table, ttl),
                 new_receipt: Spread::new_receipt,
                 new_salt_key: SaltKey::random,
@@ -124,6 +130,26 @@ impl Context {
             metrics: Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE)),
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
         })
+    }
+}
+
+/// A workshop whose scratch disk is the function's own.
+fn workshop(times: SealingTimes) -> Result<Workshop, String> {
+    let disk_mib = match text("VERNIER_SCRATCH_MIB") {
+        Ok(_) => number("VERNIER_SCRATCH_MIB")?,
+        Err(_) => DISK_MIB,
+    };
+    let root = std::env::temp_dir();
+    let mut workshop = Workshop::new(root.clone(), times);
+    workshop.scratch = ScratchDisk::new(root, scratch_bytes_max(disk_mib));
+    Ok(workshop)
+}
+
+/// How long batches that ran out of retries are kept, days.
+fn failure_days() -> Result<i64, String> {
+    match text("VERNIER_FAILURE_DAYS") {
+        Ok(_) => number::<u32>("VERNIER_FAILURE_DAYS").map(i64::from),
+        Err(_) => Ok(FAILURE_DAYS),
     }
 }
 

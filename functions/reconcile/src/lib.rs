@@ -18,6 +18,7 @@ pub mod planner;
 pub mod playbacks;
 pub mod process;
 pub mod scaling;
+pub mod scratch;
 pub mod sealing;
 pub mod shard_check;
 pub mod sweeping;

@@ -13,9 +13,15 @@
 
 mod beside;
 mod days;
+mod judge;
+mod leftovers;
+mod named;
+mod oversize;
 mod parts;
 mod segments;
 
+pub use beside::HourSwept;
+pub(crate) use beside::MISSING_SECONDS;
 pub use days::sweep_day;
 pub use parts::sweep_hour;
 pub(crate) use parts::{SWEEP_AFTER_SECONDS, hour_start};
@@ -24,6 +30,7 @@ pub use segments::sweep_segments;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{Directory, Inventory, PortError, Removal};
+use vernier_ledger::removal::remove_each;
 use vernier_ledger::time::Millis;
 
 /// When what may go.
@@ -35,6 +42,15 @@ pub struct Sweeping {
     /// How long a batch can be tried, seconds: so late a commit can name an object after it was
     /// written.
     pub trigger_seconds: i64,
+    /// How long a batch that the trigger gave up is kept and can be brought back, seconds.
+    pub failure_seconds: i64,
+}
+
+impl Sweeping {
+    /// How long after an oversize event was written a commit can name it for the first time, seconds.
+    const fn named_seconds(&self) -> i64 {
+        self.trigger_seconds + self.failure_seconds
+    }
 }
 
 /// What a run removed.
@@ -48,8 +64,12 @@ pub struct SweepSummary {
     pub oversize: u64,
     /// Objects that nothing named.
     pub unnamed: u64,
-    /// Segments and days of oversize events that are past their time and not wholly sealed.
+    /// Segments and oversize events that are past their time and not wholly sealed, as far as the last looks found.
     pub left: u64,
+    /// Segments that were met and stay since the restored table does not know them.
+    pub unknown: u64,
+    /// Whether the time was over before all hours were swept that are old enough.
+    pub is_behind: bool,
 }
 
 impl SweepSummary {
@@ -60,6 +80,8 @@ impl SweepSummary {
         self.oversize += other.oversize;
         self.unnamed += other.unnamed;
         self.left += other.left;
+        self.unknown += other.unknown;
+        self.is_behind |= other.is_behind;
     }
 }
 
@@ -75,14 +97,23 @@ async fn remove_where<O: Inventory + Removal>(
     prefix: &str,
     goes: impl Fn(&str, Millis) -> bool,
 ) -> Result<u64, PortError> {
-    let mut removed = 0;
-    for object in objects.all_listed(prefix).await? {
-        if goes(&object.key, object.written_at) {
-            objects.remove(&object.key).await?;
-            removed += 1;
-        }
+    let (mut removed, mut after) = (0, None);
+    loop {
+        let page = objects.listed(prefix, after.as_deref()).await?;
+        let Some(last) = page.last() else {
+            return Ok(removed);
+        };
+        after = Some(last.key.clone());
+        let goes = page.iter().filter(|o| goes(&o.key, o.written_at));
+        let keys: Vec<String> = goes.map(|object| object.key.clone()).collect();
+        removed += remove(objects, &keys).await?;
     }
-    Ok(removed)
+}
+
+/// Removes objects; answers how many.
+async fn remove<O: Removal>(objects: &O, keys: &[String]) -> Result<u64, PortError> {
+    remove_each(objects, keys).await?;
+    Ok(keys.len() as u64)
 }
 
 /// Whether a tenant's block items may be gone though commits name them: they went with its data.

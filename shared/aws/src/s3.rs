@@ -2,10 +2,14 @@
 
 use crate::error::port_error;
 use aws_config::SdkConfig;
+use aws_sdk_s3::error::BuildError;
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::ports::{
+    Inventory, ListedObject, NotRemoved, Objects, PortError, PutOutcome, REMOVALS_MAX, Removal,
+};
 use vernier_ledger::time::Millis;
 
 /// The ledger's bucket.
@@ -102,6 +106,50 @@ impl Removal for Bucket {
         let removed = request.send().await;
         removed.map_err(|e| port_error("delete object", e))?;
         Ok(())
+    }
+
+    async fn remove_all(&self, keys: &[String]) -> Result<Vec<NotRemoved>, PortError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let what = "delete objects";
+        if keys.len() > REMOVALS_MAX {
+            let many = format!("{what}: {} keys in one request", keys.len());
+            return Err(PortError::Fatal(many));
+        }
+        let bad = |e: BuildError| PortError::Fatal(format!("{what}: {e}"));
+        let identifiers = keys
+            .iter()
+            .map(|key| ObjectIdentifier::builder().key(key).build());
+        let identifiers: Vec<_> = identifiers.collect::<Result<_, _>>().map_err(bad)?;
+        let delete = Delete::builder()
+            .set_objects(Some(identifiers))
+            .quiet(true)
+            .build()
+            .map_err(bad)?;
+        let request = self.client.delete_objects().bucket(&self.name);
+        let answer = request.delete(delete).send().await;
+        let answer = answer.map_err(|e| port_error(what, e))?;
+        let errors = answer.errors.unwrap_or_default().into_iter();
+        Ok(errors.map(not_removed).collect())
+    }
+}
+
+/// What DeleteObjects says of one key: denied for good, else to be tried again.
+fn not_removed(error: aws_sdk_s3::types::Error) -> NotRemoved {
+    let code = error.code.unwrap_or_default();
+    let text = format!(
+        "delete objects: {code} {}",
+        error.message.unwrap_or_default()
+    );
+    let error_of = match code.as_str() {
+        "AccessDenied" | "MethodNotAllowed" | "KeyTooLongError" => PortError::Fatal,
+        "SlowDown" | "ServiceUnavailable" => PortError::Throttled,
+        _ => PortError::Retryable,
+    };
+    NotRemoved {
+        key: error.key.unwrap_or_default(),
+        error: error_of(text),
     }
 }
 

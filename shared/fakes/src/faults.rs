@@ -25,11 +25,13 @@ pub enum Operation {
     MergeResult,
     /// `Objects::put_new`.
     PutObject,
-    /// `Removal::remove`.
+    /// `Removal::remove`, and `Removal::remove_all` as a whole.
     RemoveObject,
+    /// One key of `Removal::remove_all`.
+    RemoveKey,
     /// `TenantItems::remove_items`.
     RemoveItems,
-    /// `Sweeps::save_sweep_mark`.
+    /// The writes of `Sweeps` and `Leftovers`.
     SaveSweep,
     /// The writes of `Checkpoints` and `ShardMarks`.
     KeepCheckpoint,
@@ -67,7 +69,7 @@ pub enum Operation {
 
 impl Operation {
     /// All that an accepted envelope can meet on its way.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Append,
         Self::Acknowledge,
         Self::Claim,
@@ -82,6 +84,7 @@ impl Operation {
         Self::Publish,
         Self::MovePlayback,
         Self::RemoveObject,
+        Self::RemoveKey,
         Self::SaveSweep,
         Self::SaveScaling,
         Self::KeepCheckpoint,

@@ -5,7 +5,9 @@ use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use vernier_ledger::clock;
-use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::ports::{
+    Inventory, ListedObject, NotRemoved, Objects, PortError, PutOutcome, REMOVALS_MAX, Removal,
+};
 use vernier_ledger::time::Millis;
 
 /// Keys of a page (service limit).
@@ -126,6 +128,28 @@ impl Removal for MemoryBucket {
         self.faults
             .around(Operation::RemoveObject, || {
                 lock(&self.objects).remove(key);
+            })
+            .await
+    }
+
+    async fn remove_all(&self, keys: &[String]) -> Result<Vec<NotRemoved>, PortError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        if keys.len() > REMOVALS_MAX {
+            return Err(PortError::Fatal("delete objects: MalformedXML".into()));
+        }
+        let remove = |key: &String| {
+            let removed = self.faults.decide(Operation::RemoveKey, || {
+                lock(&self.objects).remove(key);
+            });
+            let error = removed.err()?;
+            let key = key.clone();
+            Some(NotRemoved { key, error })
+        };
+        self.faults
+            .around(Operation::RemoveObject, || {
+                keys.iter().filter_map(remove).collect()
             })
             .await
     }

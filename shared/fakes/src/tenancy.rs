@@ -151,7 +151,7 @@ impl MemoryTable {
         let own = Some(tenant.clone());
         add(
             "sweeps",
-            take(&mut lock(&self.sweeps), |t, _| *t == own, removes),
+            take(&mut lock(&self.sweeps).marks, |t, _| *t == own, removes),
         );
         counts
     }

@@ -35,6 +35,8 @@ pub mod prices;
 pub mod rates;
 pub mod receipt;
 pub mod refused;
+pub mod removal;
+pub mod restore;
 pub mod results;
 pub mod retry;
 pub mod salt;

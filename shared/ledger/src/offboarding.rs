@@ -6,13 +6,12 @@
 //! that was cut off is finished by the next one. The settings stay and say when it was: a name is not given again.
 
 use crate::access::Tenant;
-use crate::block_item::Listing;
-use crate::committed::records_of_object;
 use crate::ids::TenantId;
 use crate::ports::{
-    Administration, Commits, Directory, Inventory, PortError, Removal, Sweeps, TenantSettings,
+    Administration, Directory, Inventory, Leftovers, PortError, Removal, Sweeps, TenantSettings,
 };
-use crate::sweep::{LeftSegment, Sweep};
+use crate::removal::remove_each;
+use crate::sweep::{Leftover, LeftoverKind, Sweep, all_leftovers};
 use crate::tenant_prefix::prefixes_of;
 use crate::time::Millis;
 use std::collections::BTreeMap;
@@ -158,7 +157,7 @@ impl Estate {
 /// Why it cannot be removed now, and the stores'.
 pub async fn survey<T, O>(table: &T, objects: &O, id: &TenantId) -> Result<Estate, NotOffboarded>
 where
-    T: Directory + Commits + Listing + Sweeps + TenantItems,
+    T: Directory + Sweeps + Leftovers + TenantItems,
     O: Inventory,
 {
     let tenant = removable(table, id).await?;
@@ -181,7 +180,7 @@ where
 /// The tenant, if it is closed and no segment holds its events.
 async fn removable<T>(table: &T, id: &TenantId) -> Result<Tenant, NotOffboarded>
 where
-    T: Directory + Commits + Listing + Sweeps,
+    T: Directory + Sweeps + Leftovers,
 {
     let tenant = table.tenant(id).await?;
     let tenant = tenant.ok_or_else(|| NotOffboarded::Unknown(id.clone()))?;
@@ -191,13 +190,27 @@ where
     let mark = table.sweep_mark(Sweep::Segments).await?.unwrap_or_default();
     let needed = closed_at.plus_seconds(LAST_COMMIT_SECONDS);
     let mut left = Vec::new();
-    for segment in &mark.left {
-        if holds_events_of(table, segment, id).await? {
-            left.push(segment.object.clone());
+    for Leftover {
+        key,
+        objects,
+        first,
+    } in all_leftovers(table).await?
+    {
+        if key.tenant.as_ref() == Some(id) {
+            let start = key.start;
+            left.push(match key.kind {
+                LeftoverKind::Segments | LeftoverKind::Unknown => {
+                    format!("{objects} segments of the hour of {start}, first {first}")
+                }
+                LeftoverKind::Oversize => format!("oversize events of {start}"),
+                // They go with the tenant.
+                LeftoverKind::Unclaimed => continue,
+            });
         }
     }
-    let days = mark.left_days.iter().filter(|day| day.tenant == *id);
-    left.extend(days.map(|day| format!("oversize events of {}", day.start)));
+    if !mark.left.is_empty() || !mark.left_days.is_empty() {
+        left.push("what an earlier version left, until the next sweep has looked at it".to_owned());
+    }
     if mark.through < needed || !left.is_empty() {
         let left = match left.is_empty() {
             true => String::new(),
@@ -216,24 +229,6 @@ where
     Ok(tenant)
 }
 
-/// Whether a segment that the sweep left has events of a tenant, by the commits that name it.
-async fn holds_events_of<T: Commits + Listing>(
-    table: &T,
-    segment: &LeftSegment,
-    id: &TenantId,
-) -> Result<bool, PortError> {
-    let records = records_of_object(table, &segment.object).await?;
-    let mut items = records.iter().flat_map(|record| &record.items);
-    if items.any(|item| item.tenant == *id) {
-        return Ok(true);
-    }
-    let at = segment.committed_at;
-    let earlier = table.earlier_records(at, at).await?;
-    let object = Some(segment.object.as_str());
-    let mut named = earlier.iter().filter(|r| r.object.as_deref() == object);
-    Ok(named.any(|record| record.blocks_of(id).next().is_some()))
-}
-
 /// Removes a closed tenant's objects and items; what was there. One that was cut off is finished by the next, and so is
 /// what a worker that was under way wrote meanwhile: removing a removed tenant again finds nothing, or that.
 ///
@@ -246,7 +241,7 @@ pub async fn remove<T, O>(
     now: Millis,
 ) -> Result<Estate, NotOffboarded>
 where
-    T: Directory + Commits + Listing + Sweeps + TenantItems + TenantSettings,
+    T: Directory + Sweeps + Leftovers + TenantItems + TenantSettings,
     O: Inventory + Removal,
 {
     removable(table, id).await?;
@@ -262,11 +257,10 @@ where
             if page.is_empty() {
                 break;
             }
-            for object in page {
-                objects.remove(&object.key).await?;
-                holding.objects += 1;
-                holding.bytes += object.bytes;
-            }
+            let keys: Vec<String> = page.iter().map(|object| object.key.clone()).collect();
+            remove_each(objects, &keys).await?;
+            holding.objects += page.len() as u64;
+            holding.bytes += page.iter().map(|object| object.bytes).sum::<u64>();
         }
         holdings.push(holding);
     }

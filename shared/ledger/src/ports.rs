@@ -12,11 +12,12 @@ use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
 use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
 use crate::refused::RefusedCount;
+pub use crate::removal::{NotRemoved, REMOVALS_MAX, Removal};
 use crate::results::{Registers, ResultKey, ResultList};
 use crate::scaling::{ScalingLog, StreamLoad, StreamShards};
 use crate::schema::StoredSchema;
 use crate::segment::SegmentRecord;
-pub use crate::sweep::Sweeps;
+pub use crate::sweep::{Leftovers, Sweeps};
 use crate::time::{Millis, Minute, TimeRange, Window};
 
 /// A storage call failed.
@@ -256,13 +257,6 @@ pub trait Inventory {
             all.extend(page);
         }
     }
-}
-
-/// Objects that are not needed any more.
-#[allow(async_fn_in_trait)]
-pub trait Removal {
-    /// Removes an object. That there is none is as good.
-    async fn remove(&self, key: &str) -> Result<(), PortError>;
 }
 
 /// What the stream's metrics say of its load. They come late and may have gaps.

@@ -8,8 +8,9 @@ use crate::block_item::Listing;
 use crate::checkpoint::{Checkpoints, ShardMarks};
 use crate::holds::Holds;
 use crate::ports::{
-    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Notices,
-    Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey, Sweeps,
+    Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Leftovers,
+    Notices, Objects, Playbacks, Receipts, RefusedEnvelopes, Removal, Results, Schemas, SealKey,
+    Sweeps,
 };
 use crate::rates::RateCounters;
 use crate::spread::Spreads;
@@ -29,6 +30,7 @@ pub trait LedgerTable:
     + Holds
     + Playbacks
     + Sweeps
+    + Leftovers
     + Checkpoints
     + ShardMarks
     + RefusedEnvelopes
@@ -51,6 +53,7 @@ impl<T> LedgerTable for T where
         + Holds
         + Playbacks
         + Sweeps
+        + Leftovers
         + Checkpoints
         + ShardMarks
         + RefusedEnvelopes

@@ -92,6 +92,8 @@ macro_rules! for_each_contract {
             table playbacks::of_two_that_move_a_playback_one_wins,
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,
             table sweeps::the_last_mark_of_a_sweep_counts,
+            table sweeps::leftovers_are_read_page_by_page_until_they_are_forgotten,
+            table sweeps::the_time_without_knowledge_is_kept_until_it_is_over,
             table checkpoints::the_newest_checkpoint_never_goes_back,
             table checkpoints::how_far_a_shard_was_checked_is_kept,
             table scalings::the_last_scaling_log_of_a_stream_counts,
@@ -122,6 +124,7 @@ macro_rules! for_each_contract {
             objects objects::keys_are_listed_in_order_page_by_page,
             objects objects::an_object_is_listed_with_its_size_and_time_until_it_is_removed,
             objects objects::what_is_removed_is_gone_and_may_be_removed_again,
+            objects objects::many_objects_are_removed_by_one_request,
             notices notices::notices_are_published_again_and_again,
             notices notices::a_notice_over_the_limit_is_refused_for_good,
         }

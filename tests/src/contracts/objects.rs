@@ -3,7 +3,7 @@
 use super::{long_text, unique};
 use futures::future::join_all;
 use vernier_ledger::clock;
-use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::ports::{Inventory, Objects, PortError, PutOutcome, REMOVALS_MAX, Removal};
 
 fn key() -> String {
     format!("quarantine/{}", unique("contract"))
@@ -216,4 +216,33 @@ pub async fn what_is_removed_is_gone_and_may_be_removed_again(objects: &(impl Ob
         assert_eq!(objects.get(&key, None).await, Ok(None));
     }
     assert_eq!(objects.get(&other, None).await, Ok(Some(b"some".to_vec())));
+}
+
+pub async fn many_objects_are_removed_by_one_request(
+    objects: &(impl Objects + Inventory + Removal),
+) {
+    let prefix = format!("quarantine/{}/", unique("many"));
+    let mut keys: Vec<String> = (0..REMOVALS_MAX - 2)
+        .map(|n| format!("{prefix}{n:05}"))
+        .collect();
+    // What an XML document would have to escape.
+    keys.push(format!("{prefix}<é> &amp; \"Ω\"+%20='"));
+    for some in keys.chunks(64) {
+        let puts = some.iter().map(|key| put(objects, key, b"x"));
+        join_all(puts).await;
+    }
+    let stays = prefix.replace("/many", "/other");
+    put(objects, &stays, b"x").await;
+    // That there is none is as good.
+    keys.push(format!("{prefix}never"));
+    for _ in 0..2 {
+        assert_eq!(objects.remove_all(&keys).await, Ok(Vec::new()));
+        assert_eq!(objects.all_listed(&prefix).await, Ok(Vec::new()));
+    }
+    assert_eq!(objects.get(&stays, None).await, Ok(Some(b"x".to_vec())));
+    assert_eq!(objects.remove_all(&[]).await, Ok(Vec::new()));
+    let many = vec![stays.clone(); REMOVALS_MAX + 1];
+    let refused = objects.remove_all(&many).await;
+    assert!(matches!(refused, Err(PortError::Fatal(_))), "{refused:?}");
+    assert_eq!(objects.get(&stays, None).await, Ok(Some(b"x".to_vec())));
 }

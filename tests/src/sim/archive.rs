@@ -47,6 +47,7 @@ const LOOKBACK_SECONDS: i64 = 100 * 24 * 3_600;
 const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 600,
     trigger_seconds: 4 * 3_600,
+    failure_seconds: 4 * 3_600,
 };
 
 /// Days are compacted soon after their end, to which every history with an archive comes after all else.

@@ -7,6 +7,9 @@ use vernier_archive::canonical;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::checkpoint::{Checkpoint, CheckpointMark, Checkpoints};
 use vernier_ledger::digest::Fingerprint;
+use vernier_ledger::ports::Sweeps;
+use vernier_ledger::restore::find_restore;
+use vernier_ledger::sweep::UnknownTime;
 use vernier_tests::envelopes::events;
 
 impl School {
@@ -143,4 +146,78 @@ async fn a_run_writes_its_checkpoint_before_it_nudges() {
         first(Operation::SendNudge),
     );
     assert!(kept.is_some() && kept < nudged, "{calls:?}");
+}
+
+/// A table that was restored to an earlier time has a checkpoint of then, and its bucket those since.
+#[tokio::test]
+async fn a_restored_table_is_noticed_before_its_checkpoint_is_the_newest() {
+    let (lived, restored) = (School::new().await, School::new().await);
+    for school in [&lived, &restored] {
+        school.post(&events(2)).await;
+        school.deliver().await;
+        school.pass(60);
+        assert!(school.plan().await.is_checkpointed);
+    }
+    let known = restored.newest_mark().await.expect("written").at;
+    for _ in 0..3 {
+        lived.pass(60);
+        lived.post(&events(1)).await;
+        lived.deliver().await;
+        assert!(lived.plan().await.is_checkpointed);
+    }
+    // The first one is of both lives.
+    for key in lived.bucket.keys("checkpoints/").into_iter().skip(1) {
+        restored
+            .bucket
+            .place(&key, lived.bucket.raw(&key).expect("listed"));
+    }
+    restored.pass(1_800);
+    let found = find_restore(&restored.table, &restored.bucket).await;
+    let found = found.expect("reads").expect("it was restored");
+    assert_eq!((found.known_at, found.checkpoints), (known, 3));
+    assert_eq!(found.behind.len(), 1);
+    assert_eq!(
+        (found.behind[0].known, found.behind[0].written),
+        (Some(0), 3)
+    );
+    // A store that fails lets nothing be checkpointed: the next run notices it.
+    restored
+        .faults
+        .plan(|op, at| (op == Operation::SaveSweep && at == 0).then_some(Fault::Before));
+    assert!(!restored.plan().await.is_checkpointed);
+    restored.faults.clear();
+    assert!(restored.plan().await.is_checkpointed);
+    let time = UnknownTime {
+        from: known,
+        until: restored.clock.get(),
+    };
+    assert_eq!(restored.table.unknown_time().await, Ok(Some(time)));
+    let notices = restored.topic.notices();
+    assert!(
+        notices
+            .iter()
+            .any(|(subject, _)| subject.contains("was restored")),
+        "{notices:?}"
+    );
+    // From then on its own checkpoints are the newest.
+    restored.pass(600);
+    assert!(restored.plan().await.is_checkpointed);
+    assert_eq!(restored.table.unknown_time().await, Ok(Some(time)));
+}
+
+/// A planner that was away, or died between a checkpoint's object and the table, restored nothing.
+#[tokio::test]
+async fn a_planner_that_was_away_is_no_restore() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.deliver().await;
+    school.plan().await;
+    school.pass(60);
+    let keeps = |op: Operation, _: u64| (op == Operation::KeepCheckpoint).then_some(Fault::Before);
+    school.faults.plan(keeps);
+    assert!(!school.plan().await.is_checkpointed);
+    school.faults.clear();
+    school.pass(86_400);
+    assert!(school.plan().await.is_checkpointed);
+    assert_eq!(school.table.unknown_time().await, Ok(None));
 }

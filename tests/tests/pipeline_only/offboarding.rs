@@ -6,8 +6,8 @@ use vernier_ledger::ids::TenantId;
 use vernier_ledger::offboarding::{
     LAST_COMMIT_SECONDS, NotOffboarded, TenantItems as _, close, remove, survey,
 };
-use vernier_ledger::ports::{Directory as _, Inventory as _, Sweeps as _};
-use vernier_ledger::sweep::{LeftDay, Sweep, SweepMark};
+use vernier_ledger::ports::{Directory as _, Inventory as _, Leftovers as _, Sweeps as _};
+use vernier_ledger::sweep::{Leftover, LeftoverKey, LeftoverKind, Sweep, SweepMark};
 use vernier_ledger::time::Millis;
 use vernier_tests::bodies::{post, settled};
 use vernier_tests::envelopes::{bytes, events};
@@ -31,14 +31,26 @@ async fn objects_of(world: &MemoryWorld, id: &TenantId) -> BTreeMap<String, u64>
     own.map(|object| (object.key, object.bytes)).collect()
 }
 
-async fn swept(world: &MemoryWorld, through: Millis, left_days: Vec<LeftDay>) {
+async fn swept(world: &MemoryWorld, through: Millis) {
     let mark = SweepMark {
         through,
-        left_days: left_days.into_iter().collect(),
         ..SweepMark::default()
     };
     let saved = world.table.save_sweep_mark(Sweep::Segments, &mark).await;
     saved.expect("saved");
+}
+
+/// Oversize events of a tenant's day that the sweep left.
+fn left_of(tenant: &TenantId, kind: LeftoverKind) -> Leftover {
+    Leftover {
+        key: LeftoverKey {
+            start: Millis(0),
+            kind,
+            tenant: Some(tenant.clone()),
+        },
+        objects: 1,
+        first: "oversize/x".to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -68,15 +80,19 @@ async fn a_removed_tenant_is_gone_and_its_neighbour_is_whole() {
         matches!(early, Err(NotOffboarded::NotSwept { .. })),
         "{early:?}"
     );
-    let day = |tenant: &TenantId| LeftDay {
-        start: Millis(0),
-        tenant: tenant.clone(),
-    };
-    swept(&world, needed, vec![day(&id), day(&other)]).await;
+    swept(&world, needed).await;
+    for leftover in [
+        left_of(&id, LeftoverKind::Oversize),
+        left_of(&id, LeftoverKind::Unclaimed),
+        left_of(&other, LeftoverKind::Oversize),
+    ] {
+        table.keep_leftover(&leftover).await.expect("kept");
+    }
     let left = survey(table, bucket, &id).await.expect_err("a day is left");
     assert!(left.to_string().contains("oversize events of"), "{left}");
     assert!(!objects_of(&world, &id).await.is_empty());
-    swept(&world, needed, vec![day(&other)]).await;
+    let key = left_of(&id, LeftoverKind::Oversize).key;
+    table.forget_leftover(&key).await.expect("forgotten");
 
     let found = survey(table, bucket, &id).await.expect("listed");
     assert_eq!(
@@ -117,7 +133,7 @@ async fn a_removal_that_was_cut_off_is_finished() {
     world.seal().await;
     let now = vernier_ledger::clock::now();
     close(&world.table, &id, now).await.expect("closed");
-    swept(&world, now.plus_seconds(LAST_COMMIT_SECONDS), Vec::new()).await;
+    swept(&world, now.plus_seconds(LAST_COMMIT_SECONDS)).await;
     let mut cut = 0;
     for operation in [Operation::RemoveObject, Operation::RemoveItems] {
         for fault in [Fault::Before, Fault::After] {

@@ -3,7 +3,7 @@
 use super::compaction::EVENING;
 use super::ends_within;
 use super::sealing::School;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::pin;
 use vernier_archive::account::{BesideRow as _, Evidence};
 use vernier_archive::seal::{Beside, SealKind, beside_key};
@@ -19,12 +19,14 @@ use vernier_tests::envelopes::{event, events};
 pub(super) const SWEEPING: Sweeping = Sweeping {
     segment_seconds: 3 * 3_600,
     trigger_seconds: 2 * 3_600,
+    failure_seconds: 24 * 3_600,
 };
-const GARBAGE_SECONDS: i64 = SWEEPING.segment_seconds + SWEEPING.trigger_seconds + 3 * 3_600;
+pub(super) const GARBAGE_SECONDS: i64 =
+    SWEEPING.segment_seconds + SWEEPING.trigger_seconds + 3 * 3_600;
 
 impl School {
     /// Sweeps until a run has nothing to do.
-    async fn sweep(&self) -> SweepSummary {
+    pub(super) async fn sweep(&self) -> SweepSummary {
         let clock = || self.clock.get();
         let mut all = SweepSummary::default();
         loop {
@@ -43,7 +45,7 @@ impl School {
         self.turn().await.swept.unnamed
     }
 
-    async fn put(&self, key: &str) {
+    pub(super) async fn put(&self, key: &str) {
         let put = self
             .bucket
             .put_new(key, b"left behind".to_vec(), None)
@@ -51,7 +53,7 @@ impl School {
         assert_eq!(put, Ok(PutOutcome::Created));
     }
 
-    fn count(&self, prefix: &str) -> usize {
+    pub(super) fn count(&self, prefix: &str) -> usize {
         self.bucket.keys(prefix).len()
     }
 }
@@ -284,27 +286,56 @@ async fn files_of_days_that_no_seal_can_name_go() {
     assert_eq!(school.report().findings, []);
 }
 
+fn large() -> Value {
+    let mut large = event();
+    large["extensions"] = json!({ "text": "x".repeat(1_200_000) });
+    large
+}
+
 #[tokio::test]
 async fn oversize_events_go_with_their_day() {
     let school = School::new().await;
-    let mut large = event();
-    large["extensions"] = json!({ "text": "x".repeat(1_200_000) });
-    school.post(&[large, event()]).await;
+    school.post(&[large(), event()]).await;
     school.deliver().await;
     school.pass(120);
     school.seal().await;
-    assert_eq!(school.count("oversize/"), 1);
+    school.post(&[large()]).await;
+    assert_eq!(school.count("oversize/"), 2);
     school.pass(SWEEPING.segment_seconds + 2 * 3_600);
     assert_eq!(school.sweep().await.oversize, 0, "its day is not over");
-    // Its day is over, but the chain stands where it stood: windows since then are not sealed.
+    // Its day is over, and the window of one of them is not sealed.
     school.pass(16 * 3_600);
     let swept = school.sweep().await;
-    assert_eq!((swept.oversize, swept.left), (0, 1), "{swept:?}");
+    assert_eq!((swept.oversize, swept.left), (1, 1), "{swept:?}");
+    school.deliver().await;
     school.seal().await;
     let swept = school.sweep().await;
     assert_eq!((swept.oversize, swept.left), (1, 0), "{swept:?}");
     assert_eq!(school.count("oversize/"), 0);
-    school.assert_sealed([2, 0, 0, 0]);
+    school.assert_sealed([3, 0, 0, 0]);
+}
+
+/// An envelope that got no answer may still be brought back from the failure destination: its event stays for as
+/// long as that can be, past its window's seal and its day, and nobody is bothered.
+#[tokio::test]
+async fn an_oversize_event_that_no_seal_has_stays_while_a_commit_may_name_it() {
+    let school = School::new().await;
+    school.post(&[event()]).await;
+    school.deliver().await;
+    school.pass(1);
+    let denied = |op: Operation, _: u64| (op == Operation::Acknowledge).then_some(Fault::Denied);
+    school.faults.plan(denied);
+    school.post_refused(&[large()]).await;
+    school.faults.clear();
+    school.pass(120);
+    school.seal().await;
+    school.pass(SWEEPING.segment_seconds + 18 * 3_600);
+    let swept = school.sweep().await;
+    assert_eq!((swept.oversize, swept.left), (0, 0), "{swept:?}");
+    assert_eq!(school.count("oversize/"), 1);
+    school.pass(SWEEPING.failure_seconds);
+    assert_eq!(school.sweep().await.oversize, 1);
+    assert_eq!(school.count("oversize/"), 0);
 }
 
 /// Wherever a sweep dies or fails, the next one ends it, and nothing that is needed goes.
@@ -346,6 +377,7 @@ async fn a_sweep_that_dies_is_ended_by_the_next() {
     assert!(crashes > 5, "{crashes}");
     for operation in [
         Operation::RemoveObject,
+        Operation::RemoveKey,
         Operation::SaveSweep,
         Operation::Publish,
     ] {

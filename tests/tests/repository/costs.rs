@@ -78,8 +78,11 @@ fn only_what_has_another_copy_goes_early() {
         days.as_str().map(str::to_owned)
     };
     let of_parameter = |parameter: &str| -> Vec<Option<String>> {
-        let hit = rules.iter().filter(|r| days(r).as_deref() == Some(parameter));
-        hit.map(|r| r["Prefix"].as_str().map(str::to_owned)).collect()
+        let hit = rules
+            .iter()
+            .filter(|r| days(r).as_deref() == Some(parameter));
+        hit.map(|r| r["Prefix"].as_str().map(str::to_owned))
+            .collect()
     };
     let early = [
         "segments/",

@@ -1,6 +1,7 @@
 //! The parts and the evidence of some seals into those of a day.
 
 use super::Covering;
+use crate::scratch::ScratchFolder;
 use crate::sealing::chain::Content;
 use crate::sealing::{GROUP_BYTES, PART_ROWS, RUN_BYTES, Trouble, Workshop, upload};
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use tempfile::TempDir;
 use vernier_archive::Fault;
 use vernier_archive::day4::{BlindDayBuilder, BlindDayWritten};
 use vernier_archive::files::{Directory, Ranges, Source as _};
@@ -32,7 +32,7 @@ const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 pub(super) struct MergedDay {
     day: Window,
     written: BlindDayWritten,
-    folder: TempDir,
+    folder: ScratchFolder,
 }
 
 /// What a file is to its seal.
@@ -64,14 +64,12 @@ pub(super) async fn write<O: Objects>(
     day: Window,
     seals: &[Covering],
 ) -> Result<MergedDay, Trouble> {
-    let folder = tempfile::Builder::new()
-        .prefix("vernier-day-")
-        .tempdir_in(&workshop.temporary)
-        .map_err(Fault::Io)?;
+    let folder = workshop.scratch.folder().map_err(Fault::Io)?;
     let settings = Settings {
         run_bytes: RUN_BYTES,
         part_rows: PART_ROWS,
         group_bytes: GROUP_BYTES,
+        scratch: workshop.scratch.bytes().clone(),
         ..Settings::new(folder.path(), workshop.threads)
     };
     let mut builder = BlindDayBuilder::new(tenant.clone(), day, settings);

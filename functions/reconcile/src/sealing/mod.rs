@@ -15,6 +15,7 @@ mod idle;
 mod late;
 mod totals;
 mod window;
+mod wire;
 mod workshop;
 
 use crate::Settings;
@@ -57,11 +58,20 @@ impl From<PortError> for Trouble {
 
 impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Io(error) => Self::Port(PortError::Retryable(format!("scratch: {error}"))),
-            other => Self::Held(other.to_string()),
+        match fault.io() {
+            Some(error) if is_full(error) => {
+                Self::Held(format!("the scratch disk is full: {error}"))
+            }
+            Some(error) => Self::Port(PortError::Retryable(format!("scratch: {error}"))),
+            None => Self::Held(fault.to_string()),
         }
     }
+}
+
+/// Whether a disk is full: trouble of the window that was to be sealed with it, which takes too much, and of no other.
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// What sealing did of a tenant's windows.

@@ -3,17 +3,18 @@
 use super::chain::Content;
 use super::earlier::{Suspects, filters_of};
 use super::totals::AccountSoFar;
+use super::wire::{is_there, not_there, write_share};
 use super::{Trouble, Workshop};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use vernier_archive::Fault;
 use vernier_archive::account::write_rows;
 use vernier_archive::files::Directory;
 use vernier_archive::seal::{FileSet, SealKind, SetWriter, StatementBody, WindowStatement};
 use vernier_archive::share::{Share, SharesJoined};
-use vernier_archive::window::{Oversize, Plan, Settings, WindowBuilder};
+use vernier_archive::window::{Plan, Settings, WindowBuilder};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::chain::ChainHead;
@@ -65,27 +66,16 @@ impl Job<'_> {
     }
 }
 
-/// Events that were too large for their frames, fetched before.
-struct Fetched(BTreeMap<String, PathBuf>);
-
-impl Oversize for Fetched {
-    fn fetch(&self, reference: &EventRef) -> io::Result<Vec<u8>> {
-        let path = self.0.get(&reference.key);
-        fs::read(path.ok_or(io::ErrorKind::NotFound)?)
-    }
-}
-
 /// Lines on their way into files.
 struct Collector {
     builder: WindowBuilder,
     suspects: Suspects,
-    oversize: BTreeMap<String, PathBuf>,
     head: Vec<u8>,
 }
 
 impl Collector {
     /// Takes a block's lines; answers the oversize events that they name.
-    fn take(&mut self, job: &Job<'_>, lines: &[u8]) -> Result<Vec<String>, Trouble> {
+    fn take(&mut self, job: &Job<'_>, lines: &[u8]) -> Result<Vec<EventRef>, Trouble> {
         let mut large = Vec::new();
         for text in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             let bad = |e: line::BadLine| Trouble::Held(e.to_string());
@@ -96,9 +86,7 @@ impl Collector {
                 continue;
             }
             self.suspects.show(&head);
-            if let Some(reference) = &head.event_ref {
-                large.push(reference.key.clone());
-            }
+            large.extend(head.event_ref.clone());
             self.builder.push_line(text)?;
         }
         Ok(large)
@@ -115,29 +103,24 @@ pub(super) async fn write<S: ReconcileStores>(
     job: &Job<'_>,
     now: Millis,
 ) -> Result<Content, Trouble> {
-    let folder = tempfile::Builder::new()
-        .prefix("vernier-seal-")
-        .tempdir_in(&workshop.temporary)
-        .map_err(Fault::Io)?;
-    let collector = collected(stores, workshop, job, folder.path(), now).await?;
-    let found = collector.suspects.into_found();
-    let sink = Directory::new(folder.path().join("files"));
-    let oversize = Fetched(collector.oversize);
-    let share = collector.builder.finish_share(&found, &oversize, &sink)?;
-    let rows = SharesJoined::of(vec![share]);
-    let sums = Tally {
-        events: rows.counts.total(),
-        rejected: rows.counts.rejected,
-        digest: rows.digest,
-    };
-    if sums != job.expected {
+    let folder = Arc::new(workshop.scratch.folder().map_err(Fault::Io)?);
+    let Collector {
+        builder, suspects, ..
+    } = collected(stores, workshop, job, folder.path(), now).await?;
+    // Before anything is written into the bucket.
+    if builder.tally() != job.expected {
         return Err(Trouble::Held(
             "its lines do not come to what its account says".to_owned(),
         ));
     }
+    let (objects, bytes) = (stores.objects(), workshop.scratch.bytes());
+    let found = suspects.into_found();
+    let share = write_share(objects, builder, found, Arc::clone(&folder), bytes).await?;
+    let rows = SharesJoined::of(vec![share]);
+    let sink = Directory::new(folder.path().join("files"));
     let (content, keys) = content_of(job, rows, &sink)?;
     let keys = keys.iter().map(String::as_str);
-    upload(stores.objects(), keys, &folder.path().join("files")).await?;
+    upload(objects, keys, &folder.path().join("files")).await?;
     Ok(content)
 }
 
@@ -160,24 +143,24 @@ async fn collected<S: ReconcileStores>(
         run_bytes: RUN_BYTES,
         part_rows: PART_ROWS,
         group_bytes: GROUP_BYTES,
+        scratch: workshop.scratch.bytes().clone(),
         ..Settings::new(folder, workshop.threads)
     };
     let mut collector = Collector {
         builder: WindowBuilder::of_share(job.plan(), Share::WHOLE, settings),
         suspects: Suspects::new(&job.tenant.id, earlier),
-        oversize: BTreeMap::new(),
         head: Vec::new(),
     };
     let (start, end) = (job.window.start, job.window.end);
     for block in live::blocks_of(job.items, start, end) {
-        collect(stores, &mut collector, job, &block, folder).await?;
+        collect(stores, &mut collector, job, &block).await?;
     }
     collector.suspects.look_up(stores).await?;
     Ok(collector)
 }
 
 /// What the window's seal says: its rows, the evidence that no seal before has, and the account with both. Answers the
-/// keys of all that it names, too.
+/// keys of all that it names beside its rows, too.
 fn content_of(
     job: &Job<'_>,
     rows: SharesJoined,
@@ -188,8 +171,7 @@ fn content_of(
         Trouble::Held("its receipts do not come to what its seals have".to_owned())
     })?;
     let evidence = write_rows(&job.plan(), account.evidence, sink)?;
-    let files = rows.files.iter().chain(&evidence);
-    let mut keys: Vec<String> = files.map(|file| file.key.clone()).collect();
+    let mut keys: Vec<String> = evidence.iter().map(|file| file.key.clone()).collect();
     let mut sets = SetWriter::new(&job.tenant.id, job.head.sequence, sink);
     let statement = WindowStatement {
         parts: sets.set(rows.files.clone())?,
@@ -222,7 +204,6 @@ async fn collect<S: ReconcileStores>(
     collector: &mut Collector,
     job: &Job<'_>,
     live: &LiveBlock,
-    folder: &Path,
 ) -> Result<(), Trouble> {
     let objects = stores.objects();
     let held = |what: &str| Trouble::Held(format!("segment {} {what}", live.object));
@@ -236,12 +217,11 @@ async fn collect<S: ReconcileStores>(
     };
     let lines = segment::open_block(&live.block, &bytes).map_err(|e| held(&e.to_string()))?;
     drop(bytes);
-    for key in collector.take(job, &lines)? {
-        let found = objects.get(&key, None).await?;
-        let event = found.ok_or_else(|| Trouble::Held(format!("oversize event {key} is gone")))?;
-        let path = folder.join(format!("oversize-{}", collector.oversize.len()));
-        fs::write(&path, event).map_err(Fault::Io)?;
-        collector.oversize.insert(key, path);
+    for reference in collector.take(job, &lines)? {
+        // Its bytes are fetched when its row is encoded.
+        if !is_there(objects, &reference).await? {
+            return Err(Trouble::Held(not_there(&reference)));
+        }
     }
     if collector.suspects.are_many() {
         collector.suspects.look_up(stores).await?;

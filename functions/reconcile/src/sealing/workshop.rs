@@ -1,6 +1,7 @@
 //! What a process that seals keeps from one run to the next.
 
 use super::earlier::Kept;
+use crate::scratch::{SCRATCH_BYTES_MAX, ScratchDisk};
 use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -19,8 +20,8 @@ pub struct SealingTimes {
 
 /// What sealing needs beside the stores.
 pub struct Workshop {
-    /// A folder for what does not fit into memory; nothing stays in it.
-    pub temporary: PathBuf,
+    /// For what does not fit into memory.
+    pub scratch: ScratchDisk,
     /// How many threads encode a window's files.
     pub threads: usize,
     /// How far back and for how long sealing looks.
@@ -40,11 +41,11 @@ impl fmt::Debug for Workshop {
 }
 
 impl Workshop {
-    /// Begins with nothing known, and as many threads as there are processors.
+    /// Begins with nothing known, with as many threads as there are processors, and a disk of the usual size.
     #[must_use]
     pub fn new(temporary: PathBuf, times: SealingTimes) -> Self {
         Self {
-            temporary,
+            scratch: ScratchDisk::new(temporary, SCRATCH_BYTES_MAX),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             times,
             kept: Kept::default(),

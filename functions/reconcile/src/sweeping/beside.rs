@@ -1,14 +1,16 @@
-//! Evidence and lists that no seal names.
+//! Evidence, what is missing, and lists that no seal names.
 
+use super::{remove, remove_where};
 use crate::sealing::AccountSoFar;
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use vernier_archive::account::{BesideRow as _, Evidence};
 use vernier_archive::files::Ranges;
 use vernier_archive::part_name::{BesideName, PartOf};
-use vernier_archive::seal::Seal;
+use vernier_archive::seal::{Seal, SealKind};
 use vernier_archive::stored::read_set;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealEntry;
@@ -81,41 +83,103 @@ fn has_only(bytes: Vec<u8>, evident: &HashSet<ReceiptId>) -> bool {
     read.is_ok() && has_only
 }
 
-/// Removes lists under the sequences of some seals which these do not name: of somebody who wanted
-/// to seal something else there.
+/// What no seal names of what is missing of a window may be named by the next one, if it misses the same: so long after it
+/// was written whoever wrote it has ended, seconds.
+pub(crate) const MISSING_SECONDS: i64 = 86_400;
+
+/// Files that were removed, and whether some are so young that they stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HourSwept {
+    /// Files that no seal names and none can name any more.
+    pub removed: u64,
+    /// Whether files are left that a seal may still name, for another day.
+    pub is_young: bool,
+}
+
+/// Removes files of what is missing of an hour's sealed windows that no seal names, when they are a day old.
+pub(super) async fn sweep_missing<O: Objects + Inventory + Removal>(
+    objects: &O,
+    prefix: &str,
+    listed: &[Listed<'_>],
+    now: Millis,
+) -> Result<HourSwept, PortError> {
+    let mut named = BTreeSet::new();
+    let mut sealed = BTreeSet::new();
+    for Listed { entry, seal } in listed {
+        if let Some(window) = seal.statement.as_ref().and_then(|s| s.window()) {
+            sealed.insert(entry.window.start);
+            let missing = read_set(objects, &window.missing).await?;
+            named.extend(missing.into_iter().map(|file| file.key));
+        }
+    }
+    let old = now.plus_seconds(-MISSING_SECONDS);
+    let is_young = Cell::new(false);
+    let goes = |key: &str, written_at: Millis| {
+        let name = key
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.split('-').next());
+        let start = name.and_then(|word| word.parse().ok()).map(Millis);
+        let is_unnamed = start.is_some_and(|start| sealed.contains(&start)) && !named.contains(key);
+        is_young.set(is_young.get() || is_unnamed && written_at >= old);
+        is_unnamed && written_at < old
+    };
+    let removed = remove_where(objects, prefix, goes).await?;
+    let is_young = is_young.get();
+    Ok(HourSwept { removed, is_young })
+}
+
+/// Folders of what seals name by their own sequence.
+const SEQUENCE_FOLDERS: [&str; 3] = ["lists", "deltas", "erasures"];
+
+/// Removes lists, deltas and places of erased rows under the sequences of some seals which these do not name: of somebody
+/// who wanted to seal something else there.
 pub(super) async fn sweep_lists<O: Inventory + Removal>(
     objects: &O,
     tenant: &TenantId,
     seals: &[Seal],
 ) -> Result<u64, PortError> {
-    let sequences: BTreeSet<u64> = seals.iter().map(|seal| seal.sequence).collect();
+    let mut removed = 0;
+    for folder in SEQUENCE_FOLDERS {
+        let folder = format!("{folder}/tenant={tenant}/");
+        removed += sweep_folder(objects, &folder, seals).await?;
+    }
+    Ok(removed)
+}
+
+/// Removes what no seal names under the sequences of some seals, but for those of erasures, in one folder.
+async fn sweep_folder<O: Inventory + Removal>(
+    objects: &O,
+    folder: &str,
+    seals: &[Seal],
+) -> Result<u64, PortError> {
+    let seals = seals.iter().filter(|seal| seal.kind != SealKind::Erasure);
+    let sequences: BTreeSet<u64> = seals.clone().map(|seal| seal.sequence).collect();
     let (Some(first), Some(last)) = (sequences.first(), sequences.last()) else {
         return Ok(0);
     };
-    let lists = seals
-        .iter()
-        .filter_map(|seal| Some(seal.statement.as_ref()?.lists()));
+    let lists = seals.filter_map(|seal| Some(seal.statement.as_ref()?.lists()));
     let named: BTreeSet<&str> = lists.flatten().map(|list| list.key.as_str()).collect();
-    let folder = format!("lists/tenant={tenant}/");
     let (mut after, end) = (
         format!("{folder}{first:012}"),
         format!("{folder}{:012}", last.saturating_add(1)),
     );
     let mut removed = 0;
     loop {
-        let page = objects.listed(&folder, Some(&after)).await?;
+        let page = objects.listed(folder, Some(&after)).await?;
         let Some(last_key) = page.last().map(|object| object.key.clone()) else {
             return Ok(removed);
         };
-        for object in page.iter().filter(|object| object.key < end) {
+        let mut goes = Vec::new();
+        for object in page.into_iter().filter(|object| object.key < end) {
             let sequence = object.key[folder.len()..].split('-').next();
             let sequence = sequence.and_then(|text| text.parse().ok());
             let is_taken = sequence.is_some_and(|sequence| sequences.contains(&sequence));
             if is_taken && !named.contains(object.key.as_str()) {
-                objects.remove(&object.key).await?;
-                removed += 1;
+                goes.push(object.key);
             }
         }
+        removed += remove(objects, &goes).await?;
         if last_key >= end {
             return Ok(removed);
         }

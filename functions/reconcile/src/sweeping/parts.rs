@@ -1,6 +1,6 @@
 //! What no seal names of windows and backfills.
 
-use super::beside::{Listed, sweep_evidence, sweep_lists};
+use super::beside::{HourSwept, Listed, sweep_evidence, sweep_lists, sweep_missing};
 use super::{is_being_erased, remove_where};
 use std::collections::BTreeSet;
 use vernier_archive::part_name::{PartName, PartOf};
@@ -21,7 +21,8 @@ pub(crate) const fn hour_start(at: Millis) -> Millis {
     Millis(at.0 - at.0.rem_euclid(3_600_000))
 }
 
-/// Removes what no seal names of a tenant's windows that begin in an hour; answers how many files these were.
+/// Removes what no seal names of a tenant's windows that begin in an hour; answers how many files these were, and whether
+/// it is to be done again in a day.
 ///
 /// # Errors
 /// Whatever error the stores give.
@@ -29,12 +30,13 @@ pub async fn sweep_hour<S: ReconcileStores>(
     stores: &S,
     settings: &Tenant,
     hour: Millis,
-) -> Result<u64, PortError> {
+    now: Millis,
+) -> Result<HourSwept, PortError> {
     let tenant = &settings.id;
     let head = stores.table().chain(tenant).await?;
     // Before the first seal every part may be named by it.
     let Some(next_sequence) = head.map(|head| head.sequence) else {
-        return Ok(0);
+        return Ok(HourSwept::default());
     };
     let objects = stores.objects();
     let seals = stores
@@ -48,7 +50,7 @@ pub async fn sweep_hour<S: ReconcileStores>(
         .map(|window| window.start)
         .collect();
     if is_being_erased(&seals, next_sequence) {
-        return Ok(0);
+        return Ok(HourSwept::default());
     }
     let (mut named, mut listed) = (BTreeSet::new(), Vec::with_capacity(seals.len()));
     for entry in &seals {
@@ -75,7 +77,10 @@ pub async fn sweep_hour<S: ReconcileStores>(
     }
     let evidence = format!("evidence/tenant={tenant}/dt={date}/hour={hour}/");
     removed += sweep_evidence(stores, settings, &evidence, &listed).await?;
+    let missing = format!("missing/tenant={tenant}/dt={date}/hour={hour}/");
+    let mut swept = sweep_missing(objects, &missing, &listed, now).await?;
     let seals: Vec<Seal> = listed.into_iter().map(|listed| listed.seal).collect();
     removed += sweep_lists(objects, tenant, &seals).await?;
-    Ok(removed)
+    swept.removed += removed;
+    Ok(swept)
 }

@@ -1,74 +1,51 @@
-//! Segments and oversize events.
+//! Segments and oversize events: the hours one after the other, a page of the bucket's list at a time.
 
-use super::{SweepSummary, Sweeping, has_lost_its_items, remove_where};
-use serde_json::json;
-use std::collections::{BTreeSet, HashMap};
-use vernier_ledger::Invariant;
+use super::judge::Judge;
+use super::leftovers::{Found, announce};
+use super::named::{Named, named_by_earlier, named_of};
+use super::{SweepSummary, Sweeping, oversize, remove};
+use std::collections::BTreeSet;
 use vernier_ledger::block_item::Listing;
-use vernier_ledger::chain::{SealEntry, sealed_in};
-use vernier_ledger::committed::records_of_object;
+use vernier_ledger::chain::day_of;
 use vernier_ledger::earlier::EarlierRecord;
-use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX};
-use vernier_ledger::ports::{
-    Blocks, Chains, Directory, Inventory, ListedObject, Notices, PortError, Removal, Sweeps,
-};
-use vernier_ledger::segment::{Block, SegmentRecord, stored_in};
+use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
+use vernier_ledger::ports::{Directory, Inventory, Leftovers, ListedObject, PortError, Sweeps};
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::sweep::{LeftDay, LeftSegment, Sweep, SweepMark};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::sweep::{
+    Leftover, LeftoverKey, LeftoverKind, Sweep, SweepMark, SweepPlace, UnknownTime, all_leftovers,
+};
+use vernier_ledger::time::Millis;
 
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// Hours of segments in one run.
-const HOURS_MAX: u32 = 24;
+/// A look at what was left takes a third of a run's time at most: the rest is for what comes.
+const LOOKED_AT_SHARE: i64 = 3;
 
-/// What is remembered as left behind; with more the sweep stops, and the alarm stays.
-const LEFT_MAX: usize = 500;
+/// Leftovers that one run looks at again. Of each hour only what was left is listed.
+const LOOKED_AT_MAX: u32 = 40;
 
-/// Of those, looked at again in one run.
-const LEFT_AGAIN_MAX: usize = 20;
-
-/// What a commit holds of one tenant, and when it landed.
-struct Held {
-    tenant: TenantId,
-    /// The minutes of received-at of its events, by their beginnings.
-    minutes: Vec<Millis>,
-    committed_at: Millis,
-}
-
-impl Held {
-    fn of(block: &Block, committed_at: Millis) -> Self {
-        Self {
-            tenant: block.tenant.clone(),
-            minutes: block.minutes.iter().map(|m| m.minute.start()).collect(),
-            committed_at,
-        }
-    }
-}
-
-/// What a segment's commits say of it.
-struct Named {
-    /// When the first of them landed.
-    committed_at: Millis,
-    /// What it holds; none where an item of an existing tenant is not there, so that nobody knows.
-    held: Option<Vec<Held>>,
-}
+/// Tenants whose oversize events of a day are judged before the place is kept.
+const TENANTS_AT_A_TIME: usize = 20;
 
 /// One run's sweep.
-struct Run<'a, S> {
-    stores: &'a S,
-    settings: Sweeping,
-    now: Millis,
-    /// Windows that were judged, by their tenant: all that was committed until then is sealed.
-    judged: HashMap<(TenantId, Window), Millis>,
-    summary: SweepSummary,
+pub(super) struct Run<'a, S> {
+    pub(super) stores: &'a S,
+    pub(super) settings: Sweeping,
+    pub(super) now: Millis,
+    pub(super) judge: Judge<'a, S>,
+    pub(super) summary: SweepSummary,
+    /// When objects may have been written of which the table knows nothing.
+    unknown: Option<UnknownTime>,
+    /// Leftovers that are no news: they were known, or this run has told of them.
+    announced: BTreeSet<LeftoverKey>,
+    /// Leftovers that this run has found.
+    found: BTreeSet<LeftoverKey>,
 }
 
-/// Goes on with the sweep until nothing is old enough or the time is over.
+/// Goes on with the sweep until nothing is old enough or the time is over. Its place is kept after each page, so that a
+/// run that is cut off costs a page.
 ///
 /// # Errors
 /// The stores'. What was done counts; the next run goes on from there.
@@ -82,32 +59,31 @@ pub async fn sweep_segments<S: ReconcileStores>(
     let Some(mut mark) = mark_of(table).await? else {
         return Ok(SweepSummary::default());
     };
+    let now = clock();
     let mut run = Run {
         stores,
         settings,
-        now: clock(),
-        judged: HashMap::new(),
+        now,
+        judge: Judge::new(stores, now),
         summary: SweepSummary::default(),
+        unknown: table.unknown_time().await?,
+        announced: BTreeSet::new(),
+        found: BTreeSet::new(),
     };
-    let old = run.now.plus_seconds(-settings.segment_seconds);
-    if run.look_again(&mut mark).await? {
+    let old = now.plus_seconds(-settings.segment_seconds);
+    run.take_over_lists(&mut mark).await?;
+    let looked_until = Millis(now.0 + deadline.0.saturating_sub(now.0) / LOOKED_AT_SHARE);
+    run.look_again(&mut mark, &clock, looked_until).await?;
+    let is_due = |mark: &SweepMark| mark.through.plus_seconds(HOUR_SECONDS) <= old;
+    while is_due(&mark) && clock() < deadline {
+        run.step(&mut mark).await?;
+        // Behind what was done: a crash repeats a page, and finds it done.
         table.save_sweep_mark(Sweep::Segments, &mark).await?;
     }
-    while run.summary.hours < HOURS_MAX
-        && mark.through.plus_seconds(HOUR_SECONDS) <= old
-        && mark.left_count() < LEFT_MAX
-        && clock() < deadline
-    {
-        let before = mark.left_count();
-        run.sweep_hour(&mut mark).await?;
-        if mark.left_count() > before {
-            // Before it is kept: a crash in between announces twice rather than never.
-            announce(stores.notices(), &mark).await?;
-        }
-        // Behind what was done: a crash repeats an hour, and finds it done.
-        table.save_sweep_mark(Sweep::Segments, &mark).await?;
-    }
-    run.summary.left = mark.left_count() as u64;
+    run.summary.is_behind = is_due(&mark);
+    let left = all_leftovers(table).await?;
+    let overdue = left.iter().filter(|left| left.key.kind.is_overdue());
+    run.summary.left = overdue.map(|left| left.objects).sum();
     Ok(run.summary)
 }
 
@@ -127,77 +103,105 @@ async fn mark_of<T: Directory + Sweeps>(table: &T) -> Result<Option<SweepMark>, 
     }))
 }
 
-async fn announce<N: Notices>(notices: &N, mark: &SweepMark) -> Result<(), PortError> {
-    let segments: Vec<&str> = mark
-        .left
-        .iter()
-        .map(|l| l.object.as_str())
-        .take(10)
-        .collect();
-    let days = mark.left_days.iter().take(10);
-    let days: Vec<String> = days
-        .map(|l| format!("{} {}", l.tenant, l.start.date_and_hour().0))
-        .collect();
-    let body = json!({
-        "segments": mark.left.len(),
-        "first_segments": segments,
-        "oversize_days": mark.left_days.len(),
-        "first_oversize_days": days,
-        "why": "they are past their time and not wholly sealed; they stay until they are",
-        "invariant": Invariant::Complete.number(),
-    });
-    let subject = "Vernier: something unsealed is past its time";
-    notices.publish(subject, &body.to_string()).await
-}
-
 impl<S: ReconcileStores> Run<'_, S> {
-    async fn sweep_hour(&mut self, mark: &mut SweepMark) -> Result<(), PortError> {
-        let (from, to) = (mark.through, mark.through.plus_seconds(HOUR_SECONDS));
-        self.judged.clear();
-        self.sweep_folder(from, mark).await?;
-        // What was so young there that a commit could still name it.
-        let again = from.plus_seconds(-self.settings.trigger_seconds);
-        self.sweep_folder(again, mark).await?;
-        if to.0.rem_euclid(DAY_MILLIS) == 0 {
-            let start = Millis(to.0 - DAY_MILLIS);
-            for tenant in self.stores.table().tenants().await? {
-                let day = LeftDay { start, tenant };
-                if !self.expire_day(&day, mark).await? {
-                    mark.left_days.insert(day);
+    /// Judges the next page of the hour, or goes on to what comes after it.
+    async fn step(&mut self, mark: &mut SweepMark) -> Result<(), PortError> {
+        let (hour, end) = (mark.through, mark.through.plus_seconds(HOUR_SECONDS));
+        let place = match &mark.place {
+            Some(place) => place.clone(),
+            None => {
+                self.judge.forget();
+                SweepPlace::Segments { after: None }
+            }
+        };
+        mark.place = match place {
+            SweepPlace::Segments { after } => match self.sweep_page(hour, after).await? {
+                None => Some(SweepPlace::Young { after: None }),
+                after => Some(SweepPlace::Segments { after }),
+            },
+            SweepPlace::Young { after } => {
+                // What was so young there that a commit could still name it.
+                let again = hour.plus_seconds(-self.settings.trigger_seconds);
+                match self.sweep_page(again, after).await? {
+                    None if end.0.rem_euclid(DAY_MILLIS) == 0 => {
+                        Some(SweepPlace::Oversize { after: None })
+                    }
+                    None => None,
+                    after => Some(SweepPlace::Young { after }),
                 }
             }
+            SweepPlace::Oversize { after } => self.sweep_tenants(end, after).await?,
+        };
+        if mark.place.is_none() {
+            mark.through = end;
+            self.summary.hours += 1;
         }
-        mark.through = to;
-        self.summary.hours += 1;
         Ok(())
     }
 
-    /// Removes what is sealed of the segments of an hour, and what no commit names and none can name any more.
-    async fn sweep_folder(&mut self, hour: Millis, mark: &mut SweepMark) -> Result<(), PortError> {
-        let (table, objects) = (self.stores.table(), self.stores.objects());
-        let (date, hour) = hour.date_and_hour();
-        let folder = format!("segments/dt={date}/hour={hour}/");
-        let left: BTreeSet<String> = mark.left.iter().map(|l| l.object.clone()).collect();
+    /// Removes what may go of one page of an hour's segments; answers the page's last object, none when there are no
+    /// more.
+    async fn sweep_page(
+        &mut self,
+        hour: Millis,
+        after: Option<String>,
+    ) -> Result<Option<String>, PortError> {
+        let (date, number) = hour.date_and_hour();
+        let folder = format!("segments/dt={date}/hour={number}/");
+        let objects = self.stores.objects();
+        let page = objects.listed(&folder, after.as_deref()).await?;
+        let last = page.last().map(|object| object.key.clone());
+        let mut found = Found::of_hour(hour);
         let mut unnamed = Vec::new();
-        for object in objects.all_listed(&folder).await? {
-            if left.contains(&object.key) {
-                continue;
-            }
-            let records = records_of_object(table, &object.key).await?;
-            match self.named_by(&records).await? {
-                Some(named) => self.expire(&object.key, named, mark).await?,
+        let named = named_of(self.stores.table(), &page).await?;
+        for (object, named) in page.into_iter().zip(named) {
+            match named {
+                Some(named) => self.judge_segment(object.key, &named, &mut found).await?,
                 None => unnamed.push(object),
             }
         }
+        self.judge_unnamed(unnamed, &mut found).await?;
+        self.settle(found).await?;
+        Ok(last)
+    }
+
+    /// Whether a segment goes, since all of it is sealed, or whose events keep it.
+    async fn judge_segment(
+        &mut self,
+        object: String,
+        named: &Named,
+        found: &mut Found,
+    ) -> Result<(), PortError> {
+        let unsealed = self.judge.unsealed_of(named).await?;
+        if unsealed.is_empty() {
+            found.sealed.push(object);
+            return Ok(());
+        }
+        for tenant in unsealed {
+            found.leave(LeftoverKind::Segments, Some(tenant), &object);
+        }
+        Ok(())
+    }
+
+    /// Lets segments go that no commit names and none can name any more. What was written when this table knew nothing
+    /// may have been named by a commit that it does not have: it stays, and is named.
+    async fn judge_unnamed(
+        &mut self,
+        unnamed: Vec<ListedObject>,
+        found: &mut Found,
+    ) -> Result<(), PortError> {
         let earlier = self.earlier_of(&unnamed).await?;
         let young = self.now.plus_seconds(-self.settings.trigger_seconds);
         for object in unnamed {
-            if let Some(record) = find(&earlier, &object.key) {
-                self.expire(&object.key, named_by_earlier(record), mark)
-                    .await?;
+            let mut records = earlier.iter();
+            let record = records.find(|r| r.object.as_deref() == Some(&object.key));
+            if let Some(record) = record {
+                let named = named_by_earlier(record);
+                self.judge_segment(object.key, &named, found).await?;
+            } else if self.unknown.is_some_and(|time| time.has(object.written_at)) {
+                found.leave(LeftoverKind::Unknown, None, &object.key);
             } else if object.written_at < young {
-                objects.remove(&object.key).await?;
-                self.summary.unnamed += 1;
+                found.unnamed.push(object.key);
             }
         }
         Ok(())
@@ -214,212 +218,160 @@ impl<S: ReconcileStores> Run<'_, S> {
         self.stores.table().earlier_records(from, to).await
     }
 
-    /// What the records of a segment say of it; none where there are none.
-    async fn named_by(&self, records: &[SegmentRecord]) -> Result<Option<Named>, PortError> {
-        let table = self.stores.table();
-        let Some(first) = records.first() else {
-            return Ok(None);
-        };
-        let mut held = Some(Vec::new());
-        for record in records {
-            let items = table.record_items(record).await?;
-            for (name, item) in record.items.iter().zip(items) {
-                match (item, &mut held) {
-                    (Some(item), Some(held)) => {
-                        held.push(Held::of(&item.block, record.committed_at));
-                    }
-                    (None, _) if !has_lost_its_items(table, &name.tenant).await? => held = None,
-                    (None, _) | (_, None) => {}
-                }
-            }
+    /// Tells of what is left, keeps it, and removes what goes, in that order: a crash in between tells twice rather than
+    /// never.
+    pub(super) async fn settle(&mut self, found: Found) -> Result<(), PortError> {
+        let (table, objects) = (self.stores.table(), self.stores.objects());
+        let new = found
+            .left
+            .iter()
+            .filter(|(key, _)| !self.announced.contains(key));
+        let new: Vec<&Leftover> = new.map(|(_, left)| left).collect();
+        if let Some(told) = announce(self.stores.notices(), &new).await? {
+            self.announced.extend(told);
         }
-        Ok(Some(Named {
-            committed_at: first.committed_at,
-            held,
-        }))
-    }
-
-    /// Removes a segment if all of it is sealed; else it is left.
-    async fn expire(
-        &mut self,
-        object: &str,
-        named: Named,
-        mark: &mut SweepMark,
-    ) -> Result<(), PortError> {
-        let segment = LeftSegment {
-            committed_at: named.committed_at,
-            object: object.to_owned(),
-        };
-        if self.is_all_sealed(&named).await? {
-            self.stores.objects().remove(object).await?;
-            self.summary.segments += 1;
-            mark.left.remove(&segment);
-        } else {
-            mark.left.insert(segment);
+        for left in found.left.values() {
+            table.keep_leftover(left).await?;
         }
+        self.found.extend(found.left.keys().cloned());
+        self.summary.unknown += found.count_of(LeftoverKind::Unknown);
+        self.summary.segments += remove(objects, &found.sealed).await?;
+        self.summary.oversize += remove(objects, &found.oversize).await?;
+        self.summary.unnamed += remove(objects, &found.unnamed).await?;
         Ok(())
     }
 
-    async fn is_all_sealed(&mut self, named: &Named) -> Result<bool, PortError> {
-        let Some(held) = &named.held else {
-            return Ok(false);
-        };
-        for block in held {
-            if !self.is_sealed(block).await? {
-                return Ok(false);
-            }
+    /// Judges the oversize events of a day that has ended, of a few tenants; answers where to go on.
+    async fn sweep_tenants(
+        &mut self,
+        day_end: Millis,
+        after: Option<TenantId>,
+    ) -> Result<Option<SweepPlace>, PortError> {
+        let mut tenants = self.stores.table().tenants().await?;
+        tenants.retain(|tenant| after.as_ref().is_none_or(|after| tenant > after));
+        let day = day_of(Millis(day_end.0 - 1));
+        let some = &tenants[..tenants.len().min(TENANTS_AT_A_TIME)];
+        for tenant in some {
+            oversize::sweep_day(self, tenant, day).await?;
         }
-        Ok(true)
+        let is_last = some.len() == tenants.len();
+        let after = some.last().cloned();
+        Ok((!is_last).then_some(SweepPlace::Oversize { after }))
     }
 
-    /// Looks again at some of what was left behind; whether any of it went.
-    async fn look_again(&mut self, mark: &mut SweepMark) -> Result<bool, PortError> {
-        let before = mark.left_count();
+    /// Looks again at some of what was left behind, in turns: hour by hour and day by day, so that what no tenant can
+    /// bring to an end keeps nobody else's waiting. An hour that is cut off by the time is gone on with by the next run.
+    async fn look_again(
+        &mut self,
+        mark: &mut SweepMark,
+        clock: &impl Fn() -> Millis,
+        until: Millis,
+    ) -> Result<(), PortError> {
         let table = self.stores.table();
-        let left: Vec<LeftSegment> = mark.left.iter().take(LEFT_AGAIN_MAX).cloned().collect();
-        for segment in left {
-            self.judged.clear();
-            let (at, object) = (segment.committed_at, &segment.object);
-            let records = records_of_object(table, object).await?;
-            let named = match self.named_by(&records).await? {
-                Some(named) => Some(named),
-                None => {
-                    let earlier = table.earlier_records(at, at).await?;
-                    find(&earlier, object).map(named_by_earlier)
-                }
-            };
-            if let Some(named) = named {
-                let named = Named {
-                    committed_at: at,
-                    ..named
-                };
-                self.expire(object, named, mark).await?;
+        if let (Some(key), Some(after)) = (mark.looked_at.clone(), mark.looked_after.take()) {
+            mark.looked_after = self
+                .sweep_hour(key.start, Some(after), clock, until)
+                .await?;
+            table.save_sweep_mark(Sweep::Segments, mark).await?;
+            if mark.looked_after.is_some() {
+                return Ok(());
             }
         }
-        let left: Vec<LeftDay> = mark
-            .left_days
+        let behind = mark.looked_at.as_ref();
+        let mut left = table.leftovers(behind, LOOKED_AT_MAX).await?;
+        if left.is_empty() && behind.is_some() {
+            left = table.leftovers(None, LOOKED_AT_MAX).await?;
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        // They are no news, but for those that the look finds and did not know.
+        let known = left.iter().map(|left| left.key.clone());
+        self.announced.extend(known);
+        let mut hours = BTreeSet::new();
+        for Leftover { key, .. } in left {
+            if clock() >= until {
+                break;
+            }
+            self.judge.forget();
+            match (key.kind, &key.tenant) {
+                (LeftoverKind::Oversize | LeftoverKind::Unclaimed, Some(tenant)) => {
+                    oversize::sweep_day(self, tenant, day_of(key.start)).await?;
+                }
+                _ if hours.insert(key.start) => {
+                    mark.looked_after = self.sweep_hour(key.start, None, clock, until).await?;
+                }
+                _ => {}
+            }
+            mark.looked_at = Some(key.clone());
+            if mark.looked_after.is_some() {
+                break;
+            }
+            if !self.found.contains(&key) {
+                table.forget_leftover(&key).await?;
+            }
+        }
+        table.save_sweep_mark(Sweep::Segments, mark).await
+    }
+
+    /// The pages of an hour's segments, of which most have gone, behind an object; answers where the time was over.
+    async fn sweep_hour(
+        &mut self,
+        hour: Millis,
+        after: Option<String>,
+        clock: &impl Fn() -> Millis,
+        until: Millis,
+    ) -> Result<Option<String>, PortError> {
+        let mut after = self.sweep_page(hour, after).await?;
+        while after.is_some() && clock() < until {
+            after = self.sweep_page(hour, after).await?;
+        }
+        Ok(after)
+    }
+
+    /// Makes leftovers of what an earlier version's mark has in lists.
+    async fn take_over_lists(&mut self, mark: &mut SweepMark) -> Result<(), PortError> {
+        if mark.left.is_empty() && mark.left_days.is_empty() {
+            return Ok(());
+        }
+        let hours: BTreeSet<Millis> = mark
+            .left
             .iter()
-            .take(LEFT_AGAIN_MAX)
-            .cloned()
+            .filter_map(|left| hour_of(&left.object))
             .collect();
-        for day in left {
-            if self.expire_day(&day, mark).await? {
-                mark.left_days.remove(&day);
-            }
+        let now = self.now;
+        for hour in hours {
+            self.judge.forget();
+            let forever = Millis(i64::MAX);
+            self.sweep_hour(hour, None, &|| now, forever).await?;
         }
-        Ok(mark.left_count() < before)
-    }
-
-    /// Whether every window that a commit holds a tenant's events of is sealed with all that is stored of it.
-    async fn is_sealed(&mut self, block: &Held) -> Result<bool, PortError> {
-        let Held {
-            tenant,
-            minutes,
-            committed_at,
-        } = block;
-        let (Some(first), Some(last)) = (minutes.iter().min(), minutes.iter().max()) else {
-            return Ok(true);
-        };
-        let begin = first.plus_seconds(-WINDOW_SECONDS_MAX);
-        let seals = self
-            .stores
-            .table()
-            .seals(tenant, begin, Millis(last.0 + 1))
-            .await?;
-        let mut windows = BTreeSet::new();
-        for minute in minutes {
-            let mut closing = seals.iter().filter(|seal| seal.kind.closes());
-            let Some(window) = closing.find_map(|seal| seal.window_of(*minute)) else {
-                return Ok(false);
-            };
-            windows.insert(window);
+        for day in &mark.left_days {
+            oversize::sweep_day(self, &day.tenant, day_of(day.start)).await?;
         }
-        for window in windows {
-            let key = (tenant.clone(), window);
-            let known = self.judged.get(&key).copied();
-            let until = match known {
-                Some(until) => until,
-                None => {
-                    let until = self.sealed_until(tenant, window, &seals).await?;
-                    self.judged.insert(key, until);
-                    until
-                }
-            };
-            if *committed_at > until {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Until which commit a window's seals hold what is stored of it: all of the tenant's items when they come to as
-    /// much, else those until its last seal when they do, else none.
-    async fn sealed_until(
-        &self,
-        tenant: &TenantId,
-        window: Window,
-        seals: &[SealEntry],
-    ) -> Result<Millis, PortError> {
-        let sealed = sealed_in(window, seals);
-        let items = live::items_between(self.stores.table(), tenant, window.into(), self.now);
-        let items = items.await?;
-        if stored_in(window, items.iter().map(|item| &item.block)) == sealed {
-            return Ok(Millis(i64::MAX));
-        }
-        let of_window = seals.iter().filter(|s| s.window == window);
-        let last = of_window.map(|s| s.sealed_at).max().unwrap_or_default();
-        let end = last.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
-        let until = items.iter().filter(|item| item.committed_at < end);
-        Ok(
-            if stored_in(window, until.map(|item| &item.block)) == sealed {
-                Millis(end.0 - 1)
-            } else {
-                Millis(i64::MIN)
-            },
-        )
-    }
-
-    /// Removes a tenant's oversize events of a day if all its windows are sealed; false when they stay.
-    async fn expire_day(&mut self, day: &LeftDay, mark: &SweepMark) -> Result<bool, PortError> {
-        let end = Millis(day.start.0 + DAY_MILLIS);
-        let (date, _) = day.start.date_and_hour();
-        let prefix = format!("oversize/dt={date}/{}/", day.tenant);
-        if self
-            .stores
-            .objects()
-            .listed(&prefix, None)
-            .await?
-            .is_empty()
-        {
-            return Ok(true);
-        }
-        let head = self.stores.table().chain(&day.tenant).await?;
-        let Some(head) = head else { return Ok(false) };
-        let held = self.stores.table().held_windows(&day.tenant, &head).await?;
-        let mut of_day = held.iter().filter(|w| w.start < end && w.end > day.start);
-        let is_sealed = head.through >= end && of_day.next().is_none();
-        if !is_sealed || !mark.left.is_empty() {
-            return Ok(false);
-        }
-        self.summary.oversize += remove_where(self.stores.objects(), &prefix, |_, _| true).await?;
-        Ok(true)
+        (mark.left, mark.left_days) = (BTreeSet::new(), BTreeSet::new());
+        let table = self.stores.table();
+        table.save_sweep_mark(Sweep::Segments, mark).await
     }
 }
 
-/// The record that names an object.
-fn find<'r>(records: &'r [EarlierRecord], object: &str) -> Option<&'r EarlierRecord> {
-    let mut records = records.iter();
-    records.find(|record| record.object.as_deref() == Some(object))
+/// The hour of the folder that a segment lies in.
+fn hour_of(segment: &str) -> Option<Millis> {
+    let rest = segment.strip_prefix("segments/dt=")?;
+    let (date, rest) = rest.split_once("/hour=")?;
+    let (hour, _) = rest.split_once('/')?;
+    Millis::parse_rfc3339(&format!("{date}T{hour}:00:00.000Z")).ok()
 }
 
-fn named_by_earlier(record: &EarlierRecord) -> Named {
-    let blocks = record.blocks.iter();
-    Named {
-        committed_at: record.committed_at,
-        held: Some(
-            blocks
-                .map(|block| Held::of(block, record.committed_at))
-                .collect(),
-        ),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hour_of_a_segment_is_its_folders() {
+        let hour = Millis::parse_rfc3339("2026-09-01T07:00:00.000Z").expect("an instant");
+        let (date, number) = hour.date_and_hour();
+        let key = format!("segments/dt={date}/hour={number}/frames/shard-0/1-2-00.jsonl.zst");
+        assert_eq!(hour_of(&key), Some(hour));
+        assert_eq!(hour_of("oversize/dt=2026-09-01/x"), None);
     }
 }

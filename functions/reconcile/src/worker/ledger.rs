@@ -81,15 +81,7 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
             Ok(again(RECOVER_SECONDS))
         }
         Cause::SweepSegments if place.settings.paused => Ok(again(super::PAUSE_SECONDS)),
-        Cause::SweepSegments => {
-            let sweeping = place.settings.sweeping;
-            let swept = sweep_segments(place.stores, sweeping, place.clock, place.until).await?;
-            if swept.left > 0 {
-                tracing::warn!(left = swept.left, "unsealed past its time");
-            }
-            turn.swept.add(&swept);
-            Ok(again(SWEEP_SECONDS))
-        }
+        Cause::SweepSegments => sweep(place, turn).await,
         Cause::CheckShards => {
             let (from, clock) = (entry.place.as_deref(), place.clock);
             let summary = &mut turn.checked;
@@ -110,4 +102,28 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
             Err(PortError::Fatal(what))
         }
     }
+}
+
+/// Goes on with the sweep of segments, in half of the time that is left: the other half is for what stands behind it in the
+/// list, however much there is to sweep.
+async fn sweep<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    turn: &mut Turn,
+) -> Result<Next, PortError> {
+    let now = place.now();
+    let until = Millis(now.0 + (place.until.0 - now.0) / 2);
+    let sweeping = place.settings.sweeping;
+    let swept = sweep_segments(place.stores, sweeping, place.clock, until).await?;
+    if swept.left > 0 {
+        tracing::warn!(left = swept.left, "unsealed past its time");
+    }
+    if swept.unknown > 0 {
+        let unknown = swept.unknown;
+        tracing::warn!(unknown, "segments that the table does not know");
+    }
+    turn.swept.add(&swept);
+    Ok(match swept.is_behind {
+        true => Next::Left,
+        false => Next::At(now.plus_seconds(SWEEP_SECONDS)),
+    })
 }

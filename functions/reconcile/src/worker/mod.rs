@@ -194,6 +194,11 @@ pub async fn turn<S: ReconcileStores>(
     clock: &impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<Turn, PortError> {
+    match process.workshop.scratch.clear() {
+        Ok(0) => {}
+        Ok(cleared) => tracing::warn!(cleared, "scratch folders of killed runs removed"),
+        Err(error) => tracing::warn!(%error, "scratch disk not cleared"),
+    }
     let now = clock();
     let place = Workplace {
         stores,

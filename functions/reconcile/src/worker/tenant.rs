@@ -5,7 +5,7 @@ use crate::compaction::{Compacted, Compactor};
 use crate::healing::heal_missing;
 use crate::playbacks::{Played, Wires, go_on};
 use crate::sealing::{Held, Sealer, Settled};
-use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start, sweep_day, sweep_hour};
+use crate::sweeping::{MISSING_SECONDS, SWEEP_AFTER_SECONDS, hour_start, sweep_day, sweep_hour};
 use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
@@ -191,12 +191,17 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
     /// Removes what no seal names of an hour's windows, and with a day's first hour of the day as well.
     async fn sweep(&mut self, hour: Millis) -> Result<Next, PortError> {
         let (stores, tenant) = (self.place.stores, self.tenant);
-        self.turn.swept.unnamed += sweep_hour(stores, tenant, hour).await?;
+        let now = self.place.now();
+        let swept = sweep_hour(stores, tenant, hour, now).await?;
+        self.turn.swept.unnamed += swept.removed;
         let day = day_of(hour);
         if day.start == hour {
             self.turn.swept.unnamed += sweep_day(stores, &tenant.id, day).await?;
         }
-        Ok(Next::Done)
+        Ok(match swept.is_young {
+            true => Next::At(now.plus_seconds(MISSING_SECONDS)),
+            false => Next::Done,
+        })
     }
 
     async fn compact(&mut self, day: Window) -> Result<Next, PortError> {

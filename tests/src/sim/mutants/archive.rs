@@ -9,10 +9,11 @@ use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::{Shard, TenantId};
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
-    ChainOutcome, Chains, FrameStream, PlaybackOutcome, Playbacks, PortError, Schemas, Sweeps,
+    ChainOutcome, Chains, FrameStream, Leftovers, PlaybackOutcome, Playbacks, PortError, Schemas,
+    Sweeps,
 };
 use vernier_ledger::schema::StoredSchema;
-use vernier_ledger::sweep::{Sweep, SweepMark};
+use vernier_ledger::sweep::{Leftover, LeftoverKey, Sweep, SweepMark, UnknownTime};
 use vernier_ledger::time::{Millis, Window};
 
 impl Chains for Table {
@@ -114,6 +115,32 @@ impl Sweeps for Table {
 
     async fn save_sweep_mark(&self, sweep: Sweep<'_>, mark: &SweepMark) -> Result<(), PortError> {
         self.inner.save_sweep_mark(sweep, mark).await
+    }
+
+    async fn unknown_time(&self) -> Result<Option<UnknownTime>, PortError> {
+        self.inner.unknown_time().await
+    }
+
+    async fn save_unknown_time(&self, unknown: Option<UnknownTime>) -> Result<(), PortError> {
+        self.inner.save_unknown_time(unknown).await
+    }
+}
+
+impl Leftovers for Table {
+    async fn leftovers(
+        &self,
+        after: Option<&LeftoverKey>,
+        count_max: u32,
+    ) -> Result<Vec<Leftover>, PortError> {
+        self.inner.leftovers(after, count_max).await
+    }
+
+    async fn keep_leftover(&self, leftover: &Leftover) -> Result<(), PortError> {
+        self.inner.keep_leftover(leftover).await
+    }
+
+    async fn forget_leftover(&self, key: &LeftoverKey) -> Result<(), PortError> {
+        self.inner.forget_leftover(key).await
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::{Bucket, Bug};
 use std::sync::PoisonError;
-use vernier_ledger::ports::{Inventory, ListedObject, Objects, PortError, PutOutcome, Removal};
+use vernier_ledger::ports::{
+    Inventory, ListedObject, NotRemoved, Objects, PortError, PutOutcome, Removal,
+};
+use vernier_ledger::time::Millis;
 
 impl Objects for Bucket {
     async fn put_new(
@@ -42,12 +45,26 @@ impl Inventory for Bucket {
         prefix: &str,
         after: Option<&str>,
     ) -> Result<Vec<ListedObject>, PortError> {
-        self.inner.listed(prefix, after).await
+        let mut listed = self.inner.listed(prefix, after).await?;
+        if self.bug == Some(Bug::SweepNamedLate) && prefix.starts_with("segments/") {
+            for object in &mut listed {
+                object.written_at = Millis(0);
+            }
+        }
+        Ok(listed)
     }
 }
 
 impl Removal for Bucket {
     async fn remove(&self, key: &str) -> Result<(), PortError> {
         self.inner.remove(key).await
+    }
+
+    async fn remove_all(&self, keys: &[String]) -> Result<Vec<NotRemoved>, PortError> {
+        let not_removed = self.inner.remove_all(keys).await?;
+        Ok(match self.bug {
+            Some(Bug::IgnoreNotRemoved) => Vec::new(),
+            _ => not_removed,
+        })
     }
 }

@@ -56,6 +56,10 @@ pub enum Bug {
     HealWithoutFence,
     /// A segment is swept whatever is sealed of it.
     SweepUnsealed,
+    /// A segment that no commit names yet is swept though one may name it later.
+    SweepNamedLate,
+    /// What a request did not remove is taken for removed.
+    IgnoreNotRemoved,
     /// A playback moves its place before what it sends is on the stream.
     MovePlaybackFirst,
     /// Nothing is announced.
@@ -91,7 +95,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -111,6 +115,8 @@ impl Bug {
         Self::ForgetBackfills,
         Self::HealWithoutFence,
         Self::SweepUnsealed,
+        Self::SweepNamedLate,
+        Self::IgnoreNotRemoved,
         Self::MovePlaybackFirst,
         Self::KeepSilent,
         Self::RememberEntriesTooLong,
@@ -134,6 +140,8 @@ impl Bug {
             | Self::ForgetBackfills
             | Self::HealWithoutFence
             | Self::SweepUnsealed
+            | Self::SweepNamedLate
+            | Self::IgnoreNotRemoved
             | Self::MovePlaybackFirst
             | Self::RemoveWhateverIsThere
             | Self::NudgeOnce
