@@ -239,6 +239,14 @@ struct Endless {
     written: Arc<Mutex<u64>>,
 }
 
+impl Endless {
+    /// Makes the large event of a number under a key from now on.
+    fn expect(&self, key: String, number: u64) {
+        let mut large = self.large.lock().expect("one thread");
+        large.insert(key, number);
+    }
+}
+
 /// A large event, the same for its number each time.
 fn large_event(number: u64) -> Vec<u8> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -327,9 +335,7 @@ async fn scratch(large: u64) -> Value {
     for number in 0..large {
         let receipt = ReceiptId::generate(BEGINNING, 0);
         let key = format!("oversize/dt={date}/{id}/{receipt}/0.json");
-        let mut known = objects.large.lock().expect("one thread");
-        known.insert(key, number);
-        drop(known);
+        objects.expect(key, number);
         let event = serde_json::from_slice(&large_event(number)).expect("JSON");
         sending::send(&stores, id, receipt, RECEIPT_DAYS, &bytes(&[event])).await;
     }
