@@ -201,7 +201,10 @@ async fn what_a_restored_table_does_not_know_stays_and_is_named() {
     school.pass(GARBAGE_SECONDS);
     let swept = school.sweep().await;
     assert!(swept.unnamed == 1 && swept.unknown >= 1, "{swept:?}");
-    assert_eq!(school.bucket.keys("segments/"), std::slice::from_ref(&unknown));
+    assert_eq!(
+        school.bucket.keys("segments/"),
+        std::slice::from_ref(&unknown)
+    );
     let notices = school.topic.notices();
     let told = notices
         .iter()

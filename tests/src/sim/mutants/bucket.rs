@@ -46,7 +46,7 @@ impl Inventory for Bucket {
         after: Option<&str>,
     ) -> Result<Vec<ListedObject>, PortError> {
         let mut listed = self.inner.listed(prefix, after).await?;
-        if self.bug == Some(Bug::SweepNamedLate) && prefix.starts_with("segments/") {
+        if self.bug == Some(Bug::SweepNamedLate) && prefix.starts_with("oversize/") {
             for object in &mut listed {
                 object.written_at = Millis(0);
             }
@@ -61,10 +61,6 @@ impl Removal for Bucket {
     }
 
     async fn remove_all(&self, keys: &[String]) -> Result<Vec<NotRemoved>, PortError> {
-        let not_removed = self.inner.remove_all(keys).await?;
-        Ok(match self.bug {
-            Some(Bug::IgnoreNotRemoved) => Vec::new(),
-            _ => not_removed,
-        })
+        self.inner.remove_all(keys).await
     }
 }

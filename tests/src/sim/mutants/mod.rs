@@ -56,10 +56,8 @@ pub enum Bug {
     HealWithoutFence,
     /// A segment is swept whatever is sealed of it.
     SweepUnsealed,
-    /// A segment that no commit names yet is swept though one may name it later.
+    /// An oversize event that no commit names yet is swept though one may name it later.
     SweepNamedLate,
-    /// What a request did not remove is taken for removed.
-    IgnoreNotRemoved,
     /// A playback moves its place before what it sends is on the stream.
     MovePlaybackFirst,
     /// Nothing is announced.
@@ -95,7 +93,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 31] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -116,7 +114,6 @@ impl Bug {
         Self::HealWithoutFence,
         Self::SweepUnsealed,
         Self::SweepNamedLate,
-        Self::IgnoreNotRemoved,
         Self::MovePlaybackFirst,
         Self::KeepSilent,
         Self::RememberEntriesTooLong,
@@ -141,7 +138,6 @@ impl Bug {
             | Self::HealWithoutFence
             | Self::SweepUnsealed
             | Self::SweepNamedLate
-            | Self::IgnoreNotRemoved
             | Self::MovePlaybackFirst
             | Self::RemoveWhateverIsThere
             | Self::NudgeOnce
