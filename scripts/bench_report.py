@@ -249,6 +249,8 @@ def compose(figures: dict) -> dict:
         report["tenants"] = figures["tenants"]
     if "sweep" in figures:
         report.update(figures["sweep"])
+    if "recovery" in figures:
+        report["recovery"] = figures["recovery"]
     if "neighbours" in figures:
         report["neighbours"] = figures["neighbours"]
     if "schedule" in figures:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Game day: breaks the deployed stack in eight ways, and shows who notices, how it heals, and what is lost.
+"""Game day: breaks the deployed stack in ten ways, and shows who notices, how it heals, and what is lost.
 
   gameday.py [DRILL…]     all drills, or some by name (gameday.py --list)
 
@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from client import DISPOSITIONS, ask, run_vernier, window_totals  # noqa: E402
+from gameday_recovery import stream_away, ten_tenants  # noqa: E402
 from common import EMULATOR, RUN, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 from test import run_step, test_env  # noqa: E402
@@ -522,9 +523,11 @@ DRILLS = {
     "killed": killed,
     "clock": clock_skew,
     "exhausted": exhausted,
+    "away": stream_away,
+    "tenants": ten_tenants,
 }
 #: Drills that need reconcile to run.
-AFTER_THE_OUTAGE = ("clock", "exhausted")
+AFTER_THE_OUTAGE = ("clock", "exhausted", "away", "tenants")
 
 
 def play(day: Day, names: list[str]) -> int:

@@ -165,6 +165,25 @@ fn a_removed_entry_that_was_put_again_is_caught() {
     is_caught_somewhere(Bug::RemoveWhateverIsThere, history);
 }
 
+/// Of two envelopes of a shard that the trigger went past, the stream does not keep the first any more.
+#[test]
+fn a_recovery_that_stops_at_what_is_gone_is_caught() {
+    let history = "seed {k}; send 0 1; send 0 2; send 0 3; skip 0 3; skip 1 3; expire 0 1; expire 1 1; \
+                   send 0 4; send 0 5; send 0 6; send 0 7; deliver 0 9; deliver 0 9; jump 250; run 30";
+    is_caught_somewhere(Bug::StopAtGone, history);
+}
+
+/// What the stream function fails on each time is kept raw, is named, and holds nothing else up.
+#[test]
+fn a_poisonous_frame_ends_in_quarantine() {
+    for seed in 1..6 {
+        let script = format!(
+            "seed {seed}; send 0 1 2; send 0 3; poison 0; deliver 0 9; deliver 1 9; send 1 4; live 300"
+        );
+        assert_eq!(sim::replay(&script), Ok(()), "{script}");
+    }
+}
+
 /// A queue may lose what it was sent.
 #[test]
 fn a_nudge_that_is_sent_once_is_caught() {

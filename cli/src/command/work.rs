@@ -25,6 +25,7 @@ time, up to an hour.
 Examples:
   vernier work list school
   vernier work list --ledger
+  vernier work list --shard shardId-000000000000
   vernier work nudge school
   vernier work audit")]
 pub(super) struct Args {
@@ -42,7 +43,8 @@ Examples:
 
 Causes: late (something came after its window was sealed), close (a window that may have received
 something), compact (a day), playback, sweep (files that nothing names). Of the ledger itself: list
-(commits of earlier versions), recover (batches that ran out of retries), sweep-segments, check-shards, audit.
+(commits of earlier versions), recover (finds batches that ran out of retries), sweep-segments, check-shards,
+audit. Of a shard: recover (what a tenant's window misses of it, or batches that ran out of retries).
 
 Exit codes: 0 nothing was tried in vain, 1 something was, 2 wrong usage or out of reach.")]
     List(Of),
@@ -72,11 +74,14 @@ while: what was received then has no entries. It goes through all tenants, in th
 #[derive(Debug, clap::Args)]
 struct Of {
     /// The name of the tenant whose list it is
-    #[arg(value_name = "TENANT", required_unless_present = "ledger")]
+    #[arg(value_name = "TENANT", required_unless_present_any = ["ledger", "shard"])]
     id: Option<TenantId>,
     /// The ledger's own list instead: work for all tenants together
-    #[arg(long, conflicts_with = "id")]
+    #[arg(long, conflicts_with_all = ["id", "shard"])]
     ledger: bool,
+    /// A shard's list instead: what is brought back of what the trigger went past there
+    #[arg(long, value_name = "SHARD_ID", conflicts_with = "id", value_parser = shard_owner)]
+    shard: Option<Owner>,
     #[command(flatten)]
     table: TableArgs,
 }
@@ -101,10 +106,17 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
 
 /// The owner of a list, who has to be there.
 async fn owner_of(table: &Table, of: &Of) -> anyhow::Result<Owner> {
-    match &of.id {
-        None => Ok(Owner::Ledger),
-        Some(id) => Ok(Owner::Tenant(existing(table, id).await?.id)),
+    match (&of.id, &of.shard) {
+        (Some(id), _) => Ok(Owner::Tenant(existing(table, id).await?.id)),
+        (None, Some(shard)) => Ok(shard.clone()),
+        (None, None) => Ok(Owner::Ledger),
     }
+}
+
+/// The owner of a shard's work.
+fn shard_owner(id: &str) -> Result<Owner, String> {
+    let owner = Owner::of_shard(id).to_string();
+    owner.parse().map_err(|e| format!("no shard's id: {e}"))
 }
 
 fn list(of: &Of, format: Format) -> anyhow::Result<ExitCode> {
@@ -165,6 +177,9 @@ impl Row {
                 "received {}, stored {}: {} receipts are not wholly stored",
                 account.received.tally.events, account.stored_side.events, account.missing_count
             ),
+            _ if self.entry.tries > 0 && self.entry.key.cause == Cause::Recover => {
+                "the trigger may still bring it, or a store failed".to_owned()
+            }
             _ if self.entry.tries > 0 => {
                 "it waits for an earlier window, or a store failed".to_owned()
             }

@@ -2,8 +2,8 @@
 //!
 //! [`accounts`] draws up the accounts of a range for one tenant, [`counted_accounts`] counts
 //! dispositions as well. The [`planner`] nudges whoever has something due, a [`worker`] does it: [`sealing`] keeps the
-//! accounts of windows that are over, announces those that do not add up and seals those that do, [`healing`] brings
-//! back what the trigger gave up, [`compaction`] merges what is sealed into day files, [`playbacks`] send events
+//! accounts of windows that are over, announces those that do not add up and seals those that do, [`recovery`] brings
+//! back what the trigger lost, [`compaction`] merges what is sealed into day files, [`playbacks`] send events
 //! through again, [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed
 //! any more. [`scaling`] gives the stream as many shards as its load needs.
 
@@ -11,12 +11,12 @@ mod checkpoint;
 pub mod compaction;
 pub mod context;
 pub mod handler;
-pub mod healing;
 pub mod listing;
 pub mod measured;
 pub mod planner;
 pub mod playbacks;
 pub mod process;
+pub mod recovery;
 pub mod scaling;
 pub mod scratch;
 pub mod sealing;

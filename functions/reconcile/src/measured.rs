@@ -20,7 +20,7 @@ impl Planned {
 
 impl Turn {
     /// What a turn may measure.
-    pub const METRICS: [Metric; 12] = [
+    pub const METRICS: [Metric; 13] = [
         Metric::EventsStored,
         Metric::EventsDuplicate,
         Metric::EventsConflict,
@@ -32,6 +32,7 @@ impl Turn {
         Metric::FailedBatches,
         Metric::FramesBroughtBack,
         Metric::FramesGone,
+        Metric::SlicesGivenUp,
         Metric::ShardFaults,
     ];
 
@@ -39,10 +40,10 @@ impl Turn {
     #[must_use]
     pub fn line(&self, now: Millis) -> Line {
         let counts = self.sealed.counts;
-        let failed_batches = self.healed.settled + self.healed.pending + self.healed.unreadable;
+        let recovered = &self.recovered;
+        let failed_batches = recovered.settled + recovered.unsettled + recovered.unreadable;
         let overdue =
             u64::from(self.sealed.passed_over) + u64::from(self.compacted.held) + self.swept.left;
-        let brought_back = self.healed.played_back + self.missing.played_back;
         let mut line = Line::new(now, "turn ended");
         for (metric, value) in [
             (Metric::EventsStored, counts.stored),
@@ -53,8 +54,9 @@ impl Turn {
             (Metric::WindowsHeld, self.sealed.held.into()),
             (Metric::WindowsOverdue, overdue),
             (Metric::FailedBatches, failed_batches.into()),
-            (Metric::FramesBroughtBack, brought_back),
-            (Metric::FramesGone, self.missing.gone.into()),
+            (Metric::FramesBroughtBack, recovered.sent_again),
+            (Metric::FramesGone, recovered.gone),
+            (Metric::SlicesGivenUp, recovered.given_up),
             (Metric::ShardFaults, self.checked.faults),
         ] {
             if value > 0 {
@@ -80,7 +82,7 @@ impl Turn {
 mod tests {
     use super::*;
     use crate::compaction::CompactSummary;
-    use crate::healing::{HealSummary, MissingSummary};
+    use crate::recovery::RecoverySummary;
     use crate::sealing::SealSummary;
     use crate::shard_check::ShardSummary;
     use crate::sweeping::SweepSummary;
@@ -91,16 +93,14 @@ mod tests {
     fn a_turn_is_measured_with_what_is_past_its_time_in_one_sum() {
         let turn = Turn {
             failed: 2,
-            healed: HealSummary {
+            recovered: RecoverySummary {
                 settled: 1,
-                pending: 2,
+                unsettled: 2,
                 unreadable: 4,
-                played_back: 5,
-            },
-            missing: MissingSummary {
-                played_back: 6,
+                sent_again: 11,
+                awaited: 0,
                 gone: 7,
-                ..MissingSummary::default()
+                given_up: 5,
             },
             sealed: SealSummary {
                 incomplete: 2,
@@ -142,6 +142,7 @@ mod tests {
             ("FailedBatches", json!(7)),
             ("FramesBroughtBack", json!(11)),
             ("FramesGone", json!(7)),
+            ("SlicesGivenUp", json!(5)),
             ("ShardFaults", json!(14)),
             ("failed", json!(2)),
         ] {

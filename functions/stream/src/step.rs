@@ -9,6 +9,7 @@ use vernier_ledger::frame::{self, Frame};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::limits;
 use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts, Results};
+use vernier_ledger::quarantine::keep_record;
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
 use vernier_ledger::results::Changes;
 use vernier_ledger::retry::retry;
@@ -91,44 +92,10 @@ pub(crate) async fn quarantine<O: Objects>(
     undecodable: &[Undecodable],
     now: Millis,
 ) -> Result<(), PortError> {
-    let (date, _) = now.date_and_hour();
     for Undecodable { record, error } in undecodable {
-        let sequence = record.sequence.padded();
-        let key = format!(
-            "quarantine/frames/dt={date}/{}/{}/{sequence}",
-            shard.stream, shard.id
-        );
-        let note: String = error
-            .to_string()
-            .chars()
-            .filter(char::is_ascii)
-            .take(512)
-            .collect();
-        // A retry finds its own object, or leaves another under the next day's date: both are raw.
-        objects
-            .put_new(&key, record.data.clone(), Some(&note))
-            .await?;
-        tracing::warn!(
-            shard = shard.id,
-            sequence,
-            reason = error_kind(error),
-            "record quarantined"
-        );
+        keep_record(objects, shard, &record.sequence, &record.data, error, now).await?;
     }
     Ok(())
-}
-
-/// The reason without quoting the record.
-fn error_kind(error: &frame::FrameError) -> &'static str {
-    match error {
-        frame::FrameError::Unrecognised => "unrecognised",
-        frame::FrameError::Compression(_) => "compression",
-        frame::FrameError::TooLarge => "too large",
-        frame::FrameError::Header(_) => "header",
-        frame::FrameError::NewerVersion(_) => "newer version",
-        frame::FrameError::Line { .. } => "line",
-        frame::FrameError::Tally(_) => "tally",
-    }
 }
 
 /// Claims every frame; gives back those that are this batch's, in order.

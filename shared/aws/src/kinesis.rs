@@ -3,7 +3,9 @@
 
 use crate::error::{error_of_code, port_error};
 use aws_config::SdkConfig;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, ShardIteratorType};
+use aws_sdk_kinesis::types::{
+    PutRecordsRequestEntry, PutRecordsResultEntry, Record, ShardIteratorType,
+};
 use aws_smithy_types::Blob;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use vernier_ledger::ids::{Sequence, Shard};
@@ -98,22 +100,35 @@ impl FrameStream for KinesisStream {
 }
 
 impl FrameRecords for KinesisStream {
-    async fn record(
+    fn shard(&self, id: &str) -> Result<Shard, PortError> {
+        Shard::new(&self.name, id).map_err(|e| PortError::Fatal(format!("shard: {e}")))
+    }
+
+    async fn kept_from(
         &self,
-        shard_id: &str,
-        sequence: &Sequence,
-    ) -> Result<Option<(Shard, NewRecord)>, PortError> {
-        let shard = Shard::new(&self.name, shard_id);
-        let shard = shard.map_err(|e| PortError::Fatal(format!("read record: {e}")))?;
-        let digits = sequence.as_str();
-        let found = match self.record_from(shard_id, digits, sequence).await? {
-            Some(record) => Some(record),
-            None => {
-                let padded = format!("{digits:0>EMULATED_DIGITS$}");
-                self.record_from(shard_id, &padded, sequence).await?
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<(Sequence, NewRecord)>, PortError> {
+        let digits = from.as_str();
+        let padded = format!("{digits:0>EMULATED_DIGITS$}");
+        let mut starts = vec![Start::At(digits)];
+        if padded != digits {
+            starts.push(Start::At(&padded));
+        }
+        // Where a number is refused, the stream does not keep it: what it keeps begins later.
+        starts.push(Start::Oldest);
+        for start in starts {
+            let Some(iterator) = self.iterator(&shard.id, start).await? else {
+                continue;
+            };
+            let mut records = self.read(iterator, count_max).await?;
+            records.retain(|(sequence, _)| sequence >= from);
+            if !records.is_empty() {
+                return Ok(records);
             }
-        };
-        Ok(found.map(|record| (shard, record)))
+        }
+        Ok(Vec::new())
     }
 
     async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {
@@ -135,54 +150,75 @@ impl FrameRecords for KinesisStream {
     }
 }
 
+/// Where a read of a shard begins.
+enum Start<'d> {
+    /// At the record with this number.
+    At(&'d str),
+    /// With the oldest record that the stream keeps.
+    Oldest,
+}
+
 impl KinesisStream {
-    /// The wanted record, if it is the first from a sequence number on.
-    async fn record_from(
+    /// An iterator over a shard; none where the shard is gone, or does not know the number.
+    async fn iterator(
         &self,
         shard_id: &str,
-        start: &str,
-        wanted: &Sequence,
-    ) -> Result<Option<NewRecord>, PortError> {
-        let iterator = self
-            .client
-            .get_shard_iterator()
-            .stream_name(&self.name)
-            .shard_id(shard_id)
-            .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
-            .starting_sequence_number(start)
-            .send()
-            .await;
-        let mut iterator = match iterator {
-            Ok(answer) => answer.shard_iterator,
-            // A shard that is gone, a number that it does not keep.
+        start: Start<'_>,
+    ) -> Result<Option<String>, PortError> {
+        let request = self.client.get_shard_iterator();
+        let request = request.stream_name(&self.name).shard_id(shard_id);
+        let request = match start {
+            Start::At(number) => request
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(number),
+            Start::Oldest => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+        };
+        match request.send().await {
+            Ok(answer) => Ok(answer.shard_iterator),
             Err(e)
                 if matches!(
                     e.code(),
                     Some("ResourceNotFoundException" | "InvalidArgumentException")
                 ) =>
             {
-                return Ok(None);
+                Ok(None)
             }
-            Err(e) => return Err(port_error("find record", e)),
-        };
+            Err(e) => Err(port_error("find record", e)),
+        }
+    }
+
+    /// The first records behind an iterator.
+    async fn read(
+        &self,
+        iterator: String,
+        count_max: u32,
+    ) -> Result<Vec<(Sequence, NewRecord)>, PortError> {
+        let limit = i32::try_from(count_max).unwrap_or(i32::MAX);
+        let mut iterator = Some(iterator);
         for _ in 0..EMPTY_ANSWERS_MAX {
             let request = self.client.get_records().set_shard_iterator(iterator);
-            let answer = request.limit(1).send().await;
-            let answer = answer.map_err(|e| port_error("read record", e))?;
-            if let Some(found) = answer.records.into_iter().next() {
-                let same = found.sequence_number.parse().as_ref() == Ok(wanted);
-                return Ok(same.then(|| NewRecord {
-                    partition_key: found.partition_key.unwrap_or_default(),
-                    data: found.data.into_inner(),
-                }));
+            let answer = request.limit(limit).send().await;
+            let answer = answer.map_err(|e| port_error("read records", e))?;
+            if !answer.records.is_empty() {
+                return answer.records.into_iter().map(record_of).collect();
             }
             iterator = answer.next_shard_iterator;
             if iterator.is_none() || answer.millis_behind_latest.unwrap_or(0) == 0 {
                 break;
             }
         }
-        Ok(None)
+        Ok(Vec::new())
     }
+}
+
+fn record_of(record: Record) -> Result<(Sequence, NewRecord), PortError> {
+    let sequence = record.sequence_number.parse();
+    let sequence = sequence.map_err(|e| PortError::Fatal(format!("read records: {e}")))?;
+    let record = NewRecord {
+        partition_key: record.partition_key.unwrap_or_default(),
+        data: record.data.into_inner(),
+    };
+    Ok((sequence, record))
 }
 
 /// How many of the records one call may carry.

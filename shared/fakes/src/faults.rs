@@ -31,6 +31,8 @@ pub enum Operation {
     RemoveKey,
     /// `TenantItems::remove_items`.
     RemoveItems,
+    /// `GivenUpSlices::keep_given_up`.
+    KeepGivenUp,
     /// The writes of `Sweeps` and `Leftovers`.
     SaveSweep,
     /// The writes of `Checkpoints` and `ShardMarks`.

@@ -246,18 +246,28 @@ pub fn refusal(record: &NewRecord) -> Option<PortError> {
 }
 
 impl FrameRecords for MemoryStream {
-    async fn record(
+    fn shard(&self, id: &str) -> Result<Shard, PortError> {
+        let shard = Shard::new("frames", id);
+        shard.map_err(|e| PortError::Fatal(format!("shard: {e}")))
+    }
+
+    async fn kept_from(
         &self,
-        shard_id: &str,
-        sequence: &Sequence,
-    ) -> Result<Option<(Shard, NewRecord)>, PortError> {
-        let find = || {
-            let records = self.records();
-            let (shard, records) = records.into_iter().find(|(s, _)| s.id == shard_id)?;
-            let (_, record) = records.into_iter().find(|(s, _)| s == sequence)?;
-            Some((shard, record))
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<(Sequence, NewRecord)>, PortError> {
+        let read = || {
+            let mut state = lock(&self.state);
+            let Some(log) = state.log(shard) else {
+                return Vec::new();
+            };
+            let kept = &log.records[log.trimmed..];
+            let begin = kept.partition_point(|(sequence, _)| sequence < from);
+            let wanted = kept[begin..].iter().take(count_max as usize);
+            wanted.cloned().collect()
         };
-        self.faults.around(Operation::Read, find).await
+        self.faults.around(Operation::Read, read).await
     }
 
     async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {

@@ -3,6 +3,7 @@
 use crate::chains::ChainsState;
 use crate::checkpoints::ChecksState;
 use crate::faults::{Faults, Operation};
+use crate::given_up::GivenUpState;
 use crate::heat::Heat;
 use crate::lock;
 use crate::playbacks::PlaybacksState;
@@ -59,6 +60,7 @@ pub struct MemoryTable {
     pub(crate) playbacks: Arc<Mutex<PlaybacksState>>,
     pub(crate) rates: Arc<Mutex<RatesState>>,
     pub(crate) refused: Arc<Mutex<RefusedState>>,
+    pub(crate) given_up: Arc<Mutex<GivenUpState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
     pub(crate) checks: Arc<Mutex<ChecksState>>,
@@ -79,6 +81,7 @@ impl MemoryTable {
             playbacks: Arc::default(),
             rates: Arc::default(),
             refused: Arc::default(),
+            given_up: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
             checks: Arc::default(),
@@ -87,18 +90,6 @@ impl MemoryTable {
             faults,
             heat: Heat::default(),
         }
-    }
-
-    /// All receipts of a tenant.
-    #[must_use]
-    pub fn all_receipts(&self, tenant: &TenantId) -> Vec<Receipt> {
-        let state = lock(&self.state);
-        state
-            .receipts
-            .iter()
-            .filter(|((t, _), _)| t == tenant)
-            .map(|(_, r)| r.clone())
-            .collect()
     }
 
     /// All segment records in the order of their commits.
@@ -112,13 +103,6 @@ impl MemoryTable {
     pub fn records_after(&self, count: usize) -> Vec<SegmentRecord> {
         let state = lock(&self.state);
         state.records.get(count..).unwrap_or_default().to_vec()
-    }
-
-    /// A receipt as it lies there, no fault in between.
-    #[must_use]
-    pub fn raw_receipt(&self, tenant: &TenantId, id: ReceiptId) -> Option<Receipt> {
-        let state = lock(&self.state);
-        state.receipts.get(&(tenant.clone(), id)).cloned()
     }
 
     /// All cursors.

@@ -148,6 +148,10 @@ impl MemoryTable {
             "rates",
             take(&mut lock(&self.rates), |t, _| t == tenant, removes),
         );
+        add(
+            "given-up",
+            take(&mut lock(&self.given_up), |(t, ..), _| t == tenant, removes),
+        );
         let own = Some(tenant.clone());
         add(
             "sweeps",

@@ -5,6 +5,7 @@ use crate::block_item::Listing;
 use crate::ids::{Sequence, Shard};
 use crate::live::earlier_since;
 use crate::ports::{Commits, PortError};
+use crate::receipt::Origin;
 use crate::segment::{SegmentRange, SegmentRecord};
 use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Some places of the stream, by shard.
 pub type Places<'p> = BTreeMap<&'p Shard, BTreeSet<&'p Sequence>>;
 
-/// Which of some places lie in commits that stored something, for whoever has read the shards' cursors before. What
+/// What is committed of some places.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// The ranges of the commits that stored something.
+    pub coverage: Coverage,
+    /// Those of the commits that left out some of their records, as copies or as what they could not read: that a place
+    /// lies in one of them does not say that the commit stored it.
+    pub selective: Vec<SegmentRecord>,
+}
+
+impl Committed {
+    /// The commit that took a place and that may have left it out.
+    #[must_use]
+    pub fn selective_over(&self, origin: &Origin) -> Option<&SegmentRecord> {
+        let covers = |record: &&SegmentRecord| {
+            record.shard == origin.shard
+                && record.first <= origin.sequence
+                && origin.sequence <= record.last
+        };
+        self.selective.iter().find(covers)
+    }
+}
+
+/// What is committed of some places, for whoever has read the shards' cursors before. What
 /// lies there was not received before `since`.
 ///
 /// One record is read for each commit that took some of the places. Where a shard's records begin behind a place, an
@@ -25,7 +49,7 @@ pub async fn coverage_of<T: Commits + Listing>(
     places: &Places<'_>,
     since: Millis,
     now: Millis,
-) -> Result<Coverage, PortError> {
+) -> Result<Committed, PortError> {
     let mut records = Vec::new();
     let mut may_be_earlier = false;
     for (shard, sequences) in places {
@@ -52,7 +76,11 @@ pub async fn coverage_of<T: Commits + Listing>(
         let earlier = earlier_since(table, since, now).await?;
         coverage.merge(Coverage::of_earlier(&earlier));
     }
-    Ok(coverage)
+    records.retain(|record| record.copies + record.quarantined > 0 && !record.items.is_empty());
+    Ok(Committed {
+        coverage,
+        selective: records,
+    })
 }
 
 /// Records of a shard that one call reads on the way to an object's, which usually has one: a read unit's worth.

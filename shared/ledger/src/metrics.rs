@@ -66,6 +66,8 @@ pub enum Metric {
     /// Frames that neither a segment nor the stream has, as seen by a worker: only their sender can send
     /// them again.
     FramesGone,
+    /// Slices that a worker gave up because the stream function stored them in none of their tries.
+    SlicesGivenUp,
     /// Records of shards, block items and checkpoints that are gone or changed, as seen by the check of the shards.
     ShardFaults,
 }
@@ -81,7 +83,7 @@ pub enum Unit {
 
 impl Metric {
     /// All of them, in the order of the data's way.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::EventsReceived,
         Self::UnknownTokensRefused,
         Self::TimesUnreadable,
@@ -104,6 +106,7 @@ impl Metric {
         Self::FailedBatches,
         Self::FramesBroughtBack,
         Self::FramesGone,
+        Self::SlicesGivenUp,
         Self::ShardFaults,
     ];
 
@@ -146,6 +149,7 @@ impl Metric {
             Self::FreshnessSeconds
             | Self::RecordsQuarantined
             | Self::FailedBatches
+            | Self::SlicesGivenUp
             | Self::TimesUnreadable => Invariant::NothingUnreadable,
             Self::WindowsHeld
             | Self::WindowsOverdue

@@ -279,13 +279,14 @@ where
 }
 
 /// Keys of the table under which a tenant's name stands second.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "tenant",
     "schemas",
     "receipts",
     "rates",
     "spread",
     "refused",
+    "given-up",
     "windows",
     "seals",
     "playbacks",
@@ -338,6 +339,7 @@ mod tests {
                 "0000000001#limit.rate#lms",
                 Some("refused"),
             ),
+            ("given-up#school", "1#x#00000", Some("given-up")),
             ("windows#school", "1-2", Some("windows")),
             ("seals#school", "head", Some("seals")),
             ("playbacks#school", "id", Some("playbacks")),

@@ -8,9 +8,10 @@ use crate::access::{Tenant, TokenInfo};
 use crate::account::WindowAccount;
 use crate::block_item::BlockItem;
 use crate::chain::{ChainHead, ChainStep, SealEntry};
+pub use crate::frame_stream::{FrameRecords, FrameStream, NewRecord};
 use crate::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use crate::playback_job::{PlaybackId, PlaybackJob};
-use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Origin, Receipt};
+use crate::receipt::{Acknowledgement, ClaimOutcome, ClaimRequest, Receipt};
 use crate::refused::RefusedCount;
 pub use crate::removal::{NotRemoved, REMOVALS_MAX, Removal};
 use crate::results::{Registers, ResultKey, ResultList};
@@ -42,39 +43,6 @@ impl PortError {
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Retryable(_) | Self::Throttled(_))
     }
-}
-
-/// One record to append.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewRecord {
-    /// Decides the shard.
-    pub partition_key: String,
-    /// The frame.
-    pub data: Vec<u8>,
-}
-
-/// The stream of frames.
-#[allow(async_fn_in_trait)] // callers are generic and single-threaded; no Send bound is wanted
-pub trait FrameStream {
-    /// Appends records, one answer each and in order: where it lies, or why not. A record is
-    /// durable when its answer is an origin; one with an error may have been written all the
-    /// same (a time-out says nothing).
-    async fn append(&self, records: &[NewRecord]) -> Vec<Result<Origin, PortError>>;
-}
-
-/// The stream's records, read again.
-#[allow(async_fn_in_trait)]
-pub trait FrameRecords {
-    /// The record at a place, with its shard; none when the stream does not keep it any more.
-    async fn record(
-        &self,
-        shard_id: &str,
-        sequence: &Sequence,
-    ) -> Result<Option<(Shard, NewRecord)>, PortError>;
-
-    /// Every shard that the stream still lists, by id: open ones, and closed ones until
-    /// their records' retention is over.
-    async fn listed_shards(&self) -> Result<Vec<Shard>, PortError>;
 }
 
 /// Receipts with their claims.

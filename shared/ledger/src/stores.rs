@@ -6,6 +6,7 @@
 
 use crate::block_item::Listing;
 use crate::checkpoint::{Checkpoints, ShardMarks};
+use crate::given_up::GivenUpSlices;
 use crate::holds::Holds;
 use crate::ports::{
     Accounts, Blocks, Chains, Commits, Directory, FrameRecords, FrameStream, Inventory, Leftovers,
@@ -28,6 +29,7 @@ pub trait LedgerTable:
     + Accounts
     + Chains
     + Holds
+    + GivenUpSlices
     + Playbacks
     + Sweeps
     + Leftovers
@@ -51,6 +53,7 @@ impl<T> LedgerTable for T where
         + Accounts
         + Chains
         + Holds
+        + GivenUpSlices
         + Playbacks
         + Sweeps
         + Leftovers

@@ -2,6 +2,7 @@
 //!
 //! Segments and oversize events are no tenant's own: they go by sweeping alone. Checkpoints are of no tenant.
 
+use crate::given_up::SLICES_PREFIX;
 use crate::ids::TenantId;
 
 /// Prefixes of parts, which hold rows: of windows and backfills, and of days.
@@ -29,7 +30,7 @@ pub const SEAL_PREFIX: &str = "seals/";
 /// from what nothing names.
 pub fn tenant_prefixes() -> impl Iterator<Item = &'static str> {
     let all = ROW_PREFIXES.into_iter().chain(BESIDE_PREFIXES);
-    all.chain([SEAL_PREFIX])
+    all.chain([SLICES_PREFIX, SEAL_PREFIX])
 }
 
 /// Where one tenant's objects lie, in the order of [`tenant_prefixes`].

@@ -7,93 +7,24 @@
 //! nudges, and never an entry that nobody is nudged for.
 
 mod nudging;
+mod owner;
 
 pub use nudging::{NudgedEntries, nudge_all};
+pub use owner::{Owner, ShardList};
 
 use crate::chain::ChainHead;
-use crate::ids::{BadId, TenantId};
-use crate::limits::{CLOSE_SPREAD_SECONDS_MAX, WORK_SLOTS};
+use crate::ids::TenantId;
+use crate::limits::CLOSE_SPREAD_SECONDS_MAX;
 use crate::ports::{Chains, PortError};
 use crate::time::{Millis, Window};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
-
-/// How the ledger's own list is named where tenants' lists have their tenant's name; no tenant can have it.
-const LEDGER: &str = ".ledger";
 
 /// The subject of the audit that puts entries for what versions without work lists left to do.
 pub const AUDIT_SEED: &str = "seed";
 
 /// The subject of the audit of every day.
 pub const AUDIT_DAILY: &str = "daily";
-
-/// Whose work it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Owner {
-    /// A tenant has a list of its own.
-    Tenant(TenantId),
-    /// The ledger's, for all tenants together: what the shards' segments and the trigger's failures want.
-    Ledger,
-}
-
-impl Owner {
-    /// The slot of the due index that has the owner's items, below [`WORK_SLOTS`].
-    #[must_use]
-    pub fn slot(&self) -> u8 {
-        let slot = self.hash() % u64::from(WORK_SLOTS);
-        u8::try_from(slot).unwrap_or(0)
-    }
-
-    /// FNV-1a of the name: stable across versions, unlike the standard library's hasher.
-    fn hash(&self) -> u64 {
-        let bytes = self.as_str().bytes();
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    }
-
-    /// The name of the owner's list.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Tenant(tenant) => tenant.as_str(),
-            Self::Ledger => LEDGER,
-        }
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Owner {
-    type Err = BadId;
-
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        match text {
-            LEDGER => Ok(Self::Ledger),
-            _ => text.parse().map(Self::Tenant),
-        }
-    }
-}
-
-impl TryFrom<String> for Owner {
-    type Error = BadId;
-
-    fn try_from(text: String) -> Result<Self, BadId> {
-        text.parse()
-    }
-}
-
-impl From<Owner> for String {
-    fn from(owner: Owner) -> Self {
-        owner.as_str().to_owned()
-    }
-}
 
 /// Why there is something to do, in the order in which a worker takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -111,7 +42,8 @@ pub enum Cause {
     Sweep,
     /// Of the ledger: commits of earlier versions are to be listed by tenant.
     List,
-    /// Of the ledger: batches that the trigger gave up are to be brought back.
+    /// Of a shard: what the trigger gave up or went past is to be brought back, of a tenant's window or from a failure
+    /// destination. Of the ledger: batches that it gave up are to be found for their shards.
     Recover,
     /// Of the ledger: segments and oversize events that are sealed are to be removed.
     SweepSegments,
@@ -478,16 +410,19 @@ pub trait NudgeQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::WORK_SLOTS;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     #[test]
     fn owners_and_keys_are_read_as_they_are_written() {
         let school: TenantId = "school".parse().expect("a name");
-        for owner in [Owner::Tenant(school), Owner::Ledger] {
+        let shard = Owner::of_shard("shardId-000000000003");
+        for owner in [Owner::Tenant(school), Owner::Ledger, shard] {
             assert_eq!(owner.to_string().parse(), Ok(owner.clone()));
         }
-        assert!(LEDGER.parse::<TenantId>().is_err());
+        assert!(".ledger".parse::<TenantId>().is_err());
+        assert!(".shard.a#b".parse::<Owner>().is_err());
         let entry = WorkEntry::new(
             WorkKey::at(Cause::SweepSegments, Millis(60_000)),
             Millis(7),

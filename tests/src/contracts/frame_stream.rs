@@ -86,16 +86,26 @@ pub async fn other_partition_keys_are_refused_for_good(stream: &impl FrameStream
     }
 }
 
-pub async fn a_record_is_read_again_by_its_place(stream: &(impl FrameStream + FrameRecords)) {
-    let records: Vec<_> = (0..5).map(|n| record(&unique("key"), 10 + n)).collect();
+pub async fn records_are_read_again_from_a_place(stream: &(impl FrameStream + FrameRecords)) {
+    let key = unique("key");
+    let records: Vec<_> = (0..5).map(|n| record(&key, 10 + n)).collect();
     let origins = append_all(stream, &records).await;
-    for (origin, written) in origins.iter().zip(&records) {
-        let read = stream.record(&origin.shard.id, &origin.sequence).await;
-        assert_eq!(read, Ok(Some((origin.shard.clone(), written.clone()))));
+    let shard = &origins[0].shard;
+    assert_eq!(stream.shard(&shard.id).as_ref(), Ok(shard));
+    for (n, (origin, written)) in origins.iter().zip(&records).enumerate() {
+        let read = stream.kept_from(shard, &origin.sequence, 1).await;
+        let wanted = vec![(origin.sequence.clone(), written.clone())];
+        assert_eq!(read, Ok(wanted), "one from record {n}");
     }
-    let sequence = &origins[0].sequence;
-    let elsewhere = stream.record("shardId-000000009999", sequence).await;
-    assert_eq!(elsewhere, Ok(None), "a shard that is gone");
+    let all = stream.kept_from(shard, &origins[1].sequence, 1_000).await;
+    let all = all.expect("read");
+    assert!(all.is_sorted_by_key(|(sequence, _)| sequence.clone()));
+    let own = all.into_iter().filter(|(_, r)| r.partition_key == key);
+    let own: Vec<_> = own.map(|(_, record)| record).collect();
+    assert_eq!(own, records[1..]);
+    let gone = stream.shard("shardId-000000009999").expect("a shard's id");
+    let elsewhere = stream.kept_from(&gone, &origins[0].sequence, 10).await;
+    assert_eq!(elsewhere, Ok(Vec::new()), "a shard that is gone");
 }
 
 pub async fn every_shard_that_takes_records_is_listed(stream: &(impl FrameStream + FrameRecords)) {

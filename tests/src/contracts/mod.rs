@@ -13,6 +13,7 @@ pub mod checkpoints;
 pub mod commits;
 pub mod directory;
 pub mod frame_stream;
+pub mod given_up;
 pub mod notices;
 pub mod objects;
 pub mod offboarding;
@@ -45,7 +46,7 @@ macro_rules! for_each_contract {
             stream frame_stream::more_bytes_than_one_call_takes,
             stream frame_stream::a_record_over_the_limit_is_refused_for_good,
             stream frame_stream::partition_keys_of_any_script_up_to_256_characters,
-            stream frame_stream::a_record_is_read_again_by_its_place,
+            stream frame_stream::records_are_read_again_from_a_place,
             stream frame_stream::every_shard_that_takes_records_is_listed,
             table receipts::what_nobody_wrote_is_not_there,
             table receipts::the_halves_come_in_either_order,
@@ -94,6 +95,7 @@ macro_rules! for_each_contract {
             table sweeps::the_last_mark_of_a_sweep_counts,
             table sweeps::leftovers_are_read_page_by_page_until_they_are_forgotten,
             table sweeps::the_time_without_knowledge_is_kept_until_it_is_over,
+            table given_up::slices_that_were_given_up_are_found_by_when_they_were_received,
             table checkpoints::the_newest_checkpoint_never_goes_back,
             table checkpoints::how_far_a_shard_was_checked_is_kept,
             table scalings::the_last_scaling_log_of_a_stream_counts,

@@ -139,7 +139,7 @@ impl Archive {
     /// Whether the last run changed nothing.
     pub(super) const fn is_idle(&self) -> bool {
         let turn = &self.last;
-        let brought_back = turn.healed.played_back + turn.missing.played_back;
+        let brought_back = turn.recovered.sent_again;
         brought_back + turn.sealed.events == 0 && turn.played.steps + turn.left == 0
     }
 
@@ -196,7 +196,10 @@ impl World {
     fn owners(&self) -> Vec<Owner> {
         let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
         let tenants = tenants.map(Owner::Tenant);
-        std::iter::once(Owner::Ledger).chain(tenants).collect()
+        let shards = self.stream.shards().into_iter();
+        let shards = shards.map(|description| Owner::of_shard(&description.shard.id));
+        let ledger = std::iter::once(Owner::Ledger);
+        ledger.chain(tenants).chain(shards).collect()
     }
 
     /// The schedule: the planner runs.
@@ -308,7 +311,7 @@ impl World {
         self.archive.last.add(turn);
         self.archive.has_swept |= turn.swept.segments + turn.swept.unnamed > 0;
         self.counts.windows_held += u64::from(turn.sealed.incomplete);
-        self.counts.played_back += turn.healed.played_back + turn.missing.played_back;
+        self.counts.played_back += turn.recovered.sent_again;
         self.counts.playback_steps += u64::from(turn.played.steps);
         self.counts.swept += turn.swept.segments;
         let noted = |f: &&Failure| {
@@ -358,14 +361,15 @@ impl World {
     /// When the next entry is due that something unsealed, unplayed or not brought back waits for; none where what is
     /// left was tried so often that no more is to be expected.
     pub(super) fn next_due(&self) -> Option<Millis> {
-        let waits = |entry: &WorkEntry| match entry.key.cause {
-            Cause::Late | Cause::Close => entry.tries < TRIES_MAX,
-            Cause::Playback => true,
-            Cause::Recover => !self.trigger.failures().is_empty(),
+        let waits = |(owner, entry): &(Owner, WorkEntry)| match (owner, entry.key.cause) {
+            (_, Cause::Late | Cause::Close) => entry.tries < TRIES_MAX,
+            (_, Cause::Playback) => true,
+            (Owner::Shard(_), Cause::Recover) => entry.tries < TRIES_MAX,
+            (_, Cause::Recover) => !self.trigger.failures().is_empty(),
             _ => false,
         };
-        let entries = self.table.all_work().into_iter().map(|(_, entry)| entry);
-        entries.filter(waits).map(|entry| entry.due).min()
+        let entries = self.table.all_work().into_iter().filter(waits);
+        entries.map(|(_, entry)| entry.due).min()
     }
 
     /// Puts what the trigger gave up where Lambda puts it.

@@ -127,6 +127,7 @@ fn burst(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>, (trouble, loses
             2..4 => overlap(scale, random, ops),
             4 => replay(scale, random, ops),
             5 => ops.push(Op::Outage(random.random_range(20..90))),
+            6 => ops.push(Op::Poison(random.random_range(0..8))),
             _ => {}
         }
         let op = if random.random_range(0..100) < 20 {

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use vernier_intake::{Sending, SpreadKeeper};
+use vernier_ledger::frame::{self, Frame};
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
-use vernier_ledger::playback;
 use vernier_ledger::ports::{FrameStream, NewRecord};
 use vernier_ledger::time::Millis;
 use vernier_stream::Record;
@@ -84,6 +84,11 @@ impl World {
             }
             Op::Lose(n) => {
                 self.lose(*n);
+                Ok(())
+            }
+            Op::Poison(n) => {
+                let receipt = nth(&self.attempts, *n).map(|attempt| attempt.receipt);
+                self.poisoned.extend(receipt);
                 Ok(())
             }
             Op::Playback(n) => self.playback(*n).await,
@@ -191,12 +196,27 @@ impl World {
         self.run_stream(shard, batch, advance).await
     }
 
+    fn is_poison(&self, record: &NewRecord) -> bool {
+        let is_poisoned = |frame: Frame| self.poisoned.contains(&frame.header.receipt);
+        !self.poisoned.is_empty() && frame::decode(&record.data).is_ok_and(is_poisoned)
+    }
+
     async fn run_stream(
         &mut self,
         shard: Shard,
-        batch: Batch,
-        advance: Option<usize>,
+        mut batch: Batch,
+        mut advance: Option<usize>,
     ) -> Result<(), Violation> {
+        // The trigger halves what fails, until a poisonous record is alone.
+        if let Some(place) = batch.iter().position(|(_, record)| self.is_poison(record)) {
+            batch.truncate(place);
+            advance = advance.map(|_| place);
+            if place == 0 {
+                let advance = advance.map(|_| 1);
+                self.no_answer(&Caller::Trigger { shard, advance });
+                return Ok(());
+            }
+        }
         if batch.is_empty() {
             return Ok(());
         }
@@ -307,7 +327,9 @@ impl World {
             let clock = || clock.get();
             let (shard, batch) = (&failure.shard, &failure.batch);
             let stores = &functions.general;
-            let brought = playback::bring_back(stores, shard, batch, RECEIPT_DAYS, clock).await;
+            let brought =
+                vernier_reconcile::recovery::bring_back(stores, shard, batch, RECEIPT_DAYS, clock)
+                    .await;
             Ending::BroughtBack(brought)
         };
         let caller = Caller::Operator {

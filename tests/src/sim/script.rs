@@ -127,6 +127,8 @@ pub enum Op {
     Skip(u8, u8),
     /// A committed segment's object is deleted.
     Lose(u8),
+    /// What an envelope carries is such that the stream function fails on it from now on.
+    Poison(u8),
     /// A batch of the failure destination is brought back.
     Playback(u8),
     /// A parked invocation goes on.
@@ -160,6 +162,7 @@ impl Op {
                 | Self::Replay(..)
                 | Self::Skip(..)
                 | Self::Lose(_)
+                | Self::Poison(_)
         )
     }
 }
@@ -274,6 +277,7 @@ impl fmt::Display for Op {
             Self::Replay(tenant, to) => write!(f, "replay {tenant} {}", word_of(&TARGETS, to)),
             Self::Skip(shard, n) => write!(f, "skip {shard} {n}"),
             Self::Lose(n) => write!(f, "lose {n}"),
+            Self::Poison(n) => write!(f, "poison {n}"),
             Self::Playback(n) => write!(f, "playback {n}"),
             Self::Resume(n) => write!(f, "resume {n}"),
             Self::Fault(operation, which, fault) => {
@@ -334,6 +338,7 @@ impl FromStr for Op {
             ["replay", tenant, to] => Self::Replay(number(tenant)?, value_of(&TARGETS, to)?),
             ["skip", shard, n] => Self::Skip(number(shard)?, number(n)?),
             ["lose", n] => Self::Lose(number(n)?),
+            ["poison", n] => Self::Poison(number(n)?),
             ["playback", n] => Self::Playback(number(n)?),
             ["resume", n] => Self::Resume(number(n)?),
             ["fault", operation, nth, fault] => Self::Fault(
@@ -395,9 +400,9 @@ mod tests {
     fn scripts_read_back_as_they_print() {
         let text = "seed 7; tenants 20; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
                     copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; plan; work 1 20; \
-                    playback 0; resume 1; run 30; outage 60; live 1440; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+                    playback 0; resume 1; run 30; outage 60; live 1440; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; poison 4; fault claim 1 after; fault putobject * denied; crash 5; park 9";
         let script: Script = text.parse().expect("a script");
-        assert_eq!((script.tenants, script.ops.len()), (20, 28));
+        assert_eq!((script.tenants, script.ops.len()), (20, 29));
         assert_eq!(script.to_string().parse(), Ok(script.clone()));
         assert!("seed 1; deliver 0".parse::<Script>().is_err());
     }

@@ -126,6 +126,7 @@ fn smaller(op: &Op) -> Vec<Op> {
             fewer.chain(less(shard).map(|s| Op::Skip(s, *n))).collect()
         }
         Op::Lose(n) => less(n).map(Op::Lose).collect(),
+        Op::Poison(n) => less(n).map(Op::Poison).collect(),
         Op::Playback(n) => less(n).map(Op::Playback).collect(),
         Op::Resume(n) => less(n).map(Op::Resume).collect(),
         Op::Crash(polls) => fewer(*polls).map(Op::Crash).collect(),

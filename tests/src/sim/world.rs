@@ -12,7 +12,7 @@ use crate::orchestra::begin_lists;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 use vernier_fakes::{
@@ -21,6 +21,7 @@ use vernier_fakes::{
 };
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
+use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::Administration;
 use vernier_ledger::time::Millis;
 
@@ -131,6 +132,8 @@ pub(super) struct World {
     pub(super) parked: Vec<Invocation>,
     pub(super) sent: Vec<Sent>,
     pub(super) attempts: Vec<Attempt>,
+    /// Receipts of envelopes that the stream function fails on.
+    pub(super) poisoned: BTreeSet<ReceiptId>,
     pub(super) garbage: Vec<Vec<u8>>,
     pub(super) trigger: Trigger,
     pub(super) counts: Counts,
@@ -205,6 +208,7 @@ impl World {
             parked: Vec::new(),
             sent: Vec::new(),
             attempts: Vec::new(),
+            poisoned: BTreeSet::new(),
             garbage: Vec::new(),
             trigger: Trigger::default(),
             counts: Counts::default(),
@@ -398,7 +402,7 @@ impl World {
         }
     }
 
-    fn no_answer(&mut self, caller: &Caller) {
+    pub(super) fn no_answer(&mut self, caller: &Caller) {
         if let Caller::Trigger {
             shard,
             advance: Some(count),

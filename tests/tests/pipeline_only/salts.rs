@@ -8,7 +8,7 @@ use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::{self, EnvelopeLines, FRAME_VERSION, Frame, NewLine};
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::line::{BadLine, LineHead, write_line};
-use vernier_ledger::playback::raised;
+use vernier_ledger::recovery::raised;
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::segment;
 use vernier_tests::bodies::{balanced, post, settled};

@@ -20,20 +20,19 @@ use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::EnvelopeLines;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::ports::{Administration, Chains, Objects, PortError, PutOutcome};
+use vernier_ledger::ports::{Administration, Chains, PortError};
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::spread::Spread;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Owner};
 use vernier_reconcile::ReceiptDays;
-use vernier_reconcile::healing::{HealSummary, heal, heal_missing};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
 use vernier_stream::LateWindows;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::{late_windows, open_windows, trigger_event};
+use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
@@ -540,7 +539,7 @@ async fn a_lost_record_holds_its_window_back() {
     let batch = &records[..1];
     let clock = || school.clock.get();
     let stores = &school.stores;
-    let brought = vernier_ledger::playback::bring_back(stores, &shard, batch, 30, clock);
+    let brought = vernier_reconcile::recovery::bring_back(stores, &shard, batch, 30, clock);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     school.pass(3_600);
@@ -603,87 +602,6 @@ async fn a_deleted_segment_is_announced_and_never_sealed_over() {
     assert_eq!(notices.len(), 1, "{notices:?}");
     assert!(notices[0].1.contains(&segment));
     assert!(school.bucket.keys("seals/").is_empty());
-}
-
-/// A batch that ran out of retries: its window is held back until the next run has brought it back.
-#[tokio::test]
-async fn a_failed_batch_is_brought_back_and_sealed() {
-    let school = School::new().await;
-    school.post(&events(2)).await;
-    school.post(&events(3)).await;
-    school.deliver_but(&[0]).await;
-    let (shard, records) = school.stream.records().into_iter().next().expect("one");
-    let key = "aws/lambda/mapping/shardId-000000000000/2026/09/01/2026-09-01T09.16.00-uuid";
-    let failure = serde_json::json!({
-        "KinesisBatchInfo": {
-            "shardId": shard.id,
-            "streamArn": format!("arn:aws:kinesis:us-east-1:123456789012:stream/{}", shard.stream),
-        },
-        "payload": trigger_event(&shard, &records[..1]).to_string(),
-    });
-    for (key, bytes) in [
-        (key, failure.to_string()),
-        ("aws/lambda/mapping/x", "no batch".into()),
-    ] {
-        let put = school.bucket.put_new(key, bytes.into_bytes(), None).await;
-        assert_eq!(put, Ok(PutOutcome::Created));
-    }
-    school.pass(95);
-    assert_eq!(school.seal().await.sealed, 0);
-    let heal_now = || {
-        let clock = || school.clock.get();
-        heal(&school.stores, 30, clock, Millis(i64::MAX))
-    };
-    let healed = heal_now().await.expect("listed");
-    let wanted = HealSummary {
-        settled: 1,
-        unreadable: 1,
-        played_back: 1,
-        pending: 0,
-    };
-    assert_eq!(healed, wanted);
-    let again = heal_now().await.expect("listed");
-    assert_eq!((again.settled, again.played_back), (0, 0), "once");
-    school.deliver().await;
-    school.pass(120);
-    assert_eq!(school.seal().await.sealed, 1);
-    school.assert_sealed([5, 0, 0, 0]);
-}
-
-/// A record that the trigger went past and left nowhere: the stream still has it.
-#[tokio::test]
-async fn a_record_never_delivered_is_brought_back_from_the_stream() {
-    let school = School::new().await;
-    let lost = school.post(&events(2)).await;
-    let first = school.post(&events(1)).await;
-    let last = school.post(&events(3)).await;
-    let missing = [lost, first, last];
-    let heal_now = || {
-        let (tenant, clock) = (&school.tenant.id, || school.clock.get());
-        heal_missing(
-            &school.stores,
-            tenant,
-            &missing,
-            30,
-            clock,
-            Millis(i64::MAX),
-        )
-    };
-    // Nothing was delivered so far: all may still come.
-    let early = heal_now().await;
-    assert_eq!((early.played_back, early.pending), (0, 3));
-    school.deliver_but(&[0]).await;
-    school.pass(95);
-    let turn = school.turn().await;
-    assert_eq!((turn.sealed.sealed, turn.sealed.held), (0, 1));
-    let healed = turn.missing;
-    assert_eq!((healed.played_back, healed.pending, healed.gone), (1, 0, 0));
-    school.deliver().await;
-    let again = heal_now().await;
-    assert_eq!((again.played_back, again.pending), (0, 0), "all is stored");
-    school.pass(60);
-    assert_eq!(school.seal().await.sealed, 1);
-    school.assert_sealed([6, 0, 0, 0]);
 }
 
 /// What the time of a turn does not suffice for is another turn's, which is nudged at once.

@@ -274,8 +274,9 @@ async fn a_held_window_is_a_signed_hold_until_it_is_sealed() {
     let (shard, records) = school.stream.records().into_iter().next().expect("one");
     let clock = || school.clock.get();
     let brought =
-        vernier_ledger::playback::bring_back(&school.stores, &shard, &records[..1], 30, clock);
-    assert_eq!(brought.await.expect("brought back").played_back, 1);
+        vernier_reconcile::recovery::bring_back(&school.stores, &shard, &records[..1], 30, clock);
+    let brought = brought.await.expect("brought back");
+    assert_eq!((brought.played_back, brought.pending), (0, 1), "it is sent");
     school.deliver().await;
     school.pass(3_600);
     school.work().await;
@@ -469,7 +470,7 @@ async fn a_chain_of_version_1_goes_on_in_version_4() {
     assert_eq!((seals[1].counts.duplicate, holds), (1, Some(1)));
     assert_eq!(school.report().findings, []);
 
-    // What was lost has been brought back by the turn.
+    school.recover().await;
     school.post_late(&events(1)).await;
     school.deliver().await;
     school.pass(3_600);

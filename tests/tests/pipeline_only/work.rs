@@ -174,7 +174,10 @@ async fn where_nothing_is_missing_failed_batches_are_looked_for_each_quarter_of_
     for (minutes, unreadable) in [(2, 0), (12, 0), (1, 1), (1, 0)] {
         school.pass(minutes * 60);
         let turn = school.work().await;
-        assert_eq!(turn.healed.unreadable, unreadable, "{minutes} minutes on");
+        assert_eq!(
+            turn.recovered.unreadable, unreadable,
+            "{minutes} minutes on"
+        );
     }
 }
 
@@ -186,7 +189,7 @@ async fn where_something_is_missing_failed_batches_are_looked_for_at_once() {
     school.pass(95);
     let turn = school.work().await;
     assert_eq!(
-        (turn.sealed.held, turn.healed.unreadable),
+        (turn.sealed.held, turn.recovered.unreadable),
         (1, 1),
         "{turn:?}"
     );
@@ -270,7 +273,7 @@ async fn a_ledger_of_an_earlier_version_is_taken_up_in_every_state() {
     assert_eq!((turn.sealed.backfills, turn.failed), (1, 0), "{turn:?}");
     assert_eq!(turn.played.ended, 1, "{turn:?}");
     assert!(
-        turn.sealed.incomplete > 0 && turn.missing.played_back > 0,
+        turn.sealed.incomplete > 0 && turn.recovered.sent_again > 0,
         "{turn:?}"
     );
     let job = table.playback(tenant, playback).await.expect("read");

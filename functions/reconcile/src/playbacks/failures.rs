@@ -1,12 +1,11 @@
 //! What the trigger gave up, brought back for one tenant at once. The ledger's own work does the same for
-//! all tenants by itself ([`crate::healing`]); this is for whoever does not want to wait for it, or
+//! all tenants by itself ([`crate::recovery`]); this is for whoever does not want to wait for it, or
 //! wants to know how much there is.
 
 use super::Wires;
-use crate::healing::{failed_batches, read_batch};
+use crate::recovery::{bring_back, failed_batches, read_batch};
 use vernier_ledger::frame;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::playback::bring_back;
 use vernier_ledger::playback_job::{PlaybackJob, PlaybackState};
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::stores::ReconcileStores;

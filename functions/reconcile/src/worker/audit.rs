@@ -6,6 +6,7 @@
 
 use super::Workplace;
 use crate::planner::AUDIT_SECONDS;
+use crate::recovery::QUARANTINE;
 use crate::sweeping::{SWEEP_AFTER_SECONDS, hour_start};
 use std::collections::{BTreeSet, HashSet};
 use vernier_ledger::access::Tenant;
@@ -15,7 +16,7 @@ use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{WINDOW_SECONDS_MAX, WORK_SLOTS};
 use vernier_ledger::live;
-use vernier_ledger::ports::{Chains, Directory, Playbacks, PortError};
+use vernier_ledger::ports::{Chains, Directory, FrameRecords, Playbacks, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
@@ -137,6 +138,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
             let key = WorkKey::of(cause, "");
             self.place.add(&Owner::Ledger, key, now).await?;
         }
+        let quarantine = WorkKey::of(Cause::Recover, QUARANTINE);
+        self.place.add(&Owner::Ledger, quarantine, now).await?;
         if !self.is_seed && mark.is_none_or(|mark| !mark.seeded) {
             let key = WorkKey::of(Cause::Audit, AUDIT_SEED);
             self.place.add(&Owner::Ledger, key, now).await?;
@@ -144,6 +147,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
         for (tenant, id) in table.open_playbacks().await? {
             let key = WorkKey::of(Cause::Playback, id.to_string());
             self.place.add(&Owner::Tenant(tenant), key, now).await?;
+        }
+        for shard in self.place.stores.stream().listed_shards().await? {
+            self.renew(&Owner::of_shard(&shard.id)).await?;
         }
         self.renew(&Owner::Ledger).await.map(|_| ())
     }

@@ -3,8 +3,8 @@
 
 use super::audit::{Audited, audit};
 use super::{Next, Turn, Workplace, close_entry};
-use crate::healing::heal;
 use crate::listing::list_commits;
+use crate::recovery::{QUARANTINE, QUARANTINE_SECONDS, Reread, find_batches, reread};
 use crate::shard_check::{CheckProgress, check_shards};
 use crate::sweeping::sweep_segments;
 use vernier_ledger::ports::PortError;
@@ -75,9 +75,13 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
                 false => again(LIST_SECONDS),
             })
         }
+        Cause::Recover if entry.key.subject == QUARANTINE => {
+            reread_quarantine(place, entry, turn).await
+        }
         Cause::Recover => {
-            let days = place.settings.receipt_days.0;
-            turn.healed = heal(place.stores, days, place.clock, place.until).await?;
+            for (owner, key) in find_batches(place.stores, &mut turn.recovered).await? {
+                place.add(&owner, key, place.now()).await?;
+            }
             Ok(again(RECOVER_SECONDS))
         }
         Cause::SweepSegments if place.settings.paused => Ok(again(super::PAUSE_SECONDS)),
@@ -125,5 +129,19 @@ async fn sweep<S: ReconcileStores, C: Fn() -> Millis>(
     Ok(match swept.is_behind {
         true => Next::Left,
         false => Next::At(now.plus_seconds(SWEEP_SECONDS)),
+    })
+}
+
+async fn reread_quarantine<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    entry: &WorkEntry,
+    turn: &mut Turn,
+) -> Result<Next, PortError> {
+    let (from, days) = (entry.place.as_deref(), place.settings.receipt_days.0);
+    let (clock, until, summary) = (place.clock, place.until, &mut turn.recovered);
+    let read = reread(place.stores, from, days, clock, until, summary).await?;
+    Ok(match read {
+        Reread::Whole => Next::At(place.now().plus_seconds(QUARANTINE_SECONDS)),
+        Reread::Through(key) => Next::On(key),
     })
 }

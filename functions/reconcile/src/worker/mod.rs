@@ -6,12 +6,13 @@
 
 mod audit;
 mod ledger;
+mod shard;
 mod tenant;
 
 use crate::compaction::CompactSummary;
-use crate::healing::{HealSummary, MissingSummary};
 use crate::playbacks::PlaybackSummary;
 use crate::process::{Process, WorkSettings};
+use crate::recovery::RecoverySummary;
 use crate::sealing::SealSummary;
 use crate::shard_check::ShardSummary;
 use crate::sweeping::SweepSummary;
@@ -46,10 +47,8 @@ pub struct Turn {
     pub left: u32,
     /// Windows and their seals.
     pub sealed: SealSummary,
-    /// What became of batches that the trigger gave up.
-    pub healed: HealSummary,
-    /// What became of receipts that windows miss.
-    pub missing: MissingSummary,
+    /// What was brought back of what the trigger lost.
+    pub recovered: RecoverySummary,
     /// What became of days and their windows' files.
     pub compacted: CompactSummary,
     /// What was done of playbacks.
@@ -69,8 +68,7 @@ impl Turn {
         self.failed += other.failed;
         self.left += other.left;
         self.sealed.add(&other.sealed);
-        self.healed.add(&other.healed);
-        self.missing.add(&other.missing);
+        self.recovered.add(&other.recovered);
         self.compacted.add(&other.compacted);
         self.played.add(&other.played);
         self.swept.add(&other.swept);
@@ -143,6 +141,18 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
             }
         }
         table.move_work(owner, entry, &moved).await.map(|_| ())
+    }
+
+    /// Keeps how far an entry's work is that goes on later in this owner's next turn: it is due again, behind what has
+    /// waited for longer.
+    async fn keep(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
+        let next = WorkEntry {
+            due: self.now(),
+            nonce: (self.process.new_nonce)(),
+            ..entry.clone()
+        };
+        let table = self.stores.table();
+        table.move_work(owner, entry, &next).await.map(|_| ())
     }
 
     /// Gives an entry whose work goes on another nonce, since the queue knows the one before, and nudges at once.
@@ -221,6 +231,7 @@ pub async fn turn<S: ReconcileStores>(
     };
     let left = match owner {
         Owner::Ledger => ledger::take(&place, &due, &mut turn).await?,
+        Owner::Shard(list) => shard::take(&place, owner, list.shard_id(), &due, &mut turn).await?,
         Owner::Tenant(id) => match table.tenant(id).await? {
             Some(tenant) => tenant::take(&place, &tenant, &entries, &due, &mut turn).await?,
             // Removed: nothing is to be done any more.

@@ -2,8 +2,8 @@
 
 use super::{Next, Turn, Workplace, close_entry};
 use crate::compaction::{Compacted, Compactor};
-use crate::healing::heal_missing;
 use crate::playbacks::{Played, Wires, go_on};
+use crate::recovery::want_window;
 use crate::sealing::{Held, Sealer, Settled};
 use crate::sweeping::{MISSING_SECONDS, SWEEP_AFTER_SECONDS, hour_start, sweep_day, sweep_hour};
 use std::collections::BTreeSet;
@@ -158,22 +158,20 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         Ok(Next::At(later))
     }
 
-    /// Brings back what a window misses, as far as that can be now, and has failed batches looked for.
-    async fn recover(&mut self, held: &Held) -> Result<(), PortError> {
-        if held.missing.is_empty() {
-            return Ok(());
-        }
-        let days = self.place.settings.receipt_days.0;
-        let missing = heal_missing(
-            self.place.stores,
-            &self.tenant.id,
-            &held.missing,
-            days,
-            self.place.clock,
-            self.place.until,
+    /// Has what a window misses brought back, by the workers of its shards, and has failed batches looked for.
+    async fn recover(&self, held: &Held) -> Result<(), PortError> {
+        let (place, new_nonce) = (self.place, self.place.process.new_nonce);
+        let wanted = want_window(
+            place.stores,
+            self.tenant,
+            held.window,
+            new_nonce,
+            place.now(),
         );
-        self.turn.missing.add(&missing.await);
-        self.want_failed_batches().await
+        match wanted.await? {
+            true => self.want_failed_batches().await,
+            false => Ok(()),
+        }
     }
 
     /// Has failed batches looked for at once, unless they are about to be.

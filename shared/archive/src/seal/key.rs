@@ -158,10 +158,13 @@ mod tests {
             let under = prefixes.iter().filter(|prefix| key.starts_with(*prefix));
             assert_eq!(under.count(), 1, "{key}");
         }
-        // Nothing makes a key of deltas yet.
+        // Nothing makes a key of deltas yet, and slices are no seal's.
         let used = |prefix: &&String| keys.iter().any(|key| key.starts_with(*prefix));
         let unused: Vec<&String> = prefixes.iter().filter(|prefix| !used(prefix)).collect();
-        assert_eq!(unused, ["deltas/tenant=school/"]);
+        assert_eq!(
+            unused,
+            ["deltas/tenant=school/", "quarantine/slices/tenant=school/"]
+        );
     }
 
     #[test]

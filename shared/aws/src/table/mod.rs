@@ -6,6 +6,7 @@ mod blocks;
 mod chains;
 mod checkpoints;
 mod commits;
+mod given_up;
 mod playbacks;
 mod receipts;
 mod results;

@@ -80,6 +80,8 @@ pub enum Bug {
     LeaveOutOfEvidence,
     /// Sealing does not know which windows are held.
     ForgetHolds,
+    /// Recovery reads nothing of a shard behind a record that the stream does not keep any more.
+    StopAtGone,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -93,7 +95,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -125,6 +127,7 @@ impl Bug {
         Self::IdleOverBackedOff,
         Self::LeaveOutOfEvidence,
         Self::ForgetHolds,
+        Self::StopAtGone,
     ];
 
     /// Where it is; none: everywhere.
@@ -144,7 +147,8 @@ impl Bug {
             | Self::BeginLate
             | Self::IdleOverBackedOff
             | Self::LeaveOutOfEvidence
-            | Self::ForgetHolds => Some(Role::Working),
+            | Self::ForgetHolds
+            | Self::StopAtGone => Some(Role::Working),
             Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
                 Some(Role::General)
             }

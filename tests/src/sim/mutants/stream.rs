@@ -38,12 +38,22 @@ impl FrameStream for Stream {
 }
 
 impl FrameRecords for Stream {
-    async fn record(
+    fn shard(&self, id: &str) -> Result<Shard, PortError> {
+        self.inner.shard(id)
+    }
+
+    async fn kept_from(
         &self,
-        shard_id: &str,
-        sequence: &Sequence,
-    ) -> Result<Option<(Shard, NewRecord)>, PortError> {
-        self.inner.record(shard_id, sequence).await
+        shard: &Shard,
+        from: &Sequence,
+        count_max: u32,
+    ) -> Result<Vec<(Sequence, NewRecord)>, PortError> {
+        let records = self.inner.kept_from(shard, from, count_max).await?;
+        let is_gone = records.first().is_some_and(|(first, _)| first != from);
+        Ok(match self.bug {
+            Some(Bug::StopAtGone) if is_gone => Vec::new(),
+            _ => records,
+        })
     }
 
     async fn listed_shards(&self) -> Result<Vec<Shard>, PortError> {

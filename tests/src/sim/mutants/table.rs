@@ -6,6 +6,7 @@ use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::given_up::{GivenUpSlice, GivenUpSlices};
 use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::ports::{
     Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Objects, PortError, Receipts,
@@ -341,6 +342,24 @@ impl RateCounters for Table {
 
     async fn forget_spent(&self, tenant: &TenantId) -> Result<(), PortError> {
         self.inner.forget_spent(tenant).await
+    }
+}
+
+impl GivenUpSlices for Table {
+    async fn keep_given_up(
+        &self,
+        tenant: &TenantId,
+        slice: &GivenUpSlice,
+    ) -> Result<(), PortError> {
+        self.inner.keep_given_up(tenant, slice).await
+    }
+
+    async fn given_up_slices(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+    ) -> Result<Vec<GivenUpSlice>, PortError> {
+        self.inner.given_up_slices(tenant, range).await
     }
 }
 

@@ -112,7 +112,7 @@ impl Losses {
     }
 }
 
-/// A slice that is missing although it can be had; none when each is lost.
+/// A slice that is missing although it can be had; none when each is lost, or one was brought back in vain too often.
 fn could_be_healed(
     world: &World,
     frames: &Frames,
@@ -121,6 +121,10 @@ fn could_be_healed(
 ) -> Option<u32> {
     let cursors = world.table.cursors();
     let shards = world.stream.shards();
+    let given_up = world.table.all_given_up(tenant);
+    if given_up.iter().any(|slice| slice.receipt == receipt.id) {
+        return None;
+    }
     receipt.expected_slices().find(|slice| {
         let claim = receipt.claims.get(slice);
         let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));

@@ -1,26 +1,14 @@
-//! Sending frames through again without storing any of them twice (invariant 4).
-//!
-//! A frame may be played back only when no segment holds it and none ever will. Three steps make
-//! that certain, in this order and each durable before the next:
-//!
-//! 1. [`fence`] moves the shard's cursor behind the records that the trigger gave up, so that no
-//!    late try can commit them any more;
-//! 2. each frame is claimed for its own record, so that no copy of it can be claimed at the same
-//!    attempt from here on;
-//! 3. whose the claim is, where that record's shard stands, and which records are committed is read
-//!    ([`standing`]); a frame that is lost goes onto the stream with a higher attempt ([`raised`]).
-//!
-//! [`bring_back`] is all three for one batch.
+//! How a claimed slice stands, and the fence that keeps late tries from committing.
 
 use crate::account::Coverage;
-use crate::block_item::Listing;
-use crate::committed::{Places, coverage_of};
+use crate::committed::{Committed, Places, coverage_of};
 use crate::frame::{self, Frame, FrameError};
 use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
-use crate::ports::{CommitOutcome, Commits, Cursor, FrameStream, NewRecord, PortError, Receipts};
-use crate::receipt::{Claim, ClaimOutcome, ClaimRequest, Origin};
-use crate::segment::{SEGMENT_VERSION, SegmentRecord};
-use crate::stores::IntakeStores;
+use crate::live::{self, LiveBlock, ReadError};
+use crate::ports::{Blocks as _, CommitOutcome, Commits, Cursor, NewRecord, PortError};
+use crate::receipt::{Claim, Origin};
+use crate::segment::{self, BlockError, SEGMENT_VERSION, SegmentRecord};
+use crate::stores::Stores;
 use crate::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -111,97 +99,28 @@ pub async fn fence<C: Commits>(
     Err(PortError::Retryable("the cursor kept moving".into()))
 }
 
-/// What became of a batch that was to be brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BroughtBack {
-    /// Frames that a segment holds.
-    pub stored: u64,
-    /// Frames that another record may still bring.
-    pub pending: u64,
-    /// Frames that were put on the stream again.
-    pub played_back: u64,
-    /// Events in those.
-    pub events_played_back: u64,
-    /// Records that are no frames, put on the stream again as they were: the stream function
-    /// quarantines them.
-    pub undecodable: u64,
-}
-
-/// Brings back a batch that the trigger gave up, in its order: what no segment holds goes onto the stream again.
-/// It may be called again with the same batch, also after it failed half-way or while it runs
-/// elsewhere: what is played back twice is claimed once.
-///
-/// # Errors
-/// The store's first error.
-pub async fn bring_back<S: IntakeStores>(
-    stores: &S,
-    shard: &Shard,
-    batch: &[(Sequence, NewRecord)],
-    receipt_days: u32,
-    clock: impl Fn() -> Millis,
-) -> Result<BroughtBack, PortError> {
-    let (table, stream) = (stores.table(), stores.stream());
-    let mut outcome = BroughtBack::default();
-    let mut again = Vec::new();
-    let mut frames = Vec::new();
-    for (sequence, record) in batch {
-        match frame::decode(&record.data) {
-            Ok(frame) => frames.push((sequence, record, frame)),
-            Err(_) => {
-                outcome.undecodable += 1;
-                again.push(record.clone());
-            }
-        }
-    }
-    fence(table, shard, batch, clock()).await?;
-    let expires = clock().plus_seconds(i64::from(receipt_days) * 86_400);
-    let claims = claims_of(table, shard, &frames, expires).await?;
-    let received = frames.iter().map(|f| f.2.header.receipt.received_at());
-    let since = received.min().unwrap_or_default();
-    let reached = Reached::by(table, claims.values(), since, &clock).await?;
-    let mut seen = BTreeSet::new();
-    for (_, record, frame) in &frames {
-        let key = slice_of(frame);
-        let Some(claim) = claims.get(&key).filter(|_| seen.insert(key)) else {
-            continue;
-        };
-        match reached.standing(claim) {
-            Standing::Stored => outcome.stored += 1,
-            Standing::Pending => outcome.pending += 1,
-            Standing::Lost { attempt } => {
-                let data = raised(frame, attempt)
-                    .map_err(|e| PortError::Fatal(format!("playback: {e}")))?;
-                outcome.played_back += 1;
-                outcome.events_played_back += frame.header.slice_tally.events;
-                again.push(NewRecord {
-                    partition_key: record.partition_key.clone(),
-                    data,
-                });
-            }
-        }
-    }
-    if !again.is_empty() {
-        let placed = stream.append(&again).await;
-        placed.into_iter().collect::<Result<Vec<Origin>, _>>()?;
-    }
-    Ok(outcome)
-}
+/// Lines of a tenant that a commit holds, by receipt and index.
+type CommittedLines = BTreeSet<(ReceiptId, u32)>;
 
 /// How far the shards of some claims are, and what of the claims is committed.
-struct Reached<'c> {
+pub(super) struct Reached<'c, S> {
+    stores: &'c S,
     cursors: BTreeMap<&'c Shard, Cursor>,
-    committed: Coverage,
+    committed: Committed,
+    /// What selective commits hold, by shard, position and tenant, as far as it was asked for.
+    lines: BTreeMap<(Shard, u64, TenantId), CommittedLines>,
 }
 
-impl<'c> Reached<'c> {
+impl<'c, S: Stores> Reached<'c, S> {
     /// Reads the cursors first: what they passed was committed before. Nothing that is
     /// claimed was received before `since`.
-    async fn by<T: Commits + Listing>(
-        table: &T,
+    pub(super) async fn by(
+        stores: &'c S,
         claims: impl Iterator<Item = &'c Claim>,
         since: Millis,
         clock: impl Fn() -> Millis,
     ) -> Result<Self, PortError> {
+        let table = stores.table();
         let (mut places, mut cursors) = (Places::new(), BTreeMap::new());
         for Claim { origin, .. } in claims {
             let of_shard = places.entry(&origin.shard).or_default();
@@ -211,58 +130,80 @@ impl<'c> Reached<'c> {
             cursors.insert(*shard, table.cursor(shard).await?);
         }
         let committed = coverage_of(table, &places, since, clock()).await?;
-        Ok(Self { cursors, committed })
+        Ok(Self {
+            stores,
+            cursors,
+            committed,
+            lines: BTreeMap::new(),
+        })
     }
 
-    fn standing(&self, claim: &Claim) -> Standing {
+    /// How a frame stands by its claim. A commit that left out some of its records is asked for the frame's
+    /// first line: its range alone does not say which it took.
+    pub(super) async fn standing(
+        &mut self,
+        claim: &Claim,
+        frame: &Frame,
+    ) -> Result<Standing, PortError> {
         let never = Cursor::default();
         let cursor = self.cursors.get(&claim.origin.shard).unwrap_or(&never);
-        standing(claim, cursor, &self.committed)
-    }
-}
-
-type SliceKey<'f> = (&'f TenantId, ReceiptId, u32);
-
-fn slice_of(frame: &Frame) -> SliceKey<'_> {
-    let header = &frame.header;
-    (&header.tenant, header.receipt, header.slice)
-}
-
-/// Who holds the claim of each slice, after claiming what nobody had.
-async fn claims_of<'f, T: Receipts>(
-    table: &T,
-    shard: &Shard,
-    frames: &'f [(&Sequence, &NewRecord, Frame)],
-    expires: Millis,
-) -> Result<BTreeMap<SliceKey<'f>, Claim>, PortError> {
-    let mut claims = BTreeMap::new();
-    for (sequence, _, frame) in frames {
-        let header = &frame.header;
-        let origin = Origin {
-            shard: shard.clone(),
-            sequence: (*sequence).clone(),
+        let by_range = standing(claim, cursor, &self.committed.coverage);
+        let (Standing::Stored, Some(record)) =
+            (by_range, self.committed.selective_over(&claim.origin))
+        else {
+            return Ok(by_range);
         };
-        let request = ClaimRequest {
-            header,
-            origin: &origin,
-            expires,
-        };
-        let claim = match table.claim(request).await? {
-            ClaimOutcome::Mine => Claim {
-                origin,
-                attempt: header.attempt,
-                tally: header.slice_tally,
+        let tenant = &frame.header.tenant;
+        let key = (record.shard.clone(), record.position, tenant.clone());
+        if !self.lines.contains_key(&key) {
+            let lines = lines_of(self.stores, record, tenant).await?;
+            self.lines.insert(key.clone(), lines);
+        }
+        let held = &self.lines[&key];
+        let mut is_held = false;
+        segment::for_each_line::<BlockError>(&frame.lines, |head, _| {
+            is_held |= held.contains(&(head.receipt, head.index));
+            Ok(())
+        })
+        .map_err(|e| PortError::Fatal(format!("playback: {e}")))?;
+        Ok(match is_held || frame.lines.is_empty() {
+            true => Standing::Stored,
+            false => Standing::Lost {
+                attempt: claim.attempt,
             },
-            ClaimOutcome::Copy => {
-                let receipt = table.receipt(&header.tenant, header.receipt).await?;
-                let claim = receipt.and_then(|mut r| r.claims.remove(&header.slice));
-                claim
-                    .ok_or_else(|| PortError::Retryable("a claim that was there is gone".into()))?
-            }
-        };
-        claims.insert(slice_of(frame), claim);
+        })
     }
-    Ok(claims)
+}
+
+/// The lines of a tenant that a commit holds.
+async fn lines_of<S: Stores>(
+    stores: &S,
+    record: &SegmentRecord,
+    tenant: &TenantId,
+) -> Result<CommittedLines, PortError> {
+    let items = stores.table().record_items(record).await?;
+    let own = items
+        .into_iter()
+        .flatten()
+        .filter(|item| item.block.tenant == *tenant);
+    let mut lines = CommittedLines::new();
+    for item in own {
+        let block = vec![LiveBlock {
+            object: item.object,
+            block: item.block,
+        }];
+        let fetched = match live::fetch(stores.objects(), block).await {
+            Ok(fetched) => fetched,
+            Err(ReadError::Port(error)) => return Err(error),
+            Err(error) => return Err(PortError::Fatal(error.to_string())),
+        };
+        for block in fetched {
+            block.for_each_line(|head, _| {
+                lines.insert((head.receipt, head.index));
+            })?;
+        }
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]

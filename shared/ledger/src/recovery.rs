@@ -1,0 +1,298 @@
+//! Bringing back frames that the trigger gave up, without storing any of them twice (invariant 4).
+//!
+//! A frame may be sent again only when no segment holds it and none ever will. Three steps make
+//! that certain, in this order and each durable before the next:
+//!
+//! 1. [`fence`] moves the shard's cursor behind the records that the trigger gave up, so that no
+//!    late try can commit them any more;
+//! 2. each frame is claimed for its own record, so that no copy of it can be claimed at the same
+//!    attempt from here on;
+//! 3. whose the claim is, where that record's shard stands, and which records are committed is read
+//!    ([`standing`]); a frame that is lost goes onto the stream with a higher attempt ([`raised`]).
+//!
+//! [`bring_back`] is all three for one batch. Of what is older than receipts are kept, the seals are asked first.
+
+mod standing;
+
+pub use standing::{Standing, fence, raised, standing};
+
+use crate::frame::{self, Frame, FrameError, FrameHeader};
+use crate::given_up::{BROUGHT_BACK_MAX, GivenUpSlice, GivenUpSlices as _};
+use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
+use crate::limits::CLAIMS_IN_FLIGHT_MAX;
+use crate::ports::{FrameStream as _, NewRecord, Objects as _, PortError, PutOutcome, Receipts};
+use crate::quarantine::keep_record;
+use crate::receipt::{Claim, ClaimOutcome, ClaimRequest, Origin};
+use crate::retry::Backoff;
+use crate::stores::{IntakeStores, Stores};
+use crate::time::Millis;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use standing::Reached;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// For how long a record that the stream refuses is appended again, seconds.
+pub const APPEND_SECONDS: u64 = 20;
+
+/// What became of a batch that was to be brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BroughtBack {
+    /// Frames that a segment holds.
+    pub stored: u64,
+    /// Frames that another record may still bring.
+    pub pending: u64,
+    /// Frames that were put on the stream again.
+    pub played_back: u64,
+    /// Events in those.
+    pub events_played_back: u64,
+    /// Frames that were put on the stream as often as they may be, and are now kept raw in quarantine.
+    pub given_up: u64,
+    /// Records that are no frames, kept raw in quarantine.
+    pub undecodable: u64,
+}
+
+/// What is known of a slice whose receipt may have expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembered {
+    /// The last seal of its window does not say that it is missing: it is stored.
+    Sealed,
+    /// No seal has its window yet.
+    Unsealed,
+    /// The last seal of its window lists it as missing.
+    Missing,
+}
+
+/// Slices that receipts do not tell of any more. Frames are kept for longer than receipts are (on the
+/// stream, where the trigger leaves failed batches, and in quarantine), and a claim that has expired keeps no copy out.
+#[allow(async_fn_in_trait)]
+pub trait Memory {
+    /// What the seals say of a frame's slice.
+    async fn remembered(&self, header: &FrameHeader) -> Result<Remembered, PortError>;
+}
+
+/// Brings back a batch that the trigger gave up, in its order: what no segment holds goes onto the stream again, at most
+/// [`BROUGHT_BACK_MAX`] times.
+/// It may be called again with the same batch, also after it failed half-way or while it runs
+/// elsewhere: what is played back twice is claimed once.
+///
+/// # Errors
+/// The store's first error, of the stream when it took none of a record for [`APPEND_SECONDS`].
+pub async fn bring_back<S: IntakeStores>(
+    stores: &S,
+    memory: &impl Memory,
+    shard: &Shard,
+    batch: &[(Sequence, NewRecord)],
+    receipt_days: u32,
+    clock: impl Fn() -> Millis,
+) -> Result<BroughtBack, PortError> {
+    // A day early: an item goes while it is looked at.
+    let kept_seconds = (i64::from(receipt_days) - 1) * 86_400;
+    let mut outcome = BroughtBack::default();
+    let mut frames = Vec::new();
+    for (sequence, record) in batch {
+        match frame::decode(&record.data) {
+            Ok(frame) => {
+                let received_at = frame.header.receipt.received_at();
+                if received_at.plus_seconds(kept_seconds) > clock() {
+                    frames.push((sequence, record, frame));
+                    continue;
+                }
+                match memory.remembered(&frame.header).await? {
+                    Remembered::Sealed => outcome.stored += 1,
+                    Remembered::Unsealed => outcome.pending += 1,
+                    Remembered::Missing => frames.push((sequence, record, frame)),
+                }
+            }
+            Err(error) => {
+                let objects = stores.objects();
+                keep_record(objects, shard, sequence, &record.data, &error, clock()).await?;
+                outcome.undecodable += 1;
+            }
+        }
+    }
+    fence(stores.table(), shard, batch, clock()).await?;
+    let expires = clock().plus_seconds(i64::from(receipt_days) * 86_400);
+    let claims = claims_of(stores.table(), shard, &frames, expires).await?;
+    let received = frames.iter().map(|f| f.2.header.receipt.received_at());
+    let since = received.min().unwrap_or_default();
+    let mut reached = Reached::by(stores, claims.values(), since, &clock).await?;
+    let (mut again, mut seen) = (Vec::new(), BTreeSet::new());
+    for (_, record, frame) in frames {
+        let key = slice_of(&frame);
+        let Some(claim) = claims.get(&key).filter(|_| seen.insert(key)) else {
+            continue;
+        };
+        match reached.standing(claim, &frame).await? {
+            Standing::Stored => outcome.stored += 1,
+            Standing::Pending => outcome.pending += 1,
+            Standing::Lost { attempt } if attempt >= BROUGHT_BACK_MAX => {
+                outcome.given_up += u64::from(give_up(stores, &frame, record, clock()).await?);
+            }
+            Standing::Lost { attempt } => {
+                outcome.played_back += 1;
+                outcome.events_played_back += frame.header.slice_tally.events;
+                again.push(SentAgain::over(attempt, frame, record)?);
+            }
+        }
+    }
+    send_again(stores, &again, expires).await?;
+    Ok(outcome)
+}
+
+/// Keeps a slice raw and notes that it is brought back no more; false when it was noted before.
+async fn give_up<S: Stores>(
+    stores: &S,
+    frame: &Frame,
+    record: &NewRecord,
+    now: Millis,
+) -> Result<bool, PortError> {
+    let FrameHeader {
+        tenant,
+        receipt,
+        slice,
+        ..
+    } = &frame.header;
+    let object = GivenUpSlice::object_of(tenant, *receipt, *slice);
+    let note = "brought back in vain";
+    let put = stores
+        .objects()
+        .put_new(&object, record.data.clone(), Some(note));
+    let put = put.await?;
+    // Also when it lies there: whoever put it may have died before it noted so.
+    let given_up = GivenUpSlice {
+        receipt: *receipt,
+        slice: *slice,
+        slices: frame.header.slices,
+        tally: frame.header.slice_tally,
+        at: now,
+        object,
+    };
+    stores.table().keep_given_up(tenant, &given_up).await?;
+    if put == PutOutcome::Created {
+        tracing::error!(%tenant, %receipt, slice, "given up: brought back in vain");
+    }
+    Ok(put == PutOutcome::Created)
+}
+
+/// A frame that goes onto the stream again.
+struct SentAgain {
+    header: FrameHeader,
+    record: NewRecord,
+}
+
+impl SentAgain {
+    fn over(attempt: u32, frame: Frame, record: &NewRecord) -> Result<Self, PortError> {
+        let fatal = |e: FrameError| PortError::Fatal(format!("playback: {e}"));
+        let data = raised(&frame, attempt).map_err(fatal)?;
+        let mut header = frame.header;
+        header.attempt = attempt.saturating_add(1);
+        let partition_key = record.partition_key.clone();
+        Ok(Self {
+            header,
+            record: NewRecord {
+                partition_key,
+                data,
+            },
+        })
+    }
+}
+
+/// Puts frames on the stream, what it refuses again, and claims each for where it lies now: so the next look
+/// knows that it is on its way, and that this attempt was made. A crash before the claim has the
+/// frame sent once more with the same attempt, of which one record is claimed.
+async fn send_again<S: IntakeStores>(
+    stores: &S,
+    again: &[SentAgain],
+    expires: Millis,
+) -> Result<(), PortError> {
+    let mut backoff = Backoff::within(Duration::from_secs(APPEND_SECONDS));
+    let mut rest: Vec<&SentAgain> = again.iter().collect();
+    while !rest.is_empty() {
+        let records: Vec<NewRecord> = rest.iter().map(|sent| sent.record.clone()).collect();
+        let answers = stores.stream().append(&records).await;
+        let (mut placed, mut refused, mut failure) = (Vec::new(), Vec::new(), None);
+        for (sent, answer) in rest.into_iter().zip(answers) {
+            match answer {
+                Ok(origin) => placed.push((sent, origin)),
+                Err(error) if error.is_retryable() => {
+                    refused.push(sent);
+                    failure = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        stream::iter(&placed)
+            .map(|(sent, origin)| {
+                let header = &sent.header;
+                stores.table().claim(ClaimRequest {
+                    header,
+                    origin,
+                    expires,
+                })
+            })
+            .buffer_unordered(CLAIMS_IN_FLIGHT_MAX)
+            .try_collect::<Vec<ClaimOutcome>>()
+            .await?;
+        rest = refused;
+        if let Some(error) = failure
+            && !backoff.pause().await
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+type SliceKey = (TenantId, ReceiptId, u32);
+
+fn slice_of(frame: &Frame) -> SliceKey {
+    let header = &frame.header;
+    (header.tenant.clone(), header.receipt, header.slice)
+}
+
+/// Who holds the claim of each slice, after claiming what nobody had: side by side.
+async fn claims_of<T: Receipts>(
+    table: &T,
+    shard: &Shard,
+    frames: &[(&Sequence, &NewRecord, Frame)],
+    expires: Millis,
+) -> Result<BTreeMap<SliceKey, Claim>, PortError> {
+    let claims: Vec<(SliceKey, Claim)> = stream::iter(frames)
+        .map(async |(sequence, _, frame)| {
+            let origin = Origin {
+                shard: shard.clone(),
+                sequence: (*sequence).clone(),
+            };
+            let claim = claim_of(table, &frame.header, origin, expires).await?;
+            Ok::<_, PortError>((slice_of(frame), claim))
+        })
+        .buffered(CLAIMS_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    Ok(claims.into_iter().collect())
+}
+
+async fn claim_of<T: Receipts>(
+    table: &T,
+    header: &FrameHeader,
+    origin: Origin,
+    expires: Millis,
+) -> Result<Claim, PortError> {
+    let request = ClaimRequest {
+        header,
+        origin: &origin,
+        expires,
+    };
+    match table.claim(request).await? {
+        ClaimOutcome::Mine => Ok(Claim {
+            origin,
+            attempt: header.attempt,
+            tally: header.slice_tally,
+        }),
+        ClaimOutcome::Copy => {
+            let receipt = table.receipt(&header.tenant, header.receipt).await?;
+            let claim = receipt.and_then(|mut r| r.claims.remove(&header.slice));
+            claim.ok_or_else(|| PortError::Retryable("a claim that was there is gone".into()))
+        }
+    }
+}
