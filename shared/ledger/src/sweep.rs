@@ -83,10 +83,10 @@ pub struct SweepMark {
 pub enum LeftoverKind {
     /// Oversize events of a tenant's day that may not be wholly sealed.
     Oversize,
-    /// Oversize events of a tenant's day that no seal has, and that a commit may still name.
-    Unclaimed,
     /// Segments of an hour that hold something of a tenant that is not sealed.
     Segments,
+    /// Oversize events of a tenant's day that no seal has, and that a commit may still name.
+    Unclaimed,
     /// Segments of an hour that no commit names, and that were written while this table knew nothing.
     Unknown,
 }
@@ -95,8 +95,8 @@ impl LeftoverKind {
     /// Every kind, in their order.
     pub const ALL: [Self; 4] = [
         Self::Oversize,
-        Self::Unclaimed,
         Self::Segments,
+        Self::Unclaimed,
         Self::Unknown,
     ];
 
@@ -105,8 +105,8 @@ impl LeftoverKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Oversize => "oversize",
-            Self::Unclaimed => "oversize-unclaimed",
             Self::Segments => "segments",
+            Self::Unclaimed => "unclaimed",
             Self::Unknown => "unknown",
         }
     }
