@@ -41,7 +41,8 @@ impl Turn {
     pub fn line(&self, now: Millis) -> Line {
         let counts = self.sealed.counts;
         let recovered = &self.recovered;
-        let failed_batches = recovered.settled + recovered.unsettled + recovered.unreadable;
+        let looked_at = recovered.settled + recovered.unsettled;
+        let failed_batches = recovered.found + looked_at + recovered.unreadable;
         let overdue =
             u64::from(self.sealed.passed_over) + u64::from(self.compacted.held) + self.swept.left;
         let mut line = Line::new(now, "turn ended");
@@ -94,6 +95,7 @@ mod tests {
         let turn = Turn {
             failed: 2,
             recovered: RecoverySummary {
+                found: 0,
                 settled: 1,
                 unsettled: 2,
                 unreadable: 4,

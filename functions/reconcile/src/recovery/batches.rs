@@ -99,6 +99,7 @@ pub(crate) async fn find_batches<S: ReconcileStores>(
     for key in &failed {
         match shard_prefix(key) {
             Some(prefix) => {
+                summary.found += 1;
                 prefixes.insert(prefix);
             }
             None => {

@@ -36,6 +36,8 @@ pub(crate) const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What was brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecoverySummary {
+    /// Failed batches that were found and are not settled, for the workers of their shards.
+    pub found: u32,
     /// Failed batches that were settled: each frame is stored, on the stream again, or in quarantine.
     pub settled: u32,
     /// Batches with frames that another record may still bring; they are looked at again.
@@ -55,6 +57,7 @@ pub struct RecoverySummary {
 impl RecoverySummary {
     /// Adds what another step brought back.
     pub fn add(&mut self, other: &Self) {
+        self.found += other.found;
         self.settled += other.settled;
         self.unsettled += other.unsettled;
         self.unreadable += other.unreadable;
