@@ -1,7 +1,7 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-use crate::orchestra::work_until_rest;
 pub use crate::orchestra::{late_windows, open_windows};
+use crate::orchestra::{put_in_place, work_until_rest};
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body;
@@ -480,12 +480,7 @@ impl World for MemoryWorld {
                 let window = Window::containing(at, SETTINGS.window_minutes);
                 let key = WorkKey::at(Cause::Close, window.start);
                 let entry = WorkEntry::new(key, window.end, Nonce::random());
-                let seen = self.table.work_entry(&owner, &entry.key).await;
-                let put = match seen.expect("reads") {
-                    Some(seen) => self.table.move_work(&owner, &seen, &entry).await,
-                    None => self.table.add_work(&owner, &entry).await,
-                };
-                put.expect("the table takes it");
+                put_in_place(&self.table, &owner, &entry).await;
             }
         }
         let clock = || vernier_ledger::clock::now().plus_seconds(120);

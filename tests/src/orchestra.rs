@@ -63,6 +63,19 @@ pub async fn begin_lists<T: Listing + WorkLists>(
     }
 }
 
+/// Puts an entry, in the place of one that may be there, whose index item goes as well.
+///
+/// # Panics
+/// When the table does not take it.
+pub async fn put_in_place<T: WorkLists>(table: &T, owner: &Owner, entry: &WorkEntry) {
+    let seen = table.work_entry(owner, &entry.key).await;
+    let put = match seen.expect("the table answers") {
+        Some(seen) => table.move_work(owner, &seen, entry).await,
+        None => table.add_work(owner, entry).await,
+    };
+    put.expect("the table takes it");
+}
+
 /// Rounds of planning after which work that does not come to rest is a fault.
 const ROUNDS_MAX: u32 = 1_000;
 
