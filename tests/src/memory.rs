@@ -25,7 +25,7 @@ use vernier_ledger::ports::{Directory, FrameStream, NewRecord, PortError, Result
 use vernier_ledger::rates::{RateKeeper, Rates};
 use vernier_ledger::schema::SchemaCache;
 use vernier_ledger::time::{Millis, Window};
-use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey};
 use vernier_reconcile::Settings;
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::playbacks::Wires;
