@@ -387,7 +387,7 @@ pub trait WorkLists {
     /// not that one any more.
     async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError>;
 
-    /// The index items of a slot (below [`WORK_SLOTS`]) that are due at an instant, by when they were due, then by
+    /// The index items of a slot (below [`WORK_SLOTS`](crate::limits::WORK_SLOTS)) that are due at an instant, by when they were due, then by
     /// owner and nonce. Read consistently.
     async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError>;
 

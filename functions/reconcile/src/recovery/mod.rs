@@ -2,7 +2,7 @@
 //! the records in them; any other record that the trigger went past the stream still has for as long as it is retained.
 //!
 //! A shard's work list has an entry for each window that misses something of the shard, and one for each place where the
-//! trigger leaves failed batches of it. A [`Course`] is one such entry on its way: each step of it takes a few
+//! trigger leaves failed batches of it. A course is one such entry on its way: each step of it takes a few
 //! hundred records, and how far it is stands in the entry when the turn is over.
 
 mod batches;
