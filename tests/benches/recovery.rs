@@ -11,8 +11,11 @@
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
+#[path = "support/settings.rs"]
+mod settings;
 
 use serde_json::json;
+use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES, WORK};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,20 +35,14 @@ use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Owner};
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
-use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::process::Process;
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
-use vernier_reconcile::sweeping::Sweeping;
-use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::{begin_lists, turn_of};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
-const RECEIPT_DAYS: u32 = 30;
-const WINDOW_MINUTES: u32 = 15;
-const GRACE_SECONDS: i64 = 300;
 const TENANTS: usize = 3;
 
 /// Frames that come in during an outage and after it.
@@ -59,25 +56,6 @@ const TURN_SECONDS: i64 = 600;
 
 const TABLE_MICROS: u64 = 5_000;
 const OTHER_MICROS: u64 = 20_000;
-
-const WORK: WorkSettings = WorkSettings {
-    windows: Settings {
-        window_minutes: WINDOW_MINUTES,
-        grace_seconds: GRACE_SECONDS,
-    },
-    receipt_days: ReceiptDays(RECEIPT_DAYS),
-    compacting: Compacting {
-        compact_after_seconds: 48 * 3_600,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    },
-    sweeping: Sweeping {
-        segment_seconds: 30 * 86_400,
-        trigger_seconds: 90_000,
-        failure_seconds: 90 * 86_400,
-    },
-    paused: false,
-};
 
 /// A ledger in memory, and what its calls would have taken.
 struct Ledger {

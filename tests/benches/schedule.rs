@@ -13,8 +13,11 @@ mod committing;
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
+#[path = "support/settings.rs"]
+mod settings;
 
 use serde_json::{Map, Value, json};
+use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
@@ -30,11 +33,9 @@ use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::compaction::Compacting;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
-use vernier_reconcile::sweeping::Sweeping;
-use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::{begin_lists, work_until_rest};
@@ -43,27 +44,13 @@ use vernier_tests::stub::{self, Counts, Stub, load};
 /// 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
 
-/// The template's.
-const SETTINGS: Settings = Settings {
-    window_minutes: 15,
-    grace_seconds: 300,
-};
 const WORK: WorkSettings = WorkSettings {
-    windows: SETTINGS,
-    receipt_days: ReceiptDays(RECEIPT_DAYS),
     compacting: Compacting {
         compact_after_seconds: 6 * 3_600,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
+        ..settings::WORK.compacting
     },
-    sweeping: Sweeping {
-        segment_seconds: 30 * 86_400,
-        trigger_seconds: 90_000,
-        failure_seconds: 90 * 86_400,
-    },
-    paused: false,
+    ..settings::WORK
 };
-const RECEIPT_DAYS: u32 = 30;
 
 /// Parts are swept an hour after their seals: from here on all hours are alike.
 const HOURS_UNTIL_STEADY: u32 = 2;
@@ -172,7 +159,7 @@ async fn main() {
         new_salt_key: SaltKey::random,
         spreads: SpreadKeeper::default(),
         new_nonce: Nonce::random,
-        windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+        windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
     };
     let step = load::BATCH_WINDOW_SECONDS as i64;
     let (mut counts, mut commits) = (Counts::default(), Counts::default());

@@ -9,8 +9,11 @@
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
+#[path = "support/settings.rs"]
+mod settings;
 
 use serde_json::{Value, json};
+use settings::{RECEIPT_DAYS, WINDOW_MINUTES};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,12 +37,11 @@ use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
+use vernier_reconcile::Settings;
+use vernier_reconcile::compaction::Compacting;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
-use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
-use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::turn_of;
 
@@ -47,27 +49,18 @@ const BEGINNING: Millis = Millis(1_795_000_500_000);
 /// The settings of workers, those of the template but for the time after which a day is compacted.
 const WORK: WorkSettings = WorkSettings {
     windows: Settings {
-        window_minutes: WINDOW_MINUTES,
         grace_seconds: 60,
+        ..settings::WORK.windows
     },
-    receipt_days: ReceiptDays(RECEIPT_DAYS),
     compacting: Compacting {
         compact_after_seconds: 3_600,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
+        ..settings::WORK.compacting
     },
-    sweeping: Sweeping {
-        segment_seconds: 30 * 86_400,
-        trigger_seconds: 90_000,
-        failure_seconds: 90 * 86_400,
-    },
-    paused: false,
+    ..settings::WORK
 };
 
 const BUDGET: Duration = Duration::from_secs(60);
-const RECEIPT_DAYS: u32 = 30;
 const WINDOWS: i64 = 3;
-const WINDOW_MINUTES: u32 = 15;
 const WINDOW_MILLIS: i64 = WINDOW_MINUTES as i64 * 60_000;
 
 /// Frames that one commit of the stream function takes.

@@ -12,8 +12,11 @@
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
+#[path = "support/settings.rs"]
+mod settings;
 
 use serde_json::{Value, json};
+use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES, WORK};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -37,12 +40,10 @@ use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
-use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::process::Process;
 use vernier_reconcile::scratch::{SCRATCH_BYTES_MAX, ScratchDisk};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
-use vernier_reconcile::sweeping::{Sweeping, sweep_segments};
-use vernier_reconcile::{ReceiptDays, Settings};
+use vernier_reconcile::sweeping::sweep_segments;
 use vernier_tests::envelopes::{bytes, event, events};
 use vernier_tests::memory::{late_windows, open_windows};
 use vernier_tests::orchestra::turn_of;
@@ -50,8 +51,6 @@ use vernier_tests::orchestra::turn_of;
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
 const HOUR_MILLIS: i64 = 3_600_000;
-const RECEIPT_DAYS: u32 = 30;
-const WINDOW_MINUTES: u32 = 15;
 const TENANTS: usize = 10;
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -60,25 +59,6 @@ const REMOVAL_SECONDS: f64 = 0.25;
 
 /// Text of a large event, bytes.
 const LARGE_BYTES: usize = 16_000_000;
-
-const WORK: WorkSettings = WorkSettings {
-    windows: Settings {
-        window_minutes: WINDOW_MINUTES,
-        grace_seconds: 300,
-    },
-    receipt_days: ReceiptDays(RECEIPT_DAYS),
-    compacting: Compacting {
-        compact_after_seconds: 48 * 3_600,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    },
-    sweeping: Sweeping {
-        segment_seconds: 30 * 86_400,
-        trigger_seconds: 90_000,
-        failure_seconds: 90 * 86_400,
-    },
-    paused: false,
-};
 
 fn main() {
     // `cargo test --benches` only wants to know that it runs.
@@ -142,7 +122,7 @@ impl World {
             new_salt_key: SaltKey::random,
             spreads: SpreadKeeper::default(),
             new_nonce: Nonce::random,
-            windows: open_windows(WINDOW_MINUTES, 300),
+            windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
         };
         Self {
             faults,
@@ -154,7 +134,7 @@ impl World {
 
     /// Lets the stream function take what was sent since the last time, as one commit.
     async fn commit(&self, taken: &mut usize, at: Millis) {
-        let late = late_windows(WINDOW_MINUTES, 300);
+        let late = late_windows(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,

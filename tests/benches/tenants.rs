@@ -12,8 +12,11 @@ mod committing;
 mod figures;
 #[path = "support/sending.rs"]
 mod sending;
+#[path = "support/settings.rs"]
+mod settings;
 
 use serde_json::{Map, Value, json};
+use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES, WORK};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vernier_aws::{Bucket, KinesisStream, Table};
@@ -31,12 +34,9 @@ use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
 use vernier_output::events::{Paging, page};
 use vernier_output::query::EventQuery;
-use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, Compacting};
 use vernier_reconcile::planner::plan;
-use vernier_reconcile::process::{Process, WorkSettings};
+use vernier_reconcile::process::Process;
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
-use vernier_reconcile::sweeping::Sweeping;
-use vernier_reconcile::{ReceiptDays, Settings};
 use vernier_tests::envelopes::{bytes, events};
 use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
@@ -44,9 +44,6 @@ use vernier_tests::stub::{self, Counts, Stub};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
 const BEGINNING: Millis = Millis(1_788_220_800_000);
-const RECEIPT_DAYS: u32 = 30;
-const WINDOW_MINUTES: u32 = 15;
-const GRACE_SECONDS: i64 = 300;
 const SHARDS: u64 = 4;
 
 /// Tenants whose turns are measured, of those that are active.
@@ -61,25 +58,6 @@ const SENDS_IN_FLIGHT: f64 = 16.0;
 
 /// Seconds of traffic beside a query, with ten commits of others in each.
 const BESIDE_SECONDS: i64 = 90;
-
-const WORK: WorkSettings = WorkSettings {
-    windows: Settings {
-        window_minutes: WINDOW_MINUTES,
-        grace_seconds: GRACE_SECONDS,
-    },
-    receipt_days: ReceiptDays(RECEIPT_DAYS),
-    compacting: Compacting {
-        compact_after_seconds: 48 * 3_600,
-        remove_after_seconds: 7 * 86_400,
-        bytes_max: COMPACT_BYTES_MAX,
-    },
-    sweeping: Sweeping {
-        segment_seconds: 30 * 86_400,
-        trigger_seconds: 90_000,
-        failure_seconds: 90 * 86_400,
-    },
-    paused: false,
-};
 
 /// How many ledgers there were.
 static LEDGERS: AtomicU64 = AtomicU64::new(0);
