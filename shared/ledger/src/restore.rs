@@ -11,11 +11,13 @@ use crate::ids::{Shard, TenantId};
 use crate::ports::{Chains, Commits, Directory, Inventory, Objects, PortError};
 use crate::sweep::UnknownTime;
 use crate::tenant_prefix::SEAL_PREFIX;
-use crate::time::Millis;
+use crate::time::{Millis, Window};
 
 /// Checkpoints that runs of the planner may have written without naming them in the table, though it was not restored:
 /// each was cut off between the two.
 const UNNAMED_MAX: u64 = 10;
+
+const HOUR_SECONDS: i64 = 3_600;
 
 /// Hours of segments that [`unknown_segments`] goes through, two weeks.
 const HOURS_MAX: usize = 336;
@@ -23,7 +25,7 @@ const HOURS_MAX: usize = 336;
 /// A shard of which the bucket knows more than the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardBehind {
-    /// The shard's id.
+    /// The shard's id, as the stream names it.
     pub shard: String,
     /// Place of the last record that the table has in the shard's chain; none where it has none.
     pub known: Option<u64>,
@@ -103,7 +105,7 @@ async fn behind_of<T: Commits>(
 /// A tenant of which the bucket has seals that the table does not list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainBehind {
-    /// The tenant.
+    /// The tenant whose chain it is.
     pub tenant: TenantId,
     /// The sequence of the next seal by the table.
     pub next_sequence: u64,
@@ -114,7 +116,7 @@ pub struct ChainBehind {
 /// The tenants whose seals the table does not know to their end.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub async fn chains_behind<T, O>(table: &T, objects: &O) -> Result<Vec<ChainBehind>, PortError>
 where
     T: Directory + Chains,
@@ -163,7 +165,7 @@ const FIRST_MAX: usize = 20;
 /// Goes through the segments that were written in a time of which the table knows nothing.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub async fn unknown_segments<T, O>(
     table: &T,
     objects: &O,
@@ -173,11 +175,10 @@ where
     T: Commits,
     O: Inventory,
 {
-    const HOUR_MILLIS: i64 = 3_600_000;
     let mut found = UnknownSegments::default();
-    let mut hour = Millis(time.from.0 - time.from.0.rem_euclid(HOUR_MILLIS) - HOUR_MILLIS);
+    let mut hour = Window::containing(time.from.plus_seconds(-HOUR_SECONDS), 60).start;
     let mut hours = 0;
-    while hour.0 <= time.until.0.saturating_add(HOUR_MILLIS) {
+    while hour <= time.until.plus_seconds(HOUR_SECONDS) {
         if hours == HOURS_MAX {
             found.is_cut = true;
             break;
@@ -194,7 +195,7 @@ where
                 }
             }
         }
-        hour.0 += HOUR_MILLIS;
+        hour = hour.plus_seconds(HOUR_SECONDS);
         hours += 1;
     }
     Ok(found)

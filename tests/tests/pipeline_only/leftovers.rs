@@ -12,6 +12,12 @@ use vernier_ledger::time::Millis;
 use vernier_reconcile::sweeping::sweep_segments;
 use vernier_tests::envelopes::{event, events};
 
+/// Where the school's sweep of segments stands.
+async fn mark_of(school: &School) -> SweepMark {
+    let mark = school.table.sweep_mark(Sweep::Segments).await;
+    mark.expect("read").expect("a mark")
+}
+
 /// However much is left behind, the mark stays as small, and what is sealed of the same hours goes.
 #[tokio::test]
 async fn trouble_stops_no_sweep_and_makes_no_item_grow() {
@@ -38,12 +44,7 @@ async fn trouble_stops_no_sweep_and_makes_no_item_grow() {
     school.pass(SWEEPING.segment_seconds + 2 * 3_600);
     let swept = school.sweep().await;
     assert!(swept.left >= 20 && swept.segments >= 1, "{swept:?}");
-    let mark = school
-        .table
-        .sweep_mark(Sweep::Segments)
-        .await
-        .expect("read");
-    let mark = mark.expect("a mark");
+    let mark = mark_of(&school).await;
     let text = serde_json::to_string(&mark).expect("plain data");
     assert!(text.len() < 300, "{text}");
     assert!(
@@ -83,15 +84,10 @@ async fn a_sweep_that_is_cut_off_goes_on_where_it_was() {
         let until = school.clock.get().plus_seconds(0).0 + 1;
         let run = sweep_segments(&school.stores, SWEEPING, clock, Millis(until));
         let run = run.await.expect("no faults");
-        let mark = school
-            .table
-            .sweep_mark(Sweep::Segments)
-            .await
-            .expect("read");
         runs.push((
             run.unnamed + run.segments,
             run.is_behind,
-            mark.expect("kept").place.is_some(),
+            mark_of(&school).await.place.is_some(),
         ));
         if !run.is_behind {
             break;
@@ -161,12 +157,7 @@ async fn what_an_earlier_version_left_is_taken_over() {
     assert_eq!(saved, Ok(()));
     let swept = school.sweep().await;
     assert_eq!((school.count("segments/"), swept.left), (1, 1), "{swept:?}");
-    let mark = school
-        .table
-        .sweep_mark(Sweep::Segments)
-        .await
-        .expect("read");
-    let mark = mark.expect("a mark");
+    let mark = mark_of(&school).await;
     assert!(
         mark.left.is_empty() && mark.left_days.is_empty(),
         "{mark:?}"
