@@ -1,17 +1,15 @@
 //! What seals remember of slices whose receipts have expired.
 
+use crate::sealing::missing_of;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use vernier_archive::account::{BesideRow as _, Missing};
-use vernier_archive::files::Ranges;
 use vernier_archive::seal::SealKind;
-use vernier_archive::stored::{read_seal, read_set};
+use vernier_archive::stored::read_seal;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::frame::FrameHeader;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
-use vernier_ledger::ports::{Chains as _, Objects as _, PortError};
+use vernier_ledger::ports::{Chains as _, PortError};
 use vernier_ledger::recovery::{Memory, Remembered};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
@@ -56,21 +54,15 @@ impl<'a, S: ReconcileStores> SealedMemory<'a, S> {
     async fn list(&self, tenant: &TenantId, entry: &SealEntry) -> Result<ListedSlices, PortError> {
         let objects = self.stores.objects();
         let seal = read_seal(objects, tenant, entry).await?;
-        let mut listed = ListedSlices::new();
         let Some(window) = seal.statement.as_ref().and_then(|s| s.window()) else {
-            return Ok(listed);
+            return Ok(ListedSlices::new());
         };
-        for file in read_set(objects, &window.missing).await? {
-            let bytes = objects.get(&file.key, None).await?;
-            let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{} is gone", file.key)))?;
-            let ranges: Arc<dyn Ranges> = Arc::new(bytes::Bytes::from(bytes));
-            let read = Missing::for_each(&ranges, |row| {
-                listed.extend(row.slices.iter().map(|slice| (row.receipt, *slice)));
-                Ok(())
-            });
-            read.map_err(|fault| PortError::Fatal(format!("{}: {fault}", file.key)))?;
-        }
-        Ok(listed)
+        let missing = missing_of(objects, &window.missing).await?.into_iter();
+        let slices = missing.flat_map(|(receipt, row)| {
+            let slices = row.slices.into_iter();
+            slices.map(move |slice| (receipt, slice))
+        });
+        Ok(slices.collect())
     }
 }
 

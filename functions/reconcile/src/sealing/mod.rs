@@ -22,7 +22,7 @@ use crate::Settings;
 use chain::{Chain, Moving, Signed};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
-pub(crate) use totals::AccountSoFar;
+pub(crate) use totals::{AccountSoFar, for_each_row, missing_of};
 use vernier_archive::Fault;
 use vernier_archive::seal::SealKind;
 use vernier_ledger::Invariant;

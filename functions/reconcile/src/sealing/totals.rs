@@ -3,13 +3,13 @@
 //! What a window's earlier seals say is read from the last of them, and which receipts they have from their evidence;
 //! nothing of it is kept in the table.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use vernier_archive::Fault;
-use vernier_archive::account::{BesideRow, Evidence, SealedEvidence};
+use vernier_archive::account::{BesideRow, Evidence, Missing, SealedEvidence};
 use vernier_archive::files::Ranges;
 use vernier_archive::seal::{
-    EnvelopeTotals, ReceivedTotals, Seal, SealedFile, SealedTotals, StatementBody, Totals,
+    EnvelopeTotals, FileSet, ReceivedTotals, Seal, SealedFile, SealedTotals, StatementBody, Totals,
 };
 use vernier_archive::stored::{covering_gone, read_set};
 use vernier_ledger::access::Tenant;
@@ -60,7 +60,9 @@ impl AccountSoFar {
         self.missing = window.totals.missing;
         for file in read_set(stores.objects(), &window.evidence).await? {
             match fetched(stores.objects(), &file).await? {
-                Some(bytes) => self.note_all(&file, bytes, |row: Evidence| Some(row.receipt))?,
+                Some(bytes) => for_each_row(&file.key, bytes, |row: Evidence| {
+                    self.evident.insert(row.receipt);
+                })?,
                 None => return self.take_from_day(stores, tenant, entry, &file).await,
             }
         }
@@ -89,25 +91,13 @@ impl AccountSoFar {
         for file in read_set(objects, evidence).await? {
             let bytes = fetched(objects, &file).await?;
             let bytes = bytes.ok_or_else(|| gone(&file))?;
-            self.note_all(&file, bytes, |row: SealedEvidence| {
-                (row.seal == entry.sequence).then_some(row.evidence.receipt)
+            for_each_row(&file.key, bytes, |row: SealedEvidence| {
+                if row.seal == entry.sequence {
+                    self.evident.insert(row.evidence.receipt);
+                }
             })?;
         }
         Ok(())
-    }
-
-    fn note_all<R: BesideRow>(
-        &mut self,
-        file: &SealedFile,
-        bytes: Vec<u8>,
-        wanted: impl Fn(R) -> Option<ReceiptId>,
-    ) -> Result<(), PortError> {
-        let ranges: Arc<dyn Ranges> = Arc::new(bytes::Bytes::from(bytes));
-        let read = R::for_each(&ranges, |row| {
-            self.evident.extend(wanted(row));
-            Ok(())
-        });
-        read.map_err(|fault: Fault| PortError::Fatal(format!("{}: {fault}", file.key)))
     }
 
     /// The account when all of the window's receipts are known and a seal has these rows more; none where receipts say
@@ -158,6 +148,38 @@ impl AccountSoFar {
     }
 }
 
+/// What a seal lists as missing, by receipt.
+///
+/// # Errors
+/// The store's; fatal when a list is gone or is not what the seal says.
+pub(crate) async fn missing_of<O: Objects>(
+    objects: &O,
+    files: &FileSet,
+) -> Result<BTreeMap<ReceiptId, Missing>, PortError> {
+    let mut missing = BTreeMap::new();
+    for file in read_set(objects, files).await? {
+        let bytes = fetched(objects, &file).await?.ok_or_else(|| gone(&file))?;
+        for_each_row(&file.key, bytes, |row: Missing| {
+            missing.insert(row.receipt, row);
+        })?;
+    }
+    Ok(missing)
+}
+
+/// Calls `each` with every row of a file beside rows, which is called by its key where it cannot be read.
+pub(crate) fn for_each_row<R: BesideRow>(
+    key: &str,
+    bytes: Vec<u8>,
+    mut each: impl FnMut(R),
+) -> Result<(), PortError> {
+    let ranges: Arc<dyn Ranges> = Arc::new(bytes::Bytes::from(bytes));
+    let read = R::for_each(&ranges, |row| {
+        each(row);
+        Ok(())
+    });
+    read.map_err(|fault: Fault| PortError::Fatal(format!("{key}: {fault}")))
+}
+
 fn gone(file: &SealedFile) -> PortError {
     PortError::Fatal(format!("{} is gone", file.key))
 }
@@ -179,7 +201,6 @@ async fn fetched<O: Objects>(objects: &O, file: &SealedFile) -> Result<Option<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
     use vernier_ledger::digest::BlindFingerprint;
     use vernier_ledger::frame::Tally;
     use vernier_ledger::ids::{Sequence, Shard};

@@ -1,14 +1,11 @@
 //! Evidence, what is missing, and lists that no seal names.
 
 use super::{remove, remove_where};
-use crate::sealing::AccountSoFar;
-use bytes::Bytes;
+use crate::sealing::{AccountSoFar, for_each_row};
 use std::cell::Cell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
-use vernier_archive::account::{BesideRow as _, Evidence};
-use vernier_archive::files::Ranges;
+use vernier_archive::account::Evidence;
 use vernier_archive::part_name::{BesideName, PartOf};
 use vernier_archive::seal::{Seal, SealKind};
 use vernier_archive::stored::read_set;
@@ -64,7 +61,7 @@ pub(super) async fn sweep_evidence<S: ReconcileStores>(
             }
             place.insert(so_far.into_evident());
         }
-        if has_only(bytes, &evident[&start]) {
+        if has_only(&object.key, bytes, &evident[&start]) {
             objects.remove(&object.key).await?;
             removed += 1;
         }
@@ -73,12 +70,10 @@ pub(super) async fn sweep_evidence<S: ReconcileStores>(
 }
 
 /// Whether a file of evidence has no receipt but these; not one that cannot be read.
-fn has_only(bytes: Vec<u8>, evident: &HashSet<ReceiptId>) -> bool {
-    let ranges: Arc<dyn Ranges> = Arc::new(Bytes::from(bytes));
+fn has_only(key: &str, bytes: Vec<u8>, evident: &HashSet<ReceiptId>) -> bool {
     let mut has_only = true;
-    let read = Evidence::for_each(&ranges, |row| {
+    let read = for_each_row(key, bytes, |row: Evidence| {
         has_only &= evident.contains(&row.receipt);
-        Ok(())
     });
     read.is_ok() && has_only
 }

@@ -41,7 +41,7 @@ impl<'a, S: ReconcileStores> Judge<'a, S> {
         self.judged.clear();
     }
 
-    /// A tenant's seals of windows and backfills that begin on a day, or in the last hour before it.
+    /// A tenant's seals of windows that may reach into a day: they begin on it, or in the 24 hours before it.
     pub(super) async fn seals_of(
         &mut self,
         tenant: &TenantId,

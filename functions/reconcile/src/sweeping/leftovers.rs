@@ -58,11 +58,11 @@ impl Found {
     }
 }
 
-/// Tells the auditors of what is left and somebody must look at; answers which ones, none when there were none.
+/// Tells the auditors of what is left and somebody must look at; answers which ones.
 pub(super) async fn announce<N: Notices>(
     notices: &N,
     left: &[&Leftover],
-) -> Result<Option<Vec<LeftoverKey>>, PortError> {
+) -> Result<Vec<LeftoverKey>, PortError> {
     let mut told = Vec::new();
     for (is_of, subject, why) in [
         (
@@ -91,7 +91,7 @@ pub(super) async fn announce<N: Notices>(
         notices.publish(subject, &body.to_string()).await?;
         told.extend(some.iter().map(|left| left.key.clone()));
     }
-    Ok((!told.is_empty()).then_some(told))
+    Ok(told)
 }
 
 fn line(left: &Leftover) -> Value {

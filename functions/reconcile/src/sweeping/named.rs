@@ -39,7 +39,7 @@ impl Held {
 /// What a segment's commits say of it.
 #[derive(Default)]
 pub(super) struct Named {
-    /// What it holds.
+    /// What the segment holds, by tenant and commit.
     pub(super) held: Vec<Held>,
     /// Existing tenants of which an item is not there, so that nobody knows what it holds of theirs.
     pub(super) lost: Vec<TenantId>,

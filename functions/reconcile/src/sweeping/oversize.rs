@@ -3,22 +3,17 @@
 
 use super::leftovers::Found;
 use super::segments::Run;
-use crate::sealing::AccountSoFar;
-use bytes::Bytes;
+use crate::sealing::{AccountSoFar, missing_of};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
-use vernier_archive::account::{BesideRow as _, Missing};
-use vernier_archive::files::Ranges;
-use vernier_archive::stored::{read_seal, read_set};
+use vernier_archive::stored::read_seal;
+use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::{ReceiptId, TenantId};
-use vernier_ledger::ports::{
-    Chains, Directory, Inventory, Leftovers, ListedObject, Objects, PortError,
-};
+use vernier_ledger::ports::{Chains, Directory, Inventory, Leftovers, ListedObject, PortError};
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::sweep::{LeftoverKey, LeftoverKind};
+use vernier_ledger::sweep::{LeftoverKind, all_leftovers};
 use vernier_ledger::time::{Millis, Window};
 
 /// Which receipts of a window the window's seals account for.
@@ -80,7 +75,7 @@ async fn fate_of<S: ReconcileStores>(
     object: &ListedObject,
     standing: &mut Standing,
 ) -> Result<Fate, PortError> {
-    if standing.is_removed {
+    if standing.is_removed() {
         return Ok(Fate::Goes);
     }
     let unclaimed = || {
@@ -106,7 +101,10 @@ async fn fate_of<S: ReconcileStores>(
     let accounted = match standing.windows.entry(window.start) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(place) => {
-            let accounted = accounted_in(run.stores, tenant, window, &seals).await?;
+            let Some(settings) = &standing.settings else {
+                return Err(PortError::Fatal(format!("there is no tenant {tenant}")));
+            };
+            let accounted = accounted_in(run.stores, settings, window, &seals).await?;
             place.insert(accounted)
         }
     };
@@ -114,25 +112,42 @@ async fn fate_of<S: ReconcileStores>(
         Accounted::Some(receipts) if receipts.contains(&receipt) => Ok(Fate::Goes),
         Accounted::Some(_) => Ok(unclaimed()),
         // Nothing tells which of its commits are sealed, but that none was left.
-        Accounted::All if has_left_segments(run.stores.table(), tenant).await? => {
-            Ok(Fate::Stays(LeftoverKind::Oversize))
+        Accounted::All => {
+            let has_left = match standing.has_left_segments {
+                Some(has_left) => has_left,
+                None => {
+                    let has_left = has_left_segments(run.stores.table(), tenant).await?;
+                    *standing.has_left_segments.insert(has_left)
+                }
+            };
+            Ok(match has_left {
+                true => Fate::Stays(LeftoverKind::Oversize),
+                false => Fate::Goes,
+            })
         }
-        Accounted::All => Ok(Fate::Goes),
     }
 }
 
 /// Where a tenant stands, and what was found of its windows.
 struct Standing {
-    /// Nothing of it is written any more, and nobody may keep anything of it.
-    is_removed: bool,
+    /// The tenant's settings; none where there is no such tenant.
+    settings: Option<Tenant>,
     /// All before this is closed but for what is held.
     through: Millis,
     held: Vec<Window>,
-    /// By their beginnings.
+    /// The windows that were looked at, by their beginnings.
     windows: BTreeMap<Millis, Accounted>,
+    /// Whether segments of the tenant were left behind, where somebody asked.
+    has_left_segments: Option<bool>,
 }
 
 impl Standing {
+    /// Whether the tenant was removed: nothing of it is written any more, and nobody may keep anything of it.
+    fn is_removed(&self) -> bool {
+        let settings = self.settings.as_ref();
+        settings.is_some_and(|tenant| tenant.removed_at.is_some())
+    }
+
     /// Whether the window of an instant is closed.
     fn is_closed(&self, at: Millis) -> bool {
         at < self.through && !self.held.iter().any(|window| window.contains(at))
@@ -144,12 +159,12 @@ async fn standing_of<S: ReconcileStores>(
     tenant: &TenantId,
 ) -> Result<Standing, PortError> {
     let table = stores.table();
-    let settings = table.tenant(tenant).await?;
     let mut standing = Standing {
-        is_removed: settings.is_some_and(|tenant| tenant.removed_at.is_some()),
+        settings: table.tenant(tenant).await?,
         through: Millis(i64::MIN),
         held: Vec::new(),
         windows: BTreeMap::new(),
+        has_left_segments: None,
     };
     if let Some(head) = table.chain(tenant).await? {
         standing.through = head.through;
@@ -158,37 +173,28 @@ async fn standing_of<S: ReconcileStores>(
     Ok(standing)
 }
 
-/// The receipts that a window's seals so far account for.
+/// The receipts that a window's seals so far account for, but for those of which the last one misses something.
 async fn accounted_in<S: ReconcileStores>(
     stores: &S,
-    tenant: &TenantId,
+    tenant: &Tenant,
     window: Window,
     seals: &[SealEntry],
 ) -> Result<Accounted, PortError> {
-    let (table, objects) = (stores.table(), stores.objects());
-    let Some(settings) = table.tenant(tenant).await? else {
-        return Err(PortError::Fatal(format!("there is no tenant {tenant}")));
-    };
-    let (mut so_far, mut missing) = (AccountSoFar::default(), HashSet::new());
-    let mut is_evident = false;
+    let objects = stores.objects();
+    let (mut so_far, mut last) = (AccountSoFar::default(), None);
     for entry in seals_of_window(window, seals) {
-        let seal = read_seal(objects, tenant, entry).await?;
-        if let Some(statement) = seal.statement.as_ref().and_then(|s| s.window()) {
-            is_evident = true;
-            // What the last one misses counts.
-            missing.clear();
-            for file in read_set(objects, &statement.missing).await? {
-                read_missing(objects, &file.key, &mut missing).await?;
-            }
-        }
-        so_far.take(stores, &settings, entry, &seal).await?;
+        let seal = read_seal(objects, &tenant.id, entry).await?;
+        so_far.take(stores, tenant, entry, &seal).await?;
+        let statement = seal.statement.as_ref().and_then(|s| s.window());
+        last = statement.map(|s| s.missing.clone()).or(last);
     }
-    if !is_evident {
+    let Some(last) = last else {
         return Ok(without_evidence(window, seals));
-    }
+    };
+    let missing = missing_of(objects, &last).await?;
     let evident = so_far.into_evident().into_iter();
     Ok(Accounted::Some(
-        evident.filter(|id| !missing.contains(id)).collect(),
+        evident.filter(|id| !missing.contains_key(id)).collect(),
     ))
 }
 
@@ -206,34 +212,9 @@ fn without_evidence(window: Window, seals: &[SealEntry]) -> Accounted {
     }
 }
 
-async fn read_missing<O: Objects>(
-    objects: &O,
-    key: &str,
-    missing: &mut HashSet<ReceiptId>,
-) -> Result<(), PortError> {
-    let bytes = objects.get(key, None).await?;
-    let bytes = bytes.ok_or_else(|| PortError::Fatal(format!("{key} is gone")))?;
-    let ranges: Arc<dyn Ranges> = Arc::new(Bytes::from(bytes));
-    Missing::for_each(&ranges, |row| {
-        missing.insert(row.receipt);
-        Ok(())
-    })
-    .map_err(|fault| PortError::Fatal(format!("{key}: {fault}")))
-}
-
 /// Whether segments of a tenant were left behind.
 async fn has_left_segments<T: Leftovers>(table: &T, tenant: &TenantId) -> Result<bool, PortError> {
-    let mut after: Option<LeftoverKey> = None;
-    loop {
-        let page = table.leftovers(after.as_ref(), 100).await?;
-        let Some(last) = page.last() else {
-            return Ok(false);
-        };
-        after = Some(last.key.clone());
-        let mut of_tenant = page.iter().map(|left| &left.key);
-        if of_tenant.any(|k| k.kind == LeftoverKind::Segments && k.tenant.as_ref() == Some(tenant))
-        {
-            return Ok(true);
-        }
-    }
+    let left = all_leftovers(table).await?;
+    let mut of_tenant = left.iter().map(|left| &left.key);
+    Ok(of_tenant.any(|k| k.kind == LeftoverKind::Segments && k.tenant.as_ref() == Some(tenant)))
 }

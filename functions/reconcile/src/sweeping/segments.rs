@@ -227,9 +227,8 @@ impl<S: ReconcileStores> Run<'_, S> {
             .iter()
             .filter(|(key, _)| !self.announced.contains(key));
         let new: Vec<&Leftover> = new.map(|(_, left)| left).collect();
-        if let Some(told) = announce(self.stores.notices(), &new).await? {
-            self.announced.extend(told);
-        }
+        let told = announce(self.stores.notices(), &new).await?;
+        self.announced.extend(told);
         for left in found.left.values() {
             table.keep_leftover(left).await?;
         }
