@@ -47,7 +47,7 @@ fn instant(text: &str) -> Result<Millis, String> {
     Millis::parse_rfc3339(text).map_err(|_| "an instant, as 2026-11-27T08:00:00Z".to_owned())
 }
 
-/// What was found.
+/// What table and bucket say of a restore.
 struct Findings {
     /// By the checkpoints, where the planner has not run since the restore.
     restored: Option<Restored>,

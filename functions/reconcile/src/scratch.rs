@@ -126,7 +126,7 @@ pub struct ScratchFolder {
 }
 
 impl ScratchFolder {
-    /// Where it lies.
+    /// The folder, which is there until this is dropped.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.folder

@@ -63,7 +63,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes more.
+    /// The file takes so many bytes more.
     ///
     /// # Errors
     /// [`io::ErrorKind::StorageFull`] where that would be over the bound, as a disk that is full says.

@@ -31,7 +31,7 @@ pub enum Operation {
     RemoveKey,
     /// `TenantItems::remove_items`.
     RemoveItems,
-    /// `GivenUpSlices::keep_given_up`.
+    /// The write of `GivenUpSlices`, `keep_given_up`.
     KeepGivenUp,
     /// The writes of `Sweeps` and `Leftovers`.
     SaveSweep,

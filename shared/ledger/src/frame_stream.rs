@@ -7,9 +7,9 @@ use crate::receipt::Origin;
 /// One record to append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {
-    /// Decides the shard.
+    /// The key by whose hash the stream chooses the shard.
     pub partition_key: String,
-    /// The frame.
+    /// The frame as it travels (docs/frame.md).
     pub data: Vec<u8>,
 }
 

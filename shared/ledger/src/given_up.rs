@@ -19,7 +19,7 @@ pub struct GivenUpSlice {
     pub slice: u32,
     /// How many slices the envelope has.
     pub slices: u32,
-    /// The slice's events.
+    /// The count and digest of the slice's events.
     pub tally: Tally,
     /// When it was given up.
     pub at: Millis,

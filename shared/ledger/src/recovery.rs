@@ -43,7 +43,7 @@ pub struct BroughtBack {
     pub pending: u64,
     /// Frames that were put on the stream again.
     pub played_back: u64,
-    /// Events in those.
+    /// Events in the frames that were put on the stream again.
     pub events_played_back: u64,
     /// Frames that were put on the stream as often as they may be, and are now kept raw in quarantine.
     pub given_up: u64,

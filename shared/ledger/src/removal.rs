@@ -8,7 +8,7 @@ pub const REMOVALS_MAX: usize = 1_000;
 /// An object that a request did not remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRemoved {
-    /// Its key.
+    /// The object's key in the bucket.
     pub key: String,
     /// Why it may still be there.
     pub error: PortError,

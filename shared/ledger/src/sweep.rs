@@ -123,7 +123,7 @@ impl LeftoverKind {
 pub struct LeftoverKey {
     /// The beginning of the hour of segments, or of the day of oversize events.
     pub start: Millis,
-    /// What was left.
+    /// The kind of the objects, which says why they were left.
     pub kind: LeftoverKind,
     /// Whose it is; none where nobody knows.
     pub tenant: Option<TenantId>,
@@ -132,7 +132,7 @@ pub struct LeftoverKey {
 /// Objects that a sweep left behind; they are looked at again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leftover {
-    /// Which ones.
+    /// The hour or day, kind and tenant of the objects.
     pub key: LeftoverKey,
     /// How many the last look found on one page of the bucket's list: at least so many there are.
     pub objects: u64,

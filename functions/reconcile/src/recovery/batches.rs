@@ -167,10 +167,7 @@ impl BatchCourse {
         summary: &mut RecoverySummary,
     ) -> Result<Stepped, PortError> {
         let Some(key) = self.key(site, mark).await? else {
-            return Ok(match mark.again {
-                true => Stepped::Again,
-                false => Stepped::Ended,
-            });
+            return Ok(mark.ended());
         };
         if self.records.is_none() {
             let bytes = site.stores.objects().get(&key, None).await?;

@@ -117,7 +117,7 @@ async fn unheld<S: Stores>(
 /// whether there is something.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub(crate) async fn want_window<S: Stores>(
     stores: &S,
     tenant: &Tenant,
@@ -190,10 +190,7 @@ impl WindowCourse {
             slices.truncate(passed);
         }
         if slices.is_empty() {
-            return Ok(match mark.again {
-                true => Stepped::Again,
-                false => Stepped::Ended,
-            });
+            return Ok(mark.ended());
         }
         let found = read(site, slices).await?;
         let brought = site.bring_back(&found.records).await?;

@@ -77,7 +77,7 @@ impl RecoverySummary {
 /// the seals are asked.
 ///
 /// # Errors
-/// The stores'.
+/// Whatever error the stores give.
 pub async fn bring_back<S: ReconcileStores>(
     stores: &S,
     shard: &Shard,
@@ -98,6 +98,7 @@ pub(crate) struct Site<'a, S, C> {
     /// When nothing more is begun.
     pub(crate) until: Millis,
     pub(crate) pace: &'a Pace,
+    pub(crate) memory: SealedMemory<'a, S>,
 }
 
 impl<S: ReconcileStores, C: Fn() -> Millis> Site<'_, S, C> {
@@ -107,8 +108,10 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Site<'_, S, C> {
 
     async fn bring_back(&self, batch: &[(Sequence, NewRecord)]) -> Result<BroughtBack, PortError> {
         self.pace.until_append().await;
-        let days = self.receipt_days;
-        let brought = bring_back(self.stores, self.shard, batch, days, self.clock).await?;
+        let (stores, days) = (self.stores, self.receipt_days);
+        let brought =
+            recovery::bring_back(stores, &self.memory, self.shard, batch, days, self.clock);
+        let brought = brought.await?;
         if brought.played_back > 0 {
             self.pace.note_append(batch);
         }
@@ -133,10 +136,20 @@ struct Mark {
     again: bool,
 }
 
+impl Mark {
+    /// What a course that is through came to.
+    const fn ended(&self) -> Stepped {
+        match self.again {
+            true => Stepped::Again,
+            false => Stepped::Ended,
+        }
+    }
+}
+
 /// What one step of a course came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stepped {
-    /// It goes on.
+    /// The course has more to bring back.
     On,
     /// Nothing more can be brought back.
     Ended,
@@ -159,10 +172,10 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Reads an entry.
+    /// The course of an entry of a shard's list, from the place on that the entry keeps.
     ///
     /// # Errors
-    /// Fatal when it is not about a shard's recovery.
+    /// Fatal when the entry is not about a shard's recovery.
     pub(crate) fn of(entry: &WorkEntry) -> Result<Self, PortError> {
         let bad = || PortError::Fatal(format!("work {}: no recovery of a shard", entry.key));
         let name = Some(entry.key.subject.as_str()).filter(|_| entry.key.cause == Cause::Recover);

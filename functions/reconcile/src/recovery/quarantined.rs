@@ -1,10 +1,11 @@
 //! Records that an earlier version could not read, and this one can: they are frames of a version that was newer then.
 
-use super::{RecoverySummary, bring_back};
+use super::{RecoverySummary, SealedMemory};
 use vernier_ledger::frame::{self, FRAME_VERSION, FrameHeader};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{Inventory as _, NewRecord, Objects as _, PortError};
 use vernier_ledger::quarantine::FRAMES_PREFIX;
+use vernier_ledger::recovery;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
@@ -38,8 +39,8 @@ fn place_of(key: &str) -> Option<(Shard, Sequence)> {
     Some((shard, parts.next()?.parse().ok()?))
 }
 
-/// Looks at quarantined records behind the object where the entry goes on, until `until`: what is a frame by now and lies in no block is sent again.
-/// A version of frames looks at all of them once, and after that at those of the last two days.
+/// Looks at quarantined records behind the object where the entry goes on, until `until`: what is a frame by now and lies
+/// in no block is sent again. A version of frames looks at all of them once, and after that at those of the last two days.
 ///
 /// # Errors
 /// Whatever error the stores give.
@@ -51,7 +52,7 @@ pub(crate) async fn reread<S: ReconcileStores, C: Fn() -> Millis>(
     until: Millis,
     summary: &mut RecoverySummary,
 ) -> Result<Reread, PortError> {
-    let objects = stores.objects();
+    let (objects, memory) = (stores.objects(), SealedMemory::new(stores));
     let note = note_of_version();
     let mut after = from.map(str::to_owned);
     if after.is_none() && objects.get(&note, None).await?.is_some() {
@@ -76,7 +77,9 @@ pub(crate) async fn reread<S: ReconcileStores, C: Fn() -> Millis>(
                     data,
                 };
                 let batch = [(sequence, record)];
-                let brought = bring_back(stores, &shard, &batch, receipt_days, clock).await?;
+                let brought =
+                    recovery::bring_back(stores, &memory, &shard, &batch, receipt_days, clock);
+                let brought = brought.await?;
                 tracing::info!(key = object.key, ?brought, "quarantined record");
                 summary.count(&brought);
             }

@@ -143,15 +143,19 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
         table.move_work(owner, entry, &moved).await.map(|_| ())
     }
 
-    /// Keeps how far an entry's work is that goes on later in this owner's next turn: it is due again, behind what has
-    /// waited for longer.
-    async fn keep(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
-        let next = WorkEntry {
+    /// An entry that is due again at once, under another nonce.
+    fn again(&self, entry: &WorkEntry) -> WorkEntry {
+        WorkEntry {
             due: self.now(),
             nonce: (self.process.new_nonce)(),
             ..entry.clone()
-        };
-        let table = self.stores.table();
+        }
+    }
+
+    /// Keeps how far an entry's work is that goes on later in this owner's next turn: it is due again, behind what has
+    /// waited for longer.
+    async fn keep(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
+        let (table, next) = (self.stores.table(), self.again(entry));
         table.move_work(owner, entry, &next).await.map(|_| ())
     }
 
@@ -162,12 +166,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
         entry: &WorkEntry,
         place: Option<String>,
     ) -> Result<(), PortError> {
-        let next = WorkEntry {
-            due: self.now(),
-            nonce: (self.process.new_nonce)(),
-            place: place.or_else(|| entry.place.clone()),
-            ..entry.clone()
-        };
+        let mut next = self.again(entry);
+        next.place = place.or(next.place);
         if self.stores.table().move_work(owner, entry, &next).await? {
             for answer in self.stores.queue().send(&[next.nudge(owner)]).await {
                 if let Err(error) = answer {

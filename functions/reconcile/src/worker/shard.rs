@@ -1,7 +1,7 @@
 //! A shard's own work: what the trigger went past there is brought back, in turns among the tenants.
 
 use super::{Next, Turn, Workplace, close_entry};
-use crate::recovery::{Course, Pace, Site, Stepped};
+use crate::recovery::{Course, Pace, SealedMemory, Site, Stepped};
 use std::collections::VecDeque;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{FrameRecords as _, PortError};
@@ -35,6 +35,7 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
         clock: place.clock,
         until: place.until,
         pace: &Pace::new(),
+        memory: SealedMemory::new(place.stores),
     };
     let mut parties = VecDeque::new();
     let mut due: Vec<&WorkEntry> = due.iter().collect();

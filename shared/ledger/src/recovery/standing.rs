@@ -24,7 +24,7 @@ pub enum Standing {
     Pending,
     /// No segment holds it and none will: play it back over this attempt.
     Lost {
-        /// The claim's.
+        /// How often the slice had been put on the stream again when it was claimed.
         attempt: u32,
     },
 }

@@ -29,7 +29,7 @@ pub enum Owner {
 pub struct ShardList(String);
 
 impl ShardList {
-    /// The shard's id.
+    /// The id of the shard whose list it is.
     #[must_use]
     pub fn shard_id(&self) -> &str {
         &self.0[OF_SHARD.len()..]
