@@ -66,6 +66,21 @@ fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
     assert_eq!(sim::replay(script), Ok(()));
 }
 
+/// What a playback sends goes through the stream like anything else, and its segment can be lost.
+#[test]
+fn what_a_playback_sent_can_be_missing() {
+    let script = "seed 1040; send 0 7; jump 239; deliver 0 1; run 1; replay 0 stream; run 1; deliver 0 1; lose 5";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
+/// The trigger went past a record and has not come to another since, so that the window is held while the stream has it.
+#[test]
+fn evidence_of_a_held_window_waits_for_its_seal() {
+    let script =
+        "seed 640; send 0 8x; jump 171; skip 0 1; merge 0; fault acknowledge * before; send 0 2b";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// Seeds that a planted bug may take to be caught.
 const HUNT_SEEDS: u64 = 2_000;
 
@@ -115,6 +130,9 @@ caught! {
     an_idle_run_over_a_backed_off_window_is_caught: IdleOverBackedOff from 0,
     evidence_that_leaves_receipts_out_is_caught: LeaveOutOfEvidence from 0,
     a_hold_that_is_not_signed_is_caught: ForgetHolds from 0,
+    a_clock_that_a_recovery_resets_is_caught: ResetClocks from 320,
+    a_shortfall_that_names_too_little_is_caught: ForgetLostSlices from 0,
+    a_shortfall_that_counts_too_much_is_caught: OverlookSegments from 0,
 }
 
 /// The bug shows in a history for some number in the place of `{k}`: after how many polls somebody stands still or
@@ -198,4 +216,15 @@ fn a_late_entry_that_is_due_at_once_is_caught() {
                    fault acknowledge * before; send 0 2; jump 250; run 30; \
                    park {k}; deliver 0 1; run 30; resume 0";
     is_caught_somewhere(Bug::LateEntryDueAtOnce, history);
+}
+
+/// A window is closed before its envelope comes to the stream function, which is away for longer than receipts are kept;
+/// then the trigger goes past it.
+#[test]
+fn an_expired_receipt_that_is_taken_for_none_is_caught() {
+    let away = "outage 255; ".repeat(176);
+    let history = format!("seed 1; send 0 1; jump 250; run 30; {away}skip 0 1");
+    let finding = sim::replay_with(&history, Some(Bug::ForgetWrittenDown));
+    assert!(finding.is_err(), "not caught");
+    assert_eq!(sim::replay(&history), Ok(()), "without the bug");
 }

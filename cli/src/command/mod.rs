@@ -21,6 +21,7 @@ mod tenant;
 mod time;
 mod token;
 mod verify;
+mod window;
 mod windows;
 mod work;
 
@@ -99,6 +100,7 @@ enum Command {
     Query(query::Args),
     Receipt(receipt::Args),
     Windows(windows::Args),
+    Window(window::Args),
     Verify(verify::Args),
     Proof(proof::Args),
     Playback(playback::Args),
@@ -144,6 +146,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args, format),
         Command::Receipt(args) => receipt::run(&args, format),
         Command::Windows(args) => windows::run(&args, format),
+        Command::Window(args) => window::run(&args, format),
         Command::Verify(args) => verify::run(&args, format),
         Command::Proof(args) => proof::run(&args, format),
         Command::Playback(args) => playback::run(args, format),
@@ -212,6 +215,8 @@ mod tests {
             "vernier query --api http://h --id urn:uuid:ff9ec22a-fc59-4ae1-ae8d-2c9463ee2f8f --wait 30",
             "vernier receipt 0193 --api http://h --wait 5",
             "vernier windows --api http://h --from -1h",
+            "vernier windows --api http://h --from -1d --missing",
+            "vernier window seal school 2026-09-01T09:15:00Z --short --reason gone",
             "vernier verify copy/ --key a.pem --key b.pem --all --tenant school --partial --gaps --threads 2 --format json",
             "vernier verify copy/ --key a.pem --known e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "vernier verify s3://bucket/copies/1 --own-keys --all",
@@ -273,6 +278,8 @@ mod tests {
             ),
             ("vernier query --api http://h --limit 1001", "1..=1000"),
             ("vernier windows --api http://h --from sometime", "RFC 3339"),
+            ("vernier window seal school now --reason gone", "--short"),
+            ("vernier window seal school now --short", "--reason"),
             ("vernier cost --events-per-month some", "250k, 20M or 1B"),
             ("vernier cost --envelope 20000", "1 to 10000"),
             ("vernier cost --peak 0.5", "not under the mean"),

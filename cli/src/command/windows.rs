@@ -18,6 +18,10 @@ Examples:
   vernier windows --from -1h
   vernier windows --from -15m --wait 120      until every window in the range adds up
   vernier windows --from -1d --format json | jq '.windows[] | select(.complete | not)'
+  vernier windows --from -1d --missing > missing.csv      for whoever asks the sensors to send again
+
+States: open, settling, complete, incomplete (held: later windows are sealed meanwhile), short (sealed, and
+its seal says what is missing).
 
 Exit codes: 0 every window adds up, 1 one does not (yet), 2 wrong usage or out of reach.")]
 pub(super) struct Args {
@@ -32,6 +36,9 @@ pub(super) struct Args {
     /// Look again for so many seconds until every window adds up
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
+    /// Print the receipts that are not whole as CSV instead, by sensor; at most 100 of a window are named
+    #[arg(long)]
+    missing: bool,
 }
 
 /// Reads.
@@ -53,6 +60,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     )?;
     match format {
         Format::Json => output::json(&answer)?,
+        Format::Text if args.missing => output::line(missing_csv(&answer))?,
         Format::Text => output::line(text(&answer))?,
     }
     Ok(ExitCode::from(if all_add_up(&answer) {
@@ -132,6 +140,53 @@ fn text(answer: &Value) -> String {
     )
 }
 
+/// A line for each receipt that is not whole, by sensor, window and receipt.
+fn missing_csv(answer: &Value) -> String {
+    let mut rows: Vec<[String; 9]> = Vec::new();
+    for window in windows(answer) {
+        let word = |value: &Value, pointer: &str| match value.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(other) => other.to_string(),
+        };
+        let missing = window.get("missing").and_then(Value::as_array);
+        rows.extend(missing.into_iter().flatten().map(|receipt| {
+            [
+                word(receipt, "/sensor"),
+                word(window, "/start"),
+                word(window, "/state"),
+                word(receipt, "/receipt"),
+                word(receipt, "/slices"),
+                word(receipt, "/events"),
+                word(receipt, "/cause"),
+                word(receipt, "/sent_again"),
+                word(window, "/shortfall/reason"),
+            ]
+        }));
+    }
+    rows.sort();
+    let mut text = "sensor,window,state,receipt,slices,events,cause,sent_again,reason".to_owned();
+    for row in rows {
+        let cells = row.map(|cell| quoted(&cell));
+        text.push('\n');
+        text.push_str(&cells.join(","));
+    }
+    text
+}
+
+/// A cell as RFC 4180 has it; one that a spreadsheet would take for a formula is text.
+fn quoted(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@']);
+    let cell = match is_formula {
+        true => format!("'{cell}"),
+        false => cell.to_owned(),
+    };
+    match cell.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell,
+    }
+}
+
 fn row(window: &Value) -> Vec<String> {
     let word = |name: &str| {
         window
@@ -194,6 +249,29 @@ mod tests {
         let mut said = window(10, 7, "aa");
         said["complete"] = json!(false);
         assert!(!adds_up(&said));
+    }
+
+    #[test]
+    fn missing_receipts_are_a_table_by_sensor() {
+        let mut short = window(10, 6, "ab");
+        short["state"] = json!("short");
+        short["shortfall"] =
+            json!({"cause": "operator", "since": null, "reason": "moved, for good"});
+        short["missing"] = json!([
+            {"receipt": "r2", "slices": [0, 3], "cause": "unclaimed", "sensor": "lms", "events": 4, "sent_again": "r9"},
+            {"receipt": "r1", "slices": [0], "cause": "damaged", "sensor": "=1+1"},
+        ]);
+        let csv = missing_csv(&json!({"windows": [window(3, 3, "aa"), short]}));
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines.len(), 3, "{csv}");
+        assert_eq!(
+            lines[1],
+            "'=1+1,2026-03-01T12:00:00.000Z,short,r1,[0],,damaged,,\"moved, for good\""
+        );
+        assert_eq!(
+            lines[2],
+            "lms,2026-03-01T12:00:00.000Z,short,r2,\"[0,3]\",4,unclaimed,r9,\"moved, for good\""
+        );
     }
 
     #[test]

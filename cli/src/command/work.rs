@@ -42,7 +42,7 @@ Examples:
   vernier work list school --format json | jq 'select(.tries > 3)'
 
 Causes: late (something came after its window was sealed), close (a window that may have received
-something), compact (a day), playback, sweep (files that nothing names). Of the ledger itself: list
+something), compact (a day), recount (a day, before its receipts expire), playback, sweep (files that nothing names). Of the ledger itself: list
 (commits of earlier versions), recover (finds batches that ran out of retries), sweep-segments, check-shards,
 audit. Of a shard: recover (what a tenant's window misses of it, or batches that ran out of retries).
 

@@ -85,7 +85,7 @@ impl Extent {
             Some(head) => table.held_windows(tenant, head).await?,
             None => Vec::new(),
         };
-        let passed = held.iter().map(|window| window.start);
+        let passed = held.iter().map(|held| held.window.start);
         let live_from = passed
             .fold(through.unwrap_or(from), Millis::min)
             .max(horizon);

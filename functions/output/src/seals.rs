@@ -4,12 +4,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use vernier_archive::seal::{SealKind, seal_key};
 use vernier_ledger::chain::{SealEntry, day_of};
-use vernier_ledger::holds::Holds;
+use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, Objects, PortError};
 use vernier_ledger::stores::Stores;
-use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{Completeness, completeness};
 
 /// A seal in the list.
@@ -27,6 +27,8 @@ pub struct SealView {
     digest: String,
     sha256: String,
     sealed_at: String,
+    /// Of a window or backfill: envelopes of which something is missing after it.
+    missing_count: u64,
 }
 
 impl From<&SealEntry> for SealView {
@@ -42,6 +44,7 @@ impl From<&SealEntry> for SealView {
             digest: seal.tally.digest.to_string(),
             sha256: seal.hash.clone(),
             sealed_at: seal.sealed_at.rfc3339(),
+            missing_count: seal.missing,
         }
     }
 }
@@ -55,7 +58,7 @@ pub struct ChainView {
     head: Option<String>,
     /// Windows before this instant are sealed, but for those passed over.
     complete_through: Option<String>,
-    /// Windows that did not add up so far.
+    /// Windows that did not add up so far and are held: sealed when they do, or when their hold is over.
     passed_over: Vec<PassedOver>,
 }
 
@@ -66,13 +69,19 @@ pub struct PassedOver {
     start: String,
     /// RFC 3339.
     end: String,
+    /// When its hold's clock started, RFC 3339; none while something may still come by itself.
+    held_since: Option<String>,
+    /// Why an operator ended its hold; none where nobody did.
+    reason: Option<String>,
 }
 
-impl From<Window> for PassedOver {
-    fn from(window: Window) -> Self {
+impl From<HeldWindow> for PassedOver {
+    fn from(held: HeldWindow) -> Self {
         Self {
-            start: window.start.rfc3339(),
-            end: window.end.rfc3339(),
+            start: held.window.start.rfc3339(),
+            end: held.window.end.rfc3339(),
+            held_since: held.since.map(Millis::rfc3339),
+            reason: held.reason,
         }
     }
 }

@@ -5,12 +5,15 @@ use crate::counted_accounts;
 use crate::planner::plan;
 use crate::playbacks;
 use crate::scaling::Scaler;
+use crate::shortfalls::add_shortfalls;
 use crate::worker::turn;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use vernier_archive::seal::{Shortfall, ShortfallCause};
 use vernier_ledger::access::Scope;
 use vernier_ledger::account::{MissingReceipt, WindowAccount, WindowState};
 use vernier_ledger::clock;
@@ -136,10 +139,29 @@ struct WindowView<'a> {
     accounted: Accounted,
     missing_count: u64,
     missing: &'a [MissingReceipt],
+    /// What the window's seal says of what is missing; null where it misses nothing, and where there is no seal yet.
+    shortfall: Option<ShortfallView<'a>>,
 }
 
-impl<'a> From<&'a WindowAccount> for WindowView<'a> {
-    fn from(account: &'a WindowAccount) -> Self {
+#[derive(Serialize)]
+struct ShortfallView<'a> {
+    cause: ShortfallCause,
+    since: Option<String>,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a Shortfall> for ShortfallView<'a> {
+    fn from(shortfall: &'a Shortfall) -> Self {
+        Self {
+            cause: shortfall.cause,
+            since: shortfall.since.map(Millis::rfc3339),
+            reason: &shortfall.reason,
+        }
+    }
+}
+
+impl<'a> WindowView<'a> {
+    fn of(account: &'a WindowAccount, shortfalls: &'a BTreeMap<Millis, Shortfall>) -> Self {
         let (received, stored) = (&account.received, &account.stored_side);
         let counts = account.dispositions;
         Self {
@@ -163,6 +185,7 @@ impl<'a> From<&'a WindowAccount> for WindowView<'a> {
             },
             missing_count: account.missing_count,
             missing: &account.missing,
+            shortfall: shortfalls.get(&account.start).map(ShortfallView::from),
         }
     }
 }
@@ -182,7 +205,7 @@ async fn route<S: ReconcileStores>(
         .await?;
     request.only_query(&["from", "to"])?;
     let range = request.live_range(now)?;
-    let drawn_up = counted_accounts(
+    let mut drawn_up = counted_accounts(
         &context.stores,
         context.settings.windows,
         &identity.tenant,
@@ -190,6 +213,11 @@ async fn route<S: ReconcileStores>(
         now,
     )
     .await?;
-    let windows: Vec<WindowView<'_>> = drawn_up.iter().map(WindowView::from).collect();
+    let tenant = &identity.tenant.id;
+    let shortfalls = add_shortfalls(&context.stores, tenant, &mut drawn_up).await?;
+    let windows: Vec<WindowView<'_>> = drawn_up
+        .iter()
+        .map(|account| WindowView::of(account, &shortfalls))
+        .collect();
     Ok(vernier_web::json(200, &[], &json!({ "windows": windows })))
 }

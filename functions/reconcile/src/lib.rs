@@ -21,6 +21,7 @@ pub mod scaling;
 pub mod scratch;
 pub mod sealing;
 pub mod shard_check;
+pub mod shortfalls;
 pub mod sweeping;
 pub mod worker;
 

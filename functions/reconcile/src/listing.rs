@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::chain::ChainHead;
-use vernier_ledger::holds::Holds;
+use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS};
 use vernier_ledger::live::CLOCK_SKEW_SECONDS_MAX;
@@ -152,9 +152,14 @@ async fn oldest_asked_for<T: Directory + Chains + Holds>(
     Ok(oldest)
 }
 
-fn asked_for(tenant: &Tenant, head: Option<&ChainHead>, held: &[Window], now: Millis) -> Millis {
+fn asked_for(
+    tenant: &Tenant,
+    head: Option<&ChainHead>,
+    held: &[HeldWindow],
+    now: Millis,
+) -> Millis {
     let unsealed = head.map_or(tenant.created_at, |head| {
-        let starts = held.iter().map(|window| window.start);
+        let starts = held.iter().map(|held| held.window.start);
         starts.fold(head.through, Millis::min)
     });
     let live = now.plus_seconds(-LIVE_SECONDS_MAX);

@@ -44,7 +44,7 @@ impl Turn {
         let looked_at = recovered.settled + recovered.unsettled;
         let failed_batches = recovered.found + looked_at + recovered.unreadable;
         let overdue =
-            u64::from(self.sealed.passed_over) + u64::from(self.compacted.held) + self.swept.left;
+            u64::from(self.sealed.overdue) + u64::from(self.compacted.held) + self.swept.left;
         let mut line = Line::new(now, "turn ended");
         for (metric, value) in [
             (Metric::EventsStored, counts.stored),
@@ -107,7 +107,7 @@ mod tests {
             sealed: SealSummary {
                 incomplete: 2,
                 held: 8,
-                passed_over: 9,
+                overdue: 9,
                 lag_millis: 61_500,
                 counts: DispositionCounts {
                     stored: 10,

@@ -9,7 +9,7 @@
 //! [`sweep_hour`] goes through the windows of an hour of one tenant. A part whose window is sealed, or whose
 //! backfill's sequence is taken, and that no seal names, can never be named any more; evidence cannot when all of its
 //! receipts are in evidence, a list when another seal has its sequence. [`sweep_day`] does the same for compacted days.
-//! Files of what is missing, of erasures and of projections are not written yet.
+//! Files of erasures and of projections are not written yet.
 
 mod beside;
 mod days;

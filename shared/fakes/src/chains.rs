@@ -5,10 +5,10 @@ use crate::lock;
 use crate::table::MemoryTable;
 use std::collections::BTreeMap;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
-use vernier_ledger::holds::Holds;
+use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::Millis;
 
 #[derive(Debug, Default)]
 pub(crate) struct ChainsState {
@@ -16,7 +16,7 @@ pub(crate) struct ChainsState {
     seals: BTreeMap<(TenantId, Millis, u64), SealEntry>,
     days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
     erasures: BTreeMap<(TenantId, Millis, u64), SealEntry>,
-    held: BTreeMap<(TenantId, Millis), Window>,
+    held: BTreeMap<(TenantId, Millis), HeldWindow>,
 }
 
 impl ChainsState {
@@ -48,10 +48,10 @@ impl MemoryTable {
 
     /// The windows that are held as items, no fault in between.
     #[must_use]
-    pub fn raw_held(&self, tenant: &TenantId) -> Vec<Window> {
+    pub fn raw_held(&self, tenant: &TenantId) -> Vec<HeldWindow> {
         let state = lock(&self.chains);
         let of_tenant = state.held.iter().filter(|((t, _), _)| t == tenant);
-        of_tenant.map(|(_, window)| *window).collect()
+        of_tenant.map(|(_, held)| held.clone()).collect()
     }
 
     /// A tenant's seals of all kinds from a sequence on, in their order.
@@ -102,7 +102,7 @@ impl Chains for MemoryTable {
                 }
                 for window in &step.held {
                     let key = (tenant.clone(), window.start);
-                    state.held.insert(key, *window);
+                    state.held.insert(key, HeldWindow::of(*window));
                 }
                 if let Some(window) = step.released {
                     state.held.remove(&(tenant.clone(), window.start));
@@ -140,9 +140,30 @@ impl Chains for MemoryTable {
 }
 
 impl Holds for MemoryTable {
-    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<HeldWindow>, PortError> {
         self.faults
             .around(Operation::Read, || self.raw_held(tenant))
+            .await
+    }
+
+    async fn change_held(
+        &self,
+        tenant: &TenantId,
+        seen: &HeldWindow,
+        next: &HeldWindow,
+    ) -> Result<bool, PortError> {
+        self.faults
+            .around(Operation::MoveChain, || {
+                let mut state = lock(&self.chains);
+                let key = (tenant.clone(), next.window.start);
+                match state.held.get_mut(&key) {
+                    Some(held) if held == seen || held == next => {
+                        *held = next.clone();
+                        true
+                    }
+                    _ => false,
+                }
+            })
             .await
     }
 }

@@ -16,6 +16,7 @@ mod playbacks;
 mod queue;
 mod rates;
 mod raw_receipts;
+mod receipts;
 mod refused;
 mod scalings;
 mod spread;

@@ -18,24 +18,23 @@ use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, ListingMark};
 use vernier_ledger::earlier::EarlierRecord;
-use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
+use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits::{COMMIT_BLOCKS_MAX, RESULTS_READ_MAX};
 use vernier_ledger::ports::{
-    Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Receipts, Results,
-    Schemas,
+    Administration, CommitOutcome, Commits, Cursor, Directory, PortError, Results, Schemas,
 };
-use vernier_ledger::receipt::{
-    Acknowledgement, Claim, ClaimOutcome, ClaimRequest, Origin, Receipt,
-};
+use vernier_ledger::receipt::Receipt;
 use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::{Millis, Minute};
+use vernier_ledger::time::Millis;
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
+    /// When each receipt may go.
+    pub(crate) expiries: BTreeMap<(TenantId, ReceiptId), Millis>,
     pub(crate) cursors: BTreeMap<Shard, Cursor>,
     pub(crate) records: Vec<SegmentRecord>,
     /// Records of an earlier version.
@@ -195,105 +194,6 @@ impl Results for MemoryTable {
         self.faults
             .around(Operation::Read, || {
                 self.results_where(|t, key| t == tenant && key.section.as_deref() == section)
-            })
-            .await
-    }
-}
-
-/// The half that is not written yet.
-fn blank(id: ReceiptId, sensor: &str) -> Receipt {
-    Receipt {
-        id,
-        sensor: sensor.to_owned(),
-        acknowledged: None,
-        body_sha256: None,
-        body_bytes: None,
-        placed: Vec::new(),
-        claims: BTreeMap::new(),
-    }
-}
-
-impl Receipts for MemoryTable {
-    async fn acknowledge(&self, ack: &Acknowledgement) -> Result<(), PortError> {
-        let partition = format!("{}/{}", ack.tenant, ack.receipt.lane());
-        self.heat.take(&partition)?;
-        self.faults
-            .around(Operation::Acknowledge, || {
-                let mut state = lock(&self.state);
-                let key = (ack.tenant.clone(), ack.receipt);
-                let receipt = state
-                    .receipts
-                    .entry(key)
-                    .or_insert_with(|| blank(ack.receipt, &ack.sensor));
-                let slices = u32::try_from(ack.placed.len()).unwrap_or(u32::MAX);
-                receipt.acknowledged = Some((ack.tally, slices));
-                let place = |o: &Origin| (o.shard.id.clone(), o.sequence.clone());
-                receipt.placed = ack.placed.iter().map(place).collect();
-                receipt.body_bytes = Some(ack.body_bytes);
-                receipt.body_sha256 =
-                    Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
-            })
-            .await
-    }
-
-    async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError> {
-        self.faults
-            .around(Operation::Claim, || {
-                let header = request.header;
-                let mut state = lock(&self.state);
-                let key = (header.tenant.clone(), header.receipt);
-                let receipt = state
-                    .receipts
-                    .entry(key)
-                    .or_insert_with(|| blank(header.receipt, &header.sensor));
-                if let Some(claim) = receipt.claims.get(&header.slice)
-                    && claim.origin != *request.origin
-                    && claim.attempt >= header.attempt
-                {
-                    return ClaimOutcome::Copy;
-                }
-                let claim = Claim {
-                    origin: request.origin.clone(),
-                    attempt: header.attempt,
-                    tally: header.slice_tally,
-                };
-                receipt.claims.insert(header.slice, claim);
-                ClaimOutcome::Mine
-            })
-            .await
-    }
-
-    async fn receipt(
-        &self,
-        tenant: &TenantId,
-        id: ReceiptId,
-    ) -> Result<Option<Receipt>, PortError> {
-        self.faults
-            .around(Operation::Read, || {
-                lock(&self.state)
-                    .receipts
-                    .get(&(tenant.clone(), id))
-                    .cloned()
-            })
-            .await
-    }
-
-    async fn receipts_in(
-        &self,
-        tenant: &TenantId,
-        minute: Minute,
-        lane: Lane,
-    ) -> Result<Vec<Receipt>, PortError> {
-        self.faults
-            .around(Operation::Read, || {
-                let state = lock(&self.state);
-                // Ids order by time, so a minute of a tenant lies together.
-                let first = |m| ReceiptId::from_parts(Minute(m).start(), 0, [0; 8]);
-                let range =
-                    (tenant.clone(), first(minute.0))..(tenant.clone(), first(minute.0 + 1));
-                let found = state.receipts.range(range);
-                let of_lane = found.filter(|((_, id), _)| id.lane() == lane);
-                of_lane.map(|(_, r)| r.clone()).collect()
             })
             .await
     }

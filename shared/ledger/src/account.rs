@@ -4,6 +4,7 @@ use crate::block_item::BlockItem;
 use crate::disposition::DispositionCounts;
 use crate::earlier::EarlierRecord;
 use crate::frame::Tally;
+use crate::given_up::GivenUp;
 use crate::ids::{ReceiptId, Sequence, Shard};
 use crate::limits;
 use crate::receipt::Receipt;
@@ -25,6 +26,8 @@ pub enum WindowState {
     Complete,
     /// It is over, the grace too, and it does not add up.
     Incomplete,
+    /// It is sealed, and its seal says what is missing.
+    Short,
 }
 
 /// Why a slice of an envelope is not stored.
@@ -35,6 +38,31 @@ pub enum MissingCause {
     Unclaimed,
     /// It was claimed by a batch that is not committed.
     Uncommitted,
+    /// It was committed, and what lies in the segment is gone or cannot be read.
+    Damaged,
+    /// Its frame could not be taken and is kept raw in quarantine.
+    Quarantined,
+}
+
+impl MissingCause {
+    /// Every cause there is.
+    pub const ALL: [Self; 4] = [
+        Self::Unclaimed,
+        Self::Uncommitted,
+        Self::Damaged,
+        Self::Quarantined,
+    ];
+
+    /// The cause as files and answers spell it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unclaimed => "unclaimed",
+            Self::Uncommitted => "uncommitted",
+            Self::Damaged => "damaged",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// A receipt whose events are not all stored.
@@ -46,6 +74,15 @@ pub struct MissingReceipt {
     pub slices: Vec<u32>,
     /// Why the first of them is.
     pub cause: MissingCause,
+    /// The sensor that sent the envelope; none in accounts of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor: Option<String>,
+    /// How many events of a sealed window's envelope are missing; none before the window is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
+    /// The receipt under which the same body came again, where somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_again: Option<ReceiptId>,
 }
 
 /// The received side.
@@ -227,14 +264,47 @@ pub fn draw_up(
     }
 }
 
-fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> {
+/// Slices of a receipt that no commit of the coverage took, in their order.
+#[must_use]
+pub fn missing_slices(receipt: &Receipt, coverage: &Coverage) -> Vec<u32> {
     let stored = |slice: &u32| {
         receipt
             .claims
             .get(slice)
             .is_some_and(|c| coverage.contains(&c.origin.shard, &c.origin.sequence))
     };
-    let slices: Vec<u32> = receipt.expected_slices().filter(|s| !stored(s)).collect();
+    receipt.expected_slices().filter(|s| !stored(s)).collect()
+}
+
+/// Of each shard, by id, the last place at which a missing slice of these receipts was first put; slices that were given
+/// up are missing for good. An envelope without an acknowledgement says no more than where its slices were claimed, and of a
+/// slice that was sent again not where it was before: it was met once, so that its first record comes no more.
+#[must_use]
+pub fn first_places(
+    receipts: &[Receipt],
+    coverage: &Coverage,
+    given_up: &GivenUp,
+) -> BTreeMap<String, Sequence> {
+    let mut last: BTreeMap<String, Sequence> = BTreeMap::new();
+    for receipt in receipts {
+        let missing = missing_slices(receipt, coverage).into_iter();
+        for slice in missing.filter(|slice| !given_up.has(receipt.id, *slice)) {
+            let at = usize::try_from(slice).unwrap_or(usize::MAX);
+            let claim = receipt.claims.get(&slice).filter(|c| c.attempt == 0);
+            let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
+            if let Some((shard, sequence)) = receipt.placed.get(at).cloned().or(claimed) {
+                let place = last.entry(shard).or_insert_with(|| sequence.clone());
+                if *place < sequence {
+                    *place = sequence;
+                }
+            }
+        }
+    }
+    last
+}
+
+fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> {
+    let slices = missing_slices(receipt, coverage);
     let first = slices.first()?;
     let cause = if receipt.claims.contains_key(first) {
         MissingCause::Uncommitted
@@ -245,6 +315,9 @@ fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> 
         receipt: receipt.id,
         slices,
         cause,
+        sensor: Some(receipt.sensor.clone()),
+        events: None,
+        sent_again: None,
     })
 }
 
@@ -252,6 +325,7 @@ fn missing_of(receipt: &Receipt, coverage: &Coverage) -> Option<MissingReceipt> 
 mod tests {
     use super::*;
     use crate::block_item::items_of;
+    use crate::given_up::GivenUpSlice;
     use crate::ids::TenantId;
     use crate::receipt::{Claim, Origin};
     use crate::segment::Block;
@@ -357,6 +431,33 @@ mod tests {
         assert_eq!(account.missing[1].cause, MissingCause::Uncommitted);
         let early = draw_up(window, &receipts, &items, &coverage, (Millis(121_000), 60));
         assert_eq!(early.state, WindowState::Settling);
+    }
+
+    /// What recovery sends again lies behind, and comes by recovery's help alone.
+    #[test]
+    fn what_was_sent_again_or_given_up_has_no_first_place() {
+        let places = |receipt: &Receipt, given_up: &[GivenUpSlice]| {
+            let (none, given_up) = (Coverage::default(), GivenUp::of(given_up));
+            let places = first_places(std::slice::from_ref(receipt), &none, &given_up);
+            places.into_values().collect::<Vec<Sequence>>()
+        };
+        let mut receipt = receipt(None, &[(0, 7)]);
+        assert_eq!(places(&receipt, &[]), [sequence(7)]);
+        let claim = receipt.claims.get_mut(&0).expect("a claim");
+        (claim.attempt, claim.origin.sequence) = (1, sequence(90));
+        assert_eq!(places(&receipt, &[]), []);
+        receipt.acknowledged = Some((tally(5), 1));
+        receipt.placed = vec![(shard().id, sequence(7))];
+        assert_eq!(places(&receipt, &[]), [sequence(7)]);
+        let given_up = GivenUpSlice {
+            receipt: receipt.id,
+            slice: 0,
+            slices: 1,
+            tally: tally(5),
+            at: Millis(0),
+            object: String::new(),
+        };
+        assert_eq!(places(&receipt, &[given_up]), []);
     }
 
     #[test]

@@ -51,10 +51,12 @@ pub enum HeldWindows {
     Items {
         /// How many these are.
         held: u64,
-        /// From the first instant that a seal closed to the last: what is held within is signed by each seal.
-        closed: Window,
-        /// When the checkpoint was written that the last seal of version 4 names; no later seal names an older one.
-        checkpoint_at: Millis,
+        /// From the first instant that a seal closed to the last: what is held within is signed by each seal. None where
+        /// the windows became items before the chain had a seal of version 4.
+        closed: Option<Window>,
+        /// When the checkpoint was written that the last seal of version 4 names; no later seal names an older one. None
+        /// before the first such seal.
+        checkpoint_at: Option<Millis>,
     },
 }
 
@@ -110,7 +112,7 @@ impl ChainHead {
         }
     }
 
-    /// Whether the chain has a seal of version 4: then all later ones are of it.
+    /// Whether held windows are items of their own: then no seal before version 4 may follow.
     #[must_use]
     pub const fn has_items(&self) -> bool {
         matches!(self.held, HeldWindows::Items { .. })
@@ -121,7 +123,7 @@ impl ChainHead {
     pub const fn checkpoint_at(&self) -> Option<Millis> {
         match self.held {
             HeldWindows::Listed { .. } => None,
-            HeldWindows::Items { checkpoint_at, .. } => Some(checkpoint_at),
+            HeldWindows::Items { checkpoint_at, .. } => checkpoint_at,
         }
     }
 
@@ -161,8 +163,8 @@ impl ChainHead {
         };
         head.held = HeldWindows::Items {
             held: after.held.len() as u64,
-            closed: after.closed?,
-            checkpoint_at,
+            closed: Some(after.closed?),
+            checkpoint_at: Some(checkpoint_at),
         };
         let is_released = self.has_items() && after.held.len() < open.held.len();
         Some(ChainStep {
@@ -212,6 +214,26 @@ impl ChainHead {
             removed: Some(instant),
             ..self.clone()
         }
+    }
+
+    /// The step that makes items of the windows that the head has itself, so that each has a hold of its own; none where
+    /// they are items.
+    #[must_use]
+    pub fn itemized(&self) -> Option<ChainStep> {
+        let HeldWindows::Listed { passed_over } = &self.held else {
+            return None;
+        };
+        let mut head = self.clone();
+        head.revision += 1;
+        head.held = HeldWindows::Items {
+            held: passed_over.len() as u64,
+            closed: None,
+            checkpoint_at: None,
+        };
+        Some(ChainStep {
+            held: passed_over.clone(),
+            ..ChainStep::to(head)
+        })
     }
 
     /// The step with which the next window is left for later.
@@ -294,6 +316,7 @@ pub(crate) mod tests {
             hash: format!("{sequence:064}"),
             tally: Tally::default(),
             sealed_at: Millis(0),
+            missing: 0,
             covers: Sequences::default(),
             erasures: Sequences::default(),
         }
@@ -377,6 +400,30 @@ pub(crate) mod tests {
         );
         let step = step.head.past(window(9));
         assert_eq!((step.head.held_count(), step.held), (2, vec![window(9)]));
+    }
+
+    /// A hold needs an item, and a chain may have none but held windows.
+    #[test]
+    fn held_windows_become_items_before_the_first_seal_too() {
+        let head = ChainHead::beginning(window(5).start).past(window(5)).head;
+        let step = head.itemized().expect("it has a list");
+        assert_eq!((step.held, step.released), (vec![window(5)], None));
+        let head = step.head;
+        assert_eq!((head.held_count(), head.checkpoint_at()), (1, None));
+        assert_eq!((head.revision, head.itemized()), (2, None));
+        let text = serde_json::to_string(&head).expect("JSON");
+        assert_eq!(
+            serde_json::from_str::<ChainHead>(&text).ok(),
+            Some(head.clone())
+        );
+        let open = OpenTimes {
+            held: vec![window(5)],
+            closed: None,
+        };
+        let step = head.over_signed_holds(&seal(0, 5, SealKind::Window), &open, Millis(9));
+        let step = step.expect("held");
+        assert_eq!((step.held, step.released), (Vec::new(), Some(window(5))));
+        assert_eq!(step.head.checkpoint_at(), Some(Millis(9)));
     }
 
     #[test]

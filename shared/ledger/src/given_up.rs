@@ -6,6 +6,7 @@ use crate::ids::{ReceiptId, TenantId};
 use crate::ports::PortError;
 use crate::time::{Millis, TimeRange};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// How often a slice is put on the stream again. One that fails each time would keep its window open for ever.
 pub const BROUGHT_BACK_MAX: u32 = 3;
@@ -32,6 +33,24 @@ impl GivenUpSlice {
     #[must_use]
     pub fn object_of(tenant: &TenantId, receipt: ReceiptId, slice: u32) -> String {
         format!("{SLICES_PREFIX}tenant={tenant}/{receipt}-{slice:05}")
+    }
+}
+
+/// The slices of some time that were given up, to be asked slice by slice.
+#[derive(Debug, Clone, Default)]
+pub struct GivenUp(HashSet<(ReceiptId, u32)>);
+
+impl GivenUp {
+    /// All of these.
+    #[must_use]
+    pub fn of(slices: &[GivenUpSlice]) -> Self {
+        Self(slices.iter().map(|g| (g.receipt, g.slice)).collect())
+    }
+
+    /// Whether a receipt's slice is among them.
+    #[must_use]
+    pub fn has(&self, receipt: ReceiptId, slice: u32) -> bool {
+        self.0.contains(&(receipt, slice))
     }
 }
 

@@ -36,6 +36,8 @@ pub enum Cause {
     Close,
     /// A day's files are to be merged into few, and the windows' own to be removed later.
     Compact,
+    /// The windows of a day are to be counted once more, before their receipts expire.
+    Recount,
     /// A playback is to go on.
     Playback,
     /// Parts that no seal names are to be removed.
@@ -55,10 +57,11 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order in which a worker takes them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Late,
         Self::Close,
         Self::Compact,
+        Self::Recount,
         Self::Playback,
         Self::Sweep,
         Self::List,
@@ -75,6 +78,7 @@ impl Cause {
             Self::Late => "late",
             Self::Close => "close",
             Self::Compact => "compact",
+            Self::Recount => "recount",
             Self::Playback => "playback",
             Self::Sweep => "sweep",
             Self::List => "list",
@@ -237,10 +241,8 @@ pub fn close_due(tenant: &TenantId, window: Window, grace_seconds: i64) -> Milli
 const ENTRY_SECONDS_MAX: i64 = 15 * 60;
 
 /// Through which instant all that was received of a tenant is sealed: where its chain stands, or beyond that what has
-/// no entry in its list, since a window without an entry received nothing. None where neither says anything.
-///
-/// `head` is to be read before `entries`, and `entries` before whatever seals are read. `is_seeded` is
-/// [`WorkLists::is_seeded`]. Windows that the chain passed over are not looked at.
+/// no entry in its list, since a window without an entry received nothing. None where neither says anything. `head` is to
+/// be read before `entries`, and `entries` before whatever seals are read. Windows that the chain holds are not looked at.
 fn sealed_through(
     head: Option<&ChainHead>,
     entries: &[WorkEntry],

@@ -97,6 +97,9 @@ pub async fn an_account_names_as_many_receipts_as_it_may(table: &impl Accounts) 
             receipt: ReceiptId::generate(START, 0),
             slices: (0..330).collect(),
             cause: [MissingCause::Unclaimed, MissingCause::Uncommitted][n % 2],
+            sensor: (n % 2 == 0).then(|| "sensor".to_owned()),
+            events: None,
+            sent_again: None,
         })
         .collect();
     account.missing_count = u64::MAX;

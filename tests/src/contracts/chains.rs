@@ -5,7 +5,7 @@ use futures::future::join_all;
 use vernier_ledger::chain::{
     ChainHead, ChainStep, HeldWindows, SealEntry, SealKind, Sequences, day_of,
 };
-use vernier_ledger::holds::{Holds, OpenTimes};
+use vernier_ledger::holds::{HeldWindow, Holds, OpenTimes};
 use vernier_ledger::limits::HELD_WINDOWS_MAX;
 use vernier_ledger::ports::{ChainOutcome, Chains};
 use vernier_ledger::time::{Millis, Window};
@@ -29,6 +29,7 @@ fn seal(sequence: u64, n: i64) -> SealEntry {
         hash: format!("{sequence:064x}"),
         tally: tally(sequence),
         sealed_at: START,
+        missing: 0,
         covers: Sequences::default(),
         erasures: Sequences::default(),
     }
@@ -158,6 +159,53 @@ pub async fn days_are_listed_by_themselves(table: &impl Chains) {
     assert_eq!(table.chain(&tenant).await, Ok(Some(marked)));
 }
 
+fn holds(windows: &[Window]) -> Vec<HeldWindow> {
+    windows.iter().copied().map(HeldWindow::of).collect()
+}
+
+/// A hold is changed from what was seen, also by a call that is repeated, and goes with its window's seal.
+pub async fn a_hold_is_changed_by_whoever_saw_it(table: &(impl Chains + Holds)) {
+    let tenant = tenant_id();
+    let (seen, other) = (HeldWindow::of(window(1)), HeldWindow::of(window(2)));
+    let started = seen.started(START);
+    assert_eq!(table.change_held(&tenant, &seen, &started).await, Ok(false));
+    let mut head = ChainHead::beginning(window(1).start);
+    for step in [window(1), window(2)] {
+        head = head.past(step).head;
+        let moved = table
+            .move_chain(&tenant, &ChainStep::to(head.clone()))
+            .await;
+        assert_eq!(moved, Ok(ChainOutcome::Moved));
+    }
+    let step = head.itemized().expect("it has a list");
+    assert_eq!(
+        table.move_chain(&tenant, &step).await,
+        Ok(ChainOutcome::Moved)
+    );
+    for _ in 0..2 {
+        assert_eq!(table.change_held(&tenant, &seen, &started).await, Ok(true));
+        let held = vec![started.clone(), other.clone()];
+        assert_eq!(table.held_items(&tenant).await, Ok(held));
+    }
+    let ended = seen.ended("the sensor's disk is gone".to_owned());
+    assert_eq!(table.change_held(&tenant, &seen, &ended).await, Ok(false));
+    let ended = started.ended("the sensor's disk is gone".to_owned());
+    assert_eq!(table.change_held(&tenant, &started, &ended).await, Ok(true));
+    let held = table.held_windows(&tenant, &step.head).await;
+    assert_eq!(held, Ok(vec![ended.clone(), other]));
+    let open = OpenTimes {
+        held: vec![window(1), window(2)],
+        closed: None,
+    };
+    let sealed = step.head.over_signed_holds(&seal(0, 1), &open, START);
+    let moved = table.move_chain(&tenant, &sealed.expect("held")).await;
+    assert_eq!(moved, Ok(ChainOutcome::Moved));
+    assert_eq!(
+        table.change_held(&tenant, &ended, &started).await,
+        Ok(false)
+    );
+}
+
 /// All that a chain may hold becomes items with its first seal of version 4; a seal takes its window's away.
 pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Holds)) {
     let tenant = tenant_id();
@@ -173,7 +221,7 @@ pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Hold
         },
         window(count + 1).start,
     );
-    assert_eq!(table.held_windows(&tenant, &head).await, Ok(held.clone()));
+    assert_eq!(table.held_windows(&tenant, &head).await, Ok(holds(&held)));
     let open = OpenTimes {
         held: held.clone(),
         closed: Some(window(0)),
@@ -185,7 +233,7 @@ pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Hold
     assert_eq!(table.chain(&tenant).await, Ok(Some(step.head.clone())));
     assert_eq!(
         table.held_windows(&tenant, &step.head).await,
-        Ok(held.clone())
+        Ok(holds(&held))
     );
     let open = open.without(window(count + 1));
     let step = step.head.over_signed_holds(&seal(2, 2), &open, START);
@@ -196,11 +244,14 @@ pub async fn held_windows_become_items_with_the_step(table: &(impl Chains + Hold
     };
     let moved = table.move_chain(&tenant, &stale).await;
     assert_eq!(moved, Ok(ChainOutcome::Stale));
-    assert_eq!(table.held_items(&tenant).await, Ok(held.clone()));
+    assert_eq!(table.held_items(&tenant).await, Ok(holds(&held)));
     let moved = table.move_chain(&tenant, &step).await;
     assert_eq!(moved, Ok(ChainOutcome::Moved));
     let mut left = held;
     left.remove(1);
-    assert_eq!(table.held_windows(&tenant, &step.head).await, Ok(left));
+    assert_eq!(
+        table.held_windows(&tenant, &step.head).await,
+        Ok(holds(&left))
+    );
     assert_eq!(table.held_items(&tenant_id()).await, Ok(Vec::new()));
 }

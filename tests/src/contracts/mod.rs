@@ -89,6 +89,7 @@ macro_rules! for_each_contract {
             table chains::seals_are_listed_by_window,
             table chains::days_are_listed_by_themselves,
             table chains::held_windows_become_items_with_the_step,
+            table chains::a_hold_is_changed_by_whoever_saw_it,
             table playbacks::a_playback_is_its_tenants_and_moves_by_revision,
             table playbacks::of_two_that_move_a_playback_one_wins,
             table playbacks::what_has_not_ended_is_listed_for_all_tenants,

@@ -319,6 +319,7 @@ impl World {
         self.clock.set(Millis(self.clock.get().0 + millis));
         self.bucket.set_clock(self.now());
         self.queue.set_clock(self.now());
+        self.table.expire_receipts(self.now());
     }
 
     /// Runs an invocation as armed: to its end, to its crash, or until it is parked.

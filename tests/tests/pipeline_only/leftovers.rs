@@ -1,8 +1,10 @@
 //! What sweeps leave behind, where they stand when they are cut off, and what a restored table does not know.
 
-use super::sealing::School;
+use super::sealing::{HOLD_SECONDS, School};
+use super::shortfalls::{assert_short, damaged, last};
 use super::sweeping::{GARBAGE_SECONDS, SWEEPING};
 use std::cell::Cell;
+use vernier_archive::seal::SealKind;
 use vernier_fakes::{Fault, Operation};
 use vernier_ledger::ports::Sweeps;
 use vernier_ledger::sweep::{
@@ -247,4 +249,31 @@ async fn what_is_missing_and_what_is_added_goes_where_no_seal_names_it() {
     assert_eq!(school.turn().await.swept.unnamed, 1);
     let left = ["missing/", "deltas/", "erasures/"].map(|prefix| school.bucket.keys(prefix));
     assert_eq!(left.concat(), stays);
+}
+
+/// What is kept raw, and listed as missing, keeps no segment; what came later and is not sealed yet does.
+#[tokio::test]
+async fn segments_of_a_short_window_go_when_all_that_can_be_is_sealed() {
+    let changed = |mut bytes: Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Some(bytes)
+    };
+    let (school, _) = damaged(changed).await;
+    school.work().await;
+    school.pass(HOLD_SECONDS + 60);
+    school.work().await;
+    assert_eq!(last(&school).counts.stored, 3);
+    school.pass(3_600);
+    school.post_late(&events(1)).await;
+    school.deliver().await;
+    school.pass(SWEEPING.segment_seconds + 2 * 3_600);
+    let swept = school.sweep().await;
+    assert_eq!((swept.segments, swept.left), (2, 1), "{swept:?}");
+    school.work().await;
+    assert_eq!(last(&school).kind, SealKind::Backfill);
+    let swept = school.sweep().await;
+    assert_eq!(swept.left, 0, "{swept:?}");
+    assert_eq!(school.bucket.keys("segments/"), Vec::<String>::new());
+    assert_short(&school, 1);
 }

@@ -25,6 +25,7 @@ mod salts;
 mod scaling;
 mod scratch;
 mod sealing;
+mod shortfalls;
 mod spread;
 mod sweeping;
 mod tokens;

@@ -25,7 +25,7 @@ async fn a_window_that_was_passed_over_is_still_looked_at() {
     let school = School::new().await;
     school.post(&events(2)).await;
     school.pass(2 * HOLD_SECONDS);
-    assert_eq!(school.seal().await.passed_over, 1);
+    assert_eq!(school.seal().await.overdue, 1);
     for _ in 0..8 {
         school.pass(3_600);
         let turn = school.turn().await;

@@ -143,7 +143,7 @@ export interface Events extends Reach {
 export interface WindowView {
   start: string;
   end: string;
-  state: 'open' | 'settling' | 'complete' | 'incomplete';
+  state: 'open' | 'settling' | 'complete' | 'incomplete' | 'short';
   complete: boolean;
   received: { envelopes: number; unacknowledged: number; events: number; digest: string };
   accounted: {
@@ -155,7 +155,9 @@ export interface WindowView {
     digest: string;
   };
   missing_count: number;
-  missing: { receipt: string; slices: number[]; cause: string }[];
+  missing: { receipt: string; slices: number[]; cause: string; sensor?: string; events?: number; sent_again?: string }[];
+  /** What the seal of a short window says of it. */
+  shortfall?: { cause: 'time' | 'operator'; since: string | null; reason: string } | null;
 }
 
 export interface Windows {
@@ -172,6 +174,7 @@ export interface SealView {
   digest: string;
   sha256: string;
   sealed_at: string;
+  missing_count?: number;
 }
 
 export interface Seals {
@@ -180,7 +183,7 @@ export interface Seals {
     head: string | null;
     complete_through: string | null;
     /** Instants are RFC 3339, or milliseconds since 1970. */
-    passed_over: { start: string | number; end: string | number }[];
+    passed_over: { start: string | number; end: string | number; held_since?: string | null; reason?: string | null }[];
   };
   seals: SealView[];
 }

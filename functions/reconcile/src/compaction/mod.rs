@@ -212,6 +212,8 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
                         self.announce(&why).await?;
                         return Ok(Compacted::Held);
                     }
+                    // Of windows alone.
+                    Err(Trouble::Short { .. }) => return Ok(Compacted::Held),
                 }
             }
         }

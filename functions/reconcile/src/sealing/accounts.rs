@@ -1,17 +1,24 @@
 //! Windows' accounts as sealing draws them up, keeps and announces them.
 
 use super::Sealer;
+use super::window::Job;
 use crate::{balance, receipts_of};
 use serde_json::json;
+use vernier_archive::account::Missing;
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{Coverage, WindowAccount, WindowState, draw_up};
 use vernier_ledger::block_item::BlockItem;
+use vernier_ledger::limits::MISSING_NAMED_MAX;
 use vernier_ledger::live;
 use vernier_ledger::ports::{Accounts, Notices, PortError};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
+
+/// How long after a window's end what was written down of it is read beside its receipts, seconds: none of these expires
+/// within a day.
+const WRITTEN_DOWN_AFTER_SECONDS: i64 = 86_400;
 
 /// A window's account, and what its two sides are the sums of.
 pub(super) struct DrawnUp {
@@ -73,9 +80,50 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         Ok(idle)
     }
 
+    /// The account of a window that no seal closes. What was written down when it was closed counts as its receipts do,
+    /// which may have expired since.
+    pub(super) async fn account_of_unsealed(&self, window: Window) -> Result<DrawnUp, PortError> {
+        let mut drawn_up = self.account(window).await?;
+        if (self.clock)() < window.end.plus_seconds(WRITTEN_DOWN_AFTER_SECONDS) {
+            return Ok(drawn_up);
+        }
+        let mut written_down = self.written_down(window).await?;
+        for receipt in &mut drawn_up.receipts {
+            // A claim makes anew what had expired, without the acknowledgement.
+            if let Some(written) = written_down.remove(&receipt.id)
+                && receipt.acknowledged.is_none()
+            {
+                receipt.acknowledged = written.acknowledged;
+                receipt.body_bytes = written.body_bytes;
+            }
+        }
+        drawn_up.receipts.extend(written_down.into_values());
+        if drawn_up
+            .receipts
+            .iter()
+            .any(|receipt| receipt.acknowledged.is_some())
+        {
+            let coverage = Coverage::of_items(&drawn_up.items);
+            let clock = ((self.clock)(), self.settings.grace_seconds);
+            drawn_up.account = draw_up(
+                window,
+                &drawn_up.receipts,
+                &drawn_up.items,
+                &coverage,
+                clock,
+            );
+        }
+        Ok(drawn_up)
+    }
+
     /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that
-    /// had nothing no account is kept.
-    pub(super) async fn keep(&mut self, account: &WindowAccount) -> Result<(), PortError> {
+    /// had nothing no account is kept. Where something was received since the account before, these receipts are written
+    /// down before it is kept.
+    pub(super) async fn keep(
+        &mut self,
+        account: &WindowAccount,
+        receipts: &[Receipt],
+    ) -> Result<(), PortError> {
         let (table, tenant) = (self.stores.table(), &self.tenant.id);
         let incomplete = account.state == WindowState::Incomplete;
         self.summary.incomplete += u32::from(incomplete);
@@ -83,15 +131,63 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             return Ok(());
         }
         let before = table.account(tenant, account.window()).await?;
+        if before
+            .as_ref()
+            .is_none_or(|before| before.received != account.received)
+        {
+            self.write_down(account.window(), receipts).await?;
+        }
         let before = before.map(|b| b.state);
         if account.state == WindowState::Complete && before != Some(WindowState::Complete) {
             self.summary.completed += 1;
         }
-        if incomplete && before != Some(WindowState::Incomplete) {
+        if incomplete && !matches!(before, Some(WindowState::Incomplete | WindowState::Short)) {
             // Before it is kept: a crash in between announces twice rather than never.
             announce_incomplete(self.stores.notices(), self.tenant, account).await?;
         }
-        table.save_account(tenant, account).await
+        // One that its window's seal drew up says more, until there is another seal.
+        if !incomplete || before != Some(WindowState::Short) {
+            self.save(account).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn save(&self, account: &WindowAccount) -> Result<(), PortError> {
+        let table = self.stores.table();
+        table.save_account(&self.tenant.id, account).await
+    }
+
+    /// Keeps the account of a window whose seal is about to say what is missing, and announces that.
+    pub(super) async fn keep_short(
+        &mut self,
+        job: &Job<'_>,
+        missing: &[Missing],
+    ) -> Result<(), PortError> {
+        let mut account = job.account.clone();
+        account.state = WindowState::Short;
+        account.missing_count = missing.len() as u64;
+        account.missing = missing
+            .iter()
+            .take(MISSING_NAMED_MAX)
+            .map(Missing::receipt)
+            .collect();
+        let events: u64 = missing.iter().map(|row| u64::from(row.events)).sum();
+        let body = json!({
+            "tenant": self.tenant.id,
+            "window": { "start": account.start.rfc3339(), "end": account.end.rfc3339() },
+            "missing_count": account.missing_count,
+            "missing_events": events,
+            "shortfall": job.shortfall,
+            "invariant": Invariant::Complete.number(),
+        });
+        let body = body.to_string();
+        tracing::warn!(tenant = %self.tenant.id, window = account.start.rfc3339(), missing = account.missing_count, "window sealed with a shortfall");
+        if self.workshop.is_new(&body) {
+            // Before it is sealed: a crash in between announces twice rather than never.
+            let subject = "Vernier: a window is sealed with a shortfall";
+            self.stores.notices().publish(subject, &body).await?;
+        }
+        self.save(&account).await
     }
 }
 
@@ -112,6 +208,7 @@ async fn announce_incomplete<N: Notices>(
         "stored_side_events": account.stored_side.events,
         "missing_count": account.missing_count,
         "missing_receipts": missing,
+        "then": "later windows are sealed meanwhile; this one when it adds up, or with a shortfall when its hold is over",
         "invariant": Invariant::Complete.number(),
     });
     tracing::warn!(tenant = %tenant.id, window = account.start.rfc3339(), missing = account.missing_count, "window does not add up");

@@ -21,7 +21,8 @@ use vernier_ledger::chain::{ChainHead, ChainStep, HeldWindows, SealEntry, first_
 use vernier_ledger::checkpoint::Checkpoints;
 use vernier_ledger::digest::{Digest, Fingerprint};
 use vernier_ledger::disposition::DispositionCounts;
-use vernier_ledger::holds::{Holds, OpenTimes};
+use vernier_ledger::frame::Tally;
+use vernier_ledger::holds::{HeldWindow, Holds, OpenTimes};
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{ChainOutcome, Chains, Objects, PortError, PutOutcome, SealKey};
 use vernier_ledger::stores::ReconcileStores;
@@ -67,6 +68,15 @@ pub(crate) struct Content {
 }
 
 impl Content {
+    /// What the rows come to.
+    pub(crate) const fn tally(&self) -> Tally {
+        Tally {
+            events: self.counts.total(),
+            rejected: self.counts.rejected,
+            digest: self.digest,
+        }
+    }
+
     /// The first instant at which a checkpoint may have been written that the seal names. An erasure's day is not over.
     const fn checkpoint_from(&self) -> Millis {
         match self.kind {
@@ -104,7 +114,7 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
     }
 
     /// Windows that the chain holds.
-    pub(crate) async fn held(&self, head: &ChainHead) -> Result<Vec<Window>, PortError> {
+    pub(crate) async fn held(&self, head: &ChainHead) -> Result<Vec<HeldWindow>, PortError> {
         let table = self.stores.table();
         table.held_windows(&self.tenant.id, head).await
     }
@@ -121,6 +131,11 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
     /// Moves the chain without a seal.
     pub(crate) async fn move_to(&self, next: &ChainHead) -> Result<ChainOutcome, PortError> {
         self.step(&ChainStep::to(next.clone())).await
+    }
+
+    /// Makes items of windows that the head lists, so that each has a hold of its own.
+    pub(crate) async fn itemize(&self, step: &ChainStep) -> Result<ChainOutcome, PortError> {
+        self.step(step).await
     }
 
     async fn step(&self, step: &ChainStep) -> Result<ChainOutcome, PortError> {
@@ -210,10 +225,14 @@ impl<'a, S: ReconcileStores> Chain<'a, S> {
     /// What is open before the chain's next seal.
     async fn open_times(&self, head: &ChainHead) -> Result<OpenTimes, PortError> {
         let held = self.held(head).await?;
+        let held: Vec<Window> = held.into_iter().map(|held| held.window).collect();
         let closed = match &head.held {
-            HeldWindows::Items { closed, .. } => Some(*closed),
-            HeldWindows::Listed { .. } if head.sequence == 0 => None,
-            HeldWindows::Listed { .. } => Some(self.closed_before_4(head, &held).await?),
+            HeldWindows::Items {
+                closed: Some(closed),
+                ..
+            } => Some(*closed),
+            _ if head.sequence == 0 => None,
+            _ => Some(self.closed_before_4(head, &held).await?),
         };
         Ok(OpenTimes { held, closed })
     }

@@ -4,13 +4,14 @@
 use super::accounts::DrawnUp;
 use super::totals::AccountSoFar;
 use super::window::Job;
-use super::{Sealer, Step, held};
+use super::{Sealer, Step};
 use std::collections::HashSet;
 use vernier_archive::reader::Reading;
-use vernier_archive::seal::SealKind;
+use vernier_archive::seal::{Seal, SealKind};
 use vernier_archive::stored::{covering_gone, find_rows, for_each_covered, read_seal};
 use vernier_ledger::account::WindowState;
 use vernier_ledger::chain::{ChainHead, SealEntry, sealed_in};
+use vernier_ledger::digest::Digest;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::segment::Place;
@@ -32,41 +33,50 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             return Ok(Step::Nothing);
         };
         let sealed = sealed_in(window, &seals);
-        let DrawnUp {
-            account,
-            receipts,
-            items,
-        } = self.account(window).await?;
-        let stored = account.stored_side;
+        let drawn_up = self.account(window).await?;
+        let stored = drawn_up.account.stored_side;
         if sealed.events > 0 {
             self.settled.insert(window.start);
         }
-        if stored == sealed && account.state == WindowState::Complete {
+        let last = seals.iter().rfind(|seal| is_of(seal, window));
+        let last = match last {
+            Some(entry) => Some(read_seal(self.stores.objects(), &self.tenant.id, entry).await?),
+            None => None,
+        };
+        if stored == sealed && is_said(last.as_ref(), &drawn_up) {
             return Ok(Step::Nothing);
         }
-        self.keep(&account).await?;
-        if account.state != WindowState::Complete {
-            return Ok(Step::Held(held(&account)));
-        }
-        if self.takes_over(head).await? {
-            return Ok(Step::Again);
-        }
-        let Some(late) = stored.without(&sealed) else {
+        let Some(unsealed) = stored.without(&sealed) else {
             let why = "less is stored than was sealed";
             self.announce(window, why).await?;
             return Ok(Step::Nothing);
         };
+        self.keep(&drawn_up.account, &[]).await?;
+        if self.takes_over(head).await? {
+            return Ok(Step::Again);
+        }
+        let DrawnUp {
+            account,
+            receipts,
+            items,
+        } = drawn_up;
         let (except, so_far) = self.sealed_so_far(window, &seals).await?;
+        let shortfall = match so_far.shortfall() {
+            Some(said) => Some(said.clone()),
+            None => self.late_shortfall(window, &receipts, &items).await?,
+        };
         self.seal(Job {
             tenant: self.tenant,
             window,
             kind: SealKind::Backfill,
             head,
             items: &items,
-            expected: late,
+            unsealed,
             receipts: &receipts,
+            account: &account,
             so_far,
             except,
+            shortfall,
         })
         .await
     }
@@ -79,13 +89,18 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
     ) -> Result<(HashSet<Place>, AccountSoFar), PortError> {
         let (objects, tenant) = (self.stores.objects(), self.tenant);
         let (mut places, mut so_far) = (HashSet::new(), AccountSoFar::default());
-        let has_rows = |s: &&SealEntry| s.kind.has_rows_of_window() && s.window == window;
-        for entry in seals.iter().filter(has_rows) {
+        let mut read = Vec::new();
+        for entry in seals.iter().filter(|seal| is_of(seal, window)) {
             let seal = read_seal(objects, &tenant.id, entry).await?;
             so_far.take(self.stores, tenant, entry, &seal).await?;
+            read.push((entry, seal));
+        }
+        so_far.take_missing(objects).await?;
+        for (entry, seal) in read {
             for file in &seal.files {
                 let found = find_rows(objects, file, Reading::WithoutEvents, |row, _| {
                     places.insert(row.place());
+                    so_far.take_row(&row);
                     Ok(())
                 });
                 if found.await?.is_some() {
@@ -96,6 +111,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
                 let of_seal = (entry.sequence, class);
                 for_each_covered(objects, &day, of_seal, Reading::WithoutEvents, |row| {
                     places.insert(row.place());
+                    so_far.take_row(&row);
                     Ok(())
                 })
                 .await?;
@@ -103,4 +119,25 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         }
         Ok((places, so_far))
     }
+}
+
+/// Whether a seal is the window's own or one of its backfills.
+fn is_of(entry: &SealEntry, window: Window) -> bool {
+    entry.kind.has_rows_of_window() && entry.window == window
+}
+
+/// Whether a window's last seal says what its receipts say.
+fn is_said(last: Option<&Seal>, drawn_up: &DrawnUp) -> bool {
+    let statement = last.and_then(|seal| seal.statement.as_ref());
+    let Some(window) = statement.and_then(|statement| statement.window()) else {
+        return drawn_up.account.state == WindowState::Complete;
+    };
+    let mut said = window.totals.received.digest;
+    let acknowledged = drawn_up.receipts.iter().filter_map(|r| r.acknowledged);
+    let mut envelopes = 0;
+    for (tally, _) in acknowledged {
+        said.remove(&tally.digest);
+        envelopes += 1;
+    }
+    window.totals.received.envelopes == envelopes && said == Digest::EMPTY
 }

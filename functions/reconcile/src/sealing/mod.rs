@@ -2,29 +2,34 @@
 //!
 //! `Sealer::settle` is asked for an instant of one tenant and seals whatever it takes until nothing of that
 //! instant's window is left unsealed. Windows are sealed in their order, so that an event's first occurrence is the
-//! stored one; a window that does not add up holds back those after it for `hold_seconds`, then it is passed over and
-//! sealed when it does.
+//! stored one; a window that does not add up is held (`hold.rs`): the chain passes it, those after it are sealed, and it
+//! is when it adds up, or else with a shortfall when its hold is over. The first *sealed* occurrence is the stored one then.
 //!
 //! Two workers of one tenant do no harm: parts lie under keys that hold their content's hash, so that written again
 //! they are the same, and a seal counts when the chain has moved over it.
 
 mod accounts;
 pub(crate) mod chain;
+mod damage;
 mod earlier;
+mod evidence;
+mod hold;
 mod idle;
 mod late;
+mod resent;
 mod totals;
 mod window;
 mod wire;
 mod workshop;
 
 use crate::Settings;
+use accounts::DrawnUp;
 use chain::{Chain, Moving, Signed};
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
 pub(crate) use totals::{AccountSoFar, for_each_row, missing_of};
 use vernier_archive::Fault;
-use vernier_archive::seal::SealKind;
+use vernier_archive::seal::{SealKind, Shortfall};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::{WindowAccount, WindowState};
@@ -32,13 +37,13 @@ use vernier_ledger::chain::{ChainHead, window_after};
 use vernier_ledger::disposition::DispositionCounts;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::limits::HELD_WINDOWS_MAX;
-use vernier_ledger::ports::{Notices, PortError};
+use vernier_ledger::limits::{HELD_ITEMS_MAX, HELD_WINDOWS_MAX};
+use vernier_ledger::ports::{ChainOutcome, Notices, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, WorkEntry};
-use window::Job;
 pub(crate) use window::{GROUP_BYTES, PART_ROWS, RUN_BYTES, upload};
+use window::{Job, Sealable};
 pub use workshop::{SealingTimes, Workshop};
 
 /// Why a window is not sealed this time.
@@ -48,6 +53,13 @@ pub(crate) enum Trouble {
     Port(PortError),
     /// What is there cannot be sealed: somebody must look.
     Held(String),
+    /// Something is missing, and its seal may not say so yet.
+    Short {
+        /// What of it cannot be read, in words; none where it did not come.
+        damage: Option<String>,
+        /// The receipts that are not whole.
+        missing: Vec<ReceiptId>,
+    },
 }
 
 impl From<PortError> for Trouble {
@@ -89,13 +101,15 @@ pub struct SealSummary {
     pub completed: u32,
     /// Windows that do not add up.
     pub incomplete: u32,
-    /// Windows that are due and held back.
+    /// Windows that are due and held.
     pub held: u32,
+    /// Windows and backfills that were sealed with something missing.
+    pub short: u32,
     /// How the events of windows and backfills ended.
     pub counts: DispositionCounts,
-    /// Windows that the chain passed over and that are not sealed yet.
-    pub passed_over: u32,
-    /// Where a window holds the chain back, or the time did not suffice: how long ago the last window ended that the
+    /// Windows that are held for longer than windows should be, since something may still come or nobody can seal them.
+    pub overdue: u32,
+    /// Where the chain could not go on, or the time did not suffice: how long ago the last window ended that the
     /// chain has come to, milliseconds.
     pub lag_millis: u64,
 }
@@ -111,7 +125,8 @@ impl SealSummary {
         self.incomplete += other.incomplete;
         self.held += other.held;
         self.counts.merge(&other.counts);
-        self.passed_over = self.passed_over.max(other.passed_over);
+        self.short += other.short;
+        self.overdue += other.overdue;
         self.lag_millis = self.lag_millis.max(other.lag_millis);
     }
 
@@ -138,10 +153,8 @@ pub(crate) struct Held {
     pub(crate) window: Window,
     /// Receipts that are not wholly stored.
     pub(crate) missing: Vec<ReceiptId>,
-    /// Whether the windows after it wait for it.
-    pub(crate) holds_back: bool,
-    /// When it does so no longer, if it is not sealed by then; none where that is not known.
-    pub(crate) passed_over_at: Option<Millis>,
+    /// When its hold is over, if it is not sealed by then; none where that is not known.
+    pub(crate) over_at: Option<Millis>,
 }
 
 /// How an instant of a tenant stands.
@@ -169,6 +182,8 @@ enum Step {
     Early(Millis),
     /// A window is held.
     Held(Held),
+    /// The chain passed a window that does not add up: it is held from now on.
+    Passed(Held),
 }
 
 /// Seals one tenant's windows.
@@ -214,10 +229,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     }
 
     /// Where the chain stands.
-    pub(crate) async fn head(&mut self) -> Result<ChainHead, PortError> {
-        let head = self.chain().head(self.settings.window_minutes).await?;
-        self.summary.passed_over = u32::try_from(head.held_count()).unwrap_or(u32::MAX);
-        Ok(head)
+    pub(crate) async fn head(&self) -> Result<ChainHead, PortError> {
+        self.chain().head(self.settings.window_minutes).await
     }
 
     /// Seals until whatever is stored of the window that holds an instant is sealed, or it cannot
@@ -238,8 +251,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 true => self.chain().held(&head).await?,
                 false => Vec::new(),
             };
-            let step = match held.into_iter().find(|window| window.contains(at)) {
-                Some(window) => self.seal_passed_over(&head, window).await,
+            let step = match held.into_iter().find(|held| held.window.contains(at)) {
+                Some(held) => self.seal_held(&head, held).await,
                 None if at < head.through => self.seal_late(&head, at).await,
                 None => self.seal_next(&head, at).await,
             };
@@ -251,17 +264,32 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
                 Step::Sealed(_) | Step::Again => {}
                 Step::Nothing => break,
                 Step::Early(at) => return Ok(Settled::Early(at)),
+                Step::Passed(held) if !held.window.contains(at) => {}
+                Step::Passed(held) => {
+                    self.note_held(&held);
+                    return Ok(Settled::Held(held));
+                }
                 Step::Held(held) => {
-                    self.summary.held += 1;
-                    if held.holds_back {
+                    self.note_held(&held);
+                    if at >= head.through {
+                        // It holds as many windows as it may.
                         self.note_lag(&head);
                     }
                     return Ok(Settled::Held(held));
                 }
             }
         }
-        self.head().await?;
         Ok(Settled::Sealed)
+    }
+
+    fn note_held(&mut self, held: &Held) {
+        self.summary.held += 1;
+        let usual = held
+            .window
+            .end
+            .plus_seconds(self.workshop.times.hold_seconds);
+        let is_overdue = (self.clock)() >= held.over_at.unwrap_or(usual);
+        self.summary.overdue += u32::from(is_overdue);
     }
 
     /// The chain stands where it should not: a tenant that received nothing is not behind.
@@ -271,17 +299,17 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         self.summary.lag_millis = self.summary.lag_millis.max(lag_millis);
     }
 
-    /// Looks at the window of an instant that is to be sealed some other time: its account is kept, and what it misses
-    /// is known. None where nothing of it is missing.
+    /// Closes the window of an instant that is to be sealed some other time: its account and its evidence are kept, and
+    /// what it misses is known. None where nothing of it is missing.
     ///
     /// # Errors
     /// Whatever error the stores give.
     pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
         let window = Window::containing(at, self.settings.window_minutes);
-        let account = self.account(window).await?.account;
-        self.keep(&account).await?;
-        let is_incomplete = account.state == WindowState::Incomplete;
-        Ok(is_incomplete.then(|| held(&account)))
+        let drawn_up = self.account_of_unsealed(window).await?;
+        self.keep(&drawn_up.account, &drawn_up.receipts).await?;
+        let is_incomplete = drawn_up.account.state == WindowState::Incomplete;
+        Ok(is_incomplete.then(|| held(&drawn_up.account)))
     }
 
     /// The next window in order, or a run of idle ones as far as that of an instant.
@@ -299,32 +327,22 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         if let Some(step) = self.seal_idle(head, &run).await? {
             return Ok(step);
         }
-        let mut held = match self.seal_window(head, window).await? {
+        let drawn_up = self.account_of_unsealed(window).await?;
+        let held = match self.seal_window(head, &drawn_up, None).await? {
             Step::Held(held) => held,
             sealed => return Ok(sealed),
         };
-        let overdue = window.end.plus_seconds(self.workshop.times.hold_seconds);
-        if now < overdue || head.held_count() >= HELD_WINDOWS_MAX as u64 {
-            held.holds_back = true;
-            held.passed_over_at = (now < overdue).then_some(overdue);
+        let most = match head.has_items() {
+            true => HELD_ITEMS_MAX,
+            false => HELD_WINDOWS_MAX as u64,
+        };
+        if head.held_count() >= most {
             return Ok(Step::Held(held));
         }
-        let why = "it does not add up; the windows after it are sealed before it";
-        self.announce(window, why).await?;
-        self.chain().pass_over(head, window).await?;
-        Ok(Step::Again)
-    }
-
-    /// A window that was passed over.
-    async fn seal_passed_over(
-        &mut self,
-        head: &ChainHead,
-        window: Window,
-    ) -> Result<Step, PortError> {
-        match self.takes_over(head).await? {
-            true => Ok(Step::Again),
-            false => self.seal_window(head, window).await,
-        }
+        Ok(match self.chain().pass_over(head, window).await? {
+            ChainOutcome::Moved => Step::Passed(self.begin_hold(held, &drawn_up).await?),
+            ChainOutcome::Stale => Step::Again,
+        })
     }
 
     /// Takes over a seal that somebody left; whether there was one.
@@ -336,51 +354,87 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         Ok(taken.is_some())
     }
 
-    /// Seals a window if it adds up.
-    async fn seal_window(&mut self, head: &ChainHead, window: Window) -> Result<Step, PortError> {
-        let drawn_up = self.account(window).await?;
-        self.keep(&drawn_up.account).await?;
-        if drawn_up.account.state != WindowState::Complete {
-            return Ok(Step::Held(held(&drawn_up.account)));
+    /// Seals a window that is unsealed if it adds up, or if its seal may say what is missing. What was received of one
+    /// that is not sealed is written down.
+    async fn seal_window(
+        &mut self,
+        head: &ChainHead,
+        DrawnUp {
+            account,
+            receipts,
+            items,
+        }: &DrawnUp,
+        shortfall: Option<Shortfall>,
+    ) -> Result<Step, PortError> {
+        let is_complete = account.state == WindowState::Complete;
+        let unsealed = if is_complete { &[][..] } else { receipts };
+        self.keep(account, unsealed).await?;
+        let may_be_sealed = is_complete || shortfall.is_some();
+        let step = match may_be_sealed {
+            false => Step::Held(held(account)),
+            true => {
+                let job = Job {
+                    tenant: self.tenant,
+                    window: account.window(),
+                    kind: SealKind::Window,
+                    head,
+                    items,
+                    unsealed: account.stored_side,
+                    receipts,
+                    account,
+                    so_far: AccountSoFar::default(),
+                    except: HashSet::new(),
+                    shortfall,
+                };
+                self.seal(job).await?
+            }
+        };
+        if matches!(step, Step::Held(_)) && is_complete {
+            self.write_down(account.window(), receipts).await?;
         }
-        self.seal(Job {
-            tenant: self.tenant,
-            window,
-            kind: SealKind::Window,
-            head,
-            items: &drawn_up.items,
-            expected: drawn_up.account.stored_side,
-            receipts: &drawn_up.receipts,
-            so_far: AccountSoFar::default(),
-            except: HashSet::new(),
-        })
-        .await
+        Ok(step)
     }
 
     /// Seals what the window's lines, without some, come to.
     async fn seal(&mut self, job: Job<'_>) -> Result<Step, PortError> {
         let now = (self.clock)();
-        let content = match window::write(self.stores, self.workshop, &job, now).await {
-            Ok(content) => content,
+        let written = match window::write(self.stores, self.workshop, &job, now).await {
+            Ok(written) => written,
             Err(Trouble::Port(error)) => return Err(error),
             Err(Trouble::Held(why)) => {
                 self.announce(job.window, &why).await?;
-                return Ok(Step::Held(Held {
-                    window: job.window,
-                    missing: Vec::new(),
-                    holds_back: false,
-                    passed_over_at: None,
-                }));
+                return Ok(Step::Held(unsealable(job.window, Vec::new())));
+            }
+            Err(Trouble::Short { damage, missing }) => {
+                // Its account did not tell.
+                if let Some(damage) = damage {
+                    self.announce(job.window, &damage).await?;
+                }
+                return Ok(Step::Held(unsealable(job.window, missing)));
             }
         };
+        if let Some(damage) = &written.damage {
+            self.announce(job.window, damage).await?;
+        }
+        let Some(Sealable { content, missing }) = written.sealable else {
+            return Ok(Step::Nothing);
+        };
+        match (missing.is_empty(), job.account.state) {
+            (false, _) => self.keep_short(&job, &missing).await?,
+            // What no sensor relies on is not there, or the receipts have expired.
+            (true, WindowState::Incomplete) => self.save(job.account).await?,
+            (true, _) => {}
+        }
+        let wanted = content.tally();
         let at = (self.clock)();
         let moving = self.chain().sign(job.head, content, at).await?;
-        if let Moving::Moved(signed) = &moving
-            && (signed.entry.tally.events > 0 || !job.receipts.is_empty())
-        {
-            self.settled.insert(signed.entry.window.start);
+        if let Moving::Moved(signed) = &moving {
+            self.summary.short += u32::from(!missing.is_empty());
+            if signed.entry.tally.events > 0 || !job.receipts.is_empty() {
+                self.settled.insert(signed.entry.window.start);
+            }
         }
-        Ok(self.step_of(&moving, job.window, job.expected))
+        Ok(self.step_of(&moving, job.window, wanted))
     }
 
     /// What moving the chain came to, where a seal of this time and these events was to be signed: what is there may
@@ -418,10 +472,14 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
 }
 
 fn held(account: &WindowAccount) -> Held {
+    let missing = account.missing.iter().map(|m| m.receipt).collect();
+    unsealable(account.window(), missing)
+}
+
+const fn unsealable(window: Window, missing: Vec<ReceiptId>) -> Held {
     Held {
-        window: account.window(),
-        missing: account.missing.iter().map(|m| m.receipt).collect(),
-        holds_back: false,
-        passed_over_at: None,
+        window,
+        missing,
+        over_at: None,
     }
 }

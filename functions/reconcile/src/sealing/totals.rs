@@ -3,40 +3,83 @@
 //! What a window's earlier seals say is read from the last of them, and which receipts they have from their evidence;
 //! nothing of it is kept in the table.
 
-use std::collections::{BTreeMap, HashSet};
+use super::Trouble;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use vernier_archive::Fault;
-use vernier_archive::account::{BesideRow, Evidence, Missing, SealedEvidence};
+use vernier_archive::account::{BesideRow, Evidence, Missing, MissingCause, SealedEvidence};
 use vernier_archive::files::Ranges;
+use vernier_archive::row::Row;
 use vernier_archive::seal::{
-    EnvelopeTotals, FileSet, ReceivedTotals, Seal, SealedFile, SealedTotals, StatementBody, Totals,
+    EnvelopeTotals, FileSet, ReceivedTotals, Seal, SealedFile, SealedTotals, Shortfall,
+    StatementBody, Totals,
 };
 use vernier_archive::stored::{covering_gone, read_set};
 use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{Coverage, missing_slices};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::digest::{Digest, Fingerprint};
-use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::disposition::{Disposition, DispositionCounts};
+use vernier_ledger::frame::Tally;
+use vernier_ledger::given_up::GivenUp;
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::line::Verdict;
 use vernier_ledger::ports::{Objects, PortError};
-use vernier_ledger::receipt::Receipt;
+use vernier_ledger::receipt::{Origin, Receipt};
 use vernier_ledger::stores::ReconcileStores;
+
+/// Rows of a window, added up by receipt.
+pub(super) type Sums = HashMap<ReceiptId, Tally>;
 
 /// What a window's seals so far say of it.
 #[derive(Debug, Default)]
 pub(crate) struct AccountSoFar {
-    received: ReceivedTotals,
+    /// The totals of the last seal that has some.
+    last: Totals,
     sealed: SealedTotals,
-    missing: EnvelopeTotals,
     /// Receipts that are in evidence.
     evident: HashSet<ReceiptId>,
+    /// Where the last seal lists what is missing.
+    missing_files: Option<FileSet>,
+    missing: BTreeMap<ReceiptId, Missing>,
+    /// Sealed rows whose receipts are in no evidence.
+    unreceipted: Sums,
+    /// What the first seal with something missing said of that.
+    shortfall: Option<Shortfall>,
 }
 
-/// A window's account with one more seal.
+/// What was found of a window where its events lie.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The events that a seal may have, without those that are sealed already.
+    pub(super) sums: Sums,
+    /// Commits whose blocks could be read, line by line.
+    pub(super) sound: Coverage,
+    /// Commits of whose blocks something is gone or cannot be read.
+    pub(super) damaged: Coverage,
+    /// Slices that recovery gave up.
+    pub(super) given_up: GivenUp,
+}
+
+impl Found {
+    /// Whether a commit took a record, whatever can be read of it.
+    fn has_commit(&self, at: &Origin) -> bool {
+        let (shard, sequence) = (&at.shard, &at.sequence);
+        self.damaged.contains(shard, sequence) || self.sound.contains(shard, sequence)
+    }
+}
+
+/// A window's account with one more seal, but for how its rows end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NextAccount {
     /// Acknowledged receipts that no earlier seal has, in their order.
     pub(super) evidence: Vec<Evidence>,
-    pub(super) totals: Totals,
+    /// All that is missing after the seal, in the order of receipts.
+    pub(super) missing: Vec<Missing>,
+    /// Receipts with more rows than they acknowledged, which are in no evidence.
+    pub(super) surplus: Vec<ReceiptId>,
+    received: ReceivedTotals,
+    unreceipted_envelopes: u64,
 }
 
 impl AccountSoFar {
@@ -56,8 +99,11 @@ impl AccountSoFar {
         let Some(window) = seal.statement.as_ref().and_then(|s| s.window()) else {
             return Ok(());
         };
-        self.received = window.totals.received;
-        self.missing = window.totals.missing;
+        self.last = window.totals;
+        self.missing_files = Some(window.missing.clone());
+        if self.shortfall.is_none() {
+            self.shortfall.clone_from(&window.shortfall);
+        }
         for file in read_set(stores.objects(), &window.evidence).await? {
             match fetched(stores.objects(), &file).await? {
                 Some(bytes) => for_each_row(&file.key, bytes, |row: Evidence| {
@@ -69,9 +115,42 @@ impl AccountSoFar {
         Ok(())
     }
 
+    /// Reads what the last seal that was taken lists as missing.
+    ///
+    /// # Errors
+    /// The store's; fatal when the list is gone or is not what the seal says.
+    pub(super) async fn take_missing<O: Objects>(&mut self, objects: &O) -> Result<(), PortError> {
+        if let Some(files) = &self.missing_files {
+            self.missing = missing_of(objects, files).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a row that one of the seals has, once all of them are taken.
+    pub(super) fn take_row(&mut self, row: &Row<'_>) {
+        if !self.evident.contains(&row.receipt) {
+            let verdict = match row.disposition {
+                Disposition::Rejected => Verdict::Rejected,
+                _ => Verdict::Accepted,
+            };
+            let sum = self.unreceipted.entry(row.receipt).or_default();
+            sum.add_event(row.receipt, row.index, &row.blind_fingerprint(), verdict);
+        }
+    }
+
     /// The receipts that are in evidence.
     pub(crate) fn into_evident(self) -> HashSet<ReceiptId> {
         self.evident
+    }
+
+    /// What the first of the seals with something missing says of that; none where none has.
+    pub(super) const fn shortfall(&self) -> Option<&Shortfall> {
+        self.shortfall.as_ref()
+    }
+
+    /// Whether rows of this receipt can be sealed: not if its seals have all that it acknowledged.
+    pub(super) fn wants(&self, receipt: ReceiptId) -> bool {
+        !self.evident.contains(&receipt) || self.missing.contains_key(&receipt)
     }
 
     /// The evidence of a seal whose own is gone: its day's.
@@ -100,58 +179,117 @@ impl AccountSoFar {
         Ok(())
     }
 
-    /// The account when all of the window's receipts are known and a seal has these rows more; none where receipts say
-    /// more than the rows are, or rows of no receipt are left.
-    pub(super) fn with(
+    /// The account when all of the window's receipts are known and a seal has these rows more.
+    ///
+    /// # Errors
+    /// Held when a receipt in evidence would have more rows than it acknowledged.
+    pub(super) fn next(&self, receipts: &[Receipt], found: &Found) -> Result<NextAccount, Trouble> {
+        let mut next = NextAccount {
+            evidence: Vec::new(),
+            missing: Vec::new(),
+            surplus: Vec::new(),
+            received: self.last.received,
+            unreceipted_envelopes: 0,
+        };
+        let known: HashMap<ReceiptId, &Receipt> = receipts
+            .iter()
+            .map(|receipt| (receipt.id, receipt))
+            .collect();
+        for (id, before) in &self.missing {
+            let rows = found.sums.get(id).copied().unwrap_or_default();
+            let lack = before.lack().without(&rows).ok_or_else(|| {
+                Trouble::Held(format!(
+                    "receipt {id} would have more rows than it acknowledged"
+                ))
+            })?;
+            if lack != Tally::default() {
+                let mut missing = before.with(&lack);
+                if let Some(receipt) = known.get(id) {
+                    let is_missing = missing_slices(receipt, &found.sound);
+                    missing.slices.retain(|slice| {
+                        !receipt.claims.contains_key(slice) || is_missing.contains(slice)
+                    });
+                }
+                if missing.slices.is_empty() {
+                    missing.slices.clone_from(&before.slices);
+                }
+                next.missing.push(missing);
+            }
+        }
+        for receipt in receipts.iter().filter(|r| !self.evident.contains(&r.id)) {
+            self.add_receipt(receipt, found, &mut next);
+        }
+        next.evidence.sort_unstable_by_key(|row| row.receipt);
+        next.missing.sort_unstable_by_key(|row| row.receipt);
+        let evident: HashSet<ReceiptId> = next.evidence.iter().map(|row| row.receipt).collect();
+        let with_rows: HashSet<&ReceiptId> =
+            found.sums.keys().chain(self.unreceipted.keys()).collect();
+        let unreceipted = with_rows
+            .into_iter()
+            .filter(|id| !self.evident.contains(id) && !evident.contains(id));
+        next.unreceipted_envelopes = unreceipted.count() as u64;
+        Ok(next)
+    }
+
+    /// Adds a receipt that no earlier seal has in its evidence.
+    fn add_receipt(&self, receipt: &Receipt, found: &Found, next: &mut NextAccount) {
+        let Some((acknowledged, _)) = receipt.acknowledged else {
+            return;
+        };
+        let mut rows = found.sums.get(&receipt.id).copied().unwrap_or_default();
+        if let Some(before) = self.unreceipted.get(&receipt.id) {
+            rows.merge(before);
+        }
+        let (Some(lack), Some(evidence)) = (acknowledged.without(&rows), evidence_of(receipt))
+        else {
+            next.surplus.push(receipt.id);
+            return;
+        };
+        next.received.envelopes += 1;
+        next.received.events += acknowledged.events;
+        next.received.rejected += acknowledged.rejected;
+        next.received.bytes = next.received.bytes.saturating_add(evidence.bytes);
+        next.received.digest.merge(&evidence.digest);
+        next.evidence.push(evidence);
+        if lack != Tally::default() {
+            next.missing.push(missing_row(receipt, &lack, found));
+        }
+    }
+
+    /// The totals with a seal that has these rows, after whose account nothing is left over; none where the account and
+    /// the rows do not come to each other.
+    pub(super) fn totals(
         &self,
-        receipts: &[Receipt],
+        next: &NextAccount,
         counts: &DispositionCounts,
         digest: &Digest,
-    ) -> Option<NextAccount> {
-        let mut evidence = Vec::new();
-        let is_new = |receipt: &&Receipt| !self.evident.contains(&receipt.id);
-        for receipt in receipts.iter().filter(is_new) {
-            let Some((tally, slices)) = receipt.acknowledged else {
-                continue;
-            };
-            evidence.push(Evidence {
-                receipt: receipt.id,
-                sensor: receipt.sensor.clone(),
-                slices,
-                events: u32::try_from(tally.events).ok()?,
-                rejected: u32::try_from(tally.rejected).ok()?,
-                bytes: receipt.body_bytes.unwrap_or(0),
-                digest: tally.digest,
-            });
-        }
-        evidence.sort_unstable_by_key(|row| row.receipt);
-        let mut received = self.received;
-        for row in &evidence {
-            received.envelopes += 1;
-            received.events += u64::from(row.events);
-            received.rejected += u64::from(row.rejected);
-            received.bytes += row.bytes;
-            received.digest.merge(&row.digest);
-        }
+    ) -> Option<Totals> {
         let mut sealed = self.sealed;
         sealed.add(counts, digest);
-        let unanswered = receipts.iter().filter(|receipt| {
-            let is_evident = receipt.acknowledged.is_some() || self.evident.contains(&receipt.id);
-            !is_evident && receipt.received().events > 0
-        });
-        let envelopes = unanswered.count() as u64;
-        let totals = Totals::of(received, sealed, self.missing, envelopes)?;
+        let mut missing = EnvelopeTotals::default();
+        for row in &next.missing {
+            missing.envelopes += 1;
+            missing.events += u64::from(row.events);
+            missing.rejected += u64::from(row.rejected);
+            missing.digest.merge(&row.digest);
+        }
+        let totals = Totals::of(next.received, sealed, missing, next.unreceipted_envelopes)?;
         let left = totals.unreceipted;
-        let is_named = (left.events > 0) == (envelopes > 0);
-        let is_none = envelopes > 0 || left == EnvelopeTotals::default();
-        (is_named && is_none).then_some(NextAccount { evidence, totals })
+        let is_named = (left.events > 0) == (left.envelopes > 0);
+        let is_none = left.envelopes > 0 || left == EnvelopeTotals::default();
+        (is_named && is_none).then_some(totals)
+    }
+
+    /// Whether a seal with this account would say what the window's last one says.
+    pub(super) fn says(&self, totals: &Totals) -> bool {
+        self.last == *totals
     }
 }
 
-/// What a seal lists as missing, by receipt.
+/// What a window's last seal lists as missing, by receipt.
 ///
 /// # Errors
-/// The store's; fatal when a list is gone or is not what the seal says.
+/// The store's; fatal when the list is gone or is not what the seal says.
 pub(crate) async fn missing_of<O: Objects>(
     objects: &O,
     files: &FileSet,
@@ -164,6 +302,49 @@ pub(crate) async fn missing_of<O: Objects>(
         })?;
     }
     Ok(missing)
+}
+
+/// What evidence says of a receipt; none of an envelope that was not acknowledged.
+pub(super) fn evidence_of(receipt: &Receipt) -> Option<Evidence> {
+    let (tally, slices) = receipt.acknowledged?;
+    Some(Evidence {
+        receipt: receipt.id,
+        sensor: receipt.sensor.clone(),
+        slices,
+        events: u32::try_from(tally.events).ok()?,
+        rejected: u32::try_from(tally.rejected).ok()?,
+        bytes: receipt.body_bytes.unwrap_or(0),
+        digest: tally.digest,
+    })
+}
+
+/// The row of a receipt of which so much is missing. Where the commits do not tell which slices these are, all that it
+/// has are named.
+fn missing_row(receipt: &Receipt, lack: &Tally, found: &Found) -> Missing {
+    let mut slices = missing_slices(receipt, &found.sound);
+    if slices.is_empty() {
+        slices = receipt.expected_slices().collect();
+    }
+    let first = slices.first();
+    let is_given_up = first.is_some_and(|slice| found.given_up.has(receipt.id, *slice));
+    let claim = first.and_then(|slice| receipt.claims.get(slice));
+    let cause = match claim.map(|claim| &claim.origin) {
+        Some(at) if found.has_commit(at) => MissingCause::Damaged,
+        _ if is_given_up => MissingCause::Quarantined,
+        None => MissingCause::Unclaimed,
+        Some(_) => MissingCause::Uncommitted,
+    };
+    let missing = Missing {
+        receipt: receipt.id,
+        sensor: receipt.sensor.clone(),
+        slices,
+        events: 0,
+        rejected: 0,
+        digest: Digest::EMPTY,
+        cause,
+        sent_again: None,
+    };
+    missing.with(lack)
 }
 
 /// Calls `each` with every row of a file beside rows, which is called by its key where it cannot be read.
@@ -199,112 +380,4 @@ async fn fetched<O: Objects>(objects: &O, file: &SealedFile) -> Result<Option<Ve
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use vernier_ledger::digest::BlindFingerprint;
-    use vernier_ledger::frame::Tally;
-    use vernier_ledger::ids::{Sequence, Shard};
-    use vernier_ledger::line::Verdict;
-    use vernier_ledger::receipt::{Claim, Origin};
-    use vernier_ledger::time::Millis;
-
-    fn id(n: u8) -> ReceiptId {
-        ReceiptId::from_parts(Millis(60_000 + i64::from(n)), 0, [n; 8])
-    }
-
-    fn tally(n: u8, events: u32) -> Tally {
-        let mut tally = Tally::default();
-        for index in 0..events {
-            tally.add_event(id(n), index, &BlindFingerprint([n; 32]), Verdict::Accepted);
-        }
-        tally
-    }
-
-    fn receipt(n: u8, events: u32, is_acknowledged: bool) -> Receipt {
-        let shard = Shard::new("frames", "shardId-000000000000").expect("a shard");
-        let sequence: Sequence = "1".parse().expect("digits");
-        let claim = Claim {
-            origin: Origin { shard, sequence },
-            attempt: 0,
-            tally: tally(n, events),
-        };
-        Receipt {
-            id: id(n),
-            sensor: "s".into(),
-            acknowledged: is_acknowledged.then(|| (tally(n, events), 1)),
-            body_sha256: None,
-            body_bytes: is_acknowledged.then_some(100),
-            placed: Vec::new(),
-            claims: BTreeMap::from([(0, claim)]),
-        }
-    }
-
-    fn rows(of: &[(u8, u32)]) -> (DispositionCounts, Digest) {
-        let mut all = Tally::default();
-        of.iter()
-            .for_each(|(n, events)| all.merge(&tally(*n, *events)));
-        let counts = DispositionCounts {
-            stored: all.events,
-            ..DispositionCounts::default()
-        };
-        (counts, all.digest)
-    }
-
-    #[test]
-    fn what_was_not_acknowledged_is_unreceipted_until_it_is() {
-        let so_far = AccountSoFar::default();
-        let (counts, digest) = rows(&[(1, 3), (2, 2)]);
-        let receipts = [receipt(2, 2, false), receipt(1, 3, true)];
-        let account = so_far.with(&receipts, &counts, &digest).expect("adds up");
-        assert_eq!(account.evidence.len(), 1);
-        let totals = account.totals;
-        assert!(totals.is_balanced());
-        let found = (
-            totals.received.events,
-            totals.unreceipted.events,
-            totals.unreceipted.envelopes,
-        );
-        assert_eq!(found, (3, 2, 1));
-        // The next seal of the window: one envelope more, and the acknowledgement that came late.
-        let so_far = AccountSoFar {
-            received: totals.received,
-            sealed: totals.sealed,
-            missing: totals.missing,
-            evident: HashSet::from([id(1)]),
-        };
-        let receipts = [
-            receipt(3, 1, true),
-            receipt(2, 2, true),
-            receipt(1, 3, true),
-        ];
-        let (counts, digest) = rows(&[(3, 1)]);
-        let account = so_far.with(&receipts, &counts, &digest).expect("adds up");
-        let evident: Vec<ReceiptId> = account.evidence.iter().map(|row| row.receipt).collect();
-        assert_eq!(evident, [id(2), id(3)]);
-        let totals = account.totals;
-        assert_eq!(totals.received.envelopes, 3);
-        assert_eq!(totals.unreceipted, EnvelopeTotals::default());
-        assert_eq!(totals.sealed.events(), 6);
-    }
-
-    #[test]
-    fn an_account_that_does_not_add_up_is_none() {
-        let so_far = AccountSoFar::default();
-        let (counts, digest) = rows(&[(1, 3)]);
-        assert_eq!(so_far.with(&[receipt(1, 4, true)], &counts, &digest), None);
-        assert_eq!(so_far.with(&[], &counts, &digest), None);
-    }
-
-    #[test]
-    fn what_version_1_sealed_comes_into_evidence_later() {
-        let (counts, digest) = rows(&[(1, 3)]);
-        let mut so_far = AccountSoFar::default();
-        so_far.sealed.add(&counts, &digest);
-        let receipts = [receipt(1, 3, true), receipt(2, 2, true)];
-        let (counts, digest) = rows(&[(2, 2)]);
-        let account = so_far.with(&receipts, &counts, &digest).expect("adds up");
-        assert_eq!(account.evidence.len(), 2);
-        assert_eq!(account.totals.sealed.events(), 5);
-        assert_eq!(account.totals.unreceipted, EnvelopeTotals::default());
-    }
-}
+mod tests;

@@ -1,9 +1,13 @@
 //! Whether what commits hold of tenants is sealed.
 
 use super::named::{Held, Named};
+use crate::sealing::missing_of;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use vernier_archive::account::MissingCause;
+use vernier_archive::stored::read_seal;
 use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX};
@@ -14,6 +18,10 @@ use vernier_ledger::time::{Millis, Window};
 
 /// Tenants' days whose seals are remembered, 96 of 400 bytes each: 20 MB.
 const DAYS_MAX: usize = 512;
+
+/// How long before a seal a commit landed for certain before what the seal is about was read, seconds: as long as a commit
+/// and a worker's turn may take, and as far as their clocks may differ.
+const READ_BEFORE_SECONDS: i64 = 2 * 15 * 60 + 2 * CLOCK_SKEW_SECONDS_MAX;
 
 /// What is known of tenants' seals in one hour of the sweep.
 pub(super) struct Judge<'a, S> {
@@ -107,7 +115,8 @@ impl<'a, S: ReconcileStores> Judge<'a, S> {
     }
 
     /// Until which commit a window's seals hold what is stored of it: all of the tenant's items when they come to as
-    /// much, else those until its last seal when they do, else none.
+    /// much, else those until its last seal when they do. Of a window whose last seal is short those that this seal had read,
+    /// else none.
     async fn sealed_until(
         &self,
         tenant: &TenantId,
@@ -117,19 +126,45 @@ impl<'a, S: ReconcileStores> Judge<'a, S> {
         let sealed = sealed_in(window, seals);
         let items = live::items_between(self.stores.table(), tenant, window.into(), self.now);
         let items = items.await?;
-        if stored_in(window, items.iter().map(|item| &item.block)) == sealed {
+        let stored = stored_in(window, items.iter().map(|item| &item.block));
+        if stored == sealed {
             return Ok(Millis(i64::MAX));
         }
         let of_window = seals.iter().filter(|s| s.window == window);
-        let last = of_window.map(|s| s.sealed_at).max().unwrap_or_default();
-        let end = last.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
+        let Some(last) = of_window.max_by_key(|seal| seal.sequence) else {
+            return Ok(Millis(i64::MIN));
+        };
+        let end = last.sealed_at.plus_seconds(CLOCK_SKEW_SECONDS_MAX);
         let until = items.iter().filter(|item| item.committed_at < end);
-        Ok(
-            if stored_in(window, until.map(|item| &item.block)) == sealed {
-                Millis(end.0 - 1)
-            } else {
-                Millis(i64::MIN)
-            },
-        )
+        if stored_in(window, until.map(|item| &item.block)) == sealed {
+            return Ok(Millis(end.0 - 1));
+        }
+        if last.missing == 0 {
+            return Ok(Millis(i64::MIN));
+        }
+        match self.damaged_in(tenant, last).await {
+            Ok(damaged) if stored.without(&sealed) == Some(damaged) => Ok(Millis(i64::MAX)),
+            Ok(_) => Ok(last.sealed_at.plus_seconds(-READ_BEFORE_SECONDS)),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                let start = window.start.rfc3339();
+                tracing::error!(%tenant, window = start, %error, "a short window's segments stay");
+                Ok(Millis(i64::MIN))
+            }
+        }
+    }
+
+    /// What a seal lists as missing since it cannot be read any more: it is gone, or kept raw in quarantine.
+    async fn damaged_in(&self, tenant: &TenantId, entry: &SealEntry) -> Result<Tally, PortError> {
+        let objects = self.stores.objects();
+        let seal = read_seal(objects, tenant, entry).await?;
+        let mut damaged = Tally::default();
+        if let Some(statement) = seal.statement.as_ref().and_then(|s| s.window()) {
+            let missing = missing_of(objects, &statement.missing).await?;
+            let rows = missing.values();
+            rows.filter(|row| row.cause == MissingCause::Damaged)
+                .for_each(|row| damaged.merge(&row.lack()));
+        }
+        Ok(damaged)
     }
 }

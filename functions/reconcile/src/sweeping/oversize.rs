@@ -168,7 +168,8 @@ async fn standing_of<S: ReconcileStores>(
     };
     if let Some(head) = table.chain(tenant).await? {
         standing.through = head.through;
-        standing.held = table.held_windows(tenant, &head).await?;
+        let held = table.held_windows(tenant, &head).await?;
+        standing.held = held.into_iter().map(|held| held.window).collect();
     }
     Ok(standing)
 }

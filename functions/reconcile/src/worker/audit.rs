@@ -196,7 +196,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
             missing.extend(self.unsealed(&head).into_iter().map(|w| (w, Cause::Close)));
         }
         let held = table.held_windows(name, &head).await?;
-        missing.extend(held.into_iter().map(|w| (w, Cause::Close)));
+        missing.extend(held.into_iter().map(|h| (h.window, Cause::Close)));
         for (window, cause) in missing {
             if listed.contains(&window.start) {
                 continue;

@@ -101,7 +101,12 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
             Audited::WholeUntil(at) => Next::At(at),
             Audited::Through(place) => Next::On(place),
         }),
-        Cause::Late | Cause::Close | Cause::Compact | Cause::Playback | Cause::Sweep => {
+        Cause::Late
+        | Cause::Close
+        | Cause::Compact
+        | Cause::Recount
+        | Cause::Playback
+        | Cause::Sweep => {
             let what = format!("work {} is a tenant's", entry.key);
             Err(PortError::Fatal(what))
         }

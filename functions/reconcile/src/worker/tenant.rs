@@ -9,10 +9,12 @@ use crate::sweeping::{MISSING_SECONDS, SWEEP_AFTER_SECONDS, hour_start, sweep_da
 use std::collections::BTreeSet;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::day_of;
-use vernier_ledger::ports::PortError;
+use vernier_ledger::ports::{Chains as _, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry, WorkKey, WorkLists};
+
+const DAY_SECONDS: i64 = 86_400;
 
 /// Takes those of a tenant's entries that are due, in their order; gives back the first for which the time did not suffice.
 ///
@@ -39,7 +41,6 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
         tenant,
         owner: &owner,
         sealer,
-        held: None,
         turn,
     };
     let mut left = None;
@@ -59,21 +60,11 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
     Ok(left)
 }
 
-/// A window that holds back those after it.
-#[derive(Debug, Clone, Copy)]
-struct Barrier {
-    window: Window,
-    /// When the next window may be sealed whatever becomes of this one.
-    until: Option<Millis>,
-}
-
 struct Taking<'p, 'a, S: ReconcileStores, C> {
     place: &'p Workplace<'a, S, C>,
     tenant: &'p Tenant,
     owner: &'p Owner,
     sealer: Sealer<'p, S, C>,
-    /// The window that the chain waits for, where this turn found one.
-    held: Option<Barrier>,
     turn: &'p mut Turn,
 }
 
@@ -87,9 +78,10 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
         let is_paused = self.place.settings.paused;
         match entry.key.cause {
             Cause::Late | Cause::Close if is_paused => self.look_at(start()?).await,
-            Cause::Compact | Cause::Sweep if is_paused => Ok(Next::At(later())),
+            Cause::Compact | Cause::Recount | Cause::Sweep if is_paused => Ok(Next::At(later())),
             Cause::Late | Cause::Close => self.settle(start()?).await,
             Cause::Compact => self.compact(day_of(start()?)).await,
+            Cause::Recount => self.recount(day_of(start()?)).await,
             Cause::Playback => self.play(entry).await,
             Cause::Sweep => self.sweep(start()?).await,
             Cause::List
@@ -105,10 +97,6 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
 
     /// Seals what is stored of a window.
     async fn settle(&mut self, at: Millis) -> Result<Next, PortError> {
-        // One look at a window that is held is enough for all that wait for it.
-        if let Some(barrier) = self.held.filter(|held| held.window.end <= at) {
-            return Ok(Next::Tried(barrier.until));
-        }
         let settled = self.sealer.settle(at, self.place.until).await;
         self.follow_up().await?;
         Ok(match settled? {
@@ -117,19 +105,13 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
             Settled::Left => Next::Left,
             Settled::Held(held) => {
                 self.recover(&held).await?;
-                if held.holds_back {
-                    self.held = Some(Barrier {
-                        window: held.window,
-                        until: held.passed_over_at,
-                    });
-                }
-                Next::Tried(held.passed_over_at)
+                Next::Tried(held.over_at)
             }
         })
     }
 
-    /// Puts what the seals of windows with events are followed by: their days' compaction, and a look for parts that
-    /// they do not name. A turn that died before it did so finds the windows settled, and does it.
+    /// Puts what the seals of windows with events are followed by: their days' compaction, a count of what came after
+    /// it, and a look for parts that they do not name. A turn that died before it did so finds the windows settled, and does it.
     async fn follow_up(&mut self) -> Result<(), PortError> {
         let windows = std::mem::take(&mut self.sealer.settled);
         let days: BTreeSet<Window> = windows.iter().map(|at| day_of(*at)).collect();
@@ -140,6 +122,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
             let compact = WorkKey::at(Cause::Compact, day.start);
             let due = day.end.plus_seconds(after).max(now);
             self.place.add(self.owner, compact, due).await?;
+            let recount = WorkKey::at(Cause::Recount, day.start);
+            let due = day.end.plus_seconds(self.recount_after_seconds()).max(now);
+            self.place.add(self.owner, recount, due).await?;
         }
         for hour in hours {
             let sweep = WorkKey::at(Cause::Sweep, hour);
@@ -147,6 +132,28 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
             self.place.add(self.owner, sweep, due).await?;
         }
         Ok(())
+    }
+
+    /// How long after a day its windows are counted once more, seconds: a day before the first of its receipts may expire,
+    /// and a day after it at least.
+    fn recount_after_seconds(&self) -> i64 {
+        let days = i64::from(self.place.settings.receipt_days.0);
+        (days - 2).max(1) * DAY_SECONDS
+    }
+
+    /// Seals what of a day's windows came or changed after they were closed, whoever was told of it.
+    async fn recount(&mut self, day: Window) -> Result<Next, PortError> {
+        let table = self.place.stores.table();
+        let seals = table.seals(&self.tenant.id, day.start, day.end).await?;
+        let with_rows = seals.iter().filter(|seal| seal.kind.has_rows_of_window());
+        let starts: BTreeSet<Millis> = with_rows.map(|seal| seal.window.start).collect();
+        for start in starts {
+            match self.settle(start).await? {
+                Next::Done => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Next::Done)
     }
 
     /// While sealing is paused: keeps the account of a window and brings back what it misses.

@@ -6,7 +6,10 @@ use crate::Fault;
 use crate::files::Ranges;
 use crate::seal::Beside;
 use std::sync::Arc;
+pub use vernier_ledger::account::MissingCause;
+use vernier_ledger::account::MissingReceipt;
 use vernier_ledger::digest::Digest;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::ReceiptId;
 
 const TABLE: Table = Table(&[
@@ -19,39 +22,6 @@ const TABLE: Table = Table(&[
     ("cause", CellKind::Text),
     ("sent_again", CellKind::OptionalText),
 ]);
-
-/// Why something of a receipt is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingCause {
-    /// Nobody claimed a slice.
-    Unclaimed,
-    /// A claimed slice was not committed.
-    Uncommitted,
-    /// What was committed cannot be read.
-    Damaged,
-    /// A frame that could not be judged is set aside.
-    Quarantined,
-}
-
-impl MissingCause {
-    const ALL: [Self; 4] = [
-        Self::Unclaimed,
-        Self::Uncommitted,
-        Self::Damaged,
-        Self::Quarantined,
-    ];
-
-    /// As the files spell it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unclaimed => "unclaimed",
-            Self::Uncommitted => "uncommitted",
-            Self::Damaged => "damaged",
-            Self::Quarantined => "quarantined",
-        }
-    }
-}
 
 /// A receipt of which something is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +42,42 @@ pub struct Missing {
     pub cause: MissingCause,
     /// The receipt under which the same body came again.
     pub sent_again: Option<ReceiptId>,
+}
+
+impl Missing {
+    /// The receipt as accounts and answers name it.
+    #[must_use]
+    pub fn receipt(&self) -> MissingReceipt {
+        MissingReceipt {
+            receipt: self.receipt,
+            slices: self.slices.clone(),
+            cause: self.cause,
+            sensor: Some(self.sensor.clone()),
+            events: Some(u64::from(self.events)),
+            sent_again: self.sent_again,
+        }
+    }
+
+    /// How much is missing.
+    #[must_use]
+    pub fn lack(&self) -> Tally {
+        Tally {
+            events: u64::from(self.events),
+            rejected: u64::from(self.rejected),
+            digest: self.digest,
+        }
+    }
+
+    /// The row with so much missing; a receipt has at most as many events as a body may have.
+    #[must_use]
+    pub fn with(&self, lack: &Tally) -> Self {
+        Self {
+            events: u32::try_from(lack.events).unwrap_or(u32::MAX),
+            rejected: u32::try_from(lack.rejected).unwrap_or(u32::MAX),
+            digest: lack.digest,
+            ..self.clone()
+        }
+    }
 }
 
 impl BesideRow for Missing {

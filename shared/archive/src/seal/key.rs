@@ -163,7 +163,11 @@ mod tests {
         let unused: Vec<&String> = prefixes.iter().filter(|prefix| !used(prefix)).collect();
         assert_eq!(
             unused,
-            ["deltas/tenant=school/", "quarantine/slices/tenant=school/"]
+            [
+                "deltas/tenant=school/",
+                "quarantine/slices/tenant=school/",
+                "quarantine/blocks/tenant=school/"
+            ]
         );
     }
 

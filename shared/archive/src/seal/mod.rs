@@ -339,6 +339,9 @@ impl Seal {
                 digest: self.digest,
             },
             sealed_at: self.sealed_at,
+            missing: { self.statement.as_ref() }
+                .and_then(|statement| statement.window())
+                .map_or(0, |window| window.totals.missing.envelopes),
             covers: self.covers.iter().map(|c| c.sequence).collect(),
             erasures: Sequences::default(),
         })

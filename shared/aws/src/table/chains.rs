@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use aws_smithy_types::error::operation::BuildError;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
-use vernier_ledger::holds::Holds;
+use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
 use vernier_ledger::time::{Millis, Window};
@@ -85,11 +85,42 @@ impl Chains for Table {
 }
 
 impl Holds for Table {
-    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<HeldWindow>, PortError> {
         // Instants are digits, which sort before the tilde.
         let range = (HELD_PREFIX.to_owned(), format!("{HELD_PREFIX}~"));
         self.query_json([partition(tenant)], range, "held window", "window")
             .await
+    }
+
+    async fn change_held(
+        &self,
+        tenant: &TenantId,
+        seen: &HeldWindow,
+        next: &HeldWindow,
+    ) -> Result<bool, PortError> {
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .item("pk", partition(tenant))
+            .item("sk", held_sort(next.window))
+            .item("window", json(next))
+            .condition_expression("#window = :seen OR #window = :next")
+            .expression_attribute_names("#window", "window")
+            .expression_attribute_values(":seen", json(seen))
+            .expression_attribute_values(":next", json(next))
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(e)
+                if e.as_service_error()
+                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(port_error("change held window", e)),
+        }
     }
 }
 
@@ -135,7 +166,7 @@ impl Table {
         }
         for window in &step.held {
             let item = self.chain_item(tenant, held_sort(*window));
-            puts.push(item.item("window", json(window)));
+            puts.push(item.item("window", json(&HeldWindow::of(*window))));
         }
         let mut writes = Vec::with_capacity(puts.len() + 1);
         for put in puts {

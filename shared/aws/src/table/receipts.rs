@@ -172,7 +172,7 @@ impl Receipts for Table {
             .key("pk", pk)
             .key("sk", sk)
             .update_expression(
-                "SET #c = :claim, sensor = if_not_exists(sensor, :sensor), #ttl = if_not_exists(#ttl, :ttl)",
+                "SET #c = :claim, sensor = if_not_exists(sensor, :sensor), #ttl = :ttl",
             )
             .condition_expression(
                 "attribute_not_exists(#c) OR #c.#attempt < :attempt OR \

@@ -96,6 +96,8 @@ pub struct SealEntry {
     pub tally: Tally,
     /// When it was sealed.
     pub sealed_at: Millis,
+    /// Of a window or backfill: envelopes of which something is missing after it.
+    pub missing: u64,
     /// Of a day's seal: those whose files' rows its own files have. Others have none.
     pub covers: Sequences,
     /// Erasures that replace files of the seal, in order. Whoever erases names the erasure here before it is sealed, and
@@ -121,6 +123,8 @@ struct ListedSeal {
     #[serde(flatten)]
     tally: Tally,
     sealed_at: Millis,
+    #[serde(default, skip_serializing_if = "is_none_missing")]
+    missing: u64,
     #[serde(default, skip_serializing_if = "Sequences::is_empty")]
     covers: Sequences,
     #[serde(default, skip_serializing_if = "Sequences::is_empty")]
@@ -134,6 +138,11 @@ const fn one() -> u64 {
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde hands it over
 const fn is_one(number: &u64) -> bool {
     *number == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde hands it over
+const fn is_none_missing(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<ListedSeal> for SealEntry {
@@ -152,6 +161,7 @@ impl From<ListedSeal> for SealEntry {
             hash: listed.hash,
             tally: listed.tally,
             sealed_at: listed.sealed_at,
+            missing: listed.missing,
             covers: listed.covers,
             erasures: listed.erasures,
         }
@@ -170,6 +180,7 @@ impl From<SealEntry> for ListedSeal {
             hash: entry.hash,
             tally: entry.tally,
             sealed_at: entry.sealed_at,
+            missing: entry.missing,
             covers: entry.covers,
             erasures: entry.erasures,
         }

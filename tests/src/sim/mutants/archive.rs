@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use vernier_archive::seal::seal_key;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry};
 use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
-use vernier_ledger::holds::Holds;
+use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::{Shard, TenantId};
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
 use vernier_ledger::ports::{
@@ -14,7 +14,7 @@ use vernier_ledger::ports::{
 };
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::sweep::{Leftover, LeftoverKey, Sweep, SweepMark, UnknownTime};
-use vernier_ledger::time::{Millis, Window};
+use vernier_ledger::time::Millis;
 
 impl Chains for Table {
     async fn chain(&self, tenant: &TenantId) -> Result<Option<ChainHead>, PortError> {
@@ -64,12 +64,21 @@ impl Chains for Table {
 }
 
 impl Holds for Table {
-    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<Window>, PortError> {
+    async fn held_items(&self, tenant: &TenantId) -> Result<Vec<HeldWindow>, PortError> {
         let held = self.inner.held_items(tenant).await?;
         Ok(match self.bug {
             Some(Bug::ForgetHolds) => Vec::new(),
             _ => held,
         })
+    }
+
+    async fn change_held(
+        &self,
+        tenant: &TenantId,
+        seen: &HeldWindow,
+        next: &HeldWindow,
+    ) -> Result<bool, PortError> {
+        self.inner.change_held(tenant, seen, next).await
     }
 }
 

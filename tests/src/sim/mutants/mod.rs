@@ -82,6 +82,14 @@ pub enum Bug {
     ForgetHolds,
     /// Recovery reads nothing of a shard behind a record that the stream does not keep any more.
     StopAtGone,
+    /// What recovery brings back starts the clocks of its tenant's holds anew.
+    ResetClocks,
+    /// What was written down of a window is forgotten, so that a receipt that expired never was.
+    ForgetWrittenDown,
+    /// Of an envelope no more counts as acknowledged than what the stream function met.
+    ForgetLostSlices,
+    /// Some segments that are there are taken for gone.
+    OverlookSegments,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -95,7 +103,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -128,6 +136,10 @@ impl Bug {
         Self::LeaveOutOfEvidence,
         Self::ForgetHolds,
         Self::StopAtGone,
+        Self::ResetClocks,
+        Self::ForgetWrittenDown,
+        Self::ForgetLostSlices,
+        Self::OverlookSegments,
     ];
 
     /// Where it is; none: everywhere.
@@ -148,7 +160,10 @@ impl Bug {
             | Self::IdleOverBackedOff
             | Self::LeaveOutOfEvidence
             | Self::ForgetHolds
-            | Self::StopAtGone => Some(Role::Working),
+            | Self::StopAtGone
+            | Self::ForgetWrittenDown
+            | Self::ForgetLostSlices
+            | Self::OverlookSegments => Some(Role::Working),
             Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
                 Some(Role::General)
             }

@@ -6,7 +6,9 @@ use vernier_ledger::access::{Tenant, TokenInfo};
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::earlier::EarlierRecord;
+use vernier_ledger::frame::Tally;
 use vernier_ledger::given_up::{GivenUpSlice, GivenUpSlices};
+use vernier_ledger::holds::{HeldWindow, Holds as _};
 use vernier_ledger::ids::{Lane, ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::ports::{
     Accounts, Blocks, CommitOutcome, Commits, Cursor, Directory, Objects, PortError, Receipts,
@@ -87,6 +89,13 @@ impl Receipts for Table {
     async fn claim(&self, request: ClaimRequest<'_>) -> Result<ClaimOutcome, PortError> {
         let before = self.claim_before(&request);
         let (origin, attempt) = (request.origin.clone(), request.header.attempt);
+        if self.bug == Some(Bug::ResetClocks) && attempt > 0 {
+            let tenant = request.header.tenant.clone();
+            for held in self.inner.raw_held(&tenant) {
+                let reset = HeldWindow::of(held.window);
+                self.inner.change_held(&tenant, &held, &reset).await?;
+            }
+        }
         let answer = self.inner.claim(request).await?;
         Ok(match (self.bug, before) {
             (Some(Bug::SkipClaim), _) => ClaimOutcome::Mine,
@@ -123,6 +132,15 @@ impl Receipts for Table {
         }
         if self.looks_idle(tenant, minute) {
             receipts.clear();
+        }
+        if self.bug == Some(Bug::ForgetLostSlices) {
+            for receipt in &mut receipts {
+                let mut met = Tally::default();
+                for claim in receipt.claims.values() {
+                    met.merge(&claim.tally);
+                }
+                receipt.acknowledged = receipt.acknowledged.map(|(_, slices)| (met, slices));
+            }
         }
         if self.bug == Some(Bug::LeaveOutOfEvidence) {
             for receipt in &mut receipts {

@@ -8,6 +8,7 @@ use crate::sim::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_fakes::ShardDescription;
 use vernier_ledger::Invariant;
+use vernier_ledger::given_up::GivenUp;
 use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::time::Window;
@@ -18,8 +19,10 @@ struct Loss {
     tenant: TenantId,
     /// Whether its sensor was told that it is safe.
     is_owed: bool,
-    /// Whether it could still be brought back.
-    is_final: bool,
+    /// Whether a slice of it may come by itself: the trigger has not come past its first record, which the stream keeps.
+    may_come: bool,
+    /// Whether its receipt has expired: accounts do not know it any more, and its window's evidence does.
+    is_expired: bool,
 }
 
 /// All of them.
@@ -56,12 +59,34 @@ impl Losses {
                 let loss = Loss {
                     tenant: tenant.clone(),
                     is_owed,
-                    is_final: healable.is_none(),
+                    may_come: may_come(world, tenant, &receipt),
+                    is_expired: false,
                 };
                 losses.receipts.insert(receipt.id, loss);
             }
         }
+        losses.add_expired(world, segments);
         Ok(losses)
+    }
+
+    /// Adds what was answered and has neither a receipt any more nor all of its events.
+    fn add_expired(&mut self, world: &World, segments: &Segments) {
+        for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
+            let sent = &world.sent[attempt.envelope];
+            let tenant = &world.identities[sent.tenant].tenant.id;
+            let stored = segments.tallies.get(&attempt.receipt);
+            let is_whole = stored.is_some_and(|tally| tally.events == sent.events.len() as u64);
+            if is_whole || world.table.raw_receipt(tenant, attempt.receipt).is_some() {
+                continue;
+            }
+            let loss = Loss {
+                tenant: tenant.clone(),
+                is_owed: true,
+                may_come: false,
+                is_expired: true,
+            };
+            self.receipts.insert(attempt.receipt, loss);
+        }
     }
 
     pub(super) fn has(&self, receipt: ReceiptId) -> bool {
@@ -79,15 +104,16 @@ impl Losses {
         here.map(|(id, loss)| (*id, loss))
     }
 
-    /// Those of a window whose sensors rely on them.
+    /// Those of a window whose sensors rely on them, as far as their receipts are there.
     pub(super) fn owed_in(&self, tenant: &TenantId, window: Window) -> Vec<ReceiptId> {
         let here = self.in_window(tenant, window);
-        here.filter(|(_, l)| l.is_owed).map(|(id, _)| id).collect()
+        let known = here.filter(|(_, l)| l.is_owed && !l.is_expired);
+        known.map(|(id, _)| id).collect()
     }
 
-    /// Whether something of a window is lost for good, so that it cannot add up.
-    pub(super) fn keep_open(&self, tenant: &TenantId, window: Window) -> bool {
-        self.in_window(tenant, window).any(|(_, l)| l.is_final)
+    /// Whether something of a window that is lost may come by itself, so that its hold has no end yet.
+    pub(super) fn may_come(&self, tenant: &TenantId, window: Window) -> bool {
+        self.in_window(tenant, window).any(|(_, l)| l.may_come)
     }
 
     /// Learners whose results may show what was lost: they are merged before the commit.
@@ -138,6 +164,29 @@ fn could_be_healed(
         let passed = cursors.iter().find(|(s, _)| s.id == shard);
         let is_passed = passed.is_some_and(|(_, c)| c.sequence.as_ref() >= Some(&sequence));
         is_passed && is_kept(world, &shards, (&shard, &sequence))
+    })
+}
+
+/// Whether the first record of a slice, as the acknowledgement or else its claim says, lies before its shard's cursor, and
+/// nobody gave the slice up. A claim of what was sent again says nothing of the first record.
+fn may_come(world: &World, tenant: &TenantId, receipt: &Receipt) -> bool {
+    let cursors = world.table.cursors();
+    let shards = world.stream.shards();
+    let given_up = GivenUp::of(&world.table.all_given_up(tenant));
+    let mut slices = receipt.expected_slices();
+    slices.any(|slice| {
+        if given_up.has(receipt.id, slice) {
+            return false;
+        }
+        let claim = receipt.claims.get(&slice).filter(|c| c.attempt == 0);
+        let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
+        let at = usize::try_from(slice).unwrap_or(usize::MAX);
+        let Some((shard, sequence)) = receipt.placed.get(at).cloned().or(claimed) else {
+            return false;
+        };
+        let cursor = cursors.iter().find(|(s, _)| s.id == shard);
+        let is_passed = cursor.is_some_and(|(_, c)| c.sequence.as_ref() >= Some(&sequence));
+        !is_passed && is_kept(world, &shards, (&shard, &sequence))
     })
 }
 

@@ -98,6 +98,7 @@ impl Seals {
     /// Reads the seals that are new.
     pub(super) fn read_new(&mut self, world: &World, segments: &Segments) -> Result<(), Violation> {
         self.evident.note_answers(world);
+        self.evident.note_clocks(world)?;
         for identity in &world.identities {
             let tenant = &identity.tenant;
             let Some(head) = world.table.raw_chain(&tenant.id) else {
@@ -161,24 +162,10 @@ impl Seals {
         check_rows(segments, &tenant.id, (entry, &seal), &rows)?;
         self.judge_rows(segments, &tenant.id, entry, rows)?;
         self.evident.check(world, tenant, (entry, &seal))?;
-        if entry.is_backfill() {
-            return Ok(());
-        }
-        let of_window = world.attempts.iter().filter(|a| a.acknowledged);
-        for attempt in of_window {
-            let sent = &world.sent[attempt.envelope];
-            let here = entry.window.contains(attempt.receipt.received_at());
-            if !here || world.identities[sent.tenant].tenant.id != tenant.id {
-                continue;
-            }
-            let count = u32::try_from(sent.events.len()).unwrap_or(u32::MAX);
-            let missing = (0..count).find(|index| !self.holds(&(attempt.receipt, *index)));
-            if let Some(index) = missing {
-                let what = format!("does not hold event {index} of {}", attempt.receipt);
-                return Err(broken(Invariant::Complete, entry, &what));
-            }
-        }
-        Ok(())
+        let sealed = &self.sealed;
+        let is_sealed = |place: &Place| sealed.contains_key(place);
+        self.evident
+            .check_missing(world, tenant, (entry, &seal), is_sealed)
     }
 
     /// Invariant 6: the seal's object is there, says what the chain says, and follows the one before.
@@ -265,8 +252,8 @@ impl Seals {
         Ok(())
     }
 
-    /// Invariant 3, after everything has come to rest: what is not sealed is in a window that cannot
-    /// be, which is announced, and holds back no other. Answers how many such windows there are.
+    /// Invariant 3, after everything has come to rest: every hold is over that may be; what is not sealed cannot be read any more, and
+    /// its window's seal says that it is missing, which is announced. Answers how many windows miss something.
     pub(super) fn check_rest(
         &self,
         world: &World,
@@ -289,8 +276,8 @@ impl Seals {
                 // A backfill waits for an envelope without an answer; its segments stay with it.
                 continue;
             }
-            let excused =
-                losses.keep_open(tenant, window) || receipts.iter().any(|r| deleted.contains(r));
+            let excused = losses.may_come(tenant, window)
+                || receipts.iter().all(|receipt| deleted.contains(receipt));
             Violation::unless(excused, Invariant::Complete, || {
                 format!(
                     "{tenant}: what is stored of {start} adds up and is not sealed: {receipts:?}"
@@ -298,7 +285,9 @@ impl Seals {
             })?;
             check_announced(world, tenant, *start)?;
         }
-        let mut open = 0;
+        for (tenant, start) in self.evident.short() {
+            check_announced(world, tenant, *start)?;
+        }
         for identity in &world.identities {
             let tenant = &identity.tenant.id;
             let head = world.table.raw_chain(tenant);
@@ -320,22 +309,20 @@ impl Seals {
             })?;
             let held_windows = match &head.held {
                 HeldWindows::Listed { passed_over } => passed_over.clone(),
-                HeldWindows::Items { .. } => world.table.raw_held(tenant),
+                HeldWindows::Items { .. } => {
+                    let held = world.table.raw_held(tenant).into_iter();
+                    held.map(|held| held.window).collect()
+                }
             };
-            for window in &held_windows {
-                let held = unsealed.contains_key(&(tenant.clone(), window.start));
-                let lost = losses.keep_open(tenant, *window);
-                Violation::unless(held || lost, Invariant::Complete, || {
-                    format!(
-                        "{tenant}: the window of {} is held for nothing",
-                        window.start
-                    )
+            for window in held_windows {
+                let (may_come, start) = (losses.may_come(tenant, window), window.start);
+                Violation::unless(may_come, Invariant::Complete, || {
+                    format!("{tenant}: the window of {start} is still held")
                 })?;
-                check_announced(world, tenant, window.start)?;
-                open += 1;
+                check_announced(world, tenant, start)?;
             }
         }
-        Ok(open)
+        Ok(self.evident.short().len() as u64)
     }
 
     /// Invariant 6: the archive is sound for whoever has nothing but the files and the public key, at
@@ -382,9 +369,17 @@ impl Seals {
             }
             for (day, seals) in with_events.into_iter().filter(|(_, seals)| *seals > 1) {
                 let date = &day.to_string()[..10];
+                // What is written down of a window that is held waits for its seal.
+                let held = world.table.raw_held(tenant).into_iter();
+                let held: Vec<String> = held
+                    .map(|held| format!("/{:015}-", held.window.start.0))
+                    .collect();
                 let files = |class: &str| {
                     let of_tenant = world.bucket.keys(&format!("{class}/tenant={tenant}/"));
-                    of_tenant.iter().filter(|key| key.contains(date)).count()
+                    let of_day = of_tenant.iter().filter(|key| key.contains(date));
+                    of_day
+                        .filter(|key| !held.iter().any(|start| key.contains(start)))
+                        .count()
                 };
                 let own = ["archive", "exceptions", "evidence"].map(files);
                 let merged = files("days/archive") + files("days/exceptions");

@@ -1,4 +1,4 @@
-// The chain of seals: where it ends, what it passed over, and how to check it without trust.
+// The chain of seals: where it ends, what it holds, and how to check it without trust.
 
 import type { JSX } from 'preact';
 import type { Answer } from '../context.ts';
@@ -33,7 +33,7 @@ function Chain({ seals }: { seals: Seals }): JSX.Element {
           </dd>
         </div>
         <div>
-          <dt>Passed over</dt>
+          <dt>Held</dt>
           <dd class={chain.passed_over.length > 0 ? 'bad' : ''}>{count(chain.passed_over.length)}</dd>
         </div>
       </dl>
@@ -41,7 +41,8 @@ function Chain({ seals }: { seals: Seals }): JSX.Element {
         <ul class="passed">
           {chain.passed_over.map((window) => (
             <li key={window.start}>
-              <At at={instant(window.start)} /> to <At at={instant(window.end)} /> did not add up; it is sealed when it does.
+              <At at={instant(window.start)} /> to <At at={instant(window.end)} /> did not add up; later windows are sealed meanwhile, and it
+              is when it does or when its hold is over.
             </li>
           ))}
         </ul>
@@ -69,6 +70,7 @@ function Chain({ seals }: { seals: Seals }): JSX.Element {
               { name: 'Begins', by: (seal) => seal.start, cell: (seal) => <At at={seal.start} /> },
               { name: 'Events', numeric: true, by: (seal) => seal.events, cell: (seal) => count(seal.events) },
               { name: 'Rejected', numeric: true, by: (seal) => seal.rejected, cell: (seal) => count(seal.rejected) },
+              { name: 'Envelopes short', numeric: true, by: (seal) => seal.missing_count ?? 0, cell: (seal) => count(seal.missing_count ?? 0) },
               { name: 'Sealed', by: (seal) => seal.sealed_at, cell: (seal) => <At at={seal.sealed_at} /> },
               { name: 'SHA-256', cell: (seal) => <code title={seal.sha256}>{seal.sha256.slice(0, 12)}…</code> },
             ]}

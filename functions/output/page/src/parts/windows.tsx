@@ -12,10 +12,11 @@ const REACHES = [3, 24] as const;
 /** Rows before the reader asks for all: a day of windows of a minute is 1,440. */
 const ROWS = 40;
 
-export type Standing = 'open' | 'settling' | 'does not add up' | 'adds up' | 'sealed';
+export type Standing = 'open' | 'settling' | 'does not add up' | 'adds up' | 'sealed' | 'short';
 
-/** A window whose instant the chain has passed is sealed, unless it was passed over. */
+/** A window whose instant the chain has passed is sealed, unless it is held; one whose seal says what is missing is short. */
 export function standingOf(window: WindowView, seals: Seals | null): Standing {
+  if (window.state === 'short') return 'short';
   const [start, end] = [Date.parse(window.start), Date.parse(window.end)];
   if (seals) {
     const { complete_through, passed_over } = seals.chain;
@@ -165,15 +166,22 @@ const TAGS: Record<Standing, string> = {
   'does not add up': 'rejected',
   'adds up': 'ok',
   sealed: 'stored',
+  short: 'rejected',
 };
 
 function State({ standing, window }: { standing: Standing; window: WindowView }): JSX.Element {
   return (
     <>
       <span class={`tag ${TAGS[standing]}`}>{standing}</span>
+      {window.shortfall?.reason && <span class="missing">{window.shortfall.reason}</span>}
       {window.missing.slice(0, 3).map((one) => (
         <span key={one.receipt} class="missing">
           <code>{one.receipt}</code> {one.cause}
+          {one.sent_again && (
+            <>
+              , sent again as <code>{one.sent_again}</code>
+            </>
+          )}
         </span>
       ))}
     </>

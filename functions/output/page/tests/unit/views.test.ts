@@ -86,6 +86,10 @@ function windowAt(start: string, complete = true): WindowView {
   };
 }
 
+test('a window whose seal says what is missing is short, whatever the chain says', () => {
+  expect(standingOf({ ...windowAt('2026-01-01T00:00:00Z', false), state: 'short' }, seals)).toBe('short');
+});
+
 test('a window is sealed when the chain has passed it and did not pass it over', () => {
   expect(standingOf(windowAt('2026-01-01T00:00:00Z'), seals)).toBe('sealed');
   expect(standingOf(windowAt('2026-01-01T00:15:00Z', false), seals)).toBe('does not add up');
