@@ -72,6 +72,25 @@ where
     }
 }
 
+/// Whether a conditional write took place: not where its condition did not hold.
+///
+/// # Errors
+/// Any other failure, as [`port_error`] sorts it.
+pub(super) fn took_place<T, E, R>(
+    answer: Result<T, SdkError<E, R>>,
+    what: &str,
+) -> Result<bool, PortError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(port_error(what, error)),
+    }
+}
+
 /// An item does not have the shape that docs/tables.md gives it.
 pub(super) fn misshapen(what: &str, attribute: &str) -> PortError {
     PortError::Fatal(format!(

@@ -2,7 +2,7 @@
 
 use super::Table;
 use super::attributes::{Reader, json, n, s};
-use crate::error::port_error;
+use crate::error::{port_error, took_place};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
@@ -111,16 +111,7 @@ impl Holds for Table {
             .expression_attribute_values(":next", json(next))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(port_error("change held window", e)),
-        }
+        took_place(answer, "change held window")
     }
 }
 

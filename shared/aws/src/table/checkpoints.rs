@@ -3,8 +3,7 @@
 
 use super::Table;
 use super::attributes::{Reader, json, n, s, ttl};
-use crate::error::port_error;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use crate::error::{port_error, took_place};
 use vernier_ledger::checkpoint::{CheckpointMark, Checkpoints, ShardMark, ShardMarks};
 use vernier_ledger::ids::Shard;
 use vernier_ledger::limits::COMMIT_DAYS;
@@ -31,12 +30,9 @@ impl Checkpoints for Table {
             .condition_expression("attribute_not_exists(pk) OR #at < :at")
             .expression_attribute_names("#at", "at")
             .expression_attribute_values(":at", n(mark.at.0));
-        match request.send().await {
-            Ok(_) => Ok(()),
-            // A later one is there, and the newest one is named.
-            Err(e) if e.code() == Some("ConditionalCheckFailedException") => Ok(()),
-            Err(e) => Err(port_error("keep checkpoint", e)),
-        }
+        // Where it does not take place a later one is there, and the newest one is named.
+        took_place(request.send().await, "keep checkpoint")?;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, b, n, s, ttl};
-use crate::error::{misshapen, port_error};
+use crate::error::{misshapen, port_error, took_place};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::BTreeMap;
 use vernier_ledger::digest::Digest;
@@ -193,16 +193,10 @@ impl Receipts for Table {
             .expression_attribute_values(":sequence", s(request.origin.sequence.as_str()))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(ClaimOutcome::Mine),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(ClaimOutcome::Copy)
-            }
-            Err(e) => Err(port_error("claim frame", e)),
-        }
+        Ok(match took_place(answer, "claim frame")? {
+            true => ClaimOutcome::Mine,
+            false => ClaimOutcome::Copy,
+        })
     }
 
     async fn receipt(

@@ -2,9 +2,8 @@
 
 use super::Table;
 use super::attributes::{Item, Reader, json, s};
-use crate::error::{misshapen, port_error};
+use crate::error::{misshapen, port_error, took_place};
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
@@ -47,11 +46,6 @@ fn read_nudge(item: &Item) -> Result<Nudge, PortError> {
         _ => None,
     };
     nudge.ok_or_else(|| misshapen("due", "sk"))
-}
-
-/// Whether a write did not take place because its condition did not hold.
-fn is_condition_failure(error: &impl ProvideErrorMetadata) -> bool {
-    error.code() == Some("ConditionalCheckFailedException")
 }
 
 impl WorkLists for Table {
@@ -104,15 +98,12 @@ impl WorkLists for Table {
                 .condition_expression("nonce = :seen")
                 .expression_attribute_values(":seen", s(nonce.to_string())),
         };
-        match request.send().await {
-            Ok(_) => Ok(true),
-            // An earlier try of the same call, whose answer was lost, may have put the entry.
-            Err(e) if is_condition_failure(&e) => {
-                let there = self.work_entry(owner, &entry.key).await?;
-                Ok(there.is_some_and(|there| there.nonce == entry.nonce))
-            }
-            Err(e) => Err(port_error("put work", e)),
+        if took_place(request.send().await, "put work")? {
+            return Ok(true);
         }
+        // An earlier try of the same call, whose answer was lost, may have put the entry.
+        let there = self.work_entry(owner, &entry.key).await?;
+        Ok(there.is_some_and(|there| there.nonce == entry.nonce))
     }
 
     async fn remove_entry(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
@@ -122,11 +113,7 @@ impl WorkLists for Table {
             .key("sk", s(seen.key.to_string()))
             .condition_expression("nonce = :seen")
             .expression_attribute_values(":seen", s(seen.nonce.to_string()));
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(e) if is_condition_failure(&e) => Ok(false),
-            Err(e) => Err(port_error("remove work", e)),
-        }
+        took_place(request.send().await, "remove work")
     }
 
     async fn due_work(&self, index_slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {

@@ -1,6 +1,6 @@
 //! [`Directory`] and [`Administration`] on DynamoDB: tenants, and tokens by their hash.
 
-use crate::error::{misshapen, port_error};
+use crate::error::{misshapen, port_error, took_place};
 use crate::table::Table;
 use crate::table::attributes::{Item, Reader, json, s};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
@@ -134,16 +134,7 @@ impl TenantSettings for Table {
             .expression_attribute_values(":seen", s(reader.text("tenant")?))
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(port_error(what, e)),
-        }
+        took_place(answer, what)
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Spreads`] as one item of the table for each tenant that has grown.
 
-use crate::error::port_error;
+use crate::error::took_place;
 use crate::table::Table;
 use crate::table::attributes::{Item, Reader, n, s};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -63,15 +63,6 @@ impl Spreads for Table {
                 .expression_attribute_values(":stream_keys", n(seen.spread.stream_keys))
                 .expression_attribute_values(":grown_at", n(seen.grown_at.0)),
         };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(e)
-                if e.as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(port_error("grow spread", e)),
-        }
+        took_place(put.send().await, "grow spread")
     }
 }
