@@ -4,10 +4,10 @@ use super::{Mark, RecoverySummary, STEP_BYTES_MAX, STEP_RECORDS_MAX, Site, Stepp
 use crate::receipts_of;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vernier_ledger::access::Tenant;
-use vernier_ledger::account::Coverage;
+use vernier_ledger::account::{Coverage, missing_slices};
 use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::frame::Tally;
-use vernier_ledger::given_up::GivenUpSlices as _;
+use vernier_ledger::given_up::{GivenUp, GivenUpSlices as _};
 use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
 use vernier_ledger::live::{self, ReadError};
 use vernier_ledger::ports::{
@@ -29,7 +29,7 @@ struct MissingSlice {
 }
 
 /// The slices of a window that no commit holds, by shard and place, without those that were given up.
-async fn missing_of<S: Stores>(
+async fn slices_missing_in<S: Stores>(
     stores: &S,
     tenant: &Tenant,
     window: Window,
@@ -43,17 +43,18 @@ async fn missing_of<S: Stores>(
     let coverage = Coverage::of_items(&items);
     let unheld = unheld(stores, window, &receipts, &items, &coverage).await?;
     let given_up = table.given_up_slices(&tenant.id, window.into()).await?;
-    let given_up: BTreeSet<_> = given_up.iter().map(|g| (g.receipt, g.slice)).collect();
+    let given_up = GivenUp::of(&given_up);
     let mut missing = Vec::new();
     for receipt in &receipts {
-        for slice in receipt.expected_slices() {
-            let claim = receipt.claims.get(&slice);
-            let is_covered =
-                claim.is_some_and(|c| coverage.contains(&c.origin.shard, &c.origin.sequence));
-            let is_stored = is_covered && !unheld.contains(&receipt.id);
-            if is_stored || given_up.contains(&(receipt.id, slice)) {
+        let slices = match unheld.contains(&receipt.id) {
+            true => receipt.expected_slices().collect(),
+            false => missing_slices(receipt, &coverage),
+        };
+        for slice in slices {
+            if given_up.has(receipt.id, slice) {
                 continue;
             }
+            let claim = receipt.claims.get(&slice);
             let claimed = claim.map(|c| (c.origin.shard.id.clone(), c.origin.sequence.clone()));
             let at = usize::try_from(slice).unwrap_or(usize::MAX);
             let Some((shard_id, sequence)) = claimed.or_else(|| receipt.placed.get(at).cloned())
@@ -125,7 +126,7 @@ pub(crate) async fn want_window<S: Stores>(
     new_nonce: fn() -> Nonce,
     now: Millis,
 ) -> Result<bool, PortError> {
-    let missing = missing_of(stores, tenant, window, now).await?;
+    let missing = slices_missing_in(stores, tenant, window, now).await?;
     let shards: BTreeSet<&str> = missing
         .iter()
         .map(|slice| slice.shard_id.as_str())
@@ -219,7 +220,7 @@ impl WindowCourse {
             // Removed: nothing of it is to be brought back.
             return Ok(VecDeque::new());
         };
-        let missing = missing_of(site.stores, &tenant, self.window, site.now()).await?;
+        let missing = slices_missing_in(site.stores, &tenant, self.window, site.now()).await?;
         let is_left = |slice: &MissingSlice| {
             slice.shard_id == site.shard.id && Some(&slice.sequence) > mark.after.as_ref()
         };

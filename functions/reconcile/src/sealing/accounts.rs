@@ -16,8 +16,7 @@ use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
-/// How long after a window's end what was written down of it is read beside its receipts, seconds: none of these expires
-/// within a day.
+/// How long after a window's end its evidence is read beside its receipts, seconds: no receipt expires within a day.
 const WRITTEN_DOWN_AFTER_SECONDS: i64 = 86_400;
 
 /// A window's account, and what its two sides are the sums of.
@@ -41,14 +40,23 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         let receipts = receipts_of(table, self.tenant, &[window]).await?;
         let receipts: Vec<Receipt> = receipts.into_values().flatten().collect();
         let items = live::items_between(table, &self.tenant.id, window.into(), now).await?;
+        Ok(self.drawn_up(window, receipts, items, now))
+    }
+
+    fn drawn_up(
+        &self,
+        window: Window,
+        receipts: Vec<Receipt>,
+        items: Vec<BlockItem>,
+        now: Millis,
+    ) -> DrawnUp {
         let coverage = Coverage::of_items(&items);
         let clock = (now, self.settings.grace_seconds);
-        let account = draw_up(window, &receipts, &items, &coverage, clock);
-        Ok(DrawnUp {
-            account,
+        DrawnUp {
+            account: draw_up(window, &receipts, &items, &coverage, clock),
             receipts,
             items,
-        })
+        }
     }
 
     /// How many of some windows in a row had nothing, from the first on: neither received nor stored. They are drawn up a
@@ -83,12 +91,17 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
     /// The account of a window that no seal closes. What was written down when it was closed counts as its receipts do,
     /// which may have expired since.
     pub(super) async fn account_of_unsealed(&self, window: Window) -> Result<DrawnUp, PortError> {
-        let mut drawn_up = self.account(window).await?;
-        if (self.clock)() < window.end.plus_seconds(WRITTEN_DOWN_AFTER_SECONDS) {
+        let drawn_up = self.account(window).await?;
+        let now = (self.clock)();
+        if now < window.end.plus_seconds(WRITTEN_DOWN_AFTER_SECONDS) {
             return Ok(drawn_up);
         }
         let mut written_down = self.written_down(window).await?;
-        for receipt in &mut drawn_up.receipts {
+        if written_down.is_empty() {
+            return Ok(drawn_up);
+        }
+        let (mut receipts, items) = (drawn_up.receipts, drawn_up.items);
+        for receipt in &mut receipts {
             // A claim makes anew what had expired, without the acknowledgement.
             if let Some(written) = written_down.remove(&receipt.id)
                 && receipt.acknowledged.is_none()
@@ -97,23 +110,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
                 receipt.body_bytes = written.body_bytes;
             }
         }
-        drawn_up.receipts.extend(written_down.into_values());
-        if drawn_up
-            .receipts
-            .iter()
-            .any(|receipt| receipt.acknowledged.is_some())
-        {
-            let coverage = Coverage::of_items(&drawn_up.items);
-            let clock = ((self.clock)(), self.settings.grace_seconds);
-            drawn_up.account = draw_up(
-                window,
-                &drawn_up.receipts,
-                &drawn_up.items,
-                &coverage,
-                clock,
-            );
-        }
-        Ok(drawn_up)
+        receipts.extend(written_down.into_values());
+        Ok(self.drawn_up(window, receipts, items, now))
     }
 
     /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that

@@ -1,5 +1,4 @@
-//! What of a window's segments is gone or cannot be read: missing for the window, and kept raw where there is something
-//! to keep.
+//! What of a window's segments is gone or cannot be read. The window misses it, and bytes that are there are kept raw.
 
 use super::wire::not_there;
 use std::collections::BTreeSet;
@@ -39,23 +38,22 @@ impl Damage {
     /// Notes a block whose bytes are not those that were committed.
     pub(super) fn note_block(&mut self, live: &LiveBlock, bytes: Vec<u8>, error: &BlockError) {
         let note = format!("segment {} at {}: {error}", live.object, live.block.offset);
-        self.note(live, note.clone());
-        self.raw.push(RawBytes { bytes, note });
+        self.note_raw(live, bytes, note);
     }
 
     /// Notes a line that cannot be read, of a block that is as it was committed.
     pub(super) fn note_line(&mut self, live: &LiveBlock, line: &[u8], error: &BadLine) {
         let note = format!("segment {} at {}: {error}", live.object, live.block.offset);
-        self.note(live, note.clone());
-        let bytes = line.to_vec();
-        self.raw.push(RawBytes { bytes, note });
+        self.note_raw(live, line.to_vec(), note);
     }
 
     /// Notes a line whose event's object is not there, or is another one.
     pub(super) fn note_oversize(&mut self, live: &LiveBlock, line: &[u8], event: &EventRef) {
-        let note = not_there(event);
+        self.note_raw(live, line.to_vec(), not_there(event));
+    }
+
+    fn note_raw(&mut self, live: &LiveBlock, bytes: Vec<u8>, note: String) {
         self.note(live, note.clone());
-        let bytes = line.to_vec();
         self.raw.push(RawBytes { bytes, note });
     }
 
