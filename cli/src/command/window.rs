@@ -70,7 +70,7 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-/// Ends a hold.
+/// Ends the hold of one window of a tenant, and says which window that was.
 ///
 /// # Errors
 /// The table cannot be reached, there is no such tenant, or the window is not held.

@@ -216,8 +216,8 @@ impl ChainHead {
         }
     }
 
-    /// The step that makes items of the windows that the head has itself, so that each has a hold of its own; none where
-    /// they are items.
+    /// The step that makes items of the windows that the head lists itself, so that each has a hold of its own. A head
+    /// that lists none has no such step.
     #[must_use]
     pub fn itemized(&self) -> Option<ChainStep> {
         let HeldWindows::Listed { passed_over } = &self.held else {

@@ -41,7 +41,7 @@ impl GivenUpSlice {
 pub struct GivenUp(HashSet<(ReceiptId, u32)>);
 
 impl GivenUp {
-    /// All of these.
+    /// Takes every slice by its receipt and number.
     #[must_use]
     pub fn of(slices: &[GivenUpSlice]) -> Self {
         Self(slices.iter().map(|g| (g.receipt, g.slice)).collect())

@@ -59,8 +59,8 @@ fn missing(school: &School) -> Vec<Missing> {
     rows
 }
 
-/// One window with an envelope of two events that is lost for good, and another of three that is not; the stream forgets
-/// all of them.
+/// One window with an envelope of two events that is lost for good, and another of three that is not. The stream forgets
+/// the records of both.
 async fn lost_for_good(school: &School) -> ReceiptId {
     let lost = school.post(&events(2)).await;
     school.post(&events(3)).await;

@@ -318,8 +318,8 @@ pub(super) fn evidence_of(receipt: &Receipt) -> Option<Evidence> {
     })
 }
 
-/// The row of a receipt of which so much is missing. Where the commits do not tell which slices these are, all that it
-/// has are named.
+/// The row of a receipt of which so much is missing. It names all of the receipt's slices where the commits do not tell
+/// which of them are missing.
 fn missing_row(receipt: &Receipt, lack: &Tally, found: &Found) -> Missing {
     let mut slices = missing_slices(receipt, &found.sound);
     if slices.is_empty() {

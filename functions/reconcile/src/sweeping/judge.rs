@@ -115,8 +115,8 @@ impl<'a, S: ReconcileStores> Judge<'a, S> {
     }
 
     /// Until which commit a window's seals hold what is stored of it: all of the tenant's items when they come to as
-    /// much, else those until its last seal when they do. Of a window whose last seal is short those that this seal had read,
-    /// else none.
+    /// much, else those until its last seal when they do. Of a window whose last seal is short it is what this seal had
+    /// read, and of any other window nothing.
     async fn sealed_until(
         &self,
         tenant: &TenantId,

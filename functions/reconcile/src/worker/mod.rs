@@ -152,8 +152,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
         }
     }
 
-    /// Keeps how far an entry's work is that goes on later in this owner's next turn: it is due again, behind what has
-    /// waited for longer.
+    /// Keeps how far an entry's work is that goes on in this owner's next turn. The entry is due again, and what has waited
+    /// for longer is taken before it.
     async fn keep(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
         let (table, next) = (self.stores.table(), self.again(entry));
         table.move_work(owner, entry, &next).await.map(|_| ())
