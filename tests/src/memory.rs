@@ -203,7 +203,7 @@ impl MemoryWorld {
             },
             streaming: vernier_stream::context::Context {
                 stores: stores.clone(),
-                settings: vernier_stream::Settings { receipt_days: 90 },
+                settings: vernier_stream::Settings::keeping(90),
                 late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 metrics: kept(&measured),
             },

@@ -15,7 +15,7 @@ pub type AwsStores = StoreSet<Table, Bucket>;
 pub struct Context<S: Stores = AwsStores> {
     /// The table and the bucket.
     pub stores: S,
-    /// How long receipts are kept.
+    /// How long receipts are kept, and how large blocks are cut.
     pub settings: Settings,
     /// Late windows that this process has put entries of.
     pub late: LateWindows,
@@ -31,9 +31,7 @@ impl Context {
     /// Names the variable that is missing or misshapen.
     pub async fn from_env() -> Result<Self, String> {
         let (table, bucket) = (text("VERNIER_TABLE")?, text("VERNIER_BUCKET")?);
-        let settings = Settings {
-            receipt_days: number("VERNIER_RECEIPT_DAYS")?,
-        };
+        let settings = Settings::keeping(number("VERNIER_RECEIPT_DAYS")?);
         let late = LateWindows::new(window_times()?, Nonce::random);
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let stores = StoreSet::new(Table::new(&config, table), Bucket::new(&config, bucket));

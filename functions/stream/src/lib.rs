@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use vernier_ledger::frame::{Frame, FrameError};
 use vernier_ledger::ids::{Sequence, Shard};
+use vernier_ledger::limits::CHUNK_LINES_BYTES;
 use vernier_ledger::ports::{CommitOutcome, Commits, Cursor, PortError};
 use vernier_ledger::retry::Backoff;
 use vernier_ledger::segment::SegmentRecord;
@@ -34,6 +35,19 @@ use vernier_ledger::time::Millis;
 pub struct Settings {
     /// How long receipts are kept, days.
     pub receipt_days: u32,
+    /// Lines of one chunk of a large block, bytes.
+    pub chunk_bytes: usize,
+}
+
+impl Settings {
+    /// The function's own settings, with receipts kept for so many days.
+    #[must_use]
+    pub const fn keeping(receipt_days: u32) -> Self {
+        Self {
+            receipt_days,
+            chunk_bytes: CHUNK_LINES_BYTES,
+        }
+    }
 }
 
 /// How a process commits batches.
@@ -204,13 +218,15 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
         return Ok(Progress::Finished);
     }
     let steps = step::take(records);
-    let expires = clock().plus_seconds(i64::from(batch.committing.settings.receipt_days) * 86_400);
+    let settings = batch.committing.settings;
+    let expires = clock().plus_seconds(i64::from(settings.receipt_days) * 86_400);
     let mut claimed = Vec::with_capacity(steps.len());
     for step in &steps {
         step::quarantine(objects, shard, &step.undecodable, clock()).await?;
         claimed.push(step::claim(table, shard, &step.frames, expires).await?);
     }
-    let mut written = step::write(objects, shard, &steps, &claimed, clock()).await?;
+    let built = step::build(shard, &steps, &claimed, settings.chunk_bytes, clock())?;
+    let mut written = step::write(objects, built).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
     let merged = step::merge_results(table, &claimed.concat(), left).await?;
     outcome.results += merged.results;

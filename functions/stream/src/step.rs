@@ -13,7 +13,9 @@ use vernier_ledger::quarantine::keep_record;
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
 use vernier_ledger::results::Changes;
 use vernier_ledger::retry::retry;
-use vernier_ledger::segment::{self, Block, SEGMENT_VERSION, SegmentRange, SegmentRecord};
+use vernier_ledger::segment::{
+    self, Block, SEGMENT_VERSION, SegmentObject, SegmentRange, SegmentRecord,
+};
 use vernier_ledger::time::{Millis, Slice};
 
 /// What one transaction commits of the batch, decoded.
@@ -149,24 +151,31 @@ pub(crate) struct Written {
     blocks: Vec<Vec<Block>>,
 }
 
-/// Writes the one object of all steps: `claimed` are the frames of each that are this batch's.
-pub(crate) async fn write<O: Objects>(
-    objects: &O,
+/// Builds the one object of all steps: `claimed` are the frames of each that are this batch's; none where there are none.
+pub(crate) fn build(
     shard: &Shard,
     steps: &[Step],
     claimed: &[Vec<&Frame>],
+    chunk_bytes: usize,
     now: Millis,
-) -> Result<Written, PortError> {
+) -> Result<Option<SegmentObject>, PortError> {
     let (Some(first), Some(last)) = (steps.first(), steps.last()) else {
-        return Ok(Written::default());
+        return Ok(None);
     };
     let range = SegmentRange {
         shard: shard.clone(),
         first: first.first.clone(),
         last: last.last.clone(),
     };
-    let built = segment::build(&range, now, claimed)
-        .map_err(|e| PortError::Fatal(format!("segment: {e}")))?;
+    segment::build(&range, now, claimed, chunk_bytes)
+        .map_err(|e| PortError::Fatal(format!("segment: {e}")))
+}
+
+/// Writes the object of all steps, if there is one.
+pub(crate) async fn write<O: Objects>(
+    objects: &O,
+    built: Option<SegmentObject>,
+) -> Result<Written, PortError> {
     let Some(built) = built else {
         return Ok(Written::default());
     };

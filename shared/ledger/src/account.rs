@@ -387,6 +387,8 @@ mod tests {
                 sha256: String::new(),
                 received_through: Millis(0),
                 minutes: Vec::new(),
+                times: None,
+                index: None,
             }],
             copies: 0,
             quarantined: 0,

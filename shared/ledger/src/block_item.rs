@@ -200,6 +200,8 @@ mod tests {
                 sha256: "0a".repeat(32),
                 received_through: Millis(600_000),
                 minutes: minutes.iter().map(of_minute).collect(),
+                times: None,
+                index: None,
             }],
             copies: 0,
             quarantined: 0,

@@ -33,12 +33,16 @@ pub const PUT_RECORDS_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// lines and once compressed: under 64 MB of the function's 256.
 pub const STEP_LINES_BYTES_MAX: usize = 24 * 1024 * 1024;
 
+/// Lines of one chunk of a block before compression, bytes: 135 events of 1.9 KB, 17 KB compressed, which one learner's
+/// events of five seconds mostly fit into. Of half as much a block takes a tenth more (docs/decisions/005).
+pub const CHUNK_LINES_BYTES: usize = 256 * 1024;
+
 /// A segment record, bytes: 1,024 and the hashes of at most [`COMMIT_BLOCKS_MAX`] items, each of 185 with the longest
 /// name, are 19 KB. A DynamoDB item has at most 400.
 pub const SEGMENT_RECORD_BYTES_MAX: usize = 20 * 1024;
 
 /// Block items that one commit writes: a transaction takes 100 items (service limit), and the cursor and the
-/// segment record are two of them. 98 items of 1.5 KB (five minutes' tallies, the longest name) are 147 KB;
+/// segment record are two of them. 98 items of 2 KB (five minutes' tallies, the longest name) are 196 KB;
 /// a transaction takes 4 MB.
 pub const COMMIT_BLOCKS_MAX: usize = 98;
 

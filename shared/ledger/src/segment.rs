@@ -1,9 +1,11 @@
-//! Segments: the live store. One object per batch, one zstd block per commit, tenant and five minutes of received-at.
+//! Segments: the live store. One object per batch, one zstd block per commit, tenant and five minutes of received-at,
+//! in [`chunks`] where it is large.
 //!
 //! `zstd -dc` of a whole object gives all its lines; a block alone gives those of its tenant and time. The segment
 //! record, written in the transaction that moves the cursor, is what makes an object part of the ledger; an object
 //! that no record names is garbage. A batch that takes several commits has one object, which each of them names.
 
+use crate::chunks::{self, BlockTimes, IndexPlace};
 use crate::digest::Fingerprint;
 use crate::frame::{Frame, Tally};
 use crate::ids::{ReceiptId, Sequence, Shard, TenantId};
@@ -16,9 +18,6 @@ use zstd::bulk::Decompressor;
 
 /// Version of the segment record's JSON.
 pub const SEGMENT_VERSION: u32 = 2;
-
-/// Compression level of blocks, which are read more often than frames and stay.
-const ZSTD_LEVEL: i32 = 3;
 
 /// One minute's events in a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +46,12 @@ pub struct Block {
     pub received_through: Millis,
     /// Counts and digests by minute.
     pub minutes: Vec<MinuteTally>,
+    /// First and last instants of its events; none of a block by an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<BlockTimes>,
+    /// Where its filter and index lie; none of a block in one piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexPlace>,
 }
 
 impl Block {
@@ -184,7 +189,7 @@ pub struct SegmentObject {
 }
 
 /// Builds the object of a batch from the claimed frames of each of its commits; none when there are none at all. It
-/// lies under the hour of `written_at`.
+/// lies under the hour of `written_at`. A block's lines are cut into chunks of `chunk_bytes` before compression.
 ///
 /// The key ends in the content's hash: a retry that decided otherwise (a claim was taken by a
 /// playback in the meantime) makes another object instead of finding the old one in its place.
@@ -195,6 +200,7 @@ pub fn build(
     range: &SegmentRange,
     written_at: Millis,
     commits: &[Vec<&Frame>],
+    chunk_bytes: usize,
 ) -> std::io::Result<Option<SegmentObject>> {
     if commits.iter().all(Vec::is_empty) {
         return Ok(None);
@@ -209,9 +215,21 @@ pub fn build(
         }
         let mut of_commit = Vec::with_capacity(slices.len());
         for ((tenant, _), frames) in slices {
-            let (block, compressed) = build_block(tenant, &frames, bytes.len() as u64)?;
-            of_commit.push(block);
-            bytes.extend_from_slice(&compressed);
+            let built = chunks::build(&frames, chunk_bytes)?;
+            let minutes = minutes_of(&frames);
+            let received = frames.iter().map(|f| f.header.receipt.received_at());
+            of_commit.push(Block {
+                tenant: tenant.clone(),
+                offset: bytes.len() as u64,
+                bytes: built.bytes.len() as u64,
+                lines_bytes: frames.iter().map(|f| f.lines.len() as u64).sum(),
+                sha256: Fingerprint::of(&built.bytes).hex(),
+                received_through: received.max().unwrap_or(Millis(i64::MIN)),
+                minutes,
+                times: built.times,
+                index: built.index,
+            });
+            bytes.extend_from_slice(&built.bytes);
         }
         blocks.push(of_commit);
     }
@@ -228,40 +246,17 @@ pub fn build(
     Ok(Some(SegmentObject { key, bytes, blocks }))
 }
 
-fn build_block(
-    tenant: &TenantId,
-    frames: &[&Frame],
-    offset: u64,
-) -> std::io::Result<(Block, Vec<u8>)> {
+fn minutes_of(frames: &[&Frame]) -> Vec<MinuteTally> {
     let mut minutes: BTreeMap<Minute, Tally> = BTreeMap::new();
-    let mut received_through = Millis(i64::MIN);
-    let lines_bytes = frames.iter().map(|f| f.lines.len() as u64).sum();
-    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    // Told the length, zstd takes no larger tables than it needs: most blocks are small.
-    encoder.set_pledged_src_size(Some(lines_bytes))?;
     for frame in frames {
-        std::io::Write::write_all(&mut encoder, &frame.lines)?;
-        let received_at = frame.header.receipt.received_at();
-        received_through = received_through.max(received_at);
-        minutes
-            .entry(received_at.minute())
-            .or_default()
-            .merge(&frame.header.slice_tally);
+        let minute = frame.header.receipt.minute();
+        let tally = minutes.entry(minute).or_default();
+        tally.merge(&frame.header.slice_tally);
     }
-    let compressed = encoder.finish()?;
-    let block = Block {
-        tenant: tenant.clone(),
-        offset,
-        bytes: compressed.len() as u64,
-        lines_bytes,
-        sha256: Fingerprint::of(&compressed).hex(),
-        received_through,
-        minutes: minutes
-            .into_iter()
-            .map(|(minute, tally)| MinuteTally { minute, tally })
-            .collect(),
-    };
-    Ok((block, compressed))
+    let tallies = minutes.into_iter();
+    tallies
+        .map(|(minute, tally)| MinuteTally { minute, tally })
+        .collect()
 }
 
 /// Why a block could not be read.
@@ -273,6 +268,9 @@ pub enum BlockError {
     /// It does not decompress.
     #[error("does not decompress: {0}")]
     Compression(String),
+    /// Its index or its filter is none.
+    #[error("its index cannot be read: {0}")]
+    Index(String),
     /// A line in it is damaged.
     #[error(transparent)]
     Line(#[from] BadLine),
@@ -283,7 +281,7 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
 }
 
-/// Decompresses a block after checking its hash.
+/// Decompresses a block after checking its hash. Lines of one in chunks come in the order of these.
 ///
 /// # Errors
 /// When the bytes are not the recorded ones or do not decompress.
@@ -292,8 +290,13 @@ pub fn open_block(block: &Block, bytes: &[u8]) -> Result<Vec<u8>, BlockError> {
         return Err(BlockError::Changed);
     }
     let length = usize::try_from(block.lines_bytes).unwrap_or(usize::MAX);
-    let lines = DECOMPRESSOR.with_borrow_mut(|d| d.decompress(bytes, length));
-    lines.map_err(|e| BlockError::Compression(e.to_string()))
+    decompress(bytes, length)
+}
+
+/// Decompresses zstd frames that hold at most so many bytes together; skippable ones hold none.
+pub(crate) fn decompress(bytes: &[u8], bytes_max: usize) -> Result<Vec<u8>, BlockError> {
+    let content = DECOMPRESSOR.with_borrow_mut(|d| d.decompress(bytes, bytes_max));
+    content.map_err(|e| BlockError::Compression(e.to_string()))
 }
 
 /// Calls `each` with every line of an open block: its head, and the event's bytes.

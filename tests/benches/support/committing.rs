@@ -26,7 +26,10 @@ pub(crate) async fn commit<S: IntakeStores>(
     });
     let late = late_windows(15, 300);
     let committing = vernier_stream::Committing {
-        settings: vernier_stream::Settings { receipt_days },
+        settings: vernier_stream::Settings {
+            receipt_days,
+            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
+        },
         late: &late,
     };
     let clock = || at.plus_seconds(1);

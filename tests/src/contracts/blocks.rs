@@ -32,6 +32,8 @@ fn block(tenant: &TenantId, minutes: &[i64]) -> Block {
         sha256: "0a".repeat(32),
         received_through: at(minutes[minutes.len() - 1]),
         minutes: minutes.iter().map(of_minute).collect(),
+        times: None,
+        index: None,
     }
 }
 

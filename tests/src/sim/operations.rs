@@ -229,6 +229,7 @@ impl World {
         let functions = Rc::clone(&self.functions);
         let settings = vernier_stream::Settings {
             receipt_days: RECEIPT_DAYS,
+            chunk_bytes: 1_024,
         };
         // Clocks of machines differ.
         let skew = self.random.random_range(-20_000..20_000);

@@ -34,7 +34,10 @@ async fn with_waiting_envelopes() -> (School, Vec<ReceiptId>) {
 impl School {
     async fn take_all(&self) -> Result<Outcome, PortError> {
         let committing = Committing {
-            settings: Settings { receipt_days: 30 },
+            settings: Settings {
+                receipt_days: 30,
+                chunk_bytes: 1_024,
+            },
             late: &self.late,
         };
         let (shard, records) = self.stream.records().pop_first().expect("a shard");

@@ -50,7 +50,10 @@ async fn take_arrived(
     arrived_at: Option<Millis>,
 ) -> Result<Outcome, PortError> {
     let committing = Committing {
-        settings: Settings { receipt_days: 30 },
+        settings: Settings {
+            receipt_days: 30,
+            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
+        },
         late,
     };
     let (shard, records) = school.stream.records().pop_first().expect("a shard");

@@ -248,7 +248,10 @@ async fn a_crowd_at_one_assignment_costs_a_write_each() {
     let stores = &world.reconcile.stores;
     let late = late_windows(15, 300);
     let committing = Committing {
-        settings: Settings { receipt_days: 90 },
+        settings: Settings {
+            receipt_days: 90,
+            chunk_bytes: 1_024,
+        },
         late: &late,
     };
     let (shard, _) = shard_of(&world);

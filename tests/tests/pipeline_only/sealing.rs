@@ -20,6 +20,7 @@ use vernier_ledger::access::{Identity, Tenant, TokenInfo};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::frame::EnvelopeLines;
 use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::limits::CHUNK_LINES_BYTES;
 use vernier_ledger::ports::{Administration, Chains, PortError};
 use vernier_ledger::salt::SaltKey;
 use vernier_ledger::schema::SchemaCache;
@@ -187,8 +188,16 @@ impl School {
 
     /// Lets the stream function take all records but some.
     pub(super) async fn deliver_but(&self, lost: &[usize]) {
+        // Blocks in chunks and in one piece, as time goes by.
+        let chunk_bytes = match self.clock.get().0 / 1_000 % 3 {
+            0 => CHUNK_LINES_BYTES,
+            _ => 1_024,
+        };
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings { receipt_days: 30 },
+            settings: vernier_stream::Settings {
+                receipt_days: 30,
+                chunk_bytes,
+            },
             late: &self.late,
         };
         for (shard, records) in self.stream.records() {

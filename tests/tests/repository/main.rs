@@ -13,6 +13,7 @@ mod environments;
 mod frame_page;
 mod functions;
 mod golden;
+mod golden_block;
 mod invariants;
 mod openapi;
 mod report;

@@ -230,6 +230,7 @@ impl Deployment {
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
+                chunk_bytes: 1_024,
             },
             late: &self.late,
         };

@@ -1,0 +1,219 @@
+//! Building blocks: in one piece what is small, in chunks with an index what is not.
+
+use super::{
+    BLOCK_VERSION, BlockIndex, BlockTimes, Chunk, FILTER_MAGIC, INDEX_MAGIC, IndexPlace, Mark,
+    Marks, mark_of, skippable,
+};
+use crate::digest::Fingerprint;
+use crate::event_id::EventId;
+use crate::frame::Frame;
+use crate::id_filter::{self, IdKey};
+use crate::ids::ReceiptId;
+use crate::line::{self, Verdict, event_key};
+use crate::segment::Place;
+use crate::time::Millis;
+use serde::Deserialize;
+use std::borrow::Cow;
+use zstd::bulk::Compressor;
+
+/// Compression level of blocks, which are read more often than frames and stay.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A block's bytes and what its item says of them.
+pub(crate) struct NewBlock {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) times: Option<BlockTimes>,
+    pub(crate) index: Option<IndexPlace>,
+}
+
+/// The columns of a line that its place in a block and the index go by; the rest of the head is skipped.
+#[derive(Deserialize)]
+struct Columns<'a> {
+    receipt: ReceiptId,
+    index: u32,
+    verdict: Verdict,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(rename = "type", borrow, default)]
+    type_name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    actor: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    group: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sensor: Cow<'a, str>,
+    #[serde(borrow)]
+    fingerprint: Cow<'a, str>,
+}
+
+/// A line with what decides its place and its marks.
+struct Line<'t> {
+    text: &'t [u8],
+    section: Option<Mark>,
+    actor: Option<Mark>,
+    place: Place,
+    type_name: Option<Mark>,
+    sensor: Mark,
+    happened: Millis,
+    is_rejected: bool,
+    identity: IdKey,
+    /// Its own id's hash, where it has one that is not its identity.
+    own_id: Option<IdKey>,
+}
+
+impl<'t> Line<'t> {
+    /// Reads a line with its line feed; none where a column is not what columns are.
+    fn read(text: &'t [u8], head: &mut Vec<u8>) -> Option<Self> {
+        let bare = text.strip_suffix(b"\n").unwrap_or(text);
+        line::split(bare, head).ok()?;
+        let columns: Columns<'_> = serde_json::from_slice(head).ok()?;
+        let mark = |value: &Option<Cow<'_, str>>| value.as_deref().map(mark_of);
+        let happened = columns.time.as_deref();
+        let happened = happened.and_then(|text| Millis::of_line(text).ok());
+        let identity = event_key(&columns.kind, columns.id.as_deref(), &columns.fingerprint);
+        let own_id = columns.id.as_deref().map(id_key);
+        Some(Self {
+            text,
+            section: mark(&columns.group),
+            actor: mark(&columns.actor),
+            place: (columns.receipt, columns.index),
+            type_name: mark(&columns.type_name),
+            sensor: mark_of(&columns.sensor),
+            happened: happened.unwrap_or_else(|| columns.receipt.received_at()),
+            is_rejected: columns.verdict == Verdict::Rejected,
+            identity,
+            own_id: own_id.filter(|id| *id != identity),
+        })
+    }
+}
+
+/// What a filter finds an event's id by, whatever the event's kind.
+#[must_use]
+pub fn id_key(id: &str) -> IdKey {
+    EventId(id).with_folded(|id| Fingerprint::of(id).0)
+}
+
+/// All lines of some frames; none where one of them cannot be read.
+fn lines_of<'f>(frames: &[&'f Frame]) -> Option<Vec<Line<'f>>> {
+    let mut head = Vec::with_capacity(1_024);
+    let texts = frames
+        .iter()
+        .flat_map(|f| f.lines.split_inclusive(|b| *b == b'\n'));
+    let texts = texts.filter(|text| *text != b"\n");
+    texts.map(|text| Line::read(text, &mut head)).collect()
+}
+
+/// Builds a block of some frames' lines. One of at most `chunk_bytes` of lines is one zstd frame in the order of
+/// arrival, without an index: it is read whole with the request that an index would take. So is one with a line that
+/// no index could speak of.
+///
+/// # Errors
+/// When zstd fails, which it does only without memory.
+pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<NewBlock> {
+    let lines_bytes: usize = frames.iter().map(|f| f.lines.len()).sum();
+    let lines = lines_of(frames);
+    let times = lines.as_deref().and_then(times_of);
+    let mut compressor = Compressor::new(ZSTD_LEVEL)?;
+    let Some(mut lines) = lines.filter(|_| lines_bytes > chunk_bytes) else {
+        let texts: Vec<&[u8]> = frames.iter().map(|f| f.lines.as_slice()).collect();
+        return Ok(NewBlock {
+            bytes: compressor.compress(&texts.concat())?,
+            times,
+            index: None,
+        });
+    };
+    lines.sort_unstable_by_key(|line| (line.section, line.actor, line.place));
+    let (mut bytes, mut chunks, mut text) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    while first < lines.len() {
+        let taken = taken(&lines[first..], chunk_bytes);
+        let of_chunk = &lines[first..first + taken];
+        text.clear();
+        of_chunk.iter().for_each(|l| text.extend_from_slice(l.text));
+        let compressed = compressor.compress(&text)?;
+        chunks.push(chunk_of(of_chunk, &compressed, text.len()));
+        bytes.extend_from_slice(&compressed);
+        first += taken;
+    }
+    let index = append_index(&lines, chunks, &mut compressor, &mut bytes)?;
+    Ok(NewBlock {
+        bytes,
+        times,
+        index: Some(index),
+    })
+}
+
+/// How many of these lines a chunk takes, at least one.
+fn taken(lines: &[Line<'_>], chunk_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |line: &&Line<'_>| {
+        bytes += line.text.len();
+        bytes <= chunk_bytes
+    };
+    lines.iter().take_while(fits).count().max(1)
+}
+
+fn times_of(lines: &[Line<'_>]) -> Option<BlockTimes> {
+    let received = lines.iter().map(|l| l.place.0.received_at());
+    let happened = lines.iter().map(|l| l.happened);
+    Some(BlockTimes {
+        received_from: received.min()?,
+        happened_from: happened.clone().min()?,
+        happened_through: happened.max()?,
+    })
+}
+
+fn chunk_of(lines: &[Line<'_>], compressed: &[u8], lines_bytes: usize) -> Chunk {
+    let marks =
+        |of: fn(&Line<'_>) -> Option<Mark>| Marks::of(lines.iter().filter_map(of).collect());
+    let received = lines.iter().map(|l| l.place.0.received_at());
+    let happened = lines.iter().map(|l| l.happened);
+    let range = |times: &mut dyn Iterator<Item = Millis>| {
+        times.fold((Millis(i64::MAX), Millis(i64::MIN)), |(a, b), at| {
+            (a.min(at), b.max(at))
+        })
+    };
+    Chunk {
+        bytes: compressed.len() as u64,
+        lines_bytes: lines_bytes as u64,
+        sha256: Fingerprint::of(compressed).hex(),
+        events: lines.len() as u64,
+        rejected: lines.iter().filter(|l| l.is_rejected).count() as u64,
+        received: range(&mut received.into_iter()),
+        happened: range(&mut happened.into_iter()),
+        actors: marks(|l| l.actor),
+        sections: marks(|l| l.section),
+        types: marks(|l| l.type_name),
+        sensors: marks(|l| Some(l.sensor)),
+    }
+}
+
+/// Appends the frames of filter and index to a block's chunks.
+fn append_index(
+    lines: &[Line<'_>],
+    chunks: Vec<Chunk>,
+    compressor: &mut Compressor<'_>,
+    bytes: &mut Vec<u8>,
+) -> std::io::Result<IndexPlace> {
+    let own_ids = lines.iter().filter_map(|l| l.own_id);
+    let keys: Vec<IdKey> = lines.iter().map(|l| l.identity).chain(own_ids).collect();
+    let filter = skippable(FILTER_MAGIC, &id_filter::encode(&keys));
+    let index = BlockIndex {
+        vernier_block: BLOCK_VERSION,
+        chunks,
+    };
+    let json = serde_json::to_vec(&index)?;
+    let index = skippable(INDEX_MAGIC, &compressor.compress(&json)?);
+    bytes.extend_from_slice(&filter);
+    bytes.extend_from_slice(&index);
+    Ok(IndexPlace {
+        filter_bytes: filter.len() as u64,
+        filter_sha256: Fingerprint::of(&filter).hex(),
+        bytes: index.len() as u64,
+        sha256: Fingerprint::of(&index).hex(),
+    })
+}
