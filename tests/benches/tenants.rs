@@ -226,6 +226,7 @@ async fn beside(others: usize) -> Value {
             limit: 100,
             now,
             signing_key: &[0; 32],
+            live_bytes_max: u64::MAX,
         };
         let found = page(&ledger.stores, &own, &query, paging).await;
         let (found, _) = found.expect("answered");

@@ -12,7 +12,7 @@ use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_s
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::line::{Verdict, rules_of};
+use vernier_ledger::line::{LineHead, Verdict, rules_of};
 use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{PortError, RefusedEnvelopes};
 use vernier_ledger::stores::Stores;
@@ -178,8 +178,7 @@ pub async fn report<S: Stores>(
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
     let mut unsealed = Figures::default();
-    let live = extent.live(stores.objects(), false).await?;
-    live.for_each(|head, _, _| {
+    let note = |head: &LineHead<'_>, _: &[u8], _| {
         let deviations = head.findings();
         unsealed.add(&Verdicts {
             sensor: &head.sensor,
@@ -188,7 +187,9 @@ pub async fn report<S: Stores>(
             problems: head.problems.as_deref().map(RawValue::get),
             deviations: deviations.as_deref(),
         });
-    })?;
+    };
+    let mut live = extent.live();
+    live.scan(stores.objects(), None, false, note).await?;
     Ok(Report {
         from: range.from.rfc3339(),
         to: range.to.rfc3339(),

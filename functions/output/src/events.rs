@@ -160,6 +160,8 @@ pub struct Paging<'k> {
     pub now: Millis,
     /// The key that signs the next page's cursor.
     pub signing_key: &'k [u8; 32],
+    /// What is read of live blocks before the page ends with what it has, bytes.
+    pub live_bytes_max: u64,
 }
 
 /// One page of a query, from the cursor's key on, and what was read for it.
@@ -175,20 +177,17 @@ pub async fn page<S: Stores>(
     let metered = Metered::new(stores);
     let extent = Extent::of(stores.table(), tenant, query.range(), paging.now).await?;
     let mut gathering = Gathering::new(query, paging.after, paging.limit);
-    // What is rejected is known without the others.
-    let decided = query.disposition != Some(Disposition::Rejected);
-    let live = extent.live(&metered, decided).await?;
-    live.for_each(|head, event, disposition| {
-        if let Some(key) = query.matches(head)
-            && query.disposition.is_none_or(|d| d == disposition)
-            && gathering.takes(key)
-            && let Some(view) = EventView::new(head, event, disposition)
-        {
-            gathering.offer(key, view);
-        }
-    })?;
+    let mut live = extent.live();
+    // What is sealed is mostly older than what is not.
+    if query.order == Order::Oldest {
+        sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
+    }
+    live.gather(&metered, &mut gathering, paging.live_bytes_max)
+        .await?;
+    if query.order == Order::Newest {
+        sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
+    }
     drop(live);
-    sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
     let (events, next_cursor) = gathering.finish(&metered, paging.signing_key).await?;
     let page = EventsPage {
         provisional: events.iter().any(|event| event.provisional),
@@ -252,6 +251,8 @@ pub async fn by_id<S: Stores>(
         now,
         // Nobody is given the cursor.
         signing_key: &[0; 32],
+        // The filters lead to few blocks, all of which are read: what is not found is not there.
+        live_bytes_max: u64::MAX,
     };
     let (page, reads) = self::page(stores, tenant, &query, paging).await?;
     let mut events = page.events;

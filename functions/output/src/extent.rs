@@ -1,15 +1,14 @@
 //! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
 
+use crate::live::Live;
 use std::collections::BTreeMap;
 use vernier_ledger::block_item::{BlockItem, Listing};
 use vernier_ledger::chain::{SealEntry, day_of, sealed_in};
-use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::holds::Holds;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, WINDOW_SECONDS_MAX};
-use vernier_ledger::line::LineHead;
-use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, Fetched, ReadError};
-use vernier_ledger::ports::{Blocks, Chains, Objects, PortError};
+use vernier_ledger::live::{self, CLOCK_SKEW_SECONDS_MAX, LiveBlock};
+use vernier_ledger::ports::{Blocks, Chains, PortError};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 use vernier_ledger::work::{Completeness, WorkLists, completeness};
@@ -220,71 +219,23 @@ impl Extent {
         apart
     }
 
-    /// What is to be read from the live store: fetched, and with what it needs to know dispositions
-    /// when `decided`, as far as that is not too much.
-    ///
-    /// # Errors
-    /// When that is more than one request may read, and the store's.
-    pub(crate) async fn live<O: Objects>(
-        &self,
-        objects: &O,
-        decided: bool,
-    ) -> Result<Live<'_>, ReadError> {
-        let mut blocks = live::blocks_of(&self.items, self.live_from, self.to);
-        blocks.retain(|live| {
-            let mut minutes = live.block.minutes.iter().map(|m| m.minute.start());
-            minutes.any(|at| self.live_from.minute() <= at.minute() && !self.is_sealed(at))
-        });
-        if self.live_from >= self.to || blocks.is_empty() {
-            return Ok(Live::of(self, Vec::new(), None));
-        }
-        if !decided {
-            return Ok(Live::of(self, live::fetch(objects, blocks).await?, None));
-        }
+    /// What is to be asked of the live store.
+    pub(crate) fn live(&self) -> Live<'_> {
         let since = self.live_from.plus_seconds(-LOOKBACK_SECONDS);
-        let widest = live::blocks_of(&self.items, since, self.to);
-        let fetched = live::fetch_widest(objects, [widest, blocks]).await?;
-        let known = live::dispositions(objects, &fetched).await?;
-        Ok(Live::of(self, fetched, Some(known)))
-    }
-}
-
-/// What was read from the live store.
-pub(crate) struct Live<'e> {
-    extent: &'e Extent,
-    blocks: Vec<Fetched>,
-    known: Option<Dispositions>,
-}
-
-impl<'e> Live<'e> {
-    const fn of(extent: &'e Extent, blocks: Vec<Fetched>, known: Option<Dispositions>) -> Self {
-        Self {
-            extent,
-            blocks,
-            known,
-        }
+        let blocks = live::blocks_of(&self.items, since, self.to);
+        let is_asked = |(number, live): (usize, &LiveBlock)| {
+            let mut minutes = live.block.minutes.iter().map(|m| m.minute.start());
+            let touches = live.block.touches(self.live_from, self.to);
+            let has_more =
+                minutes.any(|at| self.live_from.minute() <= at.minute() && !self.is_sealed(at));
+            (touches && has_more && self.live_from < self.to).then_some(number)
+        };
+        let unsealed = blocks.iter().enumerate().filter_map(is_asked).collect();
+        Live::new(self, blocks, unsealed)
     }
 
-    /// Calls `each` with every line of the range that is not sealed, and how its event ended as far as
-    /// is known: without dispositions only which are rejected is.
-    ///
-    /// # Errors
-    /// Fatal when a block is damaged.
-    pub(crate) fn for_each(
-        &self,
-        mut each: impl FnMut(&LineHead<'_>, &[u8], Disposition),
-    ) -> Result<(), PortError> {
-        let none = Dispositions::default();
-        let known = self.known.as_ref().unwrap_or(&none);
-        for block in &self.blocks {
-            block.for_each_line(|head, event| {
-                let at = head.receipt.received_at();
-                let wanted = self.extent.live_from <= at && at < self.extent.to;
-                if wanted && !self.extent.is_sealed(at) {
-                    each(&head, event, known.of(&head));
-                }
-            })?;
-        }
-        Ok(())
+    /// Whether what was received then is of the range and in no sealed file.
+    pub(crate) fn is_live(&self, at: Millis) -> bool {
+        self.live_from <= at && at < self.to && !self.is_sealed(at)
     }
 }

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use vernier_ledger::access::{Identity, Scope};
 use vernier_ledger::clock;
 use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_web::{ProblemDocument, ProblemType, Request};
@@ -291,6 +292,7 @@ impl<S: Stores> Call<'_, S> {
             limit,
             now: self.now,
             signing_key: key,
+            live_bytes_max: LIVE_READ_BYTES_MAX,
         };
         let page = events::page(&self.context.stores, self.tenant(), &query, paging);
         let (page, reads) = page.await?;

@@ -12,6 +12,7 @@ pub mod events;
 mod extent;
 pub mod handler;
 pub mod insights;
+mod live;
 mod metered;
 pub mod openapi;
 mod page;

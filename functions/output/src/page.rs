@@ -49,6 +49,11 @@ impl<'q> Gathering<'q> {
         self.query
     }
 
+    /// Events that are gathered at most: those of the page and one.
+    pub(crate) const fn size(&self) -> usize {
+        self.limit + 1
+    }
+
     /// Whether a key comes before another in the query's order.
     fn precedes(&self, a: Key, b: Key) -> bool {
         match self.query.order {
@@ -97,6 +102,9 @@ impl<'q> Gathering<'q> {
 
     /// Whether nothing from a key on can come onto the page any more.
     pub(crate) fn is_full_before(&self, key: Key) -> bool {
+        if self.ended.is_some_and(|ended| !self.precedes(key, ended)) {
+            return true;
+        }
         let last = match self.query.order {
             Order::Oldest => self.found.last_key_value(),
             Order::Newest => self.found.first_key_value(),
@@ -104,9 +112,11 @@ impl<'q> Gathering<'q> {
         self.found.len() > self.limit && last.is_some_and(|(last, _)| self.precedes(*last, key))
     }
 
-    /// Ends the search at a key: the next page goes on from there.
-    pub(crate) const fn end_at(&mut self, key: Key) {
-        self.ended = Some(key);
+    /// Ends the search at a key, or where it ended before that: the next page goes on from there.
+    pub(crate) fn end_at(&mut self, key: Key) {
+        if self.ended.is_none_or(|ended| self.precedes(key, ended)) {
+            self.ended = Some(key);
+        }
     }
 
     /// The page, and the cursor to the next one.

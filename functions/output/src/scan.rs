@@ -40,15 +40,15 @@ pub(crate) async fn scan<S: Stores>(
     let metered = Metered::new(stores);
     let extent = Extent::of(stores.table(), tenant, query.range(), now).await?;
     let mut provisional = false;
-    extent
-        .live(&metered, true)
-        .await?
-        .for_each(|head, _, disposition| {
-            if query.matches(head).is_some() && query.disposition.is_none_or(|d| d == disposition) {
-                provisional = true;
-                each(&of_line(head, disposition));
-            }
-        })?;
+    let mut live = extent.live();
+    live.scan(&metered, Some(query), true, |head, _, disposition| {
+        if query.disposition.is_none_or(|d| d == disposition) {
+            provisional = true;
+            each(&of_line(head, disposition));
+        }
+    })
+    .await?;
+    drop(live);
     let columns: Vec<Column> = columns
         .iter()
         .copied()

@@ -220,39 +220,64 @@ pub async fn dispositions<O: Objects>(
     if !known.wants_texts() {
         return Ok(known);
     }
-    let (mut large, mut left) = (Vec::new(), limits::LIVE_READ_BYTES_MAX);
+    let mut texts = TextsWanted::default();
     for block in blocks {
-        block.for_each_line(|head, event| {
-            let Some(content) = known.wanted(&head) else {
-                return;
-            };
-            match &head.event_ref {
-                None => {
-                    let text = str::from_utf8(event).unwrap_or_default();
-                    known.show_text(content, text, head.id.as_deref());
-                }
-                Some(reference) if reference.bytes <= left => {
-                    left -= reference.bytes;
-                    large.push(LargeText {
-                        content,
-                        id: head.id.as_deref().map(str::to_owned),
-                        reference: reference.clone(),
-                    });
-                }
-                Some(_) => {}
-            }
-        })?;
+        block.for_each_line(|head, event| texts.read(&mut known, &head, event))?;
     }
-    for LargeText {
-        content,
-        id,
-        reference,
-    } in large
-    {
-        if let Some(bytes) = objects.get(&reference.key, None).await? {
-            let text = str::from_utf8(&bytes).unwrap_or_default();
-            known.show_text(content, text, id.as_deref());
+    texts.fetch(objects, &mut known).await?;
+    Ok(known)
+}
+
+/// Texts of events that came with one identity in other bytes, and what is still to be fetched of them.
+#[derive(Default)]
+pub struct TextsWanted {
+    large: Vec<LargeText>,
+    large_bytes: u64,
+}
+
+impl TextsWanted {
+    /// Shows a line's text where it is wanted; one that lies in an object of its own is noted, as far as these are not
+    /// too much.
+    pub fn read(&mut self, known: &mut Dispositions, head: &LineHead<'_>, event: &[u8]) {
+        let Some(content) = known.wanted(head) else {
+            return;
+        };
+        let Some(reference) = &head.event_ref else {
+            let text = str::from_utf8(event).unwrap_or_default();
+            known.show_text(content, text, head.id.as_deref());
+            return;
+        };
+        let bytes = self.large_bytes.saturating_add(reference.bytes);
+        if bytes <= limits::LIVE_READ_BYTES_MAX {
+            self.large_bytes = bytes;
+            self.large.push(LargeText {
+                content,
+                id: head.id.as_deref().map(str::to_owned),
+                reference: reference.clone(),
+            });
         }
     }
-    Ok(known)
+
+    /// Fetches and shows the texts that lie in objects of their own.
+    ///
+    /// # Errors
+    /// Whatever error the bucket gives.
+    pub async fn fetch<O: Objects>(
+        self,
+        objects: &O,
+        known: &mut Dispositions,
+    ) -> Result<(), PortError> {
+        for LargeText {
+            content,
+            id,
+            reference,
+        } in self.large
+        {
+            if let Some(bytes) = objects.get(&reference.key, None).await? {
+                let text = str::from_utf8(&bytes).unwrap_or_default();
+                known.show_text(content, text, id.as_deref());
+            }
+        }
+        Ok(())
+    }
 }

@@ -9,6 +9,7 @@ mod gateways;
 mod late;
 mod leftovers;
 mod listing;
+mod live_blocks;
 mod logs;
 mod metrics;
 mod offboarding;
