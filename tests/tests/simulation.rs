@@ -66,6 +66,22 @@ fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
     assert_eq!(sim::replay(script), Ok(()));
 }
 
+/// A worker looks for what the trigger went past while the trigger has not come further, and once waited for an hour then,
+/// longer than the window is held.
+#[test]
+fn what_can_be_had_is_brought_back_before_its_hold_ends() {
+    let script = "seed 203696; send 0 7b; crash 0; send 0 9; skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
+/// A batch of a closed shard that the trigger gave up, and of which another record may still bring something.
+#[test]
+fn a_failed_batch_that_waits_for_its_trigger_lets_everything_else_end() {
+    let script = "seed 122000; plan; work 0 30; send 0 7r; reslice 0 2; giveup 2 1; send 0 4h; jump 222; run 7; \
+                  deliver 0 1; run 1; deliver 0 1; skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// What a playback sends goes through the stream like anything else, and its segment can be lost.
 #[test]
 fn what_a_playback_sent_can_be_missing() {
@@ -207,6 +223,13 @@ fn a_poisonous_frame_ends_in_quarantine() {
 fn a_nudge_that_is_sent_once_is_caught() {
     let history = "seed 1; send 0 1; deliver 0 4; deliver 1 4; jump 250; plan; queue lose; run 30";
     is_caught_somewhere(Bug::NudgeOnce, history);
+}
+
+/// A worker looks between the two writes of a playback's entry.
+#[test]
+fn an_index_item_that_goes_before_its_entry_comes_is_caught() {
+    let history = "seed 104912; park {k}; replay 0 stream; run 1";
+    is_caught_somewhere(Bug::RemoveLoneAtOnce, history);
 }
 
 /// A worker looks at a window between a late block's entry and its commit.

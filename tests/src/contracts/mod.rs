@@ -111,6 +111,7 @@ macro_rules! for_each_contract {
             table work::of_concurrent_adds_one_counts,
             table work::a_list_is_its_owners_and_in_the_order_of_causes,
             table work::index_items_are_due_at_their_instant,
+            table work::an_index_item_says_since_when_it_is_alone,
             queue work::an_owner_has_one_nudge_under_way,
             queue work::the_same_nudge_comes_once,
             queue work::more_nudges_than_one_call_takes,

@@ -187,13 +187,16 @@ impl Archive {
     }
 }
 
+/// Where Lambda puts failed batches.
+const FAILURES: &str = "aws/lambda/";
+
 fn failure_key(failure: &Failure) -> String {
     format!("mapping/{}/{:06}", failure.shard.id, failure.number)
 }
 
 impl World {
-    /// The owners of work lists, in an order of their own.
-    fn owners(&self) -> Vec<Owner> {
+    /// The owners of work lists: the ledger, then the tenants, then the shards.
+    pub(super) fn owners(&self) -> Vec<Owner> {
         let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
         let tenants = tenants.map(Owner::Tenant);
         let shards = self.stream.shards().into_iter();
@@ -361,21 +364,29 @@ impl World {
     /// When the next entry is due that something unsealed, unplayed or not brought back waits for; none where what is
     /// left was tried so often that no more is to be expected.
     pub(super) fn next_due(&self) -> Option<Millis> {
-        let waits = |(owner, entry): &(Owner, WorkEntry)| match (owner, entry.key.cause) {
+        let all = self.table.all_work();
+        // The worker of its shard waits for a failed batch that it knows of.
+        let is_known = |failure: &Failure| {
+            let owner = Owner::of_shard(&failure.shard.id);
+            let mut own = all.iter().filter(|(of, _)| *of == owner);
+            own.any(|(_, entry)| entry.key.subject.starts_with(FAILURES))
+        };
+        let is_any_unknown = !self.trigger.failures().iter().all(is_known);
+        let waits = |(owner, entry): &&(Owner, WorkEntry)| match (owner, entry.key.cause) {
             (_, Cause::Late | Cause::Close) => entry.tries < TRIES_MAX,
             (_, Cause::Playback) => true,
             (Owner::Shard(_), Cause::Recover) => entry.tries < TRIES_MAX,
-            (_, Cause::Recover) => !self.trigger.failures().is_empty(),
+            (_, Cause::Recover) => is_any_unknown,
             _ => false,
         };
-        let entries = self.table.all_work().into_iter().filter(waits);
+        let entries = all.iter().filter(waits);
         entries.map(|(_, entry)| entry.due).min()
     }
 
     /// Puts what the trigger gave up where Lambda puts it.
     fn keep_failures(&self) {
         for failure in self.trigger.failures() {
-            let key = format!("aws/lambda/{}", failure_key(failure));
+            let key = format!("{FAILURES}{}", failure_key(failure));
             if self.bucket.raw(&key).is_some() {
                 continue;
             }

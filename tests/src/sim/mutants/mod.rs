@@ -70,6 +70,8 @@ pub enum Bug {
     RemoveWhateverIsThere,
     /// The planner nudges once for an entry, as if the queue kept every nudge for good.
     NudgeOnce,
+    /// A worker takes an index item for done with when it finds no entry to it, though the entry may be about to be put.
+    RemoveLoneAtOnce,
     /// Workers read a tenant's block items from the window's first minute on, and not from the five minutes' first.
     BeginLate,
     /// A late block's entry is due before its commit has landed.
@@ -103,7 +105,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -130,6 +132,7 @@ impl Bug {
         Self::EntryAfterAppend,
         Self::RemoveWhateverIsThere,
         Self::NudgeOnce,
+        Self::RemoveLoneAtOnce,
         Self::BeginLate,
         Self::LateEntryDueAtOnce,
         Self::IdleOverBackedOff,
@@ -156,6 +159,7 @@ impl Bug {
             | Self::MovePlaybackFirst
             | Self::RemoveWhateverIsThere
             | Self::NudgeOnce
+            | Self::RemoveLoneAtOnce
             | Self::BeginLate
             | Self::IdleOverBackedOff
             | Self::LeaveOutOfEvidence
