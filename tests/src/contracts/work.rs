@@ -171,7 +171,7 @@ pub async fn an_index_item_says_since_when_it_is_alone(table: &impl WorkLists) {
     // A call that is repeated because its answer was lost.
     for _ in 0..2 {
         assert_eq!(table.mark_lone(&item, Millis(7)).await, Ok(()));
-        assert_eq!(due(table, &owner, DUE).await, [marked.clone()]);
+        assert_eq!(due(table, &owner, DUE).await, std::slice::from_ref(&marked));
     }
     assert_eq!(table.remove_due(&marked).await, Ok(()));
     assert_eq!(table.mark_lone(&item, Millis(8)).await, Ok(()));
