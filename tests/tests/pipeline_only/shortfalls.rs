@@ -27,7 +27,7 @@ fn window(n: i64) -> Window {
     }
 }
 
-fn statement(seal: &Seal) -> &WindowStatement {
+pub(super) fn statement(seal: &Seal) -> &WindowStatement {
     let statement = seal.statement.as_ref().expect("version 4");
     statement.window().expect("of a window")
 }
@@ -45,7 +45,7 @@ fn is_sealed(school: &School) -> bool {
 }
 
 /// What the first window's last seal lists as missing.
-fn missing(school: &School) -> Vec<Missing> {
+pub(super) fn missing(school: &School) -> Vec<Missing> {
     let files = school.archive();
     let mut rows = Vec::new();
     for file in statement(&last(school)).missing.inline().expect("few") {
@@ -61,7 +61,7 @@ fn missing(school: &School) -> Vec<Missing> {
 
 /// One window with an envelope of two events that is lost for good, and another of three that is not. The stream forgets
 /// the records of both.
-async fn lost_for_good(school: &School) -> ReceiptId {
+pub(super) async fn lost_for_good(school: &School) -> ReceiptId {
     let lost = school.post(&events(2)).await;
     school.post(&events(3)).await;
     school.deliver_but(&[0]).await;

@@ -37,7 +37,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             return Ok(Step::Again);
         }
         let hold_seconds = self.workshop.times.hold_seconds;
-        let drawn_up = self.account_of_unsealed(held.window).await?;
+        let drawn_up = self.account(held.window).await?;
         let may_come = match held.since {
             Some(_) => false,
             None => {

@@ -306,8 +306,8 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     /// Whatever error the stores give.
     pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
         let window = Window::containing(at, self.settings.window_minutes);
-        let drawn_up = self.account_of_unsealed(window).await?;
-        self.keep(&drawn_up.account, &drawn_up.receipts).await?;
+        let drawn_up = self.account(window).await?;
+        self.keep(&drawn_up, &drawn_up.receipts).await?;
         let is_incomplete = drawn_up.account.state == WindowState::Incomplete;
         Ok(is_incomplete.then(|| held(&drawn_up.account)))
     }
@@ -327,7 +327,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         if let Some(step) = self.seal_idle(head, &run).await? {
             return Ok(step);
         }
-        let drawn_up = self.account_of_unsealed(window).await?;
+        let drawn_up = self.account(window).await?;
         let held = match self.seal_window(head, &drawn_up, None).await? {
             Step::Held(held) => held,
             sealed => return Ok(sealed),
@@ -359,16 +359,18 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     async fn seal_window(
         &mut self,
         head: &ChainHead,
-        DrawnUp {
+        drawn_up: &DrawnUp,
+        shortfall: Option<Shortfall>,
+    ) -> Result<Step, PortError> {
+        let DrawnUp {
             account,
             receipts,
             items,
-        }: &DrawnUp,
-        shortfall: Option<Shortfall>,
-    ) -> Result<Step, PortError> {
+            ..
+        } = drawn_up;
         let is_complete = account.state == WindowState::Complete;
         let unsealed = if is_complete { &[][..] } else { receipts };
-        self.keep(account, unsealed).await?;
+        self.keep(drawn_up, unsealed).await?;
         let may_be_sealed = is_complete || shortfall.is_some();
         let step = match may_be_sealed {
             false => Step::Held(held(account)),
