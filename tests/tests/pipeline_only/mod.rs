@@ -5,6 +5,7 @@ mod batches;
 mod checkpoints;
 mod checks;
 mod compaction;
+mod damage;
 mod evidence;
 mod gateways;
 mod late;

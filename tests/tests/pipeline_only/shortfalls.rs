@@ -357,7 +357,12 @@ async fn a_damaged_block_is_missing_and_no_other() {
         bytes[middle] ^= 1;
         Some(bytes)
     };
-    for (damage, kept) in [(gone, 0), (changed, 1)] {
+    let cut: fn(Vec<u8>) -> Option<Vec<u8>> = |mut bytes| {
+        bytes.truncate(bytes.len() / 2);
+        Some(bytes)
+    };
+    let empty: fn(Vec<u8>) -> Option<Vec<u8>> = |_| Some(Vec::new());
+    for (damage, kept) in [(gone, 0), (changed, 1), (cut, 1), (empty, 1)] {
         let (school, hurt) = damaged(damage).await;
         let summary = school.seal().await;
         assert_eq!((summary.sealed, summary.held), (0, 1), "{summary:?}");

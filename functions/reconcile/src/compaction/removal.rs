@@ -10,7 +10,7 @@ use vernier_archive::seal::{Seal, StatementBody};
 use vernier_archive::stored::{read_seal, read_set};
 use vernier_ledger::chain::{ChainHead, SealEntry};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{Chains, Objects, PortError, Removal};
+use vernier_ledger::ports::{Chains, Objects, Removal};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, Window};
 
@@ -86,12 +86,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Compactor<'_, '_, S, C> {
         for file in day.files.iter().chain(&evidence) {
             // Two bytes from its last one on: one comes back.
             let last = Some((file.bytes.saturating_sub(1), 2));
-            let there = match self.sealer.stores.objects().get(&file.key, last).await {
-                Ok(bytes) => bytes.is_some_and(|bytes| bytes.len() == 1),
-                Err(PortError::Fatal(_)) => false,
-                Err(error) => return Err(error.into()),
-            };
-            if !there {
+            let end = self.sealer.stores.objects().get(&file.key, last).await?;
+            if end.is_none_or(|bytes| bytes.len() != 1) {
                 let what = format!("{} is not there as it was sealed", file.key);
                 return Err(Trouble::Held(what));
             }
