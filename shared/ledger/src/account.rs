@@ -120,6 +120,10 @@ pub struct WindowAccount {
     pub missing_count: u64,
     /// The first of them.
     pub missing: Vec<MissingReceipt>,
+    /// When the clock of the window's hold started before the chain came to the window; none where it did not, and where
+    /// the hold is an item of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Millis>,
     /// When this was computed.
     pub computed_at: Millis,
 }
@@ -260,6 +264,7 @@ pub fn draw_up(
             .into_iter()
             .take(limits::MISSING_NAMED_MAX)
             .collect(),
+        held_since: None,
         computed_at: now,
     }
 }

@@ -17,6 +17,7 @@ mod offboarding;
 mod old_frames;
 mod opening;
 mod outage;
+mod pausing;
 mod playbacks;
 mod queries;
 mod rates;

@@ -56,16 +56,17 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         let receipts = receipts_of(table, self.tenant, &[window]).await?;
         let receipts: Vec<Receipt> = receipts.into_values().flatten().collect();
         let items = live::items_between(table, &self.tenant.id, window.into(), now).await?;
-        let drawn_up = DrawnUp {
+        let mut drawn_up = DrawnUp {
             account: self.drawn_up(window, &receipts, &items, now),
             receipts,
             items,
             kept,
         };
-        match drawn_up.may_lack_receipts(now) {
-            true => self.with_written_down(drawn_up, now).await,
-            false => Ok(drawn_up),
+        if drawn_up.may_lack_receipts(now) {
+            drawn_up = self.with_written_down(drawn_up, now).await?;
         }
+        drawn_up.account.held_since = drawn_up.kept.as_ref().and_then(|kept| kept.held_since);
+        Ok(drawn_up)
     }
 
     fn drawn_up(

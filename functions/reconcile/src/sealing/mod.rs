@@ -299,16 +299,19 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         self.summary.lag_millis = self.summary.lag_millis.max(lag_millis);
     }
 
-    /// Closes the window of an instant that is to be sealed some other time: its account and its evidence are kept, and
-    /// what it misses is known. None where nothing of it is missing.
+    /// Closes the window of an instant that is to be sealed some other time: its account and its evidence are kept, the
+    /// clock of its hold starts if it may, and what it misses is known. None where nothing of it is missing.
     ///
     /// # Errors
     /// Whatever error the stores give.
     pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
         let window = Window::containing(at, self.settings.window_minutes);
-        let drawn_up = self.account(window).await?;
-        self.keep(&drawn_up, &drawn_up.receipts).await?;
+        let mut drawn_up = self.account(window).await?;
         let is_incomplete = drawn_up.account.state == WindowState::Incomplete;
+        if is_incomplete {
+            self.start_unsealed_clock(&mut drawn_up).await?;
+        }
+        self.keep(&drawn_up, &drawn_up.receipts).await?;
         Ok(is_incomplete.then(|| held(&drawn_up.account)))
     }
 
