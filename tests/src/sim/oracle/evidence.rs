@@ -84,6 +84,12 @@ impl Evident {
             let rows: Vec<Missing> = rows_of(world, entry, file)?;
             listed.extend(rows.into_iter().map(|row| (row.receipt, row.events)));
         }
+        if listed.len() as u64 != entry.missing {
+            let (listed, told) = (listed.len(), entry.missing);
+            return Err(wrong(&format!(
+                "lists {listed} envelopes, and the table is told of {told}"
+            )));
+        }
         let key = (tenant.id.clone(), entry.window.start);
         match listed.is_empty() {
             true => self.short.remove(&key),
