@@ -78,7 +78,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
     ) -> WindowAccount {
         let coverage = Coverage::of_items(items);
         let clock = (now, self.settings.grace_seconds);
-        draw_up(window, receipts, items, &coverage, clock)
+        draw_up(window, receipts, items, &coverage, clock).named_after(None)
     }
 
     /// The account with the receipts that were written down of its window and that the table has no longer.

@@ -85,10 +85,7 @@ impl Evident {
             listed.extend(rows.into_iter().map(|row| (row.receipt, row.events)));
         }
         if listed.len() as u64 != entry.missing {
-            let (listed, told) = (listed.len(), entry.missing);
-            return Err(wrong(&format!(
-                "lists {listed} envelopes, and the table is told of {told}"
-            )));
+            return Err(wrong("lists other envelopes than the table is told of"));
         }
         let key = (tenant.id.clone(), entry.window.start);
         match listed.is_empty() {
