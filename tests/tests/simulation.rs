@@ -251,3 +251,23 @@ fn an_expired_receipt_that_is_taken_for_none_is_caught() {
     assert!(finding.is_err(), "not caught");
     assert_eq!(sim::replay(&history), Ok(()), "without the bug");
 }
+
+/// A copy of a frame is given up by the trigger when the frame's receipt has expired, and is brought back then.
+#[test]
+fn an_old_frame_that_is_stored_twice_is_caught() {
+    let away = "outage 255; ".repeat(176);
+    let history = format!(
+        "seed {{k}}; send 0 1; deliver 0 4; deliver 1 4; jump 250; run 30; {away}copy 0 0; copy 1 0; \
+         giveup 0 4; giveup 1 4; playback 0; playback 1; deliver 0 4; deliver 1 4"
+    );
+    is_caught_somewhere(Bug::AskReceiptsAlone, &history);
+}
+
+/// A window is sealed without an envelope that is gone for good, and another one of the same window comes late.
+#[test]
+fn a_backfill_that_forgets_what_remains_is_caught() {
+    let history = "seed {k}; send 0 1; skip 0 3; skip 1 3; expire 0 1; expire 1 1; \
+                   fault acknowledge * before; send 0 2; jump 250; run 30; outage 6; run 30; outage 6; run 30; \
+                   outage 6; run 30; deliver 0 1; deliver 1 1; outage 6; run 30; outage 6; run 30";
+    is_caught_somewhere(Bug::ForgetRemaining, history);
+}

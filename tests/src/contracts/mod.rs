@@ -119,7 +119,7 @@ macro_rules! for_each_contract {
             objects objects::an_object_is_written_once,
             objects objects::concurrent_writers_have_one_winner,
             objects objects::ranges_are_cut_at_the_end,
-            objects objects::a_range_behind_the_end_is_refused_for_good,
+            objects objects::a_range_behind_the_end_has_no_bytes,
             objects objects::what_is_not_there_is_none,
             objects objects::an_empty_object_is_an_object,
             objects objects::keys_of_any_script_up_to_1024_bytes,

@@ -169,6 +169,14 @@ impl Archive {
         Rc::clone(process)
     }
 
+    /// For how long those who bring frames back take receipts to be kept, days.
+    pub(super) fn receipt_days(&self) -> u32 {
+        match self.bug {
+            Some(Bug::AskReceiptsAlone) => 100 * RECEIPT_DAYS,
+            _ => RECEIPT_DAYS,
+        }
+    }
+
     fn settings(&self) -> WorkSettings {
         let windows = match self.bug {
             Some(Bug::SealBeforeGrace) => Settings {
@@ -179,7 +187,7 @@ impl Archive {
         };
         WorkSettings {
             windows,
-            receipt_days: ReceiptDays(RECEIPT_DAYS),
+            receipt_days: ReceiptDays(self.receipt_days()),
             compacting: COMPACTING,
             sweeping: SWEEPING,
             paused: false,

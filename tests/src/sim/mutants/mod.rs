@@ -92,6 +92,10 @@ pub enum Bug {
     ForgetLostSlices,
     /// Some segments that are there are taken for gone.
     OverlookSegments,
+    /// The table is told of a backfill that nothing of its window is missing any more.
+    ForgetRemaining,
+    /// What is older than receipts are kept is brought back by what receipts say of it, and no seal is asked.
+    AskReceiptsAlone,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -105,7 +109,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -143,6 +147,8 @@ impl Bug {
         Self::ForgetWrittenDown,
         Self::ForgetLostSlices,
         Self::OverlookSegments,
+        Self::ForgetRemaining,
+        Self::AskReceiptsAlone,
     ];
 
     /// Where it is; none: everywhere.
@@ -167,7 +173,8 @@ impl Bug {
             | Self::StopAtGone
             | Self::ForgetWrittenDown
             | Self::ForgetLostSlices
-            | Self::OverlookSegments => Some(Role::Working),
+            | Self::OverlookSegments
+            | Self::ForgetRemaining => Some(Role::Working),
             Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
                 Some(Role::General)
             }
