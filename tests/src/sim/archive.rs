@@ -296,10 +296,29 @@ impl World {
         Ok(())
     }
 
-    /// The stack works by itself for so many minutes.
+    /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
+    fn quiet_minutes(&self) -> u64 {
+        if !self.trigger.ready(&self.stream).is_empty() || !self.queue.queued().is_empty() {
+            return 0;
+        }
+        let due = self
+            .table
+            .all_due()
+            .into_iter()
+            .map(|nudge| nudge.due)
+            .min();
+        let left_millis = due.map_or(0, |due| due.0 - self.now().0);
+        // At the end of the minute in which it is due a planner finds it.
+        u64::try_from((left_millis - 1) / 60_000).unwrap_or(0)
+    }
+
+    /// The stack works by itself for so many minutes. Those in which nothing is due pass at once.
     pub(super) async fn live(&mut self, minutes: u16) -> Result<(), Violation> {
-        for _ in 0..minutes {
-            self.pass(Duration::from_secs(60));
+        let mut left = u64::from(minutes);
+        while left > 0 {
+            let passing = (self.quiet_minutes() + 1).min(left);
+            left -= passing;
+            self.pass(Duration::from_secs(60 * passing));
             let delivered = self.trigger.ready(&self.stream).len();
             for _ in 0..delivered {
                 self.deliver(0, usize::MAX).await?;
