@@ -33,7 +33,7 @@ help:
 	@echo "    make kill              the built stream function, killed and throttled (EVENTS=200000)"
 	@echo "    make artifacts         sam build as for AWS, and that every artifact starts (12 minutes; no part of make test)"
 	@echo "    make tenants           200 tenants on a deployed stack: how long after a window's end each is sealed"
-	@echo "    make gameday           break the deployed stack in ten ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
+	@echo "    make gameday           break the deployed stack in fourteen ways: who notices, how it heals, what is lost (DRILLS='poison stuck')"
 	@echo "    make sam-local         every file of events/ through sam local invoke (needs Docker)"
 	@echo "    make bench             what an event takes, from validation to archive; cold starts, end to end, dollars per billion"
 	@echo "                           QUICK=1 in less than three minutes, PARTS=validate,handlers some of it"

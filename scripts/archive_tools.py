@@ -81,6 +81,14 @@ def query(folder: Path) -> None:
     duckdb.sql(QUERY.format(files=files)).show()
 
 
+def plan(function: str) -> None:
+    import boto3
+
+    answer = boto3.client("lambda").invoke(FunctionName=function, Payload=b"{}")
+    if "FunctionError" in answer:
+        sys.exit(f"The planner failed: {answer['Payload'].read().decode()}")
+
+
 def main() -> None:
     what, *rest = sys.argv[1:]
     if what == "copy":
@@ -90,6 +98,8 @@ def main() -> None:
         drop(Path(rest[0]))
     elif what == "query":
         query(Path(rest[0]))
+    elif what == "plan":
+        plan(rest[0])
     else:
         sys.exit(__doc__)
 

@@ -251,6 +251,8 @@ def compose(figures: dict) -> dict:
         report.update(figures["sweep"])
     if "recovery" in figures:
         report["recovery"] = figures["recovery"]
+    if "held" in figures:
+        report["held"] = figures["held"]
     if "neighbours" in figures:
         report["neighbours"] = figures["neighbours"]
     if "schedule" in figures:

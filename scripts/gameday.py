@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Game day: breaks the deployed stack in ten ways, and shows who notices, how it heals, and what is lost.
+"""Game day: breaks the deployed stack in fourteen ways, and shows who notices, how it heals, and what is lost.
 
   gameday.py [DRILL…]     all drills, or some by name (gameday.py --list)
 
@@ -28,6 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from client import DISPOSITIONS, ask, run_vernier, window_totals  # noqa: E402
 from gameday_recovery import stream_away, ten_tenants  # noqa: E402
+from gameday_trouble import receipts_expired, three_of_twenty, window_held  # noqa: E402
 from common import EMULATOR, RUN, Failed, main_guard, need_setup, run, say, took, tool_env  # noqa: E402
 from stack import Stack, child_env, vernier_env  # noqa: E402
 from test import run_step, test_env  # noqa: E402
@@ -525,9 +526,12 @@ DRILLS = {
     "exhausted": exhausted,
     "away": stream_away,
     "tenants": ten_tenants,
+    "held": window_held,
+    "expired": receipts_expired,
+    "twenty": three_of_twenty,
 }
 #: Drills that need reconcile to run.
-AFTER_THE_OUTAGE = ("clock", "exhausted", "away", "tenants")
+AFTER_THE_OUTAGE = ("clock", "exhausted", "away", "tenants", "held", "expired", "twenty")
 
 
 def play(day: Day, names: list[str]) -> int:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The checks and tests of `make test`, step by step with their times; or some of the steps by name.
 
-  test.py             all of them, the quick ones first, stopping at the first that fails
+  test.py             all of them, the quick ones first, stopping at the first that fails; the deployed stack and what
+                      needs none run side by side at the end, and both are shown to their end
   test.py lint        fmt, clippy, template, docs
   test.py page        the page: types, unit tests, and in a Chromium against its fixture server
   test.py unit        tests inside the crates, and the documentation's
@@ -183,6 +184,12 @@ def step_build() -> None:
     run_step([sys.executable, ROOT / "scripts" / "build.py", "--local", "--profile", "test"])
 
 
+def step_compile() -> None:
+    """Compiles every test, so that none waits for it, or for cargo's lock, later."""
+    runner = ["nextest", "run"] if shutil.which("cargo-nextest") else ["test"]
+    run_step(["cargo", *runner, "--workspace", "--no-run"])
+
+
 def step_artifacts() -> None:
     run_step([sys.executable, ROOT / "scripts" / "build.py"])
     run_step([sys.executable, ROOT / "scripts" / "check_artifacts.py"])
@@ -269,18 +276,58 @@ def test_env(state: dict) -> dict[str, str]:
     return env | {name: os.environ[name] for name in kept if name in os.environ}
 
 
+def show_beside() -> None:
+    """Shows what ran beside the stack, and counts its tests; its own sum is left to the end of the whole."""
+    for line in BESIDE_LOG.read_text("utf-8", "replace").splitlines():
+        if not line.startswith("tests: "):
+            print(line)
+            COUNTS.read(line)
+    sys.stdout.flush()
+
+
+def stack_and_beside(times: list[tuple[str, str]]) -> None:
+    """Runs the deployed stack's tests, which mostly wait, beside all that need no stack. Each comes to its end."""
+    say(f"\n=== {' '.join(BESIDE)}, beside what follows; shown after it, and until then in {BESIDE_LOG.relative_to(ROOT)}")
+    BESIDE_LOG.parent.mkdir(parents=True, exist_ok=True)
+    with BESIDE_LOG.open("wb") as log:
+        argv = [sys.executable, str(Path(__file__).resolve()), *BESIDE]
+        process = subprocess.Popen(
+            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    failures = []
+    try:
+        try:
+            run_steps([ON_THE_STACK], times)
+        except Failed as failure:
+            failures.append(str(failure))
+        code = process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    show_beside()
+    if code != 0:
+        failures.append(f"Failed ({code}): {' '.join(BESIDE)}, shown above.")
+    if failures:
+        raise Failed("\n".join(failures))
+
+
 STEPS = {
     "fmt": step_fmt,
     "clippy": step_clippy,
     "template": step_template,
     "docs": step_docs,
+    "build": step_build,
+    "compile": step_compile,
     "page": step_page,
     "unit": step_unit,
     "pipeline": step_pipeline,
     "repo": step_repo,
-    "build": step_build,
     "emulator": step_emulator,
 }
+#: Steps that need no deployed stack, and run beside the one that does when all are run.
+BESIDE = ("page", "unit", "pipeline", "repo")
+ON_THE_STACK = "emulator"
+BESIDE_LOG = RUN / "beside.log"
 #: How many steps, from the first on, need nothing that setup installs.
 TOOLLESS_STEPS = 2
 #: Steps that run by name only: another holds them already, or they take too long for every time.
@@ -316,7 +363,9 @@ def main() -> int:
             # Cargo fetches and compiles while the tools are installed, which these steps do not need.
             with beside([sys.executable, ROOT / "scripts" / "setup.py"]):
                 run_steps(names[:TOOLLESS_STEPS], times)
-            run_steps(names[TOOLLESS_STEPS:], times)
+            apart = (*BESIDE, ON_THE_STACK)
+            run_steps([name for name in names[TOOLLESS_STEPS:] if name not in apart], times)
+            stack_and_beside(times)
     finally:
         say("\n" + "\n".join(f"{name:9} {taken:>12}" for name, taken in [*times, ("total", took(began))]))
         if COUNTS.passed + COUNTS.failed + COUNTS.skipped:

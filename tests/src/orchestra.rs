@@ -11,7 +11,7 @@ use vernier_ledger::ports::{Playbacks, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{
-    AUDIT_DAILY, Cause, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists,
+    AUDIT_DAILY, Cause, DueItem, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists,
 };
 use vernier_reconcile::compaction::{COMPACT_BYTES_MAX, CompactSummary, Compacting};
 use vernier_reconcile::planner::plan;
@@ -127,11 +127,12 @@ pub async fn turn_of<S: ReconcileStores>(
     clock: &impl Fn() -> Millis,
     deadline: Millis,
 ) -> Result<Turn, PortError> {
-    let nudge = Nudge {
+    let nudge = Nudge::from(DueItem {
         due: Millis(0),
         owner: owner.clone(),
         nonce: Nonce([0; 16]),
-    };
+        lone_since: None,
+    });
     turn(stores, process, settings, &nudge, clock, deadline).await
 }
 

@@ -66,6 +66,22 @@ fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
     assert_eq!(sim::replay(script), Ok(()));
 }
 
+/// A worker looks for what the trigger went past while the trigger has not come further, and once waited for an hour then,
+/// longer than the window is held.
+#[test]
+fn what_can_be_had_is_brought_back_before_its_hold_ends() {
+    let script = "seed 203696; send 0 7b; crash 0; send 0 9; skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
+/// A batch of a closed shard that the trigger gave up, and of which another record may still bring something.
+#[test]
+fn a_failed_batch_that_waits_for_its_trigger_lets_everything_else_end() {
+    let script = "seed 122000; plan; work 0 30; send 0 7r; reslice 0 2; giveup 2 1; send 0 4h; jump 222; run 7; \
+                  deliver 0 1; run 1; deliver 0 1; skip 0 1";
+    assert_eq!(sim::replay(script), Ok(()));
+}
+
 /// What a playback sends goes through the stream like anything else, and its segment can be lost.
 #[test]
 fn what_a_playback_sent_can_be_missing() {
@@ -209,6 +225,13 @@ fn a_nudge_that_is_sent_once_is_caught() {
     is_caught_somewhere(Bug::NudgeOnce, history);
 }
 
+/// A worker looks between the two writes of a playback's entry.
+#[test]
+fn an_index_item_that_goes_before_its_entry_comes_is_caught() {
+    let history = "seed 104912; park {k}; replay 0 stream; run 1";
+    is_caught_somewhere(Bug::RemoveLoneAtOnce, history);
+}
+
 /// A worker looks at a window between a late block's entry and its commit.
 #[test]
 fn a_late_entry_that_is_due_at_once_is_caught() {
@@ -227,4 +250,24 @@ fn an_expired_receipt_that_is_taken_for_none_is_caught() {
     let finding = sim::replay_with(&history, Some(Bug::ForgetWrittenDown));
     assert!(finding.is_err(), "not caught");
     assert_eq!(sim::replay(&history), Ok(()), "without the bug");
+}
+
+/// A copy of a frame is given up by the trigger when the frame's receipt has expired, and is brought back then.
+#[test]
+fn an_old_frame_that_is_stored_twice_is_caught() {
+    let away = "outage 255; ".repeat(176);
+    let history = format!(
+        "seed {{k}}; send 0 1; deliver 0 4; deliver 1 4; jump 250; run 30; {away}copy 0 0; copy 1 0; \
+         giveup 0 4; giveup 1 4; playback 0; playback 1; deliver 0 4; deliver 1 4"
+    );
+    is_caught_somewhere(Bug::AskReceiptsAlone, &history);
+}
+
+/// A window is sealed without an envelope that is gone for good, and another one of the same window comes late.
+#[test]
+fn a_backfill_that_forgets_what_remains_is_caught() {
+    let history = "seed {k}; send 0 1; skip 0 3; skip 1 3; expire 0 1; expire 1 1; \
+                   fault acknowledge * before; send 0 2; jump 250; run 30; outage 6; run 30; outage 6; run 30; \
+                   outage 6; run 30; deliver 0 1; deliver 1 1; outage 6; run 30; outage 6; run 30";
+    is_caught_somewhere(Bug::ForgetRemaining, history);
 }

@@ -6,6 +6,7 @@ use super::{FINDINGS, Format, output, time};
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::Duration;
+use vernier_sheet::{Cell, Sheet};
 
 /// Receipts that are named in a cell of the table; the JSON has all that the service names.
 const NAMED_MAX: usize = 3;
@@ -36,7 +37,7 @@ pub(super) struct Args {
     /// Look again for so many seconds until every window adds up
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
-    /// Print the receipts that are not whole as CSV instead, by sensor; at most 100 of a window are named
+    /// Print all receipts that are not whole as CSV instead, by sensor
     #[arg(long)]
     missing: bool,
 }
@@ -53,14 +54,17 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
         ("to", args.to.rfc3339(now)),
     ];
     let all_add_up = |answer: &Value| windows(answer).all(adds_up);
-    let answer = api.poll(
+    let mut answer = api.poll(
         Duration::from_secs(args.wait),
         |api| api.get("/windows", &query),
         all_add_up,
     )?;
+    if args.missing {
+        name_all(&api, &mut answer)?;
+    }
     match format {
         Format::Json => output::json(&answer)?,
-        Format::Text if args.missing => output::line(missing_csv(&answer))?,
+        Format::Text if args.missing => output::text(&missing_csv(&answer))?,
         Format::Text => output::line(text(&answer))?,
     }
     Ok(ExitCode::from(if all_add_up(&answer) {
@@ -68,6 +72,43 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<ExitCode> {
     } else {
         FINDINGS
     }))
+}
+
+/// Asks for what the windows miss beyond what the answer names, window by window, until all of it is named. What has come
+/// meanwhile is named no more.
+fn name_all(api: &Api, answer: &mut Value) -> anyhow::Result<()> {
+    let windows = answer.get_mut("windows").and_then(Value::as_array_mut);
+    for window in windows.into_iter().flatten() {
+        let text = |name| window.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (Some(start), Some(end)) = (text("start"), text("end")) else {
+            continue;
+        };
+        while let Some(after) = last_named(window) {
+            let query = [
+                ("from", start.clone()),
+                ("to", end.clone()),
+                ("missing_after", after),
+            ];
+            let mut page = api.get("/windows", &query)?;
+            let more = page.pointer_mut("/windows/0/missing").map(Value::take);
+            let Some(Value::Array(more)) = more.filter(|more| more != &Value::Array(Vec::new()))
+            else {
+                break;
+            };
+            if let Some(missing) = window.get_mut("missing").and_then(Value::as_array_mut) {
+                missing.extend(more);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last receipt that a window's account names, where it misses more than it names.
+fn last_named(window: &Value) -> Option<String> {
+    let missing = window.get("missing")?.as_array()?;
+    let is_whole = missing.len() as u64 >= count(window, "/missing_count");
+    let last = missing.last()?.get("receipt")?.as_str()?;
+    (!is_whole).then(|| last.to_owned())
 }
 
 fn windows(answer: &Value) -> impl Iterator<Item = &Value> {
@@ -140,7 +181,20 @@ fn text(answer: &Value) -> String {
     )
 }
 
-/// A line for each receipt that is not whole, by sensor, window and receipt.
+/// What the table of missing receipts has of each.
+const MISSING_COLUMNS: [&str; 9] = [
+    "sensor",
+    "window",
+    "state",
+    "receipt",
+    "slices",
+    "events",
+    "cause",
+    "sent_again",
+    "reason",
+];
+
+/// A line for each receipt that is not whole, by sensor, window and receipt, as CSV.
 fn missing_csv(answer: &Value) -> String {
     let mut rows: Vec<[String; 9]> = Vec::new();
     for window in windows(answer) {
@@ -165,26 +219,11 @@ fn missing_csv(answer: &Value) -> String {
         }));
     }
     rows.sort();
-    let mut text = "sensor,window,state,receipt,slices,events,cause,sent_again,reason".to_owned();
+    let mut sheet = Sheet::new(MISSING_COLUMNS);
     for row in rows {
-        let cells = row.map(|cell| quoted(&cell));
-        text.push('\n');
-        text.push_str(&cells.join(","));
+        sheet.row(row.into_iter().map(Cell::Text));
     }
-    text
-}
-
-/// A cell as RFC 4180 has it; one that a spreadsheet would take for a formula is text.
-fn quoted(cell: &str) -> String {
-    let is_formula = cell.starts_with(['=', '+', '-', '@']);
-    let cell = match is_formula {
-        true => format!("'{cell}"),
-        false => cell.to_owned(),
-    };
-    match cell.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", cell.replace('"', "\"\"")),
-        false => cell,
-    }
+    sheet.finish()
 }
 
 fn row(window: &Value) -> Vec<String> {
@@ -272,6 +311,17 @@ mod tests {
             lines[2],
             "lms,2026-03-01T12:00:00.000Z,short,r2,\"[0,3]\",4,unclaimed,r9,\"moved, for good\""
         );
+    }
+
+    #[test]
+    fn a_window_that_names_less_than_it_misses_is_asked_for_more() {
+        let mut short = window(10, 6, "ab");
+        assert_eq!(last_named(&short), None);
+        short["missing"] = json!([{"receipt": "r1"}, {"receipt": "r2"}]);
+        short["missing_count"] = json!(3);
+        assert_eq!(last_named(&short), Some("r2".to_owned()));
+        short["missing_count"] = json!(2);
+        assert_eq!(last_named(&short), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::limits::{LIVE_SECONDS_MAX, LOOKBACK_SECONDS, PAGE_BYTES_MAX};
 use vernier_ledger::line::Verdict;
 use vernier_ledger::live::{self, Fetched, ReadError};
-use vernier_ledger::ports::{Objects, PortError, Receipts};
+use vernier_ledger::ports::{Objects, Receipts};
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::{Millis, Minute, TimeRange};
@@ -240,7 +240,7 @@ async fn events_of<O: Objects>(
     objects: &O,
     id: ReceiptId,
     blocks: &[Fetched],
-) -> Result<BTreeMap<u32, ReceiptEvent>, PortError> {
+) -> Result<BTreeMap<u32, ReceiptEvent>, ReadError> {
     let known = live::dispositions(objects, blocks).await?;
     let mut events = BTreeMap::new();
     for block in blocks {

@@ -18,6 +18,7 @@ use vernier_ledger::access::Scope;
 use vernier_ledger::account::{MissingReceipt, WindowAccount, WindowState};
 use vernier_ledger::clock;
 use vernier_ledger::digest::Digest;
+use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::{ScalingLogs, Shards, StreamMetrics};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
@@ -190,6 +191,18 @@ impl<'a> WindowView<'a> {
     }
 }
 
+/// The parameter that asks for what is missing behind a receipt.
+const MISSING_AFTER: &str = "missing_after";
+
+fn missing_after(request: Request<'_>) -> Result<Option<ReceiptId>, ProblemDocument> {
+    let Some(text) = request.query(MISSING_AFTER)? else {
+        return Ok(None);
+    };
+    let id = text.parse();
+    id.map(Some)
+        .map_err(|_| ProblemDocument::parameter(MISSING_AFTER, "is no receipt's id"))
+}
+
 async fn route<S: ReconcileStores>(
     context: &Context<S>,
     request: Request<'_>,
@@ -203,8 +216,9 @@ async fn route<S: ReconcileStores>(
         .authenticator
         .authenticate(request.caller(now), Scope::AuditRead)
         .await?;
-    request.only_query(&["from", "to"])?;
+    request.only_query(&["from", "to", MISSING_AFTER])?;
     let range = request.live_range(now)?;
+    let missing_after = missing_after(request)?;
     let mut drawn_up = counted_accounts(
         &context.stores,
         context.settings.windows,
@@ -215,6 +229,10 @@ async fn route<S: ReconcileStores>(
     .await?;
     let tenant = &identity.tenant.id;
     let shortfalls = add_shortfalls(&context.stores, tenant, &mut drawn_up).await?;
+    let drawn_up: Vec<WindowAccount> = drawn_up
+        .into_iter()
+        .map(|account| account.named_after(missing_after))
+        .collect();
     let windows: Vec<WindowView<'_>> = drawn_up
         .iter()
         .map(|account| WindowView::of(account, &shortfalls))

@@ -70,7 +70,7 @@ pub async fn accounts<T: Receipts + Listing + Blocks + Spreads>(
 }
 
 /// [`accounts`] with how the events ended, counted by reading them; without that count where the
-/// range holds more than one request may read.
+/// range holds more than one request may read, and of windows of whose blocks one is gone or damaged.
 ///
 /// # Errors
 /// The stores'.
@@ -93,6 +93,8 @@ pub async fn counted_accounts<S: Stores>(
     match count_dispositions(stores.objects(), &items, &mut accounts).await {
         Ok(()) => {}
         Err(ReadError::Port(error)) => return Err(error),
+        // A block that was sound when its events were shown.
+        Err(ReadError::Damaged(damaged)) => return Err(damaged.into()),
         Err(error @ ReadError::TooMuch { .. }) => {
             tracing::info!(tenant = %tenant.id, %error, "dispositions not counted");
         }
@@ -170,7 +172,7 @@ async fn receipts_of<T: Receipts + Spreads>(
     Ok(by_minute)
 }
 
-/// Counts how the stored side's events ended, by window.
+/// Counts how the stored side's events ended, by window. Windows of whose blocks one is gone or damaged are not counted.
 async fn count_dispositions<O: Objects>(
     objects: &O,
     items: &[BlockItem],
@@ -188,10 +190,10 @@ async fn count_dispositions<O: Objects>(
         return Ok(());
     }
     let choices = [since, start].map(|from| live::blocks_of(items, from, end));
-    let blocks = live::fetch_widest(objects, choices).await?;
-    let known = live::dispositions(objects, &blocks).await?;
+    let mut blocks = live::fetch_widest_readable(objects, choices).await?;
+    let known = blocks.dispositions(objects).await?;
     let mut counts = vec![DispositionCounts::default(); accounts.len()];
-    for block in &blocks {
+    for block in &blocks.sound {
         block.for_each_line(|head, _| {
             let at = head.receipt.received_at();
             if start <= at && at < end {
@@ -201,7 +203,9 @@ async fn count_dispositions<O: Objects>(
         })?;
     }
     for (account, counts) in accounts.iter_mut().zip(counts) {
-        account.dispositions = Some(counts);
+        let mut damaged = blocks.damaged.iter().map(|live| &live.block);
+        let is_whole = !damaged.any(|block| block.touches(account.start, account.end));
+        account.dispositions = is_whole.then_some(counts);
     }
     Ok(())
 }

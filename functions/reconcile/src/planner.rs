@@ -7,14 +7,13 @@
 use crate::checkpoint::write_checkpoint;
 use crate::process::Process;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use vernier_ledger::limits::{READS_IN_FLIGHT_MAX, WORK_SLOTS};
 use vernier_ledger::ports::PortError;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{
-    AUDIT_DAILY, AUDIT_SEED, Cause, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists,
+    AUDIT_DAILY, AUDIT_SEED, Cause, DueItem, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey,
+    WorkLists,
 };
 
 /// Seconds between two audits of all tenants' lists.
@@ -46,30 +45,18 @@ pub async fn plan<S: ReconcileStores>(
     now: Millis,
 ) -> Result<Planned, PortError> {
     begin_audits(stores.table(), process.new_nonce, now).await?;
-    let slots: Vec<Vec<Nudge>> = stream::iter(0..WORK_SLOTS)
+    let slots: Vec<Vec<DueItem>> = stream::iter(0..WORK_SLOTS)
         .map(|slot| stores.table().due_work(slot, now))
         .buffer_unordered(READS_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
-    let mut first: BTreeMap<Owner, Nudge> = BTreeMap::new();
-    for nudge in slots.into_iter().flatten() {
-        match first.entry(nudge.owner.clone()) {
-            Entry::Vacant(entry) => {
-                entry.insert(nudge);
-            }
-            Entry::Occupied(mut entry) if nudge < *entry.get() => {
-                entry.insert(nudge);
-            }
-            Entry::Occupied(_) => {}
-        }
-    }
-    let mut nudges: Vec<Nudge> = first.into_values().collect();
-    nudges.sort_unstable();
+    let due = slots.into_iter().flatten();
+    let nudges = Nudge::of_due(due.filter(|item| item.is_to_be_nudged(now)).collect());
     let mut planned = Planned {
         owners: u32::try_from(nudges.len()).unwrap_or(u32::MAX),
         ..Planned::default()
     };
-    let oldest = nudges.first().map_or(now, |nudge| nudge.due);
+    let oldest = nudges.first().map_or(now, |nudge| nudge.first.due);
     planned.overdue_millis = u64::try_from(now.0 - oldest.0).unwrap_or(0);
     match write_checkpoint(stores, now).await {
         Ok(_) => planned.is_checkpointed = true,

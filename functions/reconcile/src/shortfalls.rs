@@ -8,7 +8,7 @@ use vernier_archive::stored::read_seal;
 use vernier_ledger::account::{WindowAccount, WindowState};
 use vernier_ledger::chain::SealEntry;
 use vernier_ledger::ids::TenantId;
-use vernier_ledger::limits::{MISSING_NAMED_MAX, WINDOW_SECONDS_MAX};
+use vernier_ledger::limits::WINDOW_SECONDS_MAX;
 use vernier_ledger::ports::{Chains, PortError};
 use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
@@ -42,8 +42,7 @@ pub async fn add_shortfalls<S: Stores>(
         let missing = missing_of(stores.objects(), &statement.missing).await?;
         account.state = WindowState::Short;
         account.missing_count = missing.len() as u64;
-        let named = missing.values().take(MISSING_NAMED_MAX);
-        account.missing = named.map(Missing::receipt).collect();
+        account.missing = missing.values().map(Missing::receipt).collect();
         if let Some(shortfall) = &statement.shortfall {
             shortfalls.insert(window.start, shortfall.clone());
         }

@@ -12,6 +12,9 @@ use vernier_ledger::ports::{
 };
 use vernier_ledger::time::Millis;
 
+/// What S3 answers when a range begins at the end of its object or behind it.
+const NO_SUCH_RANGE: u16 = 416;
+
 /// The ledger's bucket.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -95,6 +98,9 @@ impl Objects for Bucket {
                 Ok(Some(bytes))
             }
             Err(SdkError::ServiceError(e)) if e.err().is_no_such_key() => Ok(None),
+            Err(SdkError::ServiceError(e)) if e.raw().status().as_u16() == NO_SUCH_RANGE => {
+                Ok(Some(Vec::new()))
+            }
             Err(e) => Err(port_error("get object", e)),
         }
     }

@@ -61,8 +61,8 @@ fn message(n: usize, nudge: &Nudge) -> Result<SendMessageBatchRequestEntry, Port
     SendMessageBatchRequestEntry::builder()
         .id(n.to_string())
         .message_body(body)
-        .message_group_id(nudge.owner.as_str())
-        .message_deduplication_id(nudge.nonce.to_string())
+        .message_group_id(nudge.owner().as_str())
+        .message_deduplication_id(nudge.first.nonce.to_string())
         .build()
         .map_err(|e| fatal(e.to_string()))
 }

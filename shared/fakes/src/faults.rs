@@ -65,6 +65,8 @@ pub enum Operation {
     RemoveWork,
     /// A removal of an item of the due index, by `WorkLists`.
     RemoveIndex,
+    /// A note at an item of the due index that it has no entry.
+    MarkIndex,
     /// `NudgeQueue::send`, once per nudge.
     SendNudge,
 }

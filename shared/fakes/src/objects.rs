@@ -106,20 +106,15 @@ impl Objects for MemoryBucket {
     ) -> Result<Option<Vec<u8>>, PortError> {
         let read = self.faults.around(Operation::Read, || {
             let objects = lock(&self.objects);
-            let Some(Stored { bytes, .. }) = objects.get(key) else {
-                return Ok(None);
-            };
+            let Stored { bytes, .. } = objects.get(key)?;
             let Some((offset, length)) = range else {
-                return Ok(Some(bytes.clone()));
+                return Some(bytes.clone());
             };
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-            if place(offset) == bytes.len() {
-                return Err(PortError::Fatal("get object: InvalidRange".into()));
-            }
             let end = place(offset.saturating_add(length));
-            Ok(Some(bytes[place(offset)..end].to_vec()))
+            Some(bytes[place(offset)..end].to_vec())
         });
-        read.await.flatten()
+        read.await
     }
 }
 

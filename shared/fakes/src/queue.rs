@@ -77,7 +77,7 @@ impl MemoryQueue {
     pub fn ready(&self, at: Millis) -> Vec<Owner> {
         let mut state = lock(&self.state);
         state.bury(at);
-        state.firsts(at).map(|m| m.nudge.owner.clone()).collect()
+        state.firsts(at).map(|m| m.nudge.owner().clone()).collect()
     }
 
     /// Receives the first message that can be received at an instant.
@@ -94,7 +94,7 @@ impl MemoryQueue {
         state.bury(at);
         state.handles += 1;
         let handle = state.handles;
-        let first = state.messages.iter_mut().find(|m| m.nudge.owner == *owner);
+        let first = state.messages.iter_mut().find(|m| m.nudge.owner() == owner);
         let message = first.filter(|m| m.visible_at <= at)?;
         message.receives += 1;
         message.visible_at = at.plus_seconds(VISIBILITY_SECONDS);
@@ -176,8 +176,8 @@ impl QueueState {
     fn send(&mut self, nudge: &Nudge) {
         let forgotten = self.now.plus_seconds(-DEDUPLICATED_SECONDS);
         self.sent.retain(|_, sent_at| *sent_at > forgotten);
-        if !self.sent.contains_key(&nudge.nonce) {
-            self.sent.insert(nudge.nonce, self.now);
+        if !self.sent.contains_key(&nudge.first.nonce) {
+            self.sent.insert(nudge.first.nonce, self.now);
             self.messages.push(Message::new(nudge.clone()));
         }
     }
@@ -185,7 +185,7 @@ impl QueueState {
     /// Each owner's first message, of those that can be received.
     fn firsts(&self, at: Millis) -> impl Iterator<Item = &Message> {
         let mut seen = BTreeSet::new();
-        let first = move |m: &&Message| seen.insert(m.nudge.owner.clone());
+        let first = move |m: &&Message| seen.insert(m.nudge.owner().clone());
         let firsts = self.messages.iter().filter(first);
         firsts.filter(move |m| m.visible_at <= at)
     }
@@ -214,13 +214,15 @@ impl NudgeQueue for MemoryQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vernier_ledger::work::DueItem;
 
     fn nudge(owner: &str, nonce: u8) -> Nudge {
-        Nudge {
+        Nudge::from(DueItem {
             due: Millis(7),
             owner: owner.parse().expect("an owner"),
             nonce: Nonce([nonce; 16]),
-        }
+            lone_since: None,
+        })
     }
 
     fn send(queue: &MemoryQueue, nudges: &[Nudge]) {

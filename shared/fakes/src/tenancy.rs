@@ -125,7 +125,7 @@ impl MemoryTable {
         let mut work = lock(&self.work);
         let entries = take(&mut work.entries, |(o, _), _| *o == owner, removes);
         add("work", entries);
-        let due = take(&mut work.index, |nudge, ()| nudge.owner == owner, removes);
+        let due = take(&mut work.index, |(_, of, _), _| *of == owner, removes);
         add("due", due);
         if state.tenants.contains_key(tenant) && !state.unlisted.contains(tenant) {
             add("tenants", 1);

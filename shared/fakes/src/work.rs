@@ -7,13 +7,27 @@ use std::collections::BTreeMap;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Expected, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{DueItem, Expected, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
 #[derive(Debug, Default)]
 pub(crate) struct WorkState {
     pub(crate) entries: BTreeMap<(Owner, WorkKey), WorkEntry>,
-    /// A map without values, so that it is removed from as the others are.
-    pub(crate) index: BTreeMap<Nudge, ()>,
+    /// Since when each item is known to have no entry.
+    pub(crate) index: BTreeMap<(Millis, Owner, Nonce), Option<Millis>>,
+}
+
+fn index_key(item: &DueItem) -> (Millis, Owner, Nonce) {
+    (item.due, item.owner.clone(), item.nonce)
+}
+
+fn due_item((key, lone_since): (&(Millis, Owner, Nonce), &Option<Millis>)) -> DueItem {
+    let (due, owner, nonce) = key.clone();
+    DueItem {
+        due,
+        owner,
+        nonce,
+        lone_since: *lone_since,
+    }
 }
 
 impl MemoryTable {
@@ -27,8 +41,8 @@ impl MemoryTable {
 
     /// Every item of the due index, by when it is due.
     #[must_use]
-    pub fn all_due(&self) -> Vec<Nudge> {
-        lock(&self.work).index.keys().cloned().collect()
+    pub fn all_due(&self) -> Vec<DueItem> {
+        lock(&self.work).index.iter().map(due_item).collect()
     }
 }
 
@@ -56,10 +70,11 @@ impl WorkLists for MemoryTable {
             .await
     }
 
-    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+    async fn put_due(&self, item: &DueItem) -> Result<(), PortError> {
         self.faults
             .around(Operation::PutIndex, || {
-                lock(&self.work).index.insert(nudge.clone(), ());
+                let mut work = lock(&self.work);
+                work.index.insert(index_key(item), item.lone_since);
             })
             .await
     }
@@ -102,12 +117,13 @@ impl WorkLists for MemoryTable {
             .await
     }
 
-    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<DueItem>, PortError> {
         self.faults
             .around(Operation::Read, || {
                 let work = lock(&self.work);
-                let due = work.index.keys().take_while(|nudge| nudge.due <= at);
-                due.filter(|n| n.owner.slot() == slot).cloned().collect()
+                let due = work.index.iter().take_while(|((due, ..), _)| *due <= at);
+                let own = due.filter(|((_, owner, _), _)| owner.slot() == slot);
+                own.map(due_item).collect()
             })
             .await
     }
@@ -117,10 +133,20 @@ impl WorkLists for MemoryTable {
         Ok(mark.is_some_and(|mark| mark.seeded))
     }
 
-    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+    async fn mark_lone(&self, item: &DueItem, since: Millis) -> Result<(), PortError> {
+        self.faults
+            .around(Operation::MarkIndex, || {
+                if let Some(mark) = lock(&self.work).index.get_mut(&index_key(item)) {
+                    *mark = Some(since);
+                }
+            })
+            .await
+    }
+
+    async fn remove_due(&self, item: &DueItem) -> Result<(), PortError> {
         self.faults
             .around(Operation::RemoveIndex, || {
-                lock(&self.work).index.remove(nudge);
+                lock(&self.work).index.remove(&index_key(item));
             })
             .await
     }

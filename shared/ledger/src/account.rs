@@ -118,8 +118,12 @@ pub struct WindowAccount {
     pub dispositions: Option<DispositionCounts>,
     /// Receipts that are not wholly stored.
     pub missing_count: u64,
-    /// The first of them.
+    /// Those of them that are named, in the order of receipts.
     pub missing: Vec<MissingReceipt>,
+    /// When the clock of the window's hold started before the chain came to the window; none where it did not, and where
+    /// the hold is an item of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Millis>,
     /// When this was computed.
     pub computed_at: Millis,
 }
@@ -132,6 +136,16 @@ impl WindowAccount {
             && self
                 .dispositions
                 .is_none_or(|d| d.accounts_for(&self.stored_side))
+    }
+
+    /// The account as it is kept or handed on: of what is missing it names the first
+    /// [`limits::MISSING_NAMED_MAX`] behind a receipt, or of all where there is none.
+    #[must_use]
+    pub fn named_after(mut self, after: Option<ReceiptId>) -> Self {
+        self.missing
+            .retain(|missing| after.is_none_or(|after| missing.receipt > after));
+        self.missing.truncate(limits::MISSING_NAMED_MAX);
+        self
     }
 
     /// Its window.
@@ -213,7 +227,7 @@ impl Coverage {
 
 /// Draws up the account of one window of a tenant. `receipts` are those of the window; `items` all
 /// that may hold its events, and `coverage` theirs; `clock` is the time, and for how many seconds after the window's
-/// end the stream may take.
+/// end the stream may take. All that is missing is named.
 #[must_use]
 pub fn draw_up(
     window: Window,
@@ -231,7 +245,7 @@ pub fn draw_up(
         received.tally.merge(&receipt.received());
     }
     let stored_side = stored_in(window, items.iter().map(|item| &item.block));
-    let missing: Vec<MissingReceipt> = if received.tally == stored_side {
+    let mut missing: Vec<MissingReceipt> = if received.tally == stored_side {
         Vec::new()
     } else {
         receipts
@@ -239,6 +253,7 @@ pub fn draw_up(
             .filter_map(|r| missing_of(r, coverage))
             .collect()
     };
+    missing.sort_unstable_by_key(|missing| missing.receipt);
     let state = if now < window.end {
         WindowState::Open
     } else if received.tally == stored_side {
@@ -256,10 +271,8 @@ pub fn draw_up(
         stored_side,
         dispositions: None,
         missing_count: missing.len() as u64,
-        missing: missing
-            .into_iter()
-            .take(limits::MISSING_NAMED_MAX)
-            .collect(),
+        missing,
+        held_since: None,
         computed_at: now,
     }
 }

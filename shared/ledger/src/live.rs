@@ -26,6 +26,15 @@ pub struct LiveBlock {
     pub block: Block,
 }
 
+impl LiveBlock {
+    fn gone(self) -> DamagedBlock {
+        DamagedBlock {
+            object: self.object,
+            why: None,
+        }
+    }
+}
+
 /// All records of earlier versions that can hold events received at or after `from`.
 ///
 /// # Errors
@@ -106,17 +115,39 @@ pub struct Fetched {
     bytes: Vec<u8>,
 }
 
+/// A block that is not there as it was committed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("segment {object} {}", match why {
+    None => "is gone".to_owned(),
+    Some(why) => format!("is damaged: {why}"),
+})]
+pub struct DamagedBlock {
+    /// The key of the object that the block lies in.
+    pub object: String,
+    /// Why its bytes are no lines; none where there are no bytes.
+    #[source]
+    pub why: Option<BlockError>,
+}
+
+impl From<DamagedBlock> for PortError {
+    fn from(damaged: DamagedBlock) -> Self {
+        Self::Fatal(damaged.to_string())
+    }
+}
+
 impl Fetched {
     /// Calls `each` with the head and the event's bytes of every line.
     ///
     /// # Errors
-    /// Fatal when the bytes are not what the record says.
+    /// When the bytes are not what the record says.
     pub fn for_each_line(
         &self,
         mut each: impl FnMut(LineHead<'_>, &[u8]),
-    ) -> Result<(), PortError> {
-        let damaged =
-            |e: BlockError| PortError::Fatal(format!("segment {}: {e}", self.live.object));
+    ) -> Result<(), DamagedBlock> {
+        let damaged = |why: BlockError| DamagedBlock {
+            object: self.live.object.clone(),
+            why: Some(why),
+        };
         let lines = segment::open_block(&self.live.block, &self.bytes).map_err(damaged)?;
         let read = segment::for_each_line::<BlockError>(&lines, |head, event| {
             each(head, event);
@@ -141,6 +172,9 @@ pub enum ReadError {
         /// Their compressed bytes.
         bytes: u64,
     },
+    /// A block is not there as it was committed.
+    #[error(transparent)]
+    Damaged(#[from] DamagedBlock),
     /// A store failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -149,11 +183,35 @@ pub enum ReadError {
 /// Reads the blocks, several at once, in their order.
 ///
 /// # Errors
-/// When there are more than one request may read; the store's; fatal when an object is gone.
+/// When there are more than one request may read; the store's; damaged when an object is gone.
 pub async fn fetch<O: Objects>(
     objects: &O,
     blocks: Vec<LiveBlock>,
 ) -> Result<Vec<Fetched>, ReadError> {
+    let Readable { sound, damaged } = fetch_readable(objects, blocks).await?;
+    match damaged.into_iter().next() {
+        Some(live) => Err(live.gone().into()),
+        None => Ok(sound),
+    }
+}
+
+/// Blocks that were read, and those that are not there as they were committed.
+#[derive(Debug, Default)]
+pub struct Readable {
+    /// The blocks that are there, in their order.
+    pub sound: Vec<Fetched>,
+    /// The blocks that are gone or damaged.
+    pub damaged: Vec<LiveBlock>,
+}
+
+/// Reads those of the blocks that are there, several at once.
+///
+/// # Errors
+/// When there are more than one request may read; the store's.
+async fn fetch_readable<O: Objects>(
+    objects: &O,
+    blocks: Vec<LiveBlock>,
+) -> Result<Readable, ReadError> {
     let bytes: u64 = blocks.iter().map(|b| b.block.bytes).sum();
     if blocks.len() > limits::SEGMENTS_READ_MAX || bytes > limits::LIVE_READ_BYTES_MAX {
         return Err(ReadError::TooMuch {
@@ -161,17 +219,21 @@ pub async fn fetch<O: Objects>(
             bytes,
         });
     }
-    stream::iter(blocks)
+    let mut reads = stream::iter(blocks)
         .map(|live| async move {
             let range = Some((live.block.offset, live.block.bytes));
-            match objects.get(&live.object, range).await? {
-                Some(bytes) => Ok(Fetched { live, bytes }),
-                None => Err(PortError::Fatal(format!("segment {} is gone", live.object)).into()),
-            }
+            let bytes = objects.get(&live.object, range).await?;
+            Ok::<_, PortError>((live, bytes))
         })
-        .buffered(limits::READS_IN_FLIGHT_MAX)
-        .try_collect()
-        .await
+        .buffered(limits::READS_IN_FLIGHT_MAX);
+    let mut readable = Readable::default();
+    while let Some((live, bytes)) = reads.try_next().await? {
+        match bytes {
+            Some(bytes) => readable.sound.push(Fetched { live, bytes }),
+            None => readable.damaged.push(live),
+        }
+    }
+    Ok(readable)
 }
 
 /// Reads the first of several choices of blocks that one request may read: widest first, so that a
@@ -183,12 +245,27 @@ pub async fn fetch_widest<O: Objects>(
     objects: &O,
     choices: impl IntoIterator<Item = Vec<LiveBlock>>,
 ) -> Result<Vec<Fetched>, ReadError> {
+    let Readable { sound, damaged } = fetch_widest_readable(objects, choices).await?;
+    match damaged.into_iter().next() {
+        Some(live) => Err(live.gone().into()),
+        None => Ok(sound),
+    }
+}
+
+/// [`fetch_widest`] of those blocks that are there.
+///
+/// # Errors
+/// The store's; too much when none of the choices may be read.
+pub async fn fetch_widest_readable<O: Objects>(
+    objects: &O,
+    choices: impl IntoIterator<Item = Vec<LiveBlock>>,
+) -> Result<Readable, ReadError> {
     let mut refused = ReadError::TooMuch {
         blocks: 0,
         bytes: 0,
     };
     for blocks in choices {
-        match fetch(objects, blocks).await {
+        match fetch_readable(objects, blocks).await {
             Err(too_much @ ReadError::TooMuch { .. }) => refused = too_much,
             answer => return answer,
         }
@@ -208,15 +285,48 @@ struct LargeText {
 /// until they are sealed.
 ///
 /// # Errors
-/// The store's; fatal when a block is damaged.
+/// The store's; damaged when a block is.
 pub async fn dispositions<O: Objects>(
     objects: &O,
     blocks: &[Fetched],
-) -> Result<Dispositions, PortError> {
+) -> Result<Dispositions, ReadError> {
     let mut known = Dispositions::default();
     for block in blocks {
         block.for_each_line(|head, _| known.show(&head))?;
     }
+    with_texts(objects, blocks, known).await
+}
+
+impl Readable {
+    /// The first places of all events in the blocks that can be read, as [`dispositions`] has them; those that cannot are
+    /// damaged from now on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn dispositions<O: Objects>(
+        &mut self,
+        objects: &O,
+    ) -> Result<Dispositions, ReadError> {
+        let mut known = Dispositions::default();
+        for block in std::mem::take(&mut self.sound) {
+            match block.for_each_line(|head, _| known.show(&head)) {
+                Ok(()) => self.sound.push(block),
+                Err(damaged) => {
+                    tracing::warn!(%damaged, "a block is not counted");
+                    self.damaged.push(block.live);
+                }
+            }
+        }
+        with_texts(objects, &self.sound, known).await
+    }
+}
+
+/// What those events mean that came in other bytes than the first ones of their ids.
+async fn with_texts<O: Objects>(
+    objects: &O,
+    blocks: &[Fetched],
+    mut known: Dispositions,
+) -> Result<Dispositions, ReadError> {
     if !known.wants_texts() {
         return Ok(known);
     }

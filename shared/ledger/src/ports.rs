@@ -185,8 +185,8 @@ pub trait Objects {
         note: Option<&str>,
     ) -> Result<PutOutcome, PortError>;
 
-    /// Reads a whole object, or `range` of it as (offset, length), cut at the object's end; none
-    /// when there is none, fatal when the range begins behind the end.
+    /// Reads a whole object, or `range` of it as (offset, length), cut at the object's end, so that a range that begins
+    /// there or behind it has no bytes; none when there is no such object.
     async fn get(&self, key: &str, range: Option<(u64, u64)>)
     -> Result<Option<Vec<u8>>, PortError>;
 }

@@ -100,6 +100,7 @@ mod tests {
             dispositions: None,
             missing_count: 0,
             missing: Vec::new(),
+            held_since: None,
             computed_at: Millis(0),
         }
     }

@@ -3,12 +3,14 @@
 //! An [`Owner`]'s list is the truth. The index says when an owner has something due; it and the queue may lose, repeat
 //! and delay. An entry and its index item belong together by the entry's [`Nonce`]: whoever puts an entry writes the
 //! index item first, whoever removes one removes the entry first, on condition of the nonce that was seen before the
-//! work began. So a crash in between leaves an index item without an entry, which is removed by the worker that it
-//! nudges, and never an entry that nobody is nudged for.
+//! work began. So a crash in between leaves an index item without an entry, which workers mark and later remove, and never
+//! an entry that nobody is nudged for.
 
+mod due;
 mod nudging;
 mod owner;
 
+pub use due::{DueItem, LONE_ITEM_SECONDS, NUDGE_ITEMS_MAX, Nudge, settle_lone};
 pub use nudging::{NudgedEntries, nudge_all};
 pub use owner::{Owner, ShardList};
 
@@ -202,24 +204,14 @@ impl WorkEntry {
 
     /// The entry's item in the due index.
     #[must_use]
-    pub fn nudge(&self, owner: &Owner) -> Nudge {
-        Nudge {
-            owner: owner.clone(),
+    pub fn due_item(&self, owner: &Owner) -> DueItem {
+        DueItem {
             due: self.due,
+            owner: owner.clone(),
             nonce: self.nonce,
+            lone_since: None,
         }
     }
-}
-
-/// An item of the due index, and the message that a worker gets: an owner has something to do.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Nudge {
-    /// When the entry was due.
-    pub due: Millis,
-    /// Whose list has the entry.
-    pub owner: Owner,
-    /// Which entry; the list may not have it any more.
-    pub nonce: Nonce,
 }
 
 /// When a window is to be closed: its end, the time that it may take to add up, and a share of a fifteenth of its
@@ -333,7 +325,7 @@ pub trait WorkLists {
 
     /// Puts an entry, in the place of one that may be there: its index item first. Durable on return.
     async fn put_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<(), PortError> {
-        self.put_nudge(&entry.nudge(owner)).await?;
+        self.put_due(&entry.due_item(owner)).await?;
         self.put_entry(owner, entry, Expected::Anything).await?;
         Ok(())
     }
@@ -341,7 +333,7 @@ pub trait WorkLists {
     /// Puts an entry unless its key has one; answers whether the key's entry is this one, as it is after a repeated
     /// call too. Where it is another one, the index item that was put stays alone, and nudges once for nothing.
     async fn add_work(&self, owner: &Owner, entry: &WorkEntry) -> Result<bool, PortError> {
-        self.put_nudge(&entry.nudge(owner)).await?;
+        self.put_due(&entry.due_item(owner)).await?;
         self.put_entry(owner, entry, Expected::Nothing).await
     }
 
@@ -355,11 +347,11 @@ pub trait WorkLists {
         seen: &WorkEntry,
         next: &WorkEntry,
     ) -> Result<bool, PortError> {
-        self.put_nudge(&next.nudge(owner)).await?;
+        self.put_due(&next.due_item(owner)).await?;
         let expected = Expected::Seen(seen.nonce);
         let moved = self.put_entry(owner, next, expected).await?;
         let lone = if moved { seen } else { next };
-        self.remove_nudge(&lone.nudge(owner)).await?;
+        self.remove_due(&lone.due_item(owner)).await?;
         Ok(moved)
     }
 
@@ -368,13 +360,13 @@ pub trait WorkLists {
     async fn remove_work(&self, owner: &Owner, seen: &WorkEntry) -> Result<bool, PortError> {
         let removed = self.remove_entry(owner, seen).await?;
         if removed {
-            self.remove_nudge(&seen.nudge(owner)).await?;
+            self.remove_due(&seen.due_item(owner)).await?;
         }
         Ok(removed)
     }
 
     /// The step of the writes above that puts an index item. Durable on return.
-    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
+    async fn put_due(&self, item: &DueItem) -> Result<(), PortError>;
 
     /// The step of the writes above that puts an entry, where its key has what is expected. Answers whether the key's
     /// entry is this one now: this call put it, or an earlier one whose answer was lost.
@@ -391,18 +383,21 @@ pub trait WorkLists {
 
     /// The index items of a slot (below [`WORK_SLOTS`](crate::limits::WORK_SLOTS)) that are due at an instant, by when they were due, then by
     /// owner and nonce. Read consistently.
-    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError>;
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<DueItem>, PortError>;
 
     /// Whether every unsealed window of every tenant has its entry: [`crate::block_item::ListingMark::seeded`]. Once it
     /// is so, it stays so.
     async fn is_seeded(&self) -> Result<bool, PortError>;
 
+    /// Notes at an index item since when it is known to have no entry. Where the item is gone, nothing is noted.
+    async fn mark_lone(&self, item: &DueItem, since: Millis) -> Result<(), PortError>;
+
     /// Removes an index item, whose entry its owner's list does not have any more. That there is none is as good.
-    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError>;
+    async fn remove_due(&self, item: &DueItem) -> Result<(), PortError>;
 }
 
 /// The queue between planner and workers: in order for an owner, at least once, and the
-/// same nudge within five minutes once.
+/// same nudge, by the nonce of its first item, within five minutes once.
 #[allow(async_fn_in_trait)]
 pub trait NudgeQueue {
     /// Sends nudges, one answer each and in order. A nudge whose answer is an error may have been sent all the same.

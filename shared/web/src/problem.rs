@@ -227,6 +227,7 @@ impl From<ReadError> for ProblemDocument {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Port(error) => error.into(),
+            ReadError::Damaged(damaged) => PortError::from(damaged).into(),
             ReadError::TooMuch { .. } => Self::new(
                 ProblemType::ParameterInvalid,
                 format!("{error}: ask for a shorter range with 'from' and 'to'"),

@@ -27,6 +27,7 @@ fn account(window: Window, events: u64) -> WindowAccount {
         dispositions: Some(DispositionCounts::default()),
         missing_count: 0,
         missing: Vec::new(),
+        held_since: Some(START),
         computed_at: START,
     }
 }

@@ -5,7 +5,9 @@ use futures::future::join_all;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_fakes::MemoryQueue;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Cause, Nonce, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{
+    Cause, DueItem, Nonce, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists,
+};
 
 /// The year 3000: nobody is nudged for what a test puts, on a deployed stack neither.
 const DUE: Millis = Millis(32_503_680_000_000);
@@ -19,22 +21,22 @@ fn entry(cause: Cause, due: Millis) -> WorkEntry {
 }
 
 /// An owner's items of the due index.
-async fn due(table: &impl WorkLists, owner: &Owner, at: Millis) -> Vec<Nudge> {
-    let mut nudges = table.due_work(owner.slot(), at).await.expect("read");
-    assert!(nudges.is_sorted(), "by when they are due");
-    nudges.retain(|nudge| nudge.owner == *owner);
-    nudges
+async fn due(table: &impl WorkLists, owner: &Owner, at: Millis) -> Vec<DueItem> {
+    let mut due = table.due_work(owner.slot(), at).await.expect("read");
+    assert!(due.is_sorted(), "by when they are due");
+    due.retain(|item| item.owner == *owner);
+    due
 }
 
 async fn there(table: &impl WorkLists, owner: &Owner, entries: &[&WorkEntry]) {
     let list = table.work(owner).await.expect("read");
     assert_eq!(list.iter().collect::<Vec<_>>(), entries);
-    let due: BTreeSet<Nudge> = due(table, owner, Millis(i64::MAX / 2))
+    let due: BTreeSet<DueItem> = due(table, owner, Millis(i64::MAX / 2))
         .await
         .into_iter()
         .collect();
-    let nudges = entries.iter().map(|entry| entry.nudge(owner)).collect();
-    assert_eq!(due, nudges, "an index item for each entry and no other");
+    let items = entries.iter().map(|entry| entry.due_item(owner)).collect();
+    assert_eq!(due, items, "an index item for each entry and no other");
 }
 
 pub async fn an_entry_is_put_moved_and_removed_with_its_index_item(table: &impl WorkLists) {
@@ -73,11 +75,11 @@ pub async fn an_entry_that_was_put_again_stays(table: &impl WorkLists) {
     let other = entry(Cause::Late, DUE.plus_seconds(2));
     assert_eq!(table.move_work(&owner, &seen, &other).await, Ok(false));
     assert_eq!(table.work(&owner).await, Ok(vec![newer.clone()]));
-    let both = vec![seen.nudge(&owner), newer.nudge(&owner)];
+    let both = vec![seen.due_item(&owner), newer.due_item(&owner)];
     assert_eq!(due(table, &owner, DUE.plus_seconds(9)).await, both);
     // The one without an entry nudges once for nothing.
     for _ in 0..2 {
-        assert_eq!(table.remove_nudge(&both[0]).await, Ok(()));
+        assert_eq!(table.remove_due(&both[0]).await, Ok(()));
     }
     there(table, &owner, &[&newer]).await;
     assert_eq!(table.remove_work(&owner, &newer).await, Ok(true));
@@ -98,9 +100,9 @@ pub async fn of_concurrent_adds_one_counts(table: &impl WorkLists) {
     assert_eq!(table.work(&owner).await, Ok(vec![entries[winner].clone()]));
     // A call that is repeated because its answer was lost.
     assert_eq!(table.add_work(&owner, &entries[winner]).await, Ok(true));
-    for nudge in due(table, &owner, DUE).await {
-        if nudge.nonce != entries[winner].nonce {
-            table.remove_nudge(&nudge).await.expect("removed");
+    for item in due(table, &owner, DUE).await {
+        if item.nonce != entries[winner].nonce {
+            table.remove_due(&item).await.expect("removed");
         }
     }
     there(table, &owner, &[&entries[winner]]).await;
@@ -143,7 +145,7 @@ pub async fn index_items_are_due_at_their_instant(table: &impl WorkLists) {
     for entry in entries.iter().rev() {
         table.put_work(&owner, entry).await.expect("put");
     }
-    let nudges: Vec<Nudge> = entries.iter().map(|e| e.nudge(&owner)).collect();
+    let items: Vec<DueItem> = entries.iter().map(|e| e.due_item(&owner)).collect();
     for (at, count) in [
         (Millis(DUE.0 - 1), 0),
         (instants[0], 1),
@@ -151,11 +153,33 @@ pub async fn index_items_are_due_at_their_instant(table: &impl WorkLists) {
         (Millis(instants[2].0 - 1), 2),
         (instants[2], 3),
     ] {
-        assert_eq!(due(table, &owner, at).await, nudges[..count], "{at:?}");
+        assert_eq!(due(table, &owner, at).await, items[..count], "{at:?}");
     }
     for entry in &entries {
         assert_eq!(table.remove_work(&owner, entry).await, Ok(true));
     }
+}
+
+pub async fn an_index_item_says_since_when_it_is_alone(table: &impl WorkLists) {
+    let owner = owner();
+    let item = entry(Cause::Close, DUE).due_item(&owner);
+    table.put_due(&item).await.expect("put");
+    let marked = DueItem {
+        lone_since: Some(Millis(7)),
+        ..item.clone()
+    };
+    // A call that is repeated because its answer was lost.
+    for _ in 0..2 {
+        assert_eq!(table.mark_lone(&item, Millis(7)).await, Ok(()));
+        assert_eq!(due(table, &owner, DUE).await, std::slice::from_ref(&marked));
+    }
+    assert_eq!(table.remove_due(&marked).await, Ok(()));
+    assert_eq!(table.mark_lone(&item, Millis(8)).await, Ok(()));
+    assert_eq!(
+        due(table, &owner, DUE).await,
+        [],
+        "what is gone is not put again"
+    );
 }
 
 /// A queue's far end, which in production the trigger has.
@@ -185,7 +209,7 @@ impl FarEnd for MemoryQueue {
 }
 
 fn nudge(owner: &Owner) -> Nudge {
-    entry(Cause::Close, DUE).nudge(owner)
+    entry(Cause::Close, DUE).due_item(owner).into()
 }
 
 async fn send(queue: &impl NudgeQueue, nudges: &[Nudge]) {

@@ -169,6 +169,14 @@ impl Archive {
         Rc::clone(process)
     }
 
+    /// For how long those who bring frames back take receipts to be kept, days.
+    pub(super) fn receipt_days(&self) -> u32 {
+        match self.bug {
+            Some(Bug::AskReceiptsAlone) => 100 * RECEIPT_DAYS,
+            _ => RECEIPT_DAYS,
+        }
+    }
+
     fn settings(&self) -> WorkSettings {
         let windows = match self.bug {
             Some(Bug::SealBeforeGrace) => Settings {
@@ -179,7 +187,7 @@ impl Archive {
         };
         WorkSettings {
             windows,
-            receipt_days: ReceiptDays(RECEIPT_DAYS),
+            receipt_days: ReceiptDays(self.receipt_days()),
             compacting: COMPACTING,
             sweeping: SWEEPING,
             paused: false,
@@ -187,13 +195,16 @@ impl Archive {
     }
 }
 
+/// Where Lambda puts failed batches.
+const FAILURES: &str = "aws/lambda/";
+
 fn failure_key(failure: &Failure) -> String {
     format!("mapping/{}/{:06}", failure.shard.id, failure.number)
 }
 
 impl World {
-    /// The owners of work lists, in an order of their own.
-    fn owners(&self) -> Vec<Owner> {
+    /// The owners of work lists: the ledger, then the tenants, then the shards.
+    pub(super) fn owners(&self) -> Vec<Owner> {
         let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
         let tenants = tenants.map(Owner::Tenant);
         let shards = self.stream.shards().into_iter();
@@ -285,10 +296,29 @@ impl World {
         Ok(())
     }
 
-    /// The stack works by itself for so many minutes.
+    /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
+    fn quiet_minutes(&self) -> u64 {
+        if !self.trigger.ready(&self.stream).is_empty() || !self.queue.queued().is_empty() {
+            return 0;
+        }
+        let due = self
+            .table
+            .all_due()
+            .into_iter()
+            .map(|nudge| nudge.due)
+            .min();
+        let left_millis = due.map_or(0, |due| due.0 - self.now().0);
+        // At the end of the minute in which it is due a planner finds it.
+        u64::try_from((left_millis - 1) / 60_000).unwrap_or(0)
+    }
+
+    /// The stack works by itself for so many minutes. Those in which nothing is due pass at once.
     pub(super) async fn live(&mut self, minutes: u16) -> Result<(), Violation> {
-        for _ in 0..minutes {
-            self.pass(Duration::from_secs(60));
+        let mut left = u64::from(minutes);
+        while left > 0 {
+            let passing = (self.quiet_minutes() + 1).min(left);
+            left -= passing;
+            self.pass(Duration::from_secs(60 * passing));
             let delivered = self.trigger.ready(&self.stream).len();
             for _ in 0..delivered {
                 self.deliver(0, usize::MAX).await?;
@@ -361,21 +391,29 @@ impl World {
     /// When the next entry is due that something unsealed, unplayed or not brought back waits for; none where what is
     /// left was tried so often that no more is to be expected.
     pub(super) fn next_due(&self) -> Option<Millis> {
-        let waits = |(owner, entry): &(Owner, WorkEntry)| match (owner, entry.key.cause) {
+        let all = self.table.all_work();
+        // The worker of its shard waits for a failed batch that it knows of.
+        let is_known = |failure: &Failure| {
+            let owner = Owner::of_shard(&failure.shard.id);
+            let mut own = all.iter().filter(|(of, _)| *of == owner);
+            own.any(|(_, entry)| entry.key.subject.starts_with(FAILURES))
+        };
+        let is_any_unknown = !self.trigger.failures().iter().all(is_known);
+        let waits = |(owner, entry): &&(Owner, WorkEntry)| match (owner, entry.key.cause) {
             (_, Cause::Late | Cause::Close) => entry.tries < TRIES_MAX,
             (_, Cause::Playback) => true,
             (Owner::Shard(_), Cause::Recover) => entry.tries < TRIES_MAX,
-            (_, Cause::Recover) => !self.trigger.failures().is_empty(),
+            (_, Cause::Recover) => is_any_unknown,
             _ => false,
         };
-        let entries = self.table.all_work().into_iter().filter(waits);
+        let entries = all.iter().filter(waits);
         entries.map(|(_, entry)| entry.due).min()
     }
 
     /// Puts what the trigger gave up where Lambda puts it.
     fn keep_failures(&self) {
         for failure in self.trigger.failures() {
-            let key = format!("aws/lambda/{}", failure_key(failure));
+            let key = format!("{FAILURES}{}", failure_key(failure));
             if self.bucket.raw(&key).is_some() {
                 continue;
             }

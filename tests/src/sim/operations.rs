@@ -20,6 +20,11 @@ use vernier_stream::Record;
 /// How long receipts are kept, days.
 pub(super) const RECEIPT_DAYS: u32 = 30;
 
+/// What was received later than this has its receipts still.
+pub(in crate::sim) const fn kept_since(now: Millis) -> Millis {
+    now.plus_seconds(-(RECEIPT_DAYS as i64) * 86_400)
+}
+
 /// A history's jumps end here, seconds: many windows take long.
 const SECONDS_MAX: i64 = 26 * 60;
 
@@ -324,14 +329,14 @@ impl World {
         };
         let functions = Rc::clone(&self.functions);
         let clock = Rc::clone(&self.clock);
+        let receipt_days = self.archive.receipt_days();
         let future = async move {
             let clock = || clock.get();
             let (shard, batch) = (&failure.shard, &failure.batch);
             let stores = &functions.general;
             let brought =
-                vernier_reconcile::recovery::bring_back(stores, shard, batch, RECEIPT_DAYS, clock)
-                    .await;
-            Ending::BroughtBack(brought)
+                vernier_reconcile::recovery::bring_back(stores, shard, batch, receipt_days, clock);
+            Ending::BroughtBack(brought.await)
         };
         let caller = Caller::Operator {
             failure: failure.number,

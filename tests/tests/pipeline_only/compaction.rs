@@ -345,6 +345,107 @@ async fn late_events_are_sealed_after_their_windows_files_are_gone() {
     school.assert_sealed([stored + 1, duplicates + 1, conflicts, rejected]);
 }
 
+/// Seals a backfill of one of the windows of [`THREE_WINDOWS`], whose day may be over.
+async fn seal_late(school: &School, minute: i64) {
+    let now = school.clock.get();
+    let at = EVENING.plus_seconds(60 * minute + 30);
+    school.clock.set(at.plus_seconds(60));
+    school.post_at(at, &events(2)).await;
+    school.clock.set(now);
+    school.deliver().await;
+    assert_eq!(school.seal().await.backfills, 1);
+}
+
+/// What [`THREE_WINDOWS`] and so many backfills of two events come to.
+fn with_late(backfills: u64) -> [u64; 4] {
+    let [stored, rest @ ..] = THREE_WINDOWS;
+    [stored + 2 * backfills, rest[0], rest[1], rest[2]]
+}
+
+/// Files of a backfill: rows of one class, and evidence.
+const BACKFILL_FILES: usize = 2;
+
+/// What was sealed after its day was merged is merged by another seal of the day; one seal alone is not.
+#[tokio::test]
+async fn late_seals_of_a_compacted_day_are_merged() {
+    let school = removed().await;
+    seal_late(&school, 0).await;
+    school.pass(1_000);
+    assert_eq!(compact(&school).await, CompactSummary::default(), "alone");
+    assert_eq!((days(&school), own_files(&school)), (1, BACKFILL_FILES));
+    school.assert_sealed(with_late(1));
+
+    seal_late(&school, 1).await;
+    let summary = compact(&school).await;
+    assert_eq!((summary.days, summary.covered, summary.removed), (1, 2, 0));
+    assert_eq!(own_files(&school), 2 * BACKFILL_FILES, "they stay a while");
+    school.assert_sealed(with_late(2));
+    school.pass(600);
+    assert_eq!(compact(&school).await.removed, 4);
+    assert_eq!((days(&school), own_files(&school)), (2, 0));
+    school.assert_sealed(with_late(2));
+    school.pass(600);
+    assert_eq!(compact(&school).await, CompactSummary::default(), "once");
+
+    // Two that come soon after each other wait for what comes with them.
+    seal_late(&school, 2).await;
+    seal_late(&school, 2).await;
+    assert_eq!(compact(&school).await, CompactSummary::default(), "early");
+    seal_late(&school, 1).await;
+    school.pass(120);
+    let summary = compact(&school).await;
+    assert_eq!((summary.days, summary.covered), (1, 3));
+    school.pass(600);
+    assert_eq!(compact(&school).await.removed, 6);
+    school.assert_sealed(with_late(5));
+    // What repeats an event of theirs is known for that.
+    let known = event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
+    school.post(&[known]).await;
+    school.deliver().await;
+    school.pass(120);
+    assert_eq!(school.seal().await.counts.duplicate, 1);
+}
+
+/// Wherever a run dies that merges late seals, or removes their files, the next ones end with one more seal of the day.
+#[tokio::test]
+async fn a_crash_while_late_seals_are_merged_is_made_good() {
+    for is_merged in [false, true] {
+        let (mut polls, mut crashes) = (1, 0);
+        loop {
+            let school = removed().await;
+            seal_late(&school, 0).await;
+            seal_late(&school, 1).await;
+            school.pass(120);
+            if is_merged {
+                assert_eq!(compact(&school).await.days, 1);
+                school.pass(600);
+            }
+            school.faults.interleave(13);
+            let ended = {
+                let mut run = pin!(compact(&school));
+                ends_within(run.as_mut(), polls)
+            };
+            let what = format!("after {polls} polls, {is_merged}");
+            school.assert_sealed(with_late(2));
+            let other = process(&school.table);
+            for _ in 0..3 {
+                let turn = school.turn_with(&other).await;
+                assert_eq!(turn.map(|turn| turn.failed), Ok(0), "{what}");
+                school.pass(600);
+            }
+            assert_eq!((days(&school), own_files(&school)), (2, 0), "{what}");
+            school.assert_sealed(with_late(2));
+            if ended {
+                break;
+            }
+            crashes += 1;
+            // Calls are many.
+            polls += 5;
+        }
+        assert!(crashes > 10, "{crashes}");
+    }
+}
+
 /// A later window's event that repeats one of the day, by filters that were read before the removal
 /// and after it.
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn a_late_entry_is_there_before_the_commit_wherever_stream_is_killed() {
             assert!(entry.due >= over.plus_seconds(skew), "after {polls} polls");
             assert!(entry.due > commit.committed_at.plus_seconds(skew));
             let due = school.table.all_due();
-            assert!(due.contains(&entry.nudge(&Owner::Tenant(school.tenant.id.clone()))));
+            assert!(due.contains(&entry.due_item(&Owner::Tenant(school.tenant.id.clone()))));
         }
         ahead += u32::from(entries.len() > commits.len());
         if ended {

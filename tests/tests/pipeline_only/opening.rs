@@ -101,7 +101,7 @@ async fn an_entry_is_there_before_the_first_frame_wherever_input_is_killed() {
                 (of, entry.due),
                 (&owner(&school), due_of(&school, window_of(now)))
             );
-            assert_eq!(due, [entry.nudge(of)]);
+            assert_eq!(due, [entry.due_item(of)]);
         }
         lone += u32::from(due.len() > entries.len());
         cut += u32::from(!ended);
@@ -235,7 +235,7 @@ async fn a_removed_windows_entry_is_put_again_by_any_process() {
         let sender = if is_new { process() } else { first };
         send(&school, &sender, received_at, 2).await.expect("sent");
         let again = entry_at(&school, received_at).await.expect("an entry");
-        assert_eq!(school.table.all_due(), [again.nudge(&owner(&school))]);
+        assert_eq!(school.table.all_due(), [again.due_item(&owner(&school))]);
     }
 }
 

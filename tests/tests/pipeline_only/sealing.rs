@@ -635,7 +635,7 @@ async fn what_the_time_does_not_suffice_for_is_left_for_the_next_turn() {
     assert!((1..10).contains(&sealed) && turn.left > 0, "{turn:?}");
     school.pass(60);
     let left = school.stores.queue.receive(school.clock.get());
-    assert_eq!(left.map(|delivery| delivery.nudge.owner), Some(owner));
+    assert_eq!(left.map(|delivery| delivery.nudge.first.owner), Some(owner));
     assert_eq!(school.seal().await.sealed, 10 - sealed);
     school.assert_sealed([10, 0, 0, 0]);
 }

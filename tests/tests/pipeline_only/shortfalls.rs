@@ -1,6 +1,7 @@
 //! Holds that end: windows that are sealed with something missing, by time or by an operator, and what comes back then.
 
 use super::sealing::{BEGINNING, HOLD_SECONDS, SETTINGS, School};
+use std::collections::BTreeSet;
 use vernier_archive::account::{BesideRow as _, Missing, MissingCause};
 use vernier_archive::files::Source as _;
 use vernier_archive::seal::{
@@ -11,13 +12,18 @@ use vernier_ledger::account::WindowState;
 use vernier_ledger::given_up::BROUGHT_BACK_MAX;
 use vernier_ledger::holds::{HeldWindow, Holds};
 use vernier_ledger::ids::ReceiptId;
+use vernier_ledger::limits::MISSING_NAMED_MAX;
 use vernier_ledger::ports::{Accounts, Objects, PutOutcome};
 use vernier_ledger::time::{Millis, TimeRange, Window};
 use vernier_ledger::work::{Cause, WorkKey, WorkLists as _};
 use vernier_reconcile::accounts;
 use vernier_reconcile::recovery::bring_back;
 use vernier_reconcile::shortfalls::add_shortfalls;
+use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, events};
+use vernier_tests::memory::MemoryWorld;
+use vernier_tests::{Call, World};
+use vernier_validation::{Mode, Profile};
 
 fn window(n: i64) -> Window {
     let start = BEGINNING.plus_seconds(60 * n);
@@ -27,7 +33,7 @@ fn window(n: i64) -> Window {
     }
 }
 
-fn statement(seal: &Seal) -> &WindowStatement {
+pub(super) fn statement(seal: &Seal) -> &WindowStatement {
     let statement = seal.statement.as_ref().expect("version 4");
     statement.window().expect("of a window")
 }
@@ -45,7 +51,7 @@ fn is_sealed(school: &School) -> bool {
 }
 
 /// What the first window's last seal lists as missing.
-fn missing(school: &School) -> Vec<Missing> {
+pub(super) fn missing(school: &School) -> Vec<Missing> {
     let files = school.archive();
     let mut rows = Vec::new();
     for file in statement(&last(school)).missing.inline().expect("few") {
@@ -61,7 +67,7 @@ fn missing(school: &School) -> Vec<Missing> {
 
 /// One window with an envelope of two events that is lost for good, and another of three that is not. The stream forgets
 /// the records of both.
-async fn lost_for_good(school: &School) -> ReceiptId {
+pub(super) async fn lost_for_good(school: &School) -> ReceiptId {
     let lost = school.post(&events(2)).await;
     school.post(&events(3)).await;
     school.deliver_but(&[0]).await;
@@ -357,7 +363,12 @@ async fn a_damaged_block_is_missing_and_no_other() {
         bytes[middle] ^= 1;
         Some(bytes)
     };
-    for (damage, kept) in [(gone, 0), (changed, 1)] {
+    let cut: fn(Vec<u8>) -> Option<Vec<u8>> = |mut bytes| {
+        bytes.truncate(bytes.len() / 2);
+        Some(bytes)
+    };
+    let empty: fn(Vec<u8>) -> Option<Vec<u8>> = |_| Some(Vec::new());
+    for (damage, kept) in [(gone, 0), (changed, 1), (cut, 1), (empty, 1)] {
         let (school, hurt) = damaged(damage).await;
         let summary = school.seal().await;
         assert_eq!((summary.sealed, summary.held), (0, 1), "{summary:?}");
@@ -481,4 +492,51 @@ async fn a_claim_raises_the_receipts_time() {
     school.pass(10 * 86_400);
     assert_eq!(school.table.expire_receipts(school.clock.get()), 1);
     assert!(school.clock.get() > Millis(0));
+}
+
+/// Whoever pages through what is missing finds all of it, each once and in order.
+#[tokio::test]
+async fn all_that_is_missing_is_named_page_by_page() {
+    let world = MemoryWorld::new(1);
+    let member = world.tenant(Mode::Strict, Profile::Generic).await;
+    let mut sent = BTreeSet::new();
+    for _ in 0..MISSING_NAMED_MAX * 2 + 7 {
+        sent.insert(post(&world, &member, bytes(&events(1))).await);
+    }
+    let windows = async |query: &[(&str, &str)]| {
+        let mut call = Call::get("/windows").token(&member.secret);
+        for (name, value) in query {
+            call = call.query(name, value);
+        }
+        let answer = world.call(call).await.json();
+        answer["windows"].as_array().cloned().expect("windows")
+    };
+    let (mut named, mut pages) = (Vec::new(), 0);
+    for window in windows(&[]).await {
+        let text = |name: &str| window[name].as_str().expect("an instant").to_owned();
+        let (start, end) = (text("start"), text("end"));
+        let mut after = "00000000-0000-7000-8000-000000000000".to_owned();
+        loop {
+            let query = [
+                ("from", start.as_str()),
+                ("to", end.as_str()),
+                ("missing_after", after.as_str()),
+            ];
+            let told = windows(&query).await.remove(0);
+            assert_eq!(told["missing_count"], window["missing_count"]);
+            let page = told["missing"].as_array().cloned().expect("a list");
+            let ids = page
+                .iter()
+                .map(|row| row["receipt"].as_str().expect("an id"));
+            let ids: Vec<String> = ids.map(str::to_owned).collect();
+            let Some(last) = ids.last() else {
+                break;
+            };
+            after.clone_from(last);
+            named.extend(ids);
+            pages += 1;
+        }
+    }
+    assert!(pages > 2, "{pages}");
+    assert!(named.iter().eq(&sent), "{} of {}", named.len(), sent.len());
 }

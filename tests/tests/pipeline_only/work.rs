@@ -7,7 +7,9 @@ use vernier_fakes::{Fault, Operation};
 use vernier_ledger::playback_job::PlaybackState;
 use vernier_ledger::ports::{Objects, Playbacks, PutOutcome};
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{
+    Cause, DueItem, Expected, LONE_ITEM_SECONDS, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists,
+};
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::begin;
 use vernier_tests::envelopes::events;
@@ -23,6 +25,13 @@ impl School {
         for entry in self.table.work(owner).await.expect("read") {
             assert_eq!(self.table.remove_work(owner, &entry).await, Ok(true));
         }
+    }
+
+    /// The tenant's items of the due index.
+    fn own_due(&self) -> Vec<DueItem> {
+        let mut due = self.table.all_due();
+        due.retain(|item| item.owner == self.owner());
+        due
     }
 
     async fn causes(&self, owner: &Owner) -> BTreeSet<Cause> {
@@ -102,9 +111,9 @@ async fn an_entry_without_its_index_item_is_found_by_the_audit() {
     school.work().await;
     school.post(&events(3)).await;
     school.deliver().await;
-    for nudge in school.table.all_due() {
-        if nudge.owner == school.owner() {
-            school.table.remove_nudge(&nudge).await.expect("removed");
+    for item in school.table.all_due() {
+        if item.owner == school.owner() {
+            school.table.remove_due(&item).await.expect("removed");
         }
     }
     school.pass(3_600);
@@ -112,6 +121,58 @@ async fn an_entry_without_its_index_item_is_found_by_the_audit() {
     school.pass(86_400);
     assert_eq!(school.work().await.sealed.events, 3);
     school.assert_sealed([3, 0, 0, 0]);
+}
+
+/// A worker that looks between the two writes of an entry leaves its index item, and is nudged again for it.
+#[tokio::test]
+async fn an_index_item_waits_for_an_entry_that_is_being_put() {
+    let school = with_one_event().await;
+    let owner = school.owner();
+    let list = school.table.work(&owner).await.expect("read");
+    school.lose_work(&owner).await;
+    for entry in &list {
+        school
+            .table
+            .put_due(&entry.due_item(&owner))
+            .await
+            .expect("put");
+    }
+    school.pass(95);
+    assert_eq!(school.work().await.sealed.events, 0, "no entry yet");
+    for entry in &list {
+        let put = school.table.put_entry(&owner, entry, Expected::Nothing);
+        assert_eq!(put.await, Ok(true));
+    }
+    school.pass(LONE_ITEM_SECONDS);
+    assert_eq!(school.work().await.sealed.events, 1);
+}
+
+/// Index items without an entry go in one turn, however many there are, once no entry can follow them; nobody is nudged
+/// for them until then.
+#[tokio::test]
+async fn index_items_without_an_entry_go_together() {
+    let school = School::new().await;
+    school.work().await;
+    for n in 0..40 {
+        let key = WorkKey::of(Cause::Sweep, format!("{n}"));
+        let entry = WorkEntry::new(key, Millis(0), Nonce::random());
+        school
+            .table
+            .put_due(&entry.due_item(&school.owner()))
+            .await
+            .expect("put");
+    }
+    school.work().await;
+    school.pass(600);
+    school.plan().await;
+    let nudged = school.stores.queue.queued();
+    let mut named = nudged.iter().flat_map(Nudge::items);
+    assert!(named.all(|item| item.lone_since.is_none()), "{nudged:?}");
+    let is_lone = |item: &DueItem| item.lone_since.is_some();
+    assert_eq!(school.own_due().into_iter().filter(is_lone).count(), 40);
+    school.pass(LONE_ITEM_SECONDS - 600);
+    school.work().await;
+    assert_eq!(school.own_due().into_iter().filter(is_lone).count(), 0);
 }
 
 /// What was received before there were work lists has no entries: the first audit puts them.

@@ -231,8 +231,8 @@ fn read_nudges(json: &Value) -> Result<Trigger, String> {
         let body = record["body"].as_str().ok_or("a message without a body")?;
         let nudge: Nudge = serde_json::from_str(body).map_err(|e| format!("no nudge: {e}"))?;
         let of = &record["attributes"];
-        if of["MessageGroupId"] != nudge.owner.as_str()
-            || of["MessageDeduplicationId"] != nudge.nonce.to_string()
+        if of["MessageGroupId"] != nudge.owner().as_str()
+            || of["MessageDeduplicationId"] != nudge.first.nonce.to_string()
         {
             return Err("a message of another group, or with another id".to_owned());
         }

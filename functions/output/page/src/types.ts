@@ -148,6 +148,7 @@ export interface WindowView {
   received: { envelopes: number; unacknowledged: number; events: number; digest: string };
   accounted: {
     events: number;
+    /** These three are null where the range is too large to count, or a segment of the window is gone or damaged. */
     stored: number | null;
     duplicate: number | null;
     conflict: number | null;

@@ -7,7 +7,6 @@ mod activity;
 mod api;
 mod asked;
 mod assignments;
-mod cells;
 mod distinct;
 mod grades;
 mod history;
@@ -23,7 +22,6 @@ pub use api::{Asking, Body, Rendered};
 pub(crate) use api::{answer, name_in};
 pub use asked::{Asked, Filter};
 pub use assignments::{AssignmentView, AssignmentsReport, AttemptView};
-pub use cells::{Cell, Sheet};
 pub use grades::{Grade, GradesReport, LearnerGrades};
 pub use history::{ChangeView, History, HistoryOf, HistoryReport};
 pub use sections::{SectionView, Sections, SectionsReport};
@@ -36,6 +34,7 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::line::LineResult;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
+pub use vernier_sheet::{Cell, Sheet};
 
 /// One event as a report sees it, sealed or live; of its columns those that the report asked for.
 #[derive(Debug, Clone, Copy)]

@@ -17,7 +17,7 @@ use vernier_archive::seal::{FileSet, SealKind, SealedFile, SetWriter, StatementB
 use vernier_archive::window::Settings;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
-use vernier_ledger::ports::{Objects, PortError};
+use vernier_ledger::ports::Objects;
 use vernier_ledger::time::Window;
 
 /// What of a file is read by one request, bytes.
@@ -167,11 +167,8 @@ async fn piece<O: Objects>(
     file: &SealedFile,
     range: (u64, u64),
 ) -> Result<Vec<u8>, Trouble> {
-    match objects.get(&file.key, Some(range)).await {
-        Ok(Some(bytes)) if bytes.len() as u64 == range.1 => Ok(bytes),
-        Ok(_) | Err(PortError::Fatal(_)) => {
-            Err(Trouble::Held(format!("{} is gone or cut short", file.key)))
-        }
-        Err(error) => Err(error.into()),
+    match objects.get(&file.key, Some(range)).await? {
+        Some(bytes) if bytes.len() as u64 == range.1 => Ok(bytes),
+        _ => Err(Trouble::Held(format!("{} is gone or cut short", file.key))),
     }
 }

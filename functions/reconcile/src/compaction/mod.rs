@@ -2,7 +2,8 @@
 //!
 //! A day (UTC) is due when `compact_after_seconds` have passed since its end. Its windows and backfills that have parts
 //! or evidence and that no day's seal covers are taken in their order, as many as one step can merge; what is left is the
-//! next step's, so that a large day has several day seals. Whatever versions the covered seals are of, the day's is of
+//! next step's, so that a large day has several day seals. What is sealed of a day after that is merged in the same way when
+//! it is more than one seal and the first of them has waited for as long as a day does. Whatever versions the covered seals are of, the day's is of
 //! version 4; days that were compacted before it stay as they are.
 //!
 //! What a crash leaves, and two workers at once, is as with sealing: the files' keys hold their content's
@@ -224,7 +225,7 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
     async fn compact(&mut self, head: ChainHead, last: Window) -> Result<Step, Trouble> {
         let day = first_day(self.sealer.tenant, head.compacted);
         if day.start > last.start {
-            return Ok(Step::Nothing);
+            return self.compact_late(&head, last).await;
         }
         let seals = self.plan(day).await?;
         if !seals.is_empty() {
@@ -235,6 +236,20 @@ impl<'s, 'a, S: ReconcileStores, C: Fn() -> Millis> Compactor<'s, 'a, S, C> {
             .move_to(&head.compacted_to(day.end))
             .await?;
         Ok(Step::Again)
+    }
+
+    /// What was sealed of a day after the day was merged. The first of it waits for as long as a day does, so that what
+    /// comes meanwhile is merged with it; one seal alone is left as it is.
+    async fn compact_late(&mut self, head: &ChainHead, day: Window) -> Result<Step, Trouble> {
+        let seals = self.plan(day).await?;
+        let Some(first) = seals.iter().map(|covering| covering.seal.sealed_at).min() else {
+            return Ok(Step::Nothing);
+        };
+        let due = first.plus_seconds(self.compacting.compact_after_seconds);
+        match (self.sealer.clock)() < due {
+            true => Ok(Step::Early(due)),
+            false => self.compact_day(head, day, &seals).await,
+        }
     }
 
     /// The next seals of a day to merge, in order of sequence: none when fewer than two are left. A seal

@@ -12,7 +12,7 @@ use vernier_ledger::ports::Playbacks;
 use vernier_ledger::prices::{PRICES_AS_OF, WRITE_UNIT_USD};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Nonce, Nudge, NudgeQueue, Owner};
+use vernier_ledger::work::{DueItem, Nonce, NudgeQueue, Owner};
 use vernier_web::{ProblemDocument, ProblemType, Request};
 
 /// Playbacks in a list, the newest.
@@ -126,12 +126,13 @@ async fn nudge<S: ReconcileStores>(
     nonce: Nonce,
     due: Millis,
 ) {
-    let nudge = Nudge {
+    let item = DueItem {
         owner: Owner::Tenant(tenant.clone()),
         due,
         nonce,
+        lone_since: None,
     };
-    for answer in context.stores.queue().send(&[nudge]).await {
+    for answer in context.stores.queue().send(&[item.into()]).await {
         if let Err(error) = answer {
             tracing::info!(%tenant, %error, "not nudged at once");
         }

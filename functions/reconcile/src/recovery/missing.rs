@@ -9,9 +9,9 @@ use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::frame::Tally;
 use vernier_ledger::given_up::{GivenUp, GivenUpSlices as _};
 use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
-use vernier_ledger::live::{self, ReadError};
+use vernier_ledger::live::{self, LiveBlock, ReadError};
 use vernier_ledger::ports::{
-    Commits as _, Directory as _, FrameRecords as _, NewRecord, PortError,
+    Commits as _, Directory as _, FrameRecords as _, NewRecord, Objects, PortError,
 };
 use vernier_ledger::receipt::Receipt;
 use vernier_ledger::segment::stored_in;
@@ -96,22 +96,30 @@ async fn unheld<S: Stores>(
         return Ok(BTreeSet::new());
     }
     let blocks = live::blocks_of(items, window.start, window.end);
-    let fetched = match live::fetch(stores.objects(), blocks).await {
-        Ok(fetched) => fetched,
-        Err(ReadError::Port(error)) if error.is_retryable() => return Err(error),
-        Err(error) => {
+    let events = match events_in(stores.objects(), blocks).await {
+        Ok(events) => events,
+        Err(ReadError::Port(error)) => return Err(error),
+        Err(error @ (ReadError::TooMuch { .. } | ReadError::Damaged(_))) => {
             tracing::warn!(%error, "a window's blocks are not compared with its claims");
             return Ok(BTreeSet::new());
         }
     };
-    let mut events: BTreeMap<ReceiptId, u64> = BTreeMap::new();
-    for block in fetched {
-        block.for_each_line(|head, _| *events.entry(head.receipt).or_default() += 1)?;
-    }
     let is_short = |(id, tally): &(&ReceiptId, &Tally)| {
         events.get(id).copied().unwrap_or_default() < tally.events
     };
     Ok(claimed.iter().filter(is_short).map(|(id, _)| *id).collect())
+}
+
+/// How many events of each receipt lie in some blocks.
+async fn events_in<O: Objects>(
+    objects: &O,
+    blocks: Vec<LiveBlock>,
+) -> Result<BTreeMap<ReceiptId, u64>, ReadError> {
+    let mut events: BTreeMap<ReceiptId, u64> = BTreeMap::new();
+    for block in live::fetch(objects, blocks).await? {
+        block.for_each_line(|head, _| *events.entry(head.receipt).or_default() += 1)?;
+    }
+    Ok(events)
 }
 
 /// Has what a window misses brought back: an entry in the list of each shard that something of it was put on. Answers

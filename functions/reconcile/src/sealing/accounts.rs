@@ -16,7 +16,8 @@ use vernier_ledger::receipt::Receipt;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::{Millis, TimeRange, Window};
 
-/// How long after a window's end its evidence is read beside its receipts, seconds: no receipt expires within a day.
+/// How long after a window's end what was written down of it is looked for though no account is kept, seconds: a worker
+/// may have died between the two, and no receipt expires within a day.
 const WRITTEN_DOWN_AFTER_SECONDS: i64 = 86_400;
 
 /// A window's account, and what its two sides are the sums of.
@@ -24,6 +25,19 @@ pub(super) struct DrawnUp {
     pub(super) account: WindowAccount,
     pub(super) receipts: Vec<Receipt>,
     pub(super) items: Vec<BlockItem>,
+    /// The account that was kept of the window before this one; none where none was.
+    pub(super) kept: Option<WindowAccount>,
+}
+
+impl DrawnUp {
+    /// Whether the table's receipts may not be all that the window received: the account that was kept says otherwise, so
+    /// that some came since, expired or were removed.
+    fn may_lack_receipts(&self, now: Millis) -> bool {
+        match &self.kept {
+            Some(kept) => kept.received != self.account.received,
+            None => now >= self.account.end.plus_seconds(WRITTEN_DOWN_AFTER_SECONDS),
+        }
+    }
 }
 
 /// Whether nothing was received in a window, and nothing of it is stored.
@@ -32,31 +46,64 @@ const fn had_nothing(account: &WindowAccount) -> bool {
 }
 
 impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
-    /// The account of a window as it stands now.
+    /// The account of a window as it stands now. What was written down of the window counts as its receipts do, where
+    /// the table may not have all of these.
     pub(super) async fn account(&self, window: Window) -> Result<DrawnUp, PortError> {
         let now = (self.clock)();
         let table = self.stores.table();
+        let kept = table.account(&self.tenant.id, window).await?;
         // Receipts first: what is committed between the two reads is then seen as stored.
         let receipts = receipts_of(table, self.tenant, &[window]).await?;
         let receipts: Vec<Receipt> = receipts.into_values().flatten().collect();
         let items = live::items_between(table, &self.tenant.id, window.into(), now).await?;
-        Ok(self.drawn_up(window, receipts, items, now))
+        let mut drawn_up = DrawnUp {
+            account: self.drawn_up(window, &receipts, &items, now),
+            receipts,
+            items,
+            kept,
+        };
+        if drawn_up.may_lack_receipts(now) {
+            drawn_up = self.with_written_down(drawn_up, now).await?;
+        }
+        drawn_up.account.held_since = drawn_up.kept.as_ref().and_then(|kept| kept.held_since);
+        Ok(drawn_up)
     }
 
     fn drawn_up(
         &self,
         window: Window,
-        receipts: Vec<Receipt>,
-        items: Vec<BlockItem>,
+        receipts: &[Receipt],
+        items: &[BlockItem],
         now: Millis,
-    ) -> DrawnUp {
-        let coverage = Coverage::of_items(&items);
+    ) -> WindowAccount {
+        let coverage = Coverage::of_items(items);
         let clock = (now, self.settings.grace_seconds);
-        DrawnUp {
-            account: draw_up(window, &receipts, &items, &coverage, clock),
-            receipts,
-            items,
+        draw_up(window, receipts, items, &coverage, clock).named_after(None)
+    }
+
+    /// The account with the receipts that were written down of its window and that the table has no longer.
+    async fn with_written_down(
+        &self,
+        mut drawn_up: DrawnUp,
+        now: Millis,
+    ) -> Result<DrawnUp, PortError> {
+        let window = drawn_up.account.window();
+        let mut written_down = self.written_down(window).await?;
+        if written_down.is_empty() {
+            return Ok(drawn_up);
         }
+        for receipt in &mut drawn_up.receipts {
+            // A claim makes anew what had expired, without the acknowledgement.
+            if let Some(written) = written_down.remove(&receipt.id)
+                && receipt.acknowledged.is_none()
+            {
+                receipt.acknowledged = written.acknowledged;
+                receipt.body_bytes = written.body_bytes;
+            }
+        }
+        drawn_up.receipts.extend(written_down.into_values());
+        drawn_up.account = self.drawn_up(window, &drawn_up.receipts, &drawn_up.items, now);
+        Ok(drawn_up)
     }
 
     /// How many of some windows in a row had nothing, from the first on: neither received nor stored. They are drawn up a
@@ -88,54 +135,26 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         Ok(idle)
     }
 
-    /// The account of a window that no seal closes. What was written down when it was closed counts as its receipts do,
-    /// which may have expired since.
-    pub(super) async fn account_of_unsealed(&self, window: Window) -> Result<DrawnUp, PortError> {
-        let drawn_up = self.account(window).await?;
-        let now = (self.clock)();
-        if now < window.end.plus_seconds(WRITTEN_DOWN_AFTER_SECONDS) {
-            return Ok(drawn_up);
-        }
-        let mut written_down = self.written_down(window).await?;
-        if written_down.is_empty() {
-            return Ok(drawn_up);
-        }
-        let (mut receipts, items) = (drawn_up.receipts, drawn_up.items);
-        for receipt in &mut receipts {
-            // A claim makes anew what had expired, without the acknowledgement.
-            if let Some(written) = written_down.remove(&receipt.id)
-                && receipt.acknowledged.is_none()
-            {
-                receipt.acknowledged = written.acknowledged;
-                receipt.body_bytes = written.body_bytes;
-            }
-        }
-        receipts.extend(written_down.into_values());
-        Ok(self.drawn_up(window, receipts, items, now))
-    }
-
     /// Keeps a window's account, and announces it when it first turns out incomplete. Of a window that
     /// had nothing no account is kept. Where something was received since the account before, these receipts are written
     /// down before it is kept.
     pub(super) async fn keep(
         &mut self,
-        account: &WindowAccount,
+        DrawnUp { account, kept, .. }: &DrawnUp,
         receipts: &[Receipt],
     ) -> Result<(), PortError> {
-        let (table, tenant) = (self.stores.table(), &self.tenant.id);
         let incomplete = account.state == WindowState::Incomplete;
         self.summary.incomplete += u32::from(incomplete);
         if !incomplete && had_nothing(account) {
             return Ok(());
         }
-        let before = table.account(tenant, account.window()).await?;
-        if before
+        if kept
             .as_ref()
-            .is_none_or(|before| before.received != account.received)
+            .is_none_or(|kept| kept.received != account.received)
         {
             self.write_down(account.window(), receipts).await?;
         }
-        let before = before.map(|b| b.state);
+        let before = kept.as_ref().map(|kept| kept.state);
         if account.state == WindowState::Complete && before != Some(WindowState::Complete) {
             self.summary.completed += 1;
         }

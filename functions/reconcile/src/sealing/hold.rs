@@ -37,21 +37,18 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             return Ok(Step::Again);
         }
         let hold_seconds = self.workshop.times.hold_seconds;
-        let drawn_up = self.account_of_unsealed(held.window).await?;
-        let may_come = match held.since {
-            Some(_) => false,
-            None => {
-                self.may_still_come(held.window, &drawn_up.receipts, &drawn_up.items)
-                    .await?
-            }
+        let drawn_up = self.account(held.window).await?;
+        let since = match held.since {
+            Some(since) => Some(since),
+            None => self.clock_of(&drawn_up).await?,
         };
         let end = held.end(hold_seconds, (self.clock)());
         let shortfall = end.map(|end| shortfall_of(&held, end));
         Ok(match self.seal_window(head, &drawn_up, shortfall).await? {
             Step::Held(found) | Step::Passed(found) => {
-                let held = match may_come {
-                    true => held,
-                    false => self.start_clock(held).await?,
+                let held = match since {
+                    None => held,
+                    Some(since) => self.start_clock(held, since).await?,
                 };
                 Step::Held(Held {
                     over_at: held.over_at(hold_seconds),
@@ -73,9 +70,8 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             self.chain().itemize(&step).await?;
         }
         let mut held = HeldWindow::of(found.window);
-        let (receipts, items) = (&drawn_up.receipts, &drawn_up.items);
-        if !self.may_still_come(found.window, receipts, items).await? {
-            held = self.start_clock(held).await?;
+        if let Some(since) = self.clock_of(drawn_up).await? {
+            held = self.start_clock(held, since).await?;
         }
         Ok(Held {
             over_at: held.over_at(self.workshop.times.hold_seconds),
@@ -83,12 +79,48 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
         })
     }
 
+    /// Since when the clock of a window's hold runs or may run: since the chain had not come to the window yet, or from now
+    /// on; none while something may still come.
+    async fn clock_of(&self, drawn_up: &DrawnUp) -> Result<Option<Millis>, PortError> {
+        let account = &drawn_up.account;
+        if account.held_since.is_some() {
+            return Ok(account.held_since);
+        }
+        let (receipts, items) = (&drawn_up.receipts, &drawn_up.items);
+        let may_come = self.may_still_come(account.window(), receipts, items);
+        Ok(match may_come.await? {
+            true => None,
+            false => Some((self.clock)()),
+        })
+    }
+
+    /// Starts the clock of the hold of a window that is closed and not to be sealed now: its own, where the chain has passed
+    /// the window, else in the account that is kept of it, from which the hold takes it over.
+    pub(super) async fn start_unsealed_clock(
+        &self,
+        drawn_up: &mut DrawnUp,
+    ) -> Result<(), PortError> {
+        let (head, window) = (self.head().await?, drawn_up.account.window());
+        if window.start >= head.through {
+            drawn_up.account.held_since = self.clock_of(drawn_up).await?;
+            return Ok(());
+        }
+        let held = self.chain().held(&head).await?;
+        let held = { held.into_iter() }.find(|held| held.window == window);
+        if let Some(held) = held.filter(|held| held.since.is_none())
+            && let Some(since) = self.clock_of(drawn_up).await?
+        {
+            self.start_clock(held, since).await?;
+        }
+        Ok(())
+    }
+
     /// Starts a hold's clock unless it runs. Where somebody else changed the hold meanwhile, the next try looks again.
-    async fn start_clock(&self, held: HeldWindow) -> Result<HeldWindow, PortError> {
+    async fn start_clock(&self, held: HeldWindow, since: Millis) -> Result<HeldWindow, PortError> {
         if held.since.is_some() {
             return Ok(held);
         }
-        let started = held.started((self.clock)());
+        let started = held.started(since);
         let (table, tenant) = (self.stores.table(), &self.tenant.id);
         match table.change_held(tenant, &held, &started).await? {
             true => Ok(started),

@@ -51,7 +51,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             self.announce(window, why).await?;
             return Ok(Step::Nothing);
         };
-        self.keep(&drawn_up.account, &[]).await?;
+        self.keep(&drawn_up, &[]).await?;
         if self.takes_over(head).await? {
             return Ok(Step::Again);
         }
@@ -59,13 +59,15 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             account,
             receipts,
             items,
+            ..
         } = drawn_up;
         let (except, so_far) = self.sealed_so_far(window, &seals).await?;
+        let without_evidence = so_far.without_evidence(&receipts);
         let shortfall = match so_far.shortfall() {
             Some(said) => Some(said.clone()),
             None => self.late_shortfall(window, &receipts, &items).await?,
         };
-        self.seal(Job {
+        let job = Job {
             tenant: self.tenant,
             window,
             kind: SealKind::Backfill,
@@ -77,8 +79,12 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             so_far,
             except,
             shortfall,
-        })
-        .await
+        };
+        let step = self.seal(job).await?;
+        if matches!(step, Step::Held(_)) {
+            self.write_down(window, &without_evidence).await?;
+        }
+        Ok(step)
     }
 
     /// Every event of the window that is sealed, from its own files or from its day's, and what its seals say of it.

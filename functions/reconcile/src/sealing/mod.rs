@@ -299,16 +299,19 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         self.summary.lag_millis = self.summary.lag_millis.max(lag_millis);
     }
 
-    /// Closes the window of an instant that is to be sealed some other time: its account and its evidence are kept, and
-    /// what it misses is known. None where nothing of it is missing.
+    /// Closes the window of an instant that is to be sealed some other time: its account and its evidence are kept, the
+    /// clock of its hold starts if it may, and what it misses is known. None where nothing of it is missing.
     ///
     /// # Errors
     /// Whatever error the stores give.
     pub(crate) async fn look_at(&mut self, at: Millis) -> Result<Option<Held>, PortError> {
         let window = Window::containing(at, self.settings.window_minutes);
-        let drawn_up = self.account_of_unsealed(window).await?;
-        self.keep(&drawn_up.account, &drawn_up.receipts).await?;
+        let mut drawn_up = self.account(window).await?;
         let is_incomplete = drawn_up.account.state == WindowState::Incomplete;
+        if is_incomplete {
+            self.start_unsealed_clock(&mut drawn_up).await?;
+        }
+        self.keep(&drawn_up, &drawn_up.receipts).await?;
         Ok(is_incomplete.then(|| held(&drawn_up.account)))
     }
 
@@ -327,7 +330,7 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
         if let Some(step) = self.seal_idle(head, &run).await? {
             return Ok(step);
         }
-        let drawn_up = self.account_of_unsealed(window).await?;
+        let drawn_up = self.account(window).await?;
         let held = match self.seal_window(head, &drawn_up, None).await? {
             Step::Held(held) => held,
             sealed => return Ok(sealed),
@@ -359,16 +362,18 @@ impl<'a, S: ReconcileStores, C: Fn() -> Millis> Sealer<'a, S, C> {
     async fn seal_window(
         &mut self,
         head: &ChainHead,
-        DrawnUp {
+        drawn_up: &DrawnUp,
+        shortfall: Option<Shortfall>,
+    ) -> Result<Step, PortError> {
+        let DrawnUp {
             account,
             receipts,
             items,
-        }: &DrawnUp,
-        shortfall: Option<Shortfall>,
-    ) -> Result<Step, PortError> {
+            ..
+        } = drawn_up;
         let is_complete = account.state == WindowState::Complete;
         let unsealed = if is_complete { &[][..] } else { receipts };
-        self.keep(account, unsealed).await?;
+        self.keep(drawn_up, unsealed).await?;
         let may_be_sealed = is_complete || shortfall.is_some();
         let step = match may_be_sealed {
             false => Step::Held(held(account)),

@@ -143,6 +143,12 @@ impl AccountSoFar {
         self.evident
     }
 
+    /// Those of some receipts that are in no evidence.
+    pub(super) fn without_evidence(&self, receipts: &[Receipt]) -> Vec<Receipt> {
+        let without = receipts.iter().filter(|r| !self.evident.contains(&r.id));
+        without.cloned().collect()
+    }
+
     /// What the first of the seals with something missing says of that; none where none has.
     pub(super) const fn shortfall(&self) -> Option<&Shortfall> {
         self.shortfall.as_ref()

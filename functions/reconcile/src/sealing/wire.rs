@@ -153,12 +153,8 @@ pub(super) async fn is_there<O: Objects>(
 ) -> Result<bool, PortError> {
     // One byte more than there should be.
     let end = Some((reference.bytes.saturating_sub(1), 2));
-    match objects.get(&reference.key, end).await {
-        Ok(end) => Ok(end.is_some_and(|end| end.len() == 1)),
-        // It is shorter.
-        Err(PortError::Fatal(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
+    let end = objects.get(&reference.key, end).await?;
+    Ok(end.is_some_and(|end| end.len() == 1))
 }
 
 /// Says so of one that is not.

@@ -90,7 +90,7 @@ async fn records_of<T: Commits>(
         }
     }
     let found: Vec<(&str, Vec<SegmentRecord>)> = stream::iter(few)
-        .map(|key| async move { Ok((key, records_of_object(table, key).await?)) })
+        .map(|key| async move { Ok::<_, PortError>((key, records_of_object(table, key).await?)) })
         .buffered(READS_IN_FLIGHT_MAX)
         .try_collect()
         .await?;

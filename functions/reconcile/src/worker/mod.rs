@@ -16,11 +16,12 @@ use crate::recovery::RecoverySummary;
 use crate::sealing::SealSummary;
 use crate::shard_check::ShardSummary;
 use crate::sweeping::SweepSummary;
+use std::collections::BTreeSet;
 use vernier_ledger::ports::{Directory, PortError};
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{
-    Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists, put_if_absent,
+    Nonce, Nudge, NudgeQueue, Owner, WorkEntry, WorkKey, WorkLists, put_if_absent, settle_lone,
 };
 
 /// What an entry that failed or is held waits at first, seconds; twice as long each time.
@@ -169,7 +170,12 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
         let mut next = self.again(entry);
         next.place = place.or(next.place);
         if self.stores.table().move_work(owner, entry, &next).await? {
-            for answer in self.stores.queue().send(&[next.nudge(owner)]).await {
+            for answer in self
+                .stores
+                .queue()
+                .send(&[next.due_item(owner).into()])
+                .await
+            {
                 if let Err(error) = answer {
                     // The planner sends it.
                     tracing::info!(%owner, %error, "not nudged at once");
@@ -217,11 +223,12 @@ pub async fn turn<S: ReconcileStores>(
         clock,
         until: Millis(now.0 + deadline.0.saturating_sub(now.0) / 2),
     };
-    let (table, owner) = (stores.table(), &nudge.owner);
+    let (table, owner) = (stores.table(), nudge.owner());
     let entries = table.work(owner).await?;
-    if !entries.iter().any(|entry| entry.nonce == nudge.nonce) {
-        // Its entry is done, or was put again under another nonce.
-        table.remove_nudge(nudge).await?;
+    let nonces: BTreeSet<Nonce> = entries.iter().map(|entry| entry.nonce).collect();
+    for item in nudge.items().filter(|item| !nonces.contains(&item.nonce)) {
+        // Its entry is done, was put again under another nonce, or is about to be put.
+        settle_lone(table, item, now).await?;
     }
     let mut due = entries.clone();
     due.retain(|entry| entry.due <= now);

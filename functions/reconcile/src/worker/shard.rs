@@ -9,6 +9,10 @@ use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Owner, WorkEntry};
 
+/// How long a course that came to its end and is to be looked at again waits at most, seconds: less than a window that misses
+/// something is held.
+const AWAIT_SECONDS_MAX: i64 = 300;
+
 /// The courses of one tenant, or those of failed batches.
 struct Party {
     tenant: Option<TenantId>,
@@ -59,7 +63,10 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
         let next = match course.step(&site, &mut turn.recovered).await {
             Ok(Stepped::On) => None,
             Ok(Stepped::Ended) => Some(Ok(Next::Done)),
-            Ok(Stepped::Again) => Some(Ok(Next::Tried(None))),
+            Ok(Stepped::Again) => {
+                let at_most = place.now().plus_seconds(AWAIT_SECONDS_MAX);
+                Some(Ok(Next::Tried(Some(at_most))))
+            }
             Err(error) => Some(Err(error)),
         };
         if let Some(next) = next {

@@ -1,16 +1,19 @@
 //! [`WorkLists`] on DynamoDB: an owner's entries in a partition of its own, and the due index by owners' slots.
 
 use super::Table;
-use super::attributes::{Item, Reader, json, s};
+use super::attributes::{Item, Reader, json, n, s};
 use crate::error::{misshapen, port_error, took_place};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::sync::atomic::Ordering;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{Expected, Nonce, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{DueItem, Expected, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
 const WHAT: &str = "work";
+
+/// The attribute of an index item that has [`DueItem::lone_since`].
+const LONE_SINCE: &str = "lone_since";
 
 fn list_of(owner: &Owner) -> AttributeValue {
     s(format!("work#{owner}"))
@@ -25,27 +28,34 @@ fn due_key(at: Millis) -> String {
     format!("{:015}", at.0.max(0))
 }
 
-fn index_key(nudge: &Nudge) -> AttributeValue {
-    let Nudge { due, owner, nonce } = nudge;
-    s(format!("{}#{owner}#{nonce}", due_key(*due)))
+fn index_key(item: &DueItem) -> AttributeValue {
+    let due = due_key(item.due);
+    s(format!("{due}#{}#{}", item.owner, item.nonce))
 }
 
 fn read_entry(item: &Item) -> Result<WorkEntry, PortError> {
     Reader { what: WHAT, item }.json("entry")
 }
 
-fn read_nudge(item: &Item) -> Result<Nudge, PortError> {
+fn read_due_item(item: &Item) -> Result<DueItem, PortError> {
     let reader = Reader { what: "due", item };
     let mut parts = reader.text("sk")?.split('#');
-    let nudge = match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(due), Some(owner), Some(nonce), None) => Some(Nudge {
-            due: Millis(due.parse().map_err(|_| misshapen("due", "sk"))?),
-            owner: owner.parse().map_err(|_| misshapen("due", "sk"))?,
-            nonce: Nonce::try_from(nonce.to_owned()).map_err(|_| misshapen("due", "sk"))?,
-        }),
+    let key = match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(due), Some(owner), Some(nonce), None) => Some((due, owner, nonce)),
         _ => None,
     };
-    nudge.ok_or_else(|| misshapen("due", "sk"))
+    let bad = || misshapen("due", "sk");
+    let (due, owner, nonce) = key.ok_or_else(bad)?;
+    let lone_since = match item.contains_key(LONE_SINCE) {
+        true => Some(Millis(reader.number(LONE_SINCE)?)),
+        false => None,
+    };
+    Ok(DueItem {
+        due: Millis(due.parse().map_err(|_| bad())?),
+        owner: owner.parse().map_err(|_| bad())?,
+        nonce: Nonce::try_from(nonce.to_owned()).map_err(|_| bad())?,
+        lone_since,
+    })
 }
 
 impl WorkLists for Table {
@@ -67,11 +77,11 @@ impl WorkLists for Table {
         item.await?.as_ref().map(read_entry).transpose()
     }
 
-    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+    async fn put_due(&self, item: &DueItem) -> Result<(), PortError> {
         let request = self.client.put_item().table_name(&self.name);
         let request = request
-            .item("pk", slot(nudge.owner.slot()))
-            .item("sk", index_key(nudge));
+            .item("pk", slot(item.owner.slot()))
+            .item("sk", index_key(item));
         let put = request.send().await;
         put.map_err(|e| port_error("put due", e))?;
         Ok(())
@@ -116,18 +126,18 @@ impl WorkLists for Table {
         took_place(request.send().await, "remove work")
     }
 
-    async fn due_work(&self, index_slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
+    async fn due_work(&self, index_slot: u8, at: Millis) -> Result<Vec<DueItem>, PortError> {
         let range = ("0".to_owned(), format!("{}~", due_key(at)));
         let items = self
             .query(slot(index_slot), Some(range), "read due")
             .await?;
-        let mut nudges = items
+        let mut due = items
             .iter()
-            .map(read_nudge)
+            .map(read_due_item)
             .collect::<Result<Vec<_>, _>>()?;
         // The ledger's own list stands behind all tenants', which its name does not.
-        nudges.sort();
-        Ok(nudges)
+        due.sort();
+        Ok(due)
     }
 
     async fn is_seeded(&self) -> Result<bool, PortError> {
@@ -140,11 +150,22 @@ impl WorkLists for Table {
         Ok(seeded)
     }
 
-    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
+    async fn mark_lone(&self, item: &DueItem, since: Millis) -> Result<(), PortError> {
+        let request = self.client.update_item().table_name(&self.name);
+        let request = request
+            .key("pk", slot(item.owner.slot()))
+            .key("sk", index_key(item))
+            .update_expression(format!("SET {LONE_SINCE} = :since"))
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":since", n(since.0));
+        took_place(request.send().await, "mark due").map(|_| ())
+    }
+
+    async fn remove_due(&self, item: &DueItem) -> Result<(), PortError> {
         let request = self.client.delete_item().table_name(&self.name);
         let request = request
-            .key("pk", slot(nudge.owner.slot()))
-            .key("sk", index_key(nudge));
+            .key("pk", slot(item.owner.slot()))
+            .key("sk", index_key(item));
         let removed = request.send().await;
         removed.map_err(|e| port_error("remove due", e))?;
         Ok(())

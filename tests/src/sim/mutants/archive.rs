@@ -31,6 +31,11 @@ impl Chains for Table {
             let seen = self.inner.raw_chain(tenant).map_or(0, |head| head.revision);
             step.head.revision = seen + 1;
         }
+        if let (Some(Bug::ForgetRemaining), Some(seal)) = (self.bug, &mut step.seal)
+            && seal.is_backfill()
+        {
+            seal.missing = 0;
+        }
         let answer = self.inner.move_chain(tenant, &step).await?;
         if self.bug == Some(Bug::ChainBeforeSeal)
             && let Some(seal) = &step.seal

@@ -70,6 +70,8 @@ pub enum Bug {
     RemoveWhateverIsThere,
     /// The planner nudges once for an entry, as if the queue kept every nudge for good.
     NudgeOnce,
+    /// A worker takes an index item for done with when it finds no entry to it, though the entry may be about to be put.
+    RemoveLoneAtOnce,
     /// Workers read a tenant's block items from the window's first minute on, and not from the five minutes' first.
     BeginLate,
     /// A late block's entry is due before its commit has landed.
@@ -90,6 +92,10 @@ pub enum Bug {
     ForgetLostSlices,
     /// Some segments that are there are taken for gone.
     OverlookSegments,
+    /// The table is told of a backfill that nothing of its window is missing any more.
+    ForgetRemaining,
+    /// What is older than receipts are kept is brought back by what receipts say of it, and no seal is asked.
+    AskReceiptsAlone,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -103,7 +109,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -130,6 +136,7 @@ impl Bug {
         Self::EntryAfterAppend,
         Self::RemoveWhateverIsThere,
         Self::NudgeOnce,
+        Self::RemoveLoneAtOnce,
         Self::BeginLate,
         Self::LateEntryDueAtOnce,
         Self::IdleOverBackedOff,
@@ -140,6 +147,8 @@ impl Bug {
         Self::ForgetWrittenDown,
         Self::ForgetLostSlices,
         Self::OverlookSegments,
+        Self::ForgetRemaining,
+        Self::AskReceiptsAlone,
     ];
 
     /// Where it is; none: everywhere.
@@ -156,6 +165,7 @@ impl Bug {
             | Self::MovePlaybackFirst
             | Self::RemoveWhateverIsThere
             | Self::NudgeOnce
+            | Self::RemoveLoneAtOnce
             | Self::BeginLate
             | Self::IdleOverBackedOff
             | Self::LeaveOutOfEvidence
@@ -163,7 +173,8 @@ impl Bug {
             | Self::StopAtGone
             | Self::ForgetWrittenDown
             | Self::ForgetLostSlices
-            | Self::OverlookSegments => Some(Role::Working),
+            | Self::OverlookSegments
+            | Self::ForgetRemaining => Some(Role::Working),
             Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
                 Some(Role::General)
             }

@@ -21,7 +21,7 @@ use vernier_ledger::results::{Registers, ResultKey, ResultList};
 use vernier_ledger::segment::SegmentRecord;
 use vernier_ledger::spread::{GrownSpread, Spreads};
 use vernier_ledger::time::{Millis, Minute, TimeRange, Window};
-use vernier_ledger::work::{Cause, Expected, Nudge, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, DueItem, Expected, Owner, WorkEntry, WorkKey, WorkLists};
 
 /// How much too early a late block's entry is due with its bug, seconds: more than what it waits for.
 const LATE_ENTRY_SECONDS: i64 = 600;
@@ -444,12 +444,12 @@ impl WorkLists for Table {
         self.inner.remove_work(owner, seen).await
     }
 
-    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<Nudge>, PortError> {
+    async fn due_work(&self, slot: u8, at: Millis) -> Result<Vec<DueItem>, PortError> {
         let mut due = self.inner.due_work(slot, at).await?;
         if self.bug == Some(Bug::NudgeOnce) {
             let nudged = self.nudged.lock();
             let mut nudged = nudged.unwrap_or_else(PoisonError::into_inner);
-            due.retain(|nudge| nudged.insert(nudge.nonce));
+            due.retain(|item| nudged.insert(item.nonce));
         }
         Ok(due)
     }
@@ -458,8 +458,8 @@ impl WorkLists for Table {
         self.inner.is_seeded().await
     }
 
-    async fn put_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
-        self.inner.put_nudge(nudge).await
+    async fn put_due(&self, item: &DueItem) -> Result<(), PortError> {
+        self.inner.put_due(item).await
     }
 
     async fn put_entry(
@@ -475,7 +475,14 @@ impl WorkLists for Table {
         self.inner.remove_entry(owner, seen).await
     }
 
-    async fn remove_nudge(&self, nudge: &Nudge) -> Result<(), PortError> {
-        self.inner.remove_nudge(nudge).await
+    async fn mark_lone(&self, item: &DueItem, since: Millis) -> Result<(), PortError> {
+        match self.bug {
+            Some(Bug::RemoveLoneAtOnce) => self.inner.remove_due(item).await,
+            _ => self.inner.mark_lone(item, since).await,
+        }
+    }
+
+    async fn remove_due(&self, item: &DueItem) -> Result<(), PortError> {
+        self.inner.remove_due(item).await
     }
 }

@@ -84,6 +84,9 @@ impl Evident {
             let rows: Vec<Missing> = rows_of(world, entry, file)?;
             listed.extend(rows.into_iter().map(|row| (row.receipt, row.events)));
         }
+        if listed.len() as u64 != entry.missing {
+            return Err(wrong("lists other envelopes than the table is told of"));
+        }
         let key = (tenant.id.clone(), entry.window.start);
         match listed.is_empty() {
             true => self.short.remove(&key),

@@ -3,6 +3,7 @@
 use super::Violation;
 use super::losses::Losses;
 use super::segments::Segments;
+use crate::sim::operations::kept_since;
 use crate::sim::script::EventSpec;
 use crate::sim::world::World;
 use std::collections::BTreeMap;
@@ -114,8 +115,13 @@ impl Truth {
                 received.insert(receipt.id, receipt.received());
             }
         }
-        let missing =
-            |id: &&ReceiptId| received.get(id) != segments.tallies.get(id) && !losses.has(**id);
+        // One that has expired is told of by evidence alone.
+        let kept_since = kept_since(world.now());
+        let is_expired =
+            |id: &ReceiptId| !received.contains_key(id) && id.received_at() <= kept_since;
+        let missing = |id: &&ReceiptId| {
+            received.get(id) != segments.tallies.get(id) && !losses.has(**id) && !is_expired(id)
+        };
         let ids = received.keys().chain(segments.tallies.keys());
         match { ids }.find(missing) {
             None => Ok(()),
