@@ -138,6 +138,7 @@ impl Ledger {
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
+                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
             late: &late,
         };
