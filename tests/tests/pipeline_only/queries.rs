@@ -28,6 +28,8 @@ pub(super) struct Sent {
     pub(super) disposition: Disposition,
     /// Whether the archive has nothing any more of what the sensor wrote.
     pub(super) is_erased: bool,
+    /// Whether it may be sealed after events that were received later.
+    came_late: bool,
 }
 
 impl Sent {
@@ -70,10 +72,11 @@ impl History {
     }
 
     fn event(&mut self) -> Value {
+        // Nothing repeats what came late: the first that is sealed is the stored one, which may be either then.
         let known = self
             .sent
             .iter()
-            .filter(|s| s.disposition == Disposition::Stored);
+            .filter(|s| s.disposition == Disposition::Stored && !s.came_late);
         let known: Vec<Value> = known.map(|s| s.event.clone()).collect();
         let which = self.one_of(10);
         if which < 2 && !known.is_empty() {
@@ -115,7 +118,7 @@ impl History {
         let count = 1 + self.one_of(6);
         let mut envelope: Vec<Value> = (0..count).map(|_| self.event()).collect();
         if late {
-            // What comes late repeats nothing: which was first would depend on what is sealed.
+            // What comes late repeats nothing either.
             envelope.retain(|e| self.sent.iter().all(|s| s.event["id"] != e["id"]));
         }
         if envelope.is_empty() {
@@ -130,10 +133,10 @@ impl History {
         };
         let receipt = self.school.post_at(at, &envelope).await;
         self.school.deliver().await;
-        self.note(receipt, envelope);
+        self.note(receipt, envelope, late);
     }
 
-    fn note(&mut self, receipt: ReceiptId, envelope: Vec<Value>) {
+    fn note(&mut self, receipt: ReceiptId, envelope: Vec<Value>, came_late: bool) {
         for (index, event) in (0..).zip(envelope) {
             let first = self
                 .sent
@@ -150,6 +153,7 @@ impl History {
                 event,
                 disposition,
                 is_erased: false,
+                came_late,
             });
         }
     }
@@ -264,7 +268,7 @@ impl History {
     ) -> Vec<EventView> {
         let (mut query, mut after, mut all) = (query.clone(), None, Vec::new());
         // A page may end early wherever it has read enough.
-        let live_bytes_max = [0, 2_000, u64::MAX][limit % 3];
+        let live_bytes_max = [0, 2_000, u64::MAX][self.random.random_range(0..3)];
         loop {
             let tenant = &self.school.tenant.id;
             let paging = Paging {
@@ -330,6 +334,55 @@ async fn paged_answers_are_what_a_naive_scan_finds() {
     assert!(asked > 200, "{asked}");
     assert_eq!(seen.len(), 8, "every ending, sealed and not: {seen:?}");
     assert!(seen.values().all(|n| *n > 10), "{seen:?}");
+}
+
+/// An event that came late and the one that repeats it: whichever is sealed first is stored, and the other one is its
+/// duplicate, also where the late one was received before.
+#[tokio::test]
+async fn the_first_that_is_sealed_is_stored_whichever_was_received_first() {
+    let school = School::since(EVENING).await;
+    let event = event_with_id("urn:uuid:00000000-0000-4000-8000-000000000001");
+    school.pass(600);
+    school.turn().await;
+    let repeat = school.post(std::slice::from_ref(&event)).await;
+    school.deliver().await;
+    school.pass(600);
+    school.turn().await;
+    let late = school.post_at(EVENING, std::slice::from_ref(&event)).await;
+    school.deliver().await;
+    let views = async || {
+        let (tenant, now) = (&school.tenant.id, school.clock.get());
+        let range = TimeRange {
+            from: EVENING,
+            to: now.plus_seconds(1),
+        };
+        let paging = Paging {
+            after: None,
+            limit: 10,
+            now,
+            signing_key: &KEY,
+            live_bytes_max: u64::MAX,
+        };
+        let query = EventQuery {
+            disposition: None,
+            order: Order::Oldest,
+            ..EventQuery::between(range)
+        };
+        let page = page(&school.stores, tenant, &query, paging).await;
+        let (page, _) = page.expect("within bounds");
+        let views = page.events.into_iter();
+        let views = views.map(|v| (v.receipt, v.disposition, v.first.map(|first| first.receipt)));
+        views.collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        school.pass(600);
+        school.turn().await;
+    }
+    let wanted = vec![
+        (late, Disposition::Duplicate, Some(repeat)),
+        (repeat, Disposition::Stored, None),
+    ];
+    assert_eq!(views().await, wanted);
 }
 
 /// A receipt tells the same of its events when their segments are gone, and their windows' files too.
