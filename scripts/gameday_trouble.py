@@ -75,7 +75,7 @@ def _expire_receipts(day, sensor) -> int:
 def _held(day, sensor, since: float) -> list[str]:
     """The windows of a tenant that a worker could not seal, by their beginnings."""
     lines = day.watch.find("window not sealed", since, tenant=sensor.tenant)
-    return sorted({line.text["window"] for line in lines})
+    return sorted({line.fields["window"] for line in lines})
 
 
 def _await_held(day, row, sensor, since: float) -> list[str]:
@@ -100,7 +100,10 @@ def _end_holds(day, row, sensor, held: list[str]) -> None:
     told = windows()
     named = {missing["receipt"] for window in told for missing in window["missing"]}
     if named != set(sensor.receipts):
-        row.wrong.append(f"the shortfalls of {sensor.tenant} name {len(named)} receipts, of which {len(named & set(sensor.receipts))} of its {len(sensor.receipts)}")
+        right = len(named & set(sensor.receipts))
+        row.wrong.append(
+            f"the shortfalls of {sensor.tenant} name {len(named)} receipts, {right} of them of its {len(sensor.receipts)}"
+        )
     reasons = {window["shortfall"]["reason"] for window in told}
     if reasons != {REASON}:
         row.wrong.append(f"the shortfalls of {sensor.tenant} give the reasons {reasons}")
@@ -192,7 +195,8 @@ def three_of_twenty(day) -> None:
 
 def _check_sound(day, row, sensor) -> None:
     """`vernier verify --no-shortfall` finds a tenant's archive sound."""
-    asked = ("--format", "json", "verify", f"s3://{day.state['bucket']}", "--own-keys", "--later-files", "--no-shortfall", "--tenant", sensor.tenant)
+    options = ("--own-keys", "--later-files", "--no-shortfall", "--tenant", sensor.tenant)
+    asked = ("--format", "json", "verify", f"s3://{day.state['bucket']}", *options)
     report = json.loads(run_vernier(day.state, asked, ok=(0, 1), quiet=True))
     if not report["sound"]:
         row.wrong.append(f"vernier verify of {sensor.tenant}: {report['findings'][:3]}")
