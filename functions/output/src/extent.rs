@@ -59,7 +59,7 @@ impl Extent {
     /// Looks up what of `[from, to)` is sealed.
     ///
     /// # Errors
-    /// The store's.
+    /// Whatever error the store gives.
     pub(crate) async fn of<T: Chains + Holds + Listing + Blocks + WorkLists>(
         table: &T,
         tenant: &TenantId,

@@ -115,8 +115,8 @@ impl BitReader<'_> {
     }
 }
 
-/// How often each of some keys, which are in order, may be among those that a filter was made of: never less often than
-/// it is.
+/// How often each of some keys, which are in order, may be among those that a filter was made of: never less often
+/// than it is there.
 ///
 /// # Errors
 /// When the bytes are no filter.

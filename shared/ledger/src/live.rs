@@ -38,7 +38,7 @@ impl LiveBlock {
 /// All records of earlier versions that can hold events received at or after `from`.
 ///
 /// # Errors
-/// The store's.
+/// Whatever error the store gives.
 pub async fn earlier_since<L: Listing>(
     table: &L,
     from: Millis,
@@ -302,7 +302,7 @@ impl Readable {
     /// damaged from now on.
     ///
     /// # Errors
-    /// The store's.
+    /// Whatever error the store gives.
     pub async fn dispositions<O: Objects>(
         &mut self,
         objects: &O,
@@ -346,8 +346,8 @@ pub struct TextsWanted {
 }
 
 impl TextsWanted {
-    /// Shows a line's text where it is wanted; one that lies in an object of its own is noted, as far as these are not
-    /// too much.
+    /// Shows a line's text where it is wanted; one that lies in an object of its own is noted, as far as these are
+    /// not too much to read.
     pub fn read(&mut self, known: &mut Dispositions, head: &LineHead<'_>, event: &[u8]) {
         let Some(content) = known.wanted(head) else {
             return;

@@ -60,7 +60,7 @@ pub struct BlockTimes {
 /// What a block's index says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockIndex {
-    /// [`BLOCK_VERSION`].
+    /// The version of the block's form, [`BLOCK_VERSION`].
     pub vernier_block: u32,
     /// The chunks, in the order in which they lie in the block, the first at its beginning.
     pub chunks: Vec<Chunk>,

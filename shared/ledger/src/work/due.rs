@@ -28,8 +28,8 @@ pub struct DueItem {
 }
 
 impl DueItem {
-    /// Whether somebody is to be nudged for the item: not while its entry may still be about to be put, though a worker did
-    /// not find it.
+    /// Whether somebody is to be nudged for the item: not while its entry may still be about to be put, though a worker
+    /// did not find the entry.
     #[must_use]
     pub fn is_to_be_nudged(&self, now: Millis) -> bool {
         self.lone_since
