@@ -15,8 +15,8 @@ fn totals(school: &School) -> Totals {
     statement(&last(school)).totals
 }
 
-/// Invariant 3: what was written down when a window was closed counts, whichever of its receipts is removed and however
-/// soon after that.
+/// Invariant 3: what was written down when a window was closed counts, whichever of its receipts is removed and
+/// however soon after the closing that happens.
 #[tokio::test]
 async fn a_receipt_that_is_removed_after_closing_is_accounted_for() {
     for removed_count in 1..=2 {

@@ -1,5 +1,5 @@
-//! How events of the live store ended: whether any of them was there before, asked of the filters of all blocks since
-//! the look-back began.
+//! How events of the live store ended: whether any of them was there before, which the filters of all blocks that were
+//! committed since the look-back began are asked.
 
 use super::pieces::{Piece, damaged, range_of};
 use futures::stream::{self, StreamExt, TryStreamExt};

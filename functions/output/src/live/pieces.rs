@@ -184,7 +184,7 @@ impl Piece {
     /// The lines at some places, which are sorted by text.
     ///
     /// # Errors
-    /// As [`Self::for_each_line`].
+    /// Fatal when the block's bytes are not what its item says, or hold no lines.
     pub(super) fn lines_at(
         &self,
         live: &LiveBlock,

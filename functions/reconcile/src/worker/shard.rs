@@ -9,8 +9,8 @@ use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Owner, WorkEntry};
 
-/// How long a course that came to its end and is to be looked at again waits at most, seconds: less than a window is held
-/// that misses something.
+/// How long a course that came to its end and is to be looked at again waits at most, seconds. A window that misses
+/// something is held for longer.
 const AWAIT_SECONDS_MAX: i64 = 300;
 
 /// The courses of one tenant, or those of failed batches.
