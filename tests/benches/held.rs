@@ -13,6 +13,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/sending.rs"]
 mod sending;
 #[path = "support/settings.rs"]
@@ -24,23 +26,18 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 use vernier_aws::{Bucket, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryStream, MemoryTopic};
-use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::chain::SealKind;
 use vernier_ledger::holds::Holds as _;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::ports::{Administration as _, Chains as _};
-use vernier_ledger::salt::SaltKey;
-use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
 use vernier_reconcile::process::Process;
-use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::{late_windows, open_windows};
+use vernier_tests::memory::late_windows;
 use vernier_tests::orchestra::{begin_lists, work_until_rest};
 use vernier_tests::stub::{self, Stub};
 
@@ -93,22 +90,9 @@ impl Ledger {
             key: MemoryKey::new(faults.clone()),
             queue: MemoryQueue::new(faults),
         };
-        let times = SealingTimes {
-            lookback_seconds: DAY_SECONDS,
-            // The hold does not end: that is the trouble.
-            hold_seconds: 400 * DAY_SECONDS,
-        };
-        let mut workshop = Workshop::new(std::env::temp_dir(), times);
-        workshop.threads = 1;
-        let process = Process {
-            workshop,
-            schemas: SchemaCache::new(stores.table.clone(), Duration::from_secs(60)),
-            new_receipt: Spread::new_receipt,
-            new_salt_key: SaltKey::random,
-            spreads: SpreadKeeper::default(),
-            new_nonce: Nonce::random,
-            windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
-        };
+        // The hold does not end: that is the trouble.
+        let mut process = process::process(stores.table.clone(), 400 * DAY_SECONDS);
+        process.workshop.threads = 1;
         let tenants: Vec<TenantId> = (0..=others)
             .map(|n| format!("school-{n}").parse().expect("a name"))
             .collect();

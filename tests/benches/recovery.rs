@@ -9,6 +9,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/sending.rs"]
 mod sending;
 #[path = "support/settings.rs"]
@@ -24,21 +26,16 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
-use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{ReceiptId, Sequence, Shard, TenantId};
 use vernier_ledger::limits::CLAIMS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::{Administration as _, NewRecord};
-use vernier_ledger::salt::SaltKey;
-use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Owner};
 use vernier_reconcile::process::Process;
-use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::{late_windows, open_windows};
+use vernier_tests::memory::late_windows;
 use vernier_tests::orchestra::{begin_lists, turn_of};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
@@ -95,21 +92,8 @@ impl Ledger {
             key: MemoryKey::fixed(faults.clone()),
             queue: MemoryQueue::new(faults.clone()),
         };
-        let times = SealingTimes {
-            lookback_seconds: 86_400,
-            hold_seconds: 86_400,
-        };
-        let ttl = Duration::from_secs(60);
         let ledger = Self {
-            process: Process {
-                workshop: Workshop::new(std::env::temp_dir(), times),
-                schemas: SchemaCache::new(stores.table.clone(), ttl),
-                new_receipt: Spread::new_receipt,
-                new_salt_key: SaltKey::random,
-                spreads: SpreadKeeper::default(),
-                new_nonce: Nonce::random,
-                windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
-            },
+            process: process::process(stores.table.clone(), 86_400),
             tenants: (0..TENANTS)
                 .map(|n| format!("school-{n}").parse().expect("a name"))
                 .collect(),

@@ -11,33 +11,28 @@
 mod committing;
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/sending.rs"]
 mod sending;
 #[path = "support/settings.rs"]
 mod settings;
 
 use serde_json::{Map, Value, json};
-use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES};
+use settings::RECEIPT_DAYS;
 use std::collections::BTreeMap;
-use std::time::Duration;
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic, Operation};
-use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::ids::{Lane, ReceiptId, Shard};
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::ports::Administration as _;
-use vernier_ledger::salt::SaltKey;
-use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
 use vernier_reconcile::compaction::Compacting;
 use vernier_reconcile::process::{Process, WorkSettings};
-use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::{begin_lists, work_until_rest};
 use vernier_tests::stub::{self, Counts, Stub, load};
 
@@ -146,21 +141,8 @@ async fn main() {
         key: MemoryKey::new(faults.clone()),
         queue: MemoryQueue::new(faults.clone()),
     };
-    let times = SealingTimes {
-        lookback_seconds: 86_400,
-        hold_seconds: 86_400,
-    };
-    let mut workshop = Workshop::new(std::env::temp_dir(), times);
-    workshop.threads = 1;
-    let process = Process {
-        workshop,
-        schemas: SchemaCache::new(school.table.clone(), Duration::from_secs(60)),
-        new_receipt: Spread::new_receipt,
-        new_salt_key: SaltKey::random,
-        spreads: SpreadKeeper::default(),
-        new_nonce: Nonce::random,
-        windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
-    };
+    let mut process = process::process(school.table.clone(), 86_400);
+    process.workshop.threads = 1;
     let step = load::BATCH_WINDOW_SECONDS as i64;
     let (mut counts, mut commits) = (Counts::default(), Counts::default());
     let (mut seconds, mut seals, mut signatures, mut nudges) = (0.0, 0, 0, 0);

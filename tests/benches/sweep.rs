@@ -10,6 +10,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/sending.rs"]
 mod sending;
 #[path = "support/settings.rs"]
@@ -25,7 +27,6 @@ use vernier_fakes::{
     Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStores, MemoryStream, MemoryTable,
     MemoryTopic, Operation,
 };
-use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
@@ -34,18 +35,14 @@ use vernier_ledger::ports::{
     Administration as _, Inventory, ListedObject, NotRemoved, Objects, PortError, PutOutcome,
     Removal,
 };
-use vernier_ledger::salt::SaltKey;
-use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
 use vernier_reconcile::process::Process;
 use vernier_reconcile::scratch::{SCRATCH_BYTES_MAX, ScratchDisk};
-use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::sweep_segments;
 use vernier_tests::envelopes::{bytes, event, events};
-use vernier_tests::memory::{late_windows, open_windows};
+use vernier_tests::memory::late_windows;
 use vernier_tests::orchestra::turn_of;
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
@@ -111,19 +108,7 @@ impl World {
         };
         let saved = stores.table.save_listing_mark(&mark).await;
         saved.expect("saved");
-        let times = SealingTimes {
-            lookback_seconds: 86_400,
-            hold_seconds: 86_400,
-        };
-        let process = Process {
-            workshop: Workshop::new(std::env::temp_dir(), times),
-            schemas: SchemaCache::new(stores.table.clone(), Duration::from_secs(60)),
-            new_receipt: Spread::new_receipt,
-            new_salt_key: SaltKey::random,
-            spreads: SpreadKeeper::default(),
-            new_nonce: Nonce::random,
-            windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
-        };
+        let process = process::process(stores.table.clone(), 86_400);
         Self {
             faults,
             stores,

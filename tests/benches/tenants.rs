@@ -10,6 +10,8 @@
 mod committing;
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/sending.rs"]
 mod sending;
 #[path = "support/settings.rs"]
@@ -18,17 +20,13 @@ mod settings;
 use serde_json::{Map, Value, json};
 use settings::{GRACE_SECONDS, RECEIPT_DAYS, WINDOW_MINUTES, WORK};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use vernier_aws::{Bucket, KinesisStream, Table};
 use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic};
-use vernier_intake::SpreadKeeper;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::Administration as _;
-use vernier_ledger::salt::SaltKey;
-use vernier_ledger::schema::SchemaCache;
-use vernier_ledger::spread::Spread;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
@@ -36,9 +34,7 @@ use vernier_output::events::{Paging, page};
 use vernier_output::query::EventQuery;
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::process::Process;
-use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::open_windows;
 use vernier_tests::orchestra::turn_of;
 use vernier_tests::stub::{self, Counts, Stub};
 
@@ -92,22 +88,10 @@ impl Ledger {
             key: MemoryKey::new(faults.clone()),
             queue: MemoryQueue::new(faults),
         };
-        let times = SealingTimes {
-            lookback_seconds: 86_400,
-            hold_seconds: 86_400,
-        };
-        let mut workshop = Workshop::new(std::env::temp_dir(), times);
-        workshop.threads = 1;
+        let mut process = process::process(stores.table.clone(), 86_400);
+        process.workshop.threads = 1;
         let ledger = Self {
-            process: Process {
-                workshop,
-                schemas: SchemaCache::new(stores.table.clone(), Duration::from_secs(60)),
-                new_receipt: Spread::new_receipt,
-                new_salt_key: SaltKey::random,
-                spreads: SpreadKeeper::default(),
-                new_nonce: Nonce::random,
-                windows: open_windows(WINDOW_MINUTES, GRACE_SECONDS),
-            },
+            process,
             stub,
             stores,
             tenants: (0..count)
