@@ -134,6 +134,16 @@ def check() -> None:
     check_rust()
 
 
+def check_disk(built: Path, gib: int) -> None:
+    """Refuses where a first run, whose result would be at `built`, has less than `gib` GiB to write to."""
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if not built.exists() and free < gib:
+        raise Failed(
+            f"A first run writes about {gib} GiB below {ROOT}, and {free:.1f} GiB are free there.\n"
+            "Free some, or build elsewhere: CARGO_TARGET_DIR=/another/disk/target"
+        )
+
+
 def main() -> int:
     check()
     install_all()

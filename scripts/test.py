@@ -30,7 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import setup  # noqa: E402
 from common import (  # noqa: E402
-    EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TOOLS, VERNIER, Failed, beside, end_group, main_guard, need_setup, say, took, tool_env,
+    EMULATOR, FUNCTIONS, LOCAL, ROOT, RUN, TARGET, TOOLS, VERNIER, Failed, beside, end_group, main_guard, need_setup, say, took, tool_env,
 )  # fmt: skip
 from stack import Stack, child_env, vernier_env  # noqa: E402
 
@@ -67,6 +67,9 @@ COUNTS = Counts()
 
 #: Events of the kill tier where it is one step of many: a tenth of what `make kill` sends.
 KILL_EVENTS = 20_000
+
+#: What a first run of everything writes, GiB: what cargo builds, and the tools.
+TEST_DISK_GIB = 9
 
 #: Events of the semester that the page is shown over.
 PAGE_EVENTS = 3_000
@@ -363,6 +366,10 @@ def main() -> int:
             run_steps(names, times)
         else:
             setup.check()
+            setup.check_disk(TARGET / "debug" / "deps", TEST_DISK_GIB)
+            if os.environ.get("CI"):
+                # One build of everything: what lets a next one be quick is a third of the target directory.
+                os.environ.setdefault("CARGO_INCREMENTAL", "0")
             # Cargo fetches and compiles while the tools are installed, which these steps do not need.
             with beside([sys.executable, ROOT / "scripts" / "setup.py"]):
                 run_steps(names[:TOOLLESS_STEPS], times)
