@@ -104,7 +104,7 @@ fn decompress<'b>(body: Cow<'b, [u8]>, encoding: Option<&str>) -> Result<Cow<'b,
     if body.len() > BODY_BYTES_MAX {
         return Err(BadBody::TooLarge { bytes: body.len() });
     }
-    let encoding = encoding.map_or("", str::trim).to_ascii_lowercase();
+    let encoding = encoding.unwrap_or_default().to_ascii_lowercase();
     match encoding.as_str() {
         "" | "identity" => Ok(body),
         "gzip" | "x-gzip" | "zstd" if is_unpacked(&body) => Ok(body),
@@ -297,7 +297,13 @@ mod tests {
                 "{lines:?}"
             );
         }
-        for lines in [&["gzip", "gzip"][..], &["gzip, zstd"], &["br", "identity"]] {
+        for lines in [
+            &["gzip", "gzip"][..],
+            &["gzip, zstd"],
+            &["br", "identity"],
+            &["\u{84}"],
+            &["\u{85}", "identity"],
+        ] {
             let request = encoded(lines, &gzip(text));
             let refused = read(Request(&request));
             let is_named = matches!(refused, Err(BadBody::ContentEncoding(_)));

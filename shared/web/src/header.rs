@@ -21,9 +21,19 @@ fn pieces(text: &str, delimiter: char) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A text without the white space that may stand around it: spaces and tabs alone (OWS of RFC 9110, 5.6.3).
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// A header's value as text. One that is not UTF-8 is there nonetheless, and no value that anybody knows.
+pub(crate) fn text_of(value: &HeaderValue) -> &str {
+    std::str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}")
+}
+
 /// The text that a token or a quoted string stands for.
 fn unquoted(text: &str) -> Cow<'_, str> {
-    let text = text.trim();
+    let text = trim(text);
     let inside = text.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
     let Some(inside) = inside else {
         return Cow::Borrowed(text);
@@ -44,7 +54,7 @@ fn unquoted(text: &str) -> Cow<'_, str> {
 
 /// The elements of a list, trimmed; empty ones are none (RFC 9110, 5.6.1).
 pub(crate) fn elements(line: &str) -> impl Iterator<Item = &str> {
-    pieces(line, ',').map(str::trim).filter(|e| !e.is_empty())
+    pieces(line, ',').map(trim).filter(|e| !e.is_empty())
 }
 
 /// Says that an answer depends on a header of its request, beside what it says to depend on already.
@@ -63,8 +73,8 @@ pub(crate) fn vary_by(headers: &mut HeaderMap, name: &str) {
 /// A name and its value, both without quotes around them; a name alone has an empty value.
 fn pair(text: &str) -> (&str, Cow<'_, str>) {
     match text.split_once('=') {
-        Some((name, value)) => (name.trim(), unquoted(value)),
-        None => (text.trim(), Cow::Borrowed("")),
+        Some((name, value)) => (trim(name), unquoted(value)),
+        None => (trim(text), Cow::Borrowed("")),
     }
 }
 
@@ -82,7 +92,7 @@ impl<'h> HeaderElement<'h> {
     /// What stands before the first semicolon.
     #[must_use]
     pub fn essence(&self) -> &'h str {
-        pieces(self.0, ';').next().unwrap_or_default().trim()
+        trim(pieces(self.0, ';').next().unwrap_or_default())
     }
 
     /// The value of the first parameter of this name, in any case.
@@ -121,6 +131,25 @@ mod tests {
         assert_eq!(second.named_value(), ("b", Cow::Borrowed("x,y;\"z\"")));
         assert_eq!(second.parameter("C").as_deref(), Some("d,e"));
         assert_eq!(second.parameter("d"), None);
+    }
+
+    #[test]
+    fn only_spaces_and_tabs_are_white_space() {
+        let line = "\u{85}, \t \u{a0}gzip\u{2003} ,";
+        let found: Vec<&str> = elements(line).collect();
+        assert_eq!(found, ["\u{85}", "\u{a0}gzip\u{2003}"]);
+        assert_eq!(
+            HeaderElement("text/csv\u{85} ;").essence(),
+            "text/csv\u{85}"
+        );
+    }
+
+    #[test]
+    fn a_value_that_is_no_text_is_not_as_if_it_were_not_there() {
+        for bytes in [&b"\xc2\x84"[..], b"\x84", b"gzip\xff"] {
+            let value = HeaderValue::from_bytes(bytes).expect("a header's value");
+            assert_eq!(elements(text_of(&value)).count(), 1, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use vernier_ledger::time::{Millis, TimeRange};
 pub struct Request<'r>(pub &'r ApiGatewayProxyRequest);
 
 impl<'r> Request<'r> {
-    /// A header's value, if it is text; of several lines one.
+    /// A header's value; of several lines one.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'r str> {
         let value = self
@@ -25,7 +25,7 @@ impl<'r> Request<'r> {
             .headers
             .get(name)
             .or_else(|| self.0.multi_value_headers.get(name));
-        value.and_then(|v| v.to_str().ok())
+        value.map(header::text_of)
     }
 
     /// Who sends it, as far as the request says.
@@ -38,14 +38,14 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// All lines of a header that are text, in their order. The gateway hands them on in one place and
+    /// All lines of a header, in their order. The gateway hands them on in one place and
     /// the last alone in the other.
     pub fn header_lines(&self, name: &str) -> impl Iterator<Item = &'r str> + use<'r> {
         let all = self.0.multi_value_headers.get_all(name);
         let is_there = all.iter().next().is_some();
         let single = self.0.headers.get_all(name).iter();
         let single = single.filter(move |_| !is_there);
-        all.iter().chain(single).filter_map(|v| v.to_str().ok())
+        all.iter().chain(single).map(header::text_of)
     }
 
     /// The elements of a header that is a list, of all of its lines. Empty ones are none, so that an
