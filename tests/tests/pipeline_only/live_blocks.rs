@@ -3,6 +3,7 @@
 use super::compaction::EVENING;
 use super::sealing::School;
 use serde_json::{Value, json};
+use vernier_ledger::disposition::Disposition;
 use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::live::ReadError;
 use vernier_ledger::time::TimeRange;
@@ -112,6 +113,33 @@ async fn a_full_page_stops_before_older_blocks() {
         // Four blocks, the filter of each of forty, and a block where a filter took one event for another.
         assert!((44..=46).contains(&reads.gets), "{order:?}: {}", reads.gets);
         assert!(found.next_cursor.is_some());
+    }
+}
+
+/// An event that a sensor sends again and again lies in many small blocks. Of each the filter, the block as one that may
+/// have come first, and the block for the page are read, however many pages' worth of blocks there are.
+#[tokio::test]
+async fn an_id_of_many_blocks_takes_three_requests_for_each() {
+    const BLOCKS: u64 = 90;
+    let school = School::since(EVENING).await;
+    for _ in 0..BLOCKS {
+        school.post(&events_of(5..6)).await;
+        school.deliver().await;
+        school.pass(1);
+    }
+    let mut of_id = query(&school, &[("id", id_of(5))]);
+    of_id.disposition = None;
+    for order in [Order::Newest, Order::Oldest] {
+        of_id.order = order;
+        let (found, reads) = asked(&school, &of_id, 1_000).await.expect("reads");
+        let stored = found.events.iter();
+        let stored = stored.filter(|event| event.disposition == Disposition::Stored);
+        assert_eq!((found.events.len() as u64, stored.count()), (BLOCKS, 1));
+        assert!(
+            reads.gets <= 3 * BLOCKS,
+            "{order:?}: {} requests",
+            reads.gets
+        );
     }
 }
 

@@ -46,6 +46,10 @@ pub(super) struct Lookback {
     pub(super) blocks: Arc<[LiveBlock]>,
     held: Vec<Held>,
     is_loaded: bool,
+    /// What is known of the events that were asked for so far.
+    known: Dispositions,
+    /// Identities of which all that the blocks have was shown to `known`.
+    settled: BTreeSet<IdKey>,
 }
 
 /// What a line is found by in a filter: its identity, and its id where that is another key.
@@ -77,6 +81,8 @@ impl Lookback {
             held: blocks.iter().map(|_| Held::Nothing).collect(),
             blocks: blocks.into(),
             is_loaded: false,
+            known: Dispositions::default(),
+            settled: BTreeSet::new(),
         }
     }
 
@@ -163,29 +169,33 @@ impl Lookback {
         Ok(counts.is_none_or(|counts| counts.iter().any(|count| *count > 0)))
     }
 
-    /// What is known of some lines' events: each is shown, and whatever may come before it.
+    /// What is known of some lines' events, beside those that were asked for before: each is shown, and whatever may
+    /// come before it.
     ///
-    /// A block is read only if its filter counts one of their identities more often than these lines have it.
+    /// A block is read only if its filter counts one of their identities more often than these lines have it, and for an
+    /// identity once.
     pub(super) async fn dispositions<O: Objects>(
         &mut self,
         objects: &O,
         lines: &impl Lines,
-    ) -> Result<Dispositions, PortError> {
-        let mut known = Dispositions::default();
+    ) -> Result<&Dispositions, PortError> {
         let mut seen: HashMap<(IdKey, usize), u32> = HashMap::new();
+        let (known, settled) = (&mut self.known, &self.settled);
         lines.for_each(&mut |block, head, _| {
-            if head.verdict != Verdict::Rejected {
-                known.show(head);
-                *seen.entry((identity_of(head), block)).or_default() += 1;
+            known.show(head);
+            let identity = identity_of(head);
+            if head.verdict != Verdict::Rejected && !settled.contains(&identity) {
+                *seen.entry((identity, block)).or_default() += 1;
             }
         })?;
         let keys: BTreeSet<IdKey> = seen.keys().map(|(key, _)| *key).collect();
-        if keys.is_empty() {
-            return Ok(known);
-        }
-        self.load(objects).await?;
         let keys: Vec<IdKey> = keys.into_iter().collect();
-        let others = self.others(objects, &keys, &seen).await?;
+        let mut others = Vec::new();
+        if !keys.is_empty() {
+            self.load(objects).await?;
+            others = self.others(objects, &keys, &seen).await?;
+        }
+        let mut known = std::mem::take(&mut self.known);
         self.show(&others, &keys, &mut |head, _| known.show(head))?;
         if known.wants_texts() {
             let mut texts = TextsWanted::default();
@@ -195,7 +205,9 @@ impl Lookback {
             })?;
             texts.fetch(objects, &mut known).await?;
         }
-        Ok(known)
+        self.known = known;
+        self.settled.extend(keys);
+        Ok(&self.known)
     }
 
     /// Blocks that may have more of some identities than was seen of them, the oldest first.

@@ -282,8 +282,9 @@ impl<'e> Live<'e> {
             lines,
         };
         // Which events are rejected is known without the others.
+        let undecided = Dispositions::default();
         let known = match query.disposition {
-            Some(Disposition::Rejected) => Dispositions::default(),
+            Some(Disposition::Rejected) => &undecided,
             _ => self.lookback.dispositions(objects, &batch).await?,
         };
         batch.for_each(&mut |_, head, event| {
@@ -338,9 +339,10 @@ impl<'e> Live<'e> {
                     && query.is_none_or(|query| query.matches(head).is_some())
             },
         };
+        let undecided = Dispositions::default();
         let known = match decided {
             true => self.lookback.dispositions(objects, &passing).await?,
-            false => Dispositions::default(),
+            false => &undecided,
         };
         passing.for_each(&mut |_, head, event| each(head, event, known.of(head)))?;
         Ok(())
