@@ -10,11 +10,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// Options that go with a range of time, not with an id.
-const RANGE_OPTIONS: [&str; 15] = [
+const RANGE_OPTIONS: [&str; 18] = [
     "from",
     "to",
     "event_from",
     "event_to",
+    "weekday",
+    "hour",
+    "zone",
     "by_event_time",
     "deviation",
     "kind",
@@ -27,6 +30,18 @@ const RANGE_OPTIONS: [&str; 15] = [
     "limit",
     "all",
 ];
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Weekday {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
 
 /// Which events are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,6 +98,15 @@ pub(super) struct Args {
     /// And before then
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = time::parse)]
     event_to: Option<Moment>,
+    /// Only events that happened on this day of the week, on the clock of --zone
+    #[arg(long, value_name = "DAY", value_enum)]
+    weekday: Option<Weekday>,
+    /// Only events that happened in this hour of the day, 0 to 23, on the clock of --zone
+    #[arg(long, value_name = "HOUR", value_parser = clap::value_parser!(u8).range(0..24))]
+    hour: Option<u8>,
+    /// The time zone of --weekday and --hour, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
     /// In the order in which they happened, in place of that in which they were received
     #[arg(long)]
     by_event_time: bool,
@@ -195,6 +219,10 @@ impl Args {
         let times = [("event_from", self.event_from), ("event_to", self.event_to)];
         let times = times.into_iter();
         parameters.extend(times.filter_map(|(name, at)| Some((name, at?.rfc3339(now())))));
+        let weekday = self.weekday.as_ref().and_then(ValueEnum::to_possible_value);
+        parameters.extend(weekday.map(|day| ("weekday", day.get_name().to_owned())));
+        parameters.extend(self.hour.map(|hour| ("hour", hour.to_string())));
+        parameters.extend(self.zone.clone().map(|zone| ("zone", zone)));
         parameters.extend(
             self.by_event_time
                 .then(|| ("sort", "event_time".to_owned())),

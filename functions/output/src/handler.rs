@@ -414,6 +414,7 @@ fn same_query(
     let differs = (said("from")? && given.from != carried.from)
         || (said("to")? && given.to != carried.to)
         || ((said("event_from")? || said("event_to")?) && given.event_time != carried.event_time)
+        || ((said("weekday")? || said("hour")?) && given.clock_hour != carried.clock_hour)
         || (said("sort")? && given.sort != carried.sort)
         || (said("order")? && given.order != carried.order)
         || (said("disposition")? && given.disposition != carried.disposition)

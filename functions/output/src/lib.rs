@@ -23,3 +23,4 @@ pub mod reports;
 mod scan;
 mod sealed;
 pub mod seals;
+mod zone;

@@ -1,5 +1,6 @@
 //! The parameters of GET /events, checked and bounded (invariant 8).
 
+use crate::zone::ClockHour;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vernier_archive::row::disposition_word;
@@ -20,11 +21,14 @@ const DEFAULT_LIMIT: usize = 100;
 pub(crate) const FILTER_BYTES_MAX: usize = 2_048;
 
 /// Parameters that the route knows.
-pub const PARAMETERS: [&str; 16] = [
+pub const PARAMETERS: [&str; 19] = [
     "from",
     "to",
     "event_from",
     "event_to",
+    "weekday",
+    "hour",
+    "zone",
     "sort",
     "type",
     "action",
@@ -74,6 +78,9 @@ pub struct EventQuery {
     /// First instant of event time, and the first after it.
     #[serde(default)]
     pub event_time: Option<(Millis, Millis)>,
+    /// When on a clock they happened, or were received where they do not say.
+    #[serde(default)]
+    pub clock_hour: Option<ClockHour>,
     /// Equality filters by column, each given once.
     pub filters: Vec<(String, String)>,
     /// Only events that ended so; all when none.
@@ -108,6 +115,7 @@ impl EventQuery {
             from: range.from,
             to: range.to,
             event_time: None,
+            clock_hour: None,
             filters: Vec::new(),
             disposition: Some(Disposition::Stored),
             sort: Sort::ReceivedAt,
@@ -142,6 +150,7 @@ impl EventQuery {
         let range = request.range(now, default_seconds, seconds_max)?;
         let mut query = Self::between(range);
         query.event_time = event_time;
+        query.clock_hour = ClockHour::read(request)?;
         query.read_filters(request, &FILTERS)?;
         query.read_filters(request, &["deviation"])?;
         query.disposition = match request.query("disposition")? {
@@ -263,11 +272,18 @@ impl EventQuery {
         let in_time = |(from, to)| event_time.is_some_and(|at| from <= at && at < to);
         let wanted = (self.from..self.to).contains(&at)
             && self.event_time.is_none_or(in_time)
+            && self.is_in_clock_hour(at, event_time)
             && self.filters.iter().all(passes);
         wanted.then(|| self.key_of((head.receipt, head.index), event_time))
     }
 
-    /// The same of sealed rows.
+    /// Whether an event happened, or where it does not say was received, when clocks show what is asked for.
+    pub(crate) fn is_in_clock_hour(&self, received_at: Millis, event_time: Option<Millis>) -> bool {
+        let wanted = self.clock_hour.as_ref();
+        wanted.is_none_or(|wanted| wanted.contains(event_time.unwrap_or(received_at)))
+    }
+
+    /// The same of sealed rows, but for the hour on a clock, which no file is sorted by.
     #[must_use]
     pub fn search(&self) -> Search {
         let mut search = Search {

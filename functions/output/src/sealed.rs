@@ -76,9 +76,10 @@ pub(crate) async fn gather<S: Stores>(
             .buffered(READS_IN_FLIGHT_MAX);
         while let Some(found) = units.try_next().await? {
             for mut found in found {
-                found
-                    .hits
-                    .retain(|hit| extent.is_sealed(hit.place.0.received_at()));
+                found.hits.retain(|hit| {
+                    let at = hit.place.0.received_at();
+                    extent.is_sealed(at) && query.is_in_clock_hour(at, hit.event_time)
+                });
                 gathering.offer_found(found);
             }
         }

@@ -185,8 +185,63 @@ async fn check_events<W: World>(world: &W, member: &Member, is_sealed: bool) {
         assert!(csv.starts_with(header), "{csv}");
         assert_eq!(csv.lines().count(), buckets.len() + 1);
     }
+    check_cells(world, member).await;
     check_whole(world, member).await;
     check_history(world, member).await;
+}
+
+const DAYS: [&str; 7] = [
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];
+
+/// What a cell of the heat map counts is what the events of its weekday and hour are.
+async fn check_cells<W: World>(world: &W, member: &Member) {
+    let jane = learner("jane");
+    for zone in ["UTC", "Europe/Berlin", "Asia/Kathmandu"] {
+        let call = report("activity").query("learner", &jane);
+        let counted = asked(world, member, call.query("zone", zone)).await.json();
+        let in_cell = |day: Option<usize>, hour: Option<usize>| {
+            let mut call = Call::get("/events").query("group", SECTION);
+            call = call.query("actor", &jane).query("zone", zone);
+            if let Some(day) = day {
+                call = call.query("weekday", DAYS[day]);
+            }
+            if let Some(hour) = hour {
+                call = call.query("hour", &hour.to_string());
+            }
+            async { asked(world, member, call).await.json() }
+        };
+        let mut of_friday = 0;
+        for hour in [9, 10, 11, 12, 14, 15, 16] {
+            let count = &counted["events"][4][hour];
+            let found = in_cell(Some(4), Some(hour)).await;
+            let events = found["events"].as_array().expect("events").len();
+            assert_eq!(json!(events), *count, "{zone}, Friday at {hour}: {found}");
+            of_friday += events;
+        }
+        let friday = in_cell(Some(4), None).await;
+        let friday = friday["events"].as_array().expect("events").len();
+        assert_eq!((friday, of_friday), (3, 3), "{zone}");
+        let at_nine = in_cell(None, Some(9)).await;
+        let of_days = counted["events"].as_array().expect("days").iter();
+        let nines: u64 = of_days.filter_map(|hours| hours[9].as_u64()).sum();
+        assert_eq!(
+            at_nine["events"].as_array().expect("events").len() as u64,
+            nines
+        );
+    }
+    for (name, value) in [("hour", "24"), ("weekday", "funday"), ("zone", "Mars/Base")] {
+        let call = Call::get("/events").query(name, value);
+        let refused = world.call(call.token(&member.secret)).await;
+        assert_eq!(refused.status, 400, "{name}={value}");
+        assert!(refused.json()["detail"].to_string().contains(name));
+    }
 }
 
 /// Of the whole tenant: what was described is in no count, and is no section.

@@ -46,12 +46,6 @@ export function wallClock(instant: number, zone: string): number {
   return Date.UTC(at('year'), at('month') - 1, at('day'), at('hour'), at('minute'), at('second'));
 }
 
-/** The weekday (from Monday, 0) and hour that clocks in the zone show. */
-export function weekdayHour(instant: number, zone: string): { weekday: number; hour: number } {
-  const wall = new Date(wallClock(instant, zone));
-  return { weekday: (wall.getUTCDay() + 6) % 7, hour: wall.getUTCHours() };
-}
-
 /** The instant at which clocks in the zone show this; the first where they show it twice. */
 export function instantOf(wall: number, zone: string): number {
   const offset = (instant: number) => wallClock(instant, zone) - instant;

@@ -1,18 +1,9 @@
 //! When people are active: events by weekday and hour.
 
 use super::{Cell, Report, Seen, Sheet, Zone};
+use crate::zone::WEEKDAYS;
 use serde::Serialize;
 use vernier_ledger::disposition::Disposition;
-
-const WEEKDAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
 
 /// Counts stored events by when they happened (else were received) on a zone's clock.
 #[derive(Debug)]

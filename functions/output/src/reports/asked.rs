@@ -78,7 +78,7 @@ impl<'r> Asked<'r> {
             "sections" => Fold::Sections(Sections::default()),
             "activity" => {
                 filter.actor = asking.learner_if_any()?.map(str::to_owned);
-                Fold::Activity(Box::new(Activity::new(zone(asking)?)))
+                Fold::Activity(Box::new(Activity::new(Zone::read(asking.request)?)))
             }
             "usage" => Fold::Usage(usage(asking, range)?),
             _ => Fold::History(History::new(HistoryOf {
@@ -151,20 +151,12 @@ impl<'r> Asked<'r> {
     }
 }
 
-fn zone(asking: Asking<'_>) -> Result<Zone, ProblemDocument> {
-    let Some(name) = asking.request.query("zone")? else {
-        return Ok(Zone::default());
-    };
-    let why = "expected a time zone of the IANA database, such as Europe/Berlin";
-    Zone::named(name).ok_or_else(|| ProblemDocument::parameter("zone", why))
-}
-
 fn usage(asking: Asking<'_>, range: TimeRange) -> Result<Usage, ProblemDocument> {
     let bucket = match asking.request.query("bucket")? {
         Some("hour") => Bucket::Hour,
         Some("day") => Bucket::Day,
         _ => return Err(ProblemDocument::parameter("bucket", "expected hour or day")),
     };
-    let starts = zone(asking)?.starts(range, bucket);
+    let starts = Zone::read(asking.request)?.starts(range, bucket);
     Ok(Usage::new(bucket, starts, range))
 }

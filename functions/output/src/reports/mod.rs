@@ -15,8 +15,8 @@ mod sections;
 mod tests;
 pub(crate) mod traffic;
 mod usage;
-mod zone;
 
+pub use crate::zone::{Bucket, Zone};
 pub use activity::{Activity, ActivityReport};
 pub use api::{Asking, Body, Rendered};
 pub(crate) use api::{answer, name_in};
@@ -26,7 +26,6 @@ pub use grades::{Grade, GradesReport, LearnerGrades};
 pub use history::{ChangeView, History, HistoryOf, HistoryReport};
 pub use sections::{SectionView, Sections, SectionsReport};
 pub use usage::{BucketView, Usage, UsageReport};
-pub use zone::{Bucket, Zone};
 
 use serde::{Serialize, Serializer};
 use vernier_ledger::digest::Fingerprint;

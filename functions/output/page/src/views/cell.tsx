@@ -1,8 +1,8 @@
 // The events of one cell of the heat map: a weekday's hour, in every week of its range.
 //
 // The heat map counts stored events that were received in the range by the hour in which they
-// happened. So the same events are asked for and looked through here: also those that came late
-// are found, and the count must come to the cell's.
+// happened, on the clock of its zone, and the service is asked for the same events here: also those
+// that came late are found, and the count must come to the cell's.
 
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -13,23 +13,18 @@ import { EventList, eventTime } from '../parts/eventlist.tsx';
 import { Way } from '../parts/go.tsx';
 import { Loading, ProblemBox, Through } from '../parts/show.tsx';
 import type { Cell, Selection } from '../place.ts';
-import { dayIn, weekdayHour } from '../time.ts';
+import { dayIn } from '../time.ts';
 import type { Events, EventView, Reach } from '../types.ts';
 import { Whose } from './activity.tsx';
 
 const PAGE = 1000;
 /** Pages that are read before the reader is asked whether to go on. */
 const PAGES_MAX = 10;
-
-/** Whether an event is one of the cell's. */
-export function isIn(cell: Pick<Cell, 'weekday' | 'hour' | 'zone'>, view: EventView): boolean {
-  const at = weekdayHour(Date.parse(eventTime(view) ?? view.received_at), cell.zone);
-  return at.weekday === cell.weekday && at.hour === cell.hour;
-}
+/** The days of the week by the names that the service knows, from Monday. */
+const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'];
 
 interface Search {
   found: EventView[];
-  read: number;
   cursor: string | null;
   reach: Reach | null;
   /** Running, waiting to be told to go on, or at its end. */
@@ -37,9 +32,9 @@ interface Search {
   problem: Problem | null;
 }
 
-const BEGINNING: Search = { found: [], read: 0, cursor: null, reach: null, state: 'running', problem: null };
+const BEGINNING: Search = { found: [], cursor: null, reach: null, state: 'running', problem: null };
 
-/** Looks through page after page until all that the cell counts are found. */
+/** Reads page after page until all of the cell are there: in a section, or of a learner, mostly one. */
 function useCellSearch(selection: Selection, cell: Cell): [Search, () => void] {
   const { api, me } = useShared();
   const [search, setSearch] = useState(BEGINNING);
@@ -56,6 +51,9 @@ function useCellSearch(selection: Selection, cell: Cell): [Search, () => void] {
           {
             from: cell.from,
             to: cell.to,
+            weekday: WEEKDAYS[cell.weekday],
+            hour: cell.hour,
+            zone: cell.zone,
             group: selection.section,
             actor: me.learner === null ? selection.learner : undefined,
             limit: PAGE,
@@ -63,12 +61,11 @@ function useCellSearch(selection: Selection, cell: Cell): [Search, () => void] {
           },
           control.signal,
         );
-        const found = [...now.found, ...answer.events.filter((view) => isIn(cell, view))];
-        const done = answer.next_cursor === null || found.length >= cell.events;
+        const found = [...now.found, ...answer.events];
+        const done = answer.next_cursor === null;
         const { complete_through, live_through, provisional } = answer;
         now = {
           found,
-          read: now.read + answer.events.length,
           cursor: answer.next_cursor,
           reach: { complete_through, live_through: live_through ?? null, provisional: provisional ?? true },
           state: done ? 'done' : 'running',
@@ -106,8 +103,7 @@ export function CellEvents({ selection, cell }: { selection: Selection; cell: Ce
       </div>
       <Through reach={search.reach} />
       <p class="sum" aria-live="polite">
-        <span data-testid="found">{count(search.found.length)}</span> of {count(cell.events)} events found
-        {search.state === 'done' ? '' : `, ${count(search.read)} looked through`}. Hours in{' '}
+        <span data-testid="found">{count(search.found.length)}</span> of {count(cell.events)} events found. Hours in{' '}
         {cell.zone.replaceAll('_', ' ')}; received from {time(cell.from, zone)} to {time(cell.to, zone)}.
       </p>
       {search.state === 'done' && search.found.length !== cell.events && (
@@ -127,7 +123,7 @@ export function CellEvents({ selection, cell }: { selection: Selection; cell: Ce
       {search.state === 'waiting' && search.problem === null && (
         <p class="actions">
           <button type="button" onClick={goOn}>
-            Look through more
+            Read more
           </button>
         </p>
       )}

@@ -1,16 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { DAY, dayIn, HOUR, instantOf, iso, parseLocal, resolve, wallClock, weekdayHour } from '../../src/time.ts';
+import { DAY, dayIn, HOUR, instantOf, iso, parseLocal, resolve, wallClock } from '../../src/time.ts';
 
 const at = (text: string) => Date.parse(text);
 
 describe('clocks', () => {
-  test('weekday and hour are those of the zone', () => {
-    // A Sunday evening in UTC is Monday morning in Auckland.
-    expect(weekdayHour(at('2026-11-22T22:30:00Z'), 'UTC')).toEqual({ weekday: 6, hour: 22 });
-    expect(weekdayHour(at('2026-11-22T22:30:00Z'), 'Pacific/Auckland')).toEqual({ weekday: 0, hour: 11 });
-    expect(weekdayHour(at('2026-11-22T22:30:00Z'), 'Asia/Kathmandu')).toEqual({ weekday: 0, hour: 4 });
-  });
-
   test('around each change, an instant comes back from its clock, but for the time that is shown twice', () => {
     for (const zone of ['Europe/Berlin', 'America/St_Johns', 'Australia/Lord_Howe']) {
       const offset = (instant: number) => wallClock(instant, zone) - instant;

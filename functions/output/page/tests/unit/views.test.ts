@@ -4,12 +4,10 @@ import { Problem, wayOut } from '../../src/api.ts';
 import { standingOf } from '../../src/parts/windows.tsx';
 import { rulesOf } from '../../src/parts/quarantine.tsx';
 import type { Attempt, Seals, WindowView } from '../../src/types.ts';
-import { isIn } from '../../src/views/cell.tsx';
 import { parametersOf } from '../../src/views/events.tsx';
 import { mean } from '../../src/views/grades.tsx';
 import { counting } from '../../src/views/learner.tsx';
 import { seriesOf, totals } from '../../src/views/usage.tsx';
-import { semester } from '../fixture/semester.ts';
 
 const me = { tenant: 't', sensor: 's', token_id: 'i', learner: null };
 
@@ -111,17 +109,4 @@ test('the form’s local times become instants, what is empty is not asked', () 
     type: 'A',
     event_from: '2026-07-01T10:00:00.000Z',
   });
-});
-
-test('each event is in just one cell, by when it happened and else by when it came', () => {
-  const { events } = semester(3, Date.parse('2026-11-21T12:00:00Z'));
-  for (const view of events.slice(0, 50)) {
-    let cells = 0;
-    for (let cell = 0; cell < 168; cell += 1) {
-      if (isIn({ weekday: Math.floor(cell / 24), hour: cell % 24, zone: 'Asia/Kolkata' }, view)) cells += 1;
-    }
-    expect(cells).toBe(1);
-  }
-  const bare = { ...(events[0] as (typeof events)[number]), event: {}, received_at: '2026-11-21T12:10:00Z' };
-  expect(isIn({ weekday: 5, hour: 12, zone: 'UTC' }, bare)).toBe(true);
 });

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use vernier_ledger::time::{Millis, TimeRange};
+use vernier_web::{ProblemDocument, Request};
 
 const HOUR_SECONDS: i64 = 3_600;
 const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
@@ -11,8 +12,9 @@ const DAY_SECONDS: i64 = 24 * HOUR_SECONDS;
 /// Longest name of a time zone, bytes; the database's longest has 32.
 const ZONE_BYTES_MAX: usize = 64;
 
-/// A time zone.
-#[derive(Debug, Clone)]
+/// A time zone. It is written and compared by its name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Zone {
     zone: TimeZone,
     name: String,
@@ -37,6 +39,28 @@ impl Default for Zone {
     }
 }
 
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Zone {}
+
+impl TryFrom<String> for Zone {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::named(&name).ok_or(Self::EXPECTED)
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.name
+    }
+}
+
 fn timestamp(at: Millis) -> Timestamp {
     let end = if at.0 < 0 {
         Timestamp::MIN
@@ -46,7 +70,77 @@ fn timestamp(at: Millis) -> Timestamp {
     Timestamp::from_millisecond(at.0).unwrap_or(end)
 }
 
+/// The names of the days of the week, Monday first.
+pub(crate) const WEEKDAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+
+/// When on a zone's clock events happened: on a day of the week, in an hour of the day, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockHour {
+    /// The day of the week, Monday 0; none for every day.
+    pub weekday: Option<usize>,
+    /// The hour of the day; none for every hour.
+    pub hour: Option<usize>,
+    /// Whose clock shows them.
+    pub zone: Zone,
+}
+
+impl ClockHour {
+    /// Whether the clock shows it at an instant.
+    #[must_use]
+    pub fn contains(&self, at: Millis) -> bool {
+        let (weekday, hour) = self.zone.weekday_and_hour(at);
+        self.weekday.is_none_or(|wanted| wanted == weekday)
+            && self.hour.is_none_or(|wanted| wanted == hour)
+    }
+
+    /// Reads the parameters `weekday`, `hour` and `zone`; none where neither of the first two is given.
+    ///
+    /// # Errors
+    /// Names the parameter and what it should be.
+    pub fn read(request: Request<'_>) -> Result<Option<Self>, ProblemDocument> {
+        let weekday = request.query("weekday")?.map(|name| {
+            let found = WEEKDAYS
+                .iter()
+                .position(|day| day.to_ascii_lowercase() == name);
+            found.ok_or_else(|| ProblemDocument::parameter("weekday", "expected monday to sunday"))
+        });
+        let hour = request.query("hour")?.map(|text| {
+            let number = (0..24).find(|hour: &usize| hour.to_string() == text);
+            number.ok_or_else(|| ProblemDocument::parameter("hour", "expected 0 to 23"))
+        });
+        let (weekday, hour) = (weekday.transpose()?, hour.transpose()?);
+        let zone = Zone::read(request)?;
+        let is_asked = weekday.is_some() || hour.is_some();
+        Ok(is_asked.then_some(Self {
+            weekday,
+            hour,
+            zone,
+        }))
+    }
+}
+
 impl Zone {
+    const EXPECTED: &str = "expected a time zone of the IANA database, such as Europe/Berlin";
+
+    /// Reads the parameter `zone`; UTC where there is none.
+    ///
+    /// # Errors
+    /// Says what the parameter should be.
+    pub fn read(request: Request<'_>) -> Result<Self, ProblemDocument> {
+        let Some(name) = request.query("zone")? else {
+            return Ok(Self::default());
+        };
+        Self::named(name).ok_or_else(|| ProblemDocument::parameter("zone", Self::EXPECTED))
+    }
+
     /// By its name in the IANA database, such as `Europe/Berlin`; none when there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -234,6 +328,27 @@ mod tests {
                 assert!(weekday < 7 && hour < 24);
             }
         }
+    }
+
+    #[test]
+    fn an_hour_of_a_weekday_is_that_of_the_zones_clock() {
+        let zone = Zone::named("Europe/Berlin").expect("a zone");
+        let sunday_at_two = ClockHour {
+            weekday: Some(6),
+            hour: Some(2),
+            zone,
+        };
+        let hourly = (0..48).map(|n| at("2026-10-24T12:00:00Z").plus_seconds(n * 3_600));
+        let found: Vec<Millis> = hourly.filter(|at| sunday_at_two.contains(*at)).collect();
+        assert_eq!(
+            found,
+            ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"].map(at)
+        );
+        let text = serde_json::to_string(&sunday_at_two).expect("plain data");
+        assert_eq!(
+            serde_json::from_str::<ClockHour>(&text).expect("as written"),
+            sunday_at_two
+        );
     }
 
     #[test]
