@@ -2,6 +2,7 @@
 //! mode let pass, and how many the specification itself would refuse.
 
 use crate::extent::Extent;
+use crate::live::Sink;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -10,8 +11,10 @@ use vernier_archive::reader::{Part, Reading};
 use vernier_archive::seal::{PartClass, Seal};
 use vernier_archive::stored::{covering_gone, find_file, for_each_covered, read_seal};
 use vernier_ledger::chain::SealEntry;
+use vernier_ledger::chunks::Counts;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
+use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::line::{LineHead, Verdict, rules_of};
 use vernier_ledger::live::ReadError;
 use vernier_ledger::ports::{PortError, RefusedEnvelopes};
@@ -135,6 +138,7 @@ pub struct Report {
     from: String,
     to: String,
     complete_through: Option<String>,
+    live_through: Option<String>,
     sensors: Vec<SensorView>,
     refused: Vec<RefusedView>,
 }
@@ -154,6 +158,29 @@ impl From<PortError> for NoReport {
     fn from(error: PortError) -> Self {
         Self::Read(error.into())
     }
+}
+
+impl Sink for Figures {
+    fn add(&mut self, head: &LineHead<'_>, _: &[u8], _: Disposition) {
+        let deviations = head.findings();
+        Self::add(
+            self,
+            &Verdicts {
+                sensor: &head.sensor,
+                rejected: head.verdict == Verdict::Rejected,
+                strict_rejected: head.strict == Verdict::Rejected,
+                problems: head.problems.as_deref().map(RawValue::get),
+                deviations: deviations.as_deref(),
+            },
+        );
+    }
+
+    /// No count says which rules an event breaks.
+    fn takes_counts(&self, _: (Millis, Millis)) -> bool {
+        false
+    }
+
+    fn add_counts(&mut self, _: (Millis, Millis), _: &Counts) {}
 }
 
 /// Draws up the report of what a tenant's sensors sent in `[from, to)` of received-at.
@@ -178,22 +205,16 @@ pub async fn report<S: Stores>(
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
     let mut unsealed = Figures::default();
-    let note = |head: &LineHead<'_>, _: &[u8], _| {
-        let deviations = head.findings();
-        unsealed.add(&Verdicts {
-            sensor: &head.sensor,
-            rejected: head.verdict == Verdict::Rejected,
-            strict_rejected: head.strict == Verdict::Rejected,
-            problems: head.problems.as_deref().map(RawValue::get),
-            deviations: deviations.as_deref(),
-        });
-    };
     let mut live = extent.live();
-    live.scan(stores.objects(), None, false, note).await?;
+    let objects = stores.objects();
+    let scanned = live
+        .scan(objects, None, LIVE_READ_BYTES_MAX, &mut unsealed)
+        .await?;
     Ok(Report {
         from: range.from.rfc3339(),
         to: range.to.rfc3339(),
         complete_through: extent.complete_through.map(Millis::rfc3339),
+        live_through: scanned.last(extent.newest()).map(Millis::rfc3339),
         sensors: views(sealed.merge(unsealed)),
         refused: refused(stores.table(), tenant, range).await?,
     })

@@ -337,6 +337,7 @@ impl<S: Stores> Call<'_, S> {
             request: self.request,
             own_learner: self.identity.token.learner.as_deref(),
             now: self.now,
+            live_bytes_max: LIVE_READ_BYTES_MAX,
         }
     }
 

@@ -1,13 +1,15 @@
 //! All events of a query, sealed and not, by a few of their columns: what reports add up.
 
 use crate::extent::Extent;
+use crate::live;
 use crate::metered::{Metered, Reads};
 use crate::query::EventQuery;
-use crate::reports::{Reach, Seen};
+use crate::reports::{Asking, Reach, Seen};
 use crate::sealed;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use vernier_archive::row::disposition_from;
 use vernier_archive::search::{Column, Scanned};
+use vernier_ledger::chunks::Counts;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;
@@ -25,29 +27,68 @@ const SCAN_BYTES_MAX: u64 = 4 * LIVE_READ_BYTES_MAX;
 /// Seals whose files are fetched at a time, and held until they are added up.
 const SEALS_IN_FLIGHT_MAX: usize = 8;
 
-/// Calls `each` with every event of a query; of its columns those that are named.
+/// What takes the events of a query.
+pub(crate) trait Fold {
+    /// Takes one event, whether it is meant or not; each one once, in any order.
+    fn add(&mut self, seen: &Seen<'_>);
+
+    /// Whether counts will do in the place of the events of a block that were received from the first instant through the
+    /// second.
+    fn takes_counts(&self, received: (Millis, Millis)) -> bool;
+
+    /// Takes the counts of such a block.
+    fn add_counts(&mut self, received: (Millis, Millis), counts: &Counts);
+}
+
+/// A fold that takes live events which ended as its query asks.
+struct Ended<'f, F> {
+    fold: &'f mut F,
+    wanted: Option<Disposition>,
+    /// Whether there were any.
+    is_any: bool,
+}
+
+impl<F: Fold> live::Sink for Ended<'_, F> {
+    fn add(&mut self, head: &LineHead<'_>, _: &[u8], disposition: Disposition) {
+        if self.wanted.is_none_or(|wanted| wanted == disposition) {
+            self.is_any = true;
+            self.fold.add(&of_line(head, disposition));
+        }
+    }
+
+    fn takes_counts(&self, received: (Millis, Millis)) -> bool {
+        self.wanted == Some(Disposition::Stored) && self.fold.takes_counts(received)
+    }
+
+    fn add_counts(&mut self, received: (Millis, Millis), counts: &Counts) {
+        self.is_any = true;
+        self.fold.add_counts(received, counts);
+    }
+}
+
+/// Gives a fold every event of a query; of its columns those that are named.
 ///
 /// # Errors
-/// When that is more than one request may read, and the stores'.
+/// When what is sealed is more than one request may read, and the stores'.
 pub(crate) async fn scan<S: Stores>(
     stores: &S,
     tenant: &TenantId,
     query: &EventQuery,
     columns: &[Column],
-    now: Millis,
-    mut each: impl FnMut(&Seen<'_>),
+    asking: Asking<'_>,
+    fold: &mut impl Fold,
 ) -> Result<(Reach, Reads), ReadError> {
     let metered = Metered::new(stores);
-    let extent = Extent::of(stores.table(), tenant, query.range(), now).await?;
-    let mut provisional = false;
+    let extent = Extent::of(stores.table(), tenant, query.range(), asking.now).await?;
     let mut live = extent.live();
-    live.scan(&metered, Some(query), true, |head, _, disposition| {
-        if query.disposition.is_none_or(|d| d == disposition) {
-            provisional = true;
-            each(&of_line(head, disposition));
-        }
-    })
-    .await?;
+    let mut ended = Ended {
+        fold: &mut *fold,
+        wanted: query.disposition,
+        is_any: false,
+    };
+    let most = asking.live_bytes_max;
+    let scanned = live.scan(&metered, Some(query), most, &mut ended).await?;
+    let provisional = ended.is_any;
     drop(live);
     let columns: Vec<Column> = columns
         .iter()
@@ -72,7 +113,7 @@ pub(crate) async fn scan<S: Stores>(
                 }
                 let result = row.text(Column::Result);
                 match result.map(serde_json::from_str).transpose() {
-                    Ok(result) => each(&of_row(row, result.as_ref())),
+                    Ok(result) => fold.add(&of_row(row, result.as_ref())),
                     Err(error) => damaged = Some(format!("the result of a sealed row: {error}")),
                 }
             })?;
@@ -88,8 +129,9 @@ pub(crate) async fn scan<S: Stores>(
     drop(ready);
     let reach = Reach {
         complete_through: extent.complete_through,
-        live_through: extent.newest(),
+        live_through: scanned.last(extent.newest()),
         provisional,
+        is_as_received: scanned.is_as_received,
     };
     Ok((reach, metered.reads()))
 }

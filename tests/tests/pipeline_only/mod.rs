@@ -12,6 +12,7 @@ mod late;
 mod leftovers;
 mod listing;
 mod live_blocks;
+mod live_reports;
 mod logs;
 mod metrics;
 mod offboarding;

@@ -74,6 +74,31 @@ fn the_golden_chunks_are_found_and_read() {
 }
 
 #[test]
+fn the_golden_counts_are_those_of_two_events() {
+    let counts = golden_index().counts;
+    let mut found = Vec::new();
+    for section in counts.sections() {
+        assert_eq!(
+            section.actors.decoded().len(),
+            usize::from(section.section.is_some())
+        );
+        for counted in counts.of(section) {
+            found.push((
+                section.section.as_deref(),
+                counted.type_name,
+                counted.events,
+            ));
+        }
+    }
+    let section = Some("https://school.example/sections/bio-1");
+    let expected = [
+        (section, Some("NavigationEvent"), 1),
+        (None, Some("Event"), 1),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn the_golden_filter_knows_its_ids() {
     let (block, bytes) = golden_block("block-v2");
     let place = block.index.as_ref().expect("an index");

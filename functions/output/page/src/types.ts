@@ -13,6 +13,7 @@ export interface Reach {
   complete_through: string | null;
   live_through?: string | null;
   provisional?: boolean;
+  resends_counted?: boolean;
 }
 
 export interface SectionRow {

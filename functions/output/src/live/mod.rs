@@ -5,6 +5,7 @@
 
 mod lookback;
 mod pieces;
+mod scan;
 
 use crate::events::EventView;
 use crate::extent::Extent;
@@ -13,13 +14,14 @@ use crate::query::{EventQuery, Key, Order, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use lookback::{Lines, Lookback};
 use pieces::{LinePlace, Piece, damaged};
+pub(crate) use scan::Sink;
 use std::sync::Arc;
 use vernier_ledger::chunks::{Wanted, mark_of};
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::ReceiptId;
-use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX, SEGMENTS_READ_MAX};
+use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
 use vernier_ledger::line::{self, BadLine, LineHead};
-use vernier_ledger::live::{LiveBlock, ReadError};
+use vernier_ledger::live::LiveBlock;
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::segment::Block;
 use vernier_ledger::time::Millis;
@@ -314,68 +316,6 @@ impl<'e> Live<'e> {
             lines.extend(texts.into_iter().map(|text| (piece.block, text)));
         }
         Ok(lines)
-    }
-
-    /// Calls `each` with every line of the range that is not sealed and, where there is a query, passes it, and how its event
-    /// ended as far as is known: without `decided` only which are rejected is.
-    ///
-    /// # Errors
-    /// When that is more than one request may read, and the bucket's; fatal when a block is damaged.
-    pub(crate) async fn scan<O: Objects>(
-        &mut self,
-        objects: &O,
-        query: Option<&EventQuery>,
-        decided: bool,
-        mut each: impl FnMut(&LineHead<'_>, &[u8], Disposition),
-    ) -> Result<(), ReadError> {
-        let wanted = query.map(wanted_of).unwrap_or_default();
-        let pieces = self.all_pieces(objects, &wanted).await?;
-        let extent = self.extent;
-        let passing = Passing {
-            blocks: Arc::clone(&self.lookback.blocks),
-            pieces: &pieces,
-            passes: |head: &LineHead<'_>| {
-                extent.is_live(head.receipt.received_at())
-                    && query.is_none_or(|query| query.matches(head).is_some())
-            },
-        };
-        let undecided = Dispositions::default();
-        let known = match decided {
-            true => self.lookback.dispositions(objects, &passing).await?,
-            false => &undecided,
-        };
-        passing.for_each(&mut |_, head, event| each(head, event, known.of(head)))?;
-        Ok(())
-    }
-
-    /// Fetches all that the unsealed blocks may have.
-    async fn all_pieces<O: Objects>(
-        &mut self,
-        objects: &O,
-        wanted: &Wanted,
-    ) -> Result<Vec<Piece>, ReadError> {
-        let (numbers, mut pieces) = (self.unsealed.clone(), Vec::new());
-        let least = numbers.iter().map(|number| {
-            let block = self.block(*number);
-            match block.index.as_ref().filter(|_| wanted.is_selective()) {
-                Some(index) => index.bytes,
-                None => block.bytes,
-            }
-        });
-        let (least, mut bytes) = (least.sum::<u64>(), 0);
-        for now in numbers.chunks(READS_IN_FLIGHT_MAX) {
-            let most = least.max(bytes);
-            if numbers.len() > SEGMENTS_READ_MAX || most > LIVE_READ_BYTES_MAX {
-                return Err(ReadError::TooMuch {
-                    blocks: numbers.len(),
-                    bytes: most,
-                });
-            }
-            let fetched = self.fetch(objects, now, wanted).await?;
-            bytes += fetched.iter().map(Piece::bytes).sum::<u64>();
-            pieces.extend(fetched);
-        }
-        Ok(pieces)
     }
 }
 

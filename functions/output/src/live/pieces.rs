@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::ops::Range;
 use std::sync::Arc;
-use vernier_ledger::chunks::{Chunk, IndexPlace, Wanted};
+use vernier_ledger::chunks::{BlockIndex, Chunk, IndexPlace, Wanted};
 use vernier_ledger::line::{self, BadLine, LineHead};
 use vernier_ledger::live::LiveBlock;
 use vernier_ledger::ports::{Objects, PortError};
@@ -66,6 +66,23 @@ pub(super) async fn range_of<O: Objects>(
     bytes.ok_or_else(|| PortError::Fatal(format!("segment {} is gone", live.object)))
 }
 
+/// Fetches the index of a block.
+pub(super) async fn index_of<O: Objects>(
+    objects: &O,
+    live: &LiveBlock,
+    place: &IndexPlace,
+) -> Result<BlockIndex, PortError> {
+    let bytes = range_of(objects, live, place.index_range(&live.block)).await?;
+    place.open_index(&bytes).map_err(|e| damaged(live, &e))
+}
+
+/// Compressed bytes of a block's chunks that may have what is wanted.
+pub(super) fn selected_bytes(index: &BlockIndex, wanted: &Wanted) -> u64 {
+    let chunks = index.chunks.iter();
+    let selected = chunks.filter(|chunk| wanted.may_lie_in(chunk));
+    selected.map(|chunk| chunk.bytes).sum()
+}
+
 impl Piece {
     /// A block that is there whole.
     pub(super) const fn whole(block: usize, bytes: Arc<Vec<u8>>) -> Self {
@@ -75,16 +92,26 @@ impl Piece {
         }
     }
 
-    /// Fetches the chunks of a block that may have what is wanted, by its index.
+    /// Fetches the chunks of a block that may have what is wanted, by its index, which is fetched first.
     pub(super) async fn of_chunks<O: Objects>(
         objects: &O,
         block: usize,
         live: &LiveBlock,
-        index: &IndexPlace,
+        place: &IndexPlace,
         wanted: &Wanted,
     ) -> Result<Self, PortError> {
-        let bytes = range_of(objects, live, index.index_range(&live.block)).await?;
-        let index = index.open_index(&bytes).map_err(|e| damaged(live, &e))?;
+        let index = index_of(objects, live, place).await?;
+        Self::of_index(objects, block, live, index, wanted).await
+    }
+
+    /// Fetches the chunks that may have what is wanted of a block whose index this is.
+    pub(super) async fn of_index<O: Objects>(
+        objects: &O,
+        block: usize,
+        live: &LiveBlock,
+        index: BlockIndex,
+        wanted: &Wanted,
+    ) -> Result<Self, PortError> {
         let mut start = live.block.offset;
         let mut runs: Vec<(u64, Vec<(u64, Chunk)>)> = Vec::new();
         for chunk in index.chunks {

@@ -3,6 +3,7 @@
 use super::{Cell, Report, Seen, Sheet, Zone};
 use crate::zone::WEEKDAYS;
 use serde::Serialize;
+use vernier_ledger::chunks::{Counts, SectionCounts};
 use vernier_ledger::disposition::Disposition;
 
 /// Counts stored events by when they happened (else were received) on a zone's clock.
@@ -36,6 +37,14 @@ impl Activity {
         if seen.disposition == Disposition::Stored {
             let (weekday, hour) = self.zone.weekday_and_hour(seen.at());
             self.events[weekday][hour] += 1;
+        }
+    }
+
+    /// Takes the counts of a section's events.
+    pub(crate) fn add_counts(&mut self, counts: &Counts, section: &SectionCounts) {
+        for counted in counts.of(section) {
+            let (weekday, hour) = self.zone.weekday_and_hour(counted.quarter);
+            self.events[weekday][hour] += counted.events;
         }
     }
 

@@ -38,10 +38,14 @@ pub struct Rendered {
 /// A report's request.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'r> {
-    pub(crate) request: Request<'r>,
+    /// The request, whose parameters it is.
+    pub request: Request<'r>,
     /// The learner whose data alone the token reads.
-    pub(crate) own_learner: Option<&'r str>,
-    pub(crate) now: Millis,
+    pub own_learner: Option<&'r str>,
+    /// The time of the request.
+    pub now: Millis,
+    /// What is read of live blocks event by event before counts take their place, bytes.
+    pub live_bytes_max: u64,
 }
 
 /// The report that a path names, without its ending.
@@ -117,12 +121,15 @@ impl<'r> Asking<'r> {
             complete_through: Option<String>,
             live_through: Option<String>,
             provisional: bool,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            resends_counted: bool,
         }
         let whole = Whole {
             report,
             complete_through: reach.complete_through.map(Millis::rfc3339),
             live_through: reach.live_through.map(Millis::rfc3339),
             provisional: reach.provisional,
+            resends_counted: reach.is_as_received,
         };
         let text = serde_json::to_string(&whole)
             .map_err(|error| PortError::Fatal(format!("a report did not serialise: {error}")))?;
@@ -155,7 +162,15 @@ fn headers(reach: Reach, more: bool) -> Vec<(&'static str, String)> {
         ("vernier-provisional", reach.provisional.to_string()),
         ("vernier-more", more.to_string()),
     ];
-    times.into_iter().flatten().chain(said).collect()
+    let resends = reach
+        .is_as_received
+        .then(|| ("vernier-resends-counted", true.to_string()));
+    times
+        .into_iter()
+        .flatten()
+        .chain(said)
+        .chain(resends)
+        .collect()
 }
 
 impl From<NoAnswer> for ProblemDocument {
@@ -170,7 +185,7 @@ impl From<NoAnswer> for ProblemDocument {
 ///
 /// # Errors
 /// What is wrong with the parameters, that there is too much to read, and the stores'.
-pub(crate) async fn answer<S: Stores>(
+pub async fn answer<S: Stores>(
     name: &str,
     stores: &S,
     tenant: &TenantId,
@@ -180,9 +195,7 @@ pub(crate) async fn answer<S: Stores>(
         return of_results(name, stores.table(), tenant, asking).await;
     };
     let (query, columns) = (asked.query(), asked.columns());
-    let scanned = scan(stores, tenant, &query, columns, asking.now, |seen| {
-        asked.add(seen);
-    });
+    let scanned = scan(stores, tenant, &query, columns, asking, &mut asked);
     let (reach, reads) = scanned.await?;
     let mut rendered = asked.finish(reach)?;
     rendered.headers.push((READS, reads.to_string()));
@@ -239,6 +252,7 @@ async fn reach<T: Chains + WorkLists>(
         complete_through: completeness(table, tenant, now).await?.through,
         live_through: None,
         provisional: true,
+        is_as_received: false,
     })
 }
 

@@ -4,7 +4,8 @@ use super::history::HistoryOf;
 use super::{Activity, Asking, Bucket, History, Reach, Rendered, Sections, Seen, Usage, Zone};
 use crate::query::EventQuery;
 use vernier_archive::search::Column;
-use vernier_ledger::time::TimeRange;
+use vernier_ledger::chunks::Counts;
+use vernier_ledger::time::{Millis, TimeRange};
 use vernier_web::ProblemDocument;
 
 /// The range of received-at when none is given, seconds: a week.
@@ -121,9 +122,24 @@ impl<'r> Asked<'r> {
         }
     }
 
-    /// Takes an event, whether it is meant or not; each one once, in any order. A describe is something that
-    /// was said of an entity and nothing that happened: no report counts it.
-    pub fn add(&mut self, seen: &Seen<'_>) {
+    /// The answer, once all events are taken.
+    ///
+    /// # Errors
+    /// When it is too much for one.
+    pub fn finish(self, reach: Reach) -> Result<Rendered, ProblemDocument> {
+        let asking = self.asking;
+        match self.fold {
+            Fold::Sections(fold) => asking.render("sections.csv", &fold.finish()?, reach),
+            Fold::Activity(fold) => asking.render("activity.csv", &fold.finish(), reach),
+            Fold::Usage(fold) => asking.render("usage.csv", &fold.finish()?, reach),
+            Fold::History(fold) => asking.render("history.csv", &fold.finish()?, reach),
+        }
+    }
+}
+
+impl crate::scan::Fold for Asked<'_> {
+    /// A describe is something that was said of an entity and nothing that happened: no report counts it.
+    fn add(&mut self, seen: &Seen<'_>) {
         let is_meant = self.range.contains(seen.received_at) && !seen.is_describe();
         if !is_meant || !self.filter.passes(seen) {
             return;
@@ -136,17 +152,26 @@ impl<'r> Asked<'r> {
         }
     }
 
-    /// The answer, once all events are taken.
-    ///
-    /// # Errors
-    /// When it is too much for one.
-    pub fn finish(self, reach: Reach) -> Result<Rendered, ProblemDocument> {
-        let asking = self.asking;
-        match self.fold {
-            Fold::Sections(fold) => asking.render("sections.csv", &fold.finish()?, reach),
-            Fold::Activity(fold) => asking.render("activity.csv", &fold.finish(), reach),
-            Fold::Usage(fold) => asking.render("usage.csv", &fold.finish()?, reach),
-            Fold::History(fold) => asking.render("history.csv", &fold.finish()?, reach),
+    fn takes_counts(&self, received: (Millis, Millis)) -> bool {
+        let of_anybody = self.filter.actor.is_none();
+        of_anybody
+            && match &self.fold {
+                Fold::Sections(_) | Fold::Activity(_) => true,
+                Fold::Usage(fold) => fold.takes_counts(received),
+                Fold::History(_) => false,
+            }
+    }
+
+    fn add_counts(&mut self, (first, _): (Millis, Millis), counts: &Counts) {
+        let wanted = self.filter.section.as_ref();
+        let sections = counts.sections();
+        for section in sections.filter(|own| wanted.is_none_or(|w| *w == own.section)) {
+            match &mut self.fold {
+                Fold::Sections(fold) => fold.add_counts(counts, section),
+                Fold::Activity(fold) => fold.add_counts(counts, section),
+                Fold::Usage(fold) => fold.add_counts(first, counts, section),
+                Fold::History(_) => {}
+            }
         }
     }
 }

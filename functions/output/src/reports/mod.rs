@@ -18,8 +18,8 @@ mod usage;
 
 pub use crate::zone::{Bucket, Zone};
 pub use activity::{Activity, ActivityReport};
-pub use api::{Asking, Body, Rendered};
-pub(crate) use api::{answer, name_in};
+pub(crate) use api::name_in;
+pub use api::{Asking, Body, Rendered, answer};
 pub use asked::{Asked, Filter};
 pub use assignments::{AssignmentView, AssignmentsReport, AttemptView};
 pub use grades::{Grade, GradesReport, LearnerGrades};
@@ -85,6 +85,9 @@ pub struct Reach {
     pub live_through: Option<Millis>,
     /// Whether anything in it is not sealed yet.
     pub provisional: bool,
+    /// Whether of what is not sealed events that were sent again are counted again, and learners by a part of their
+    /// ids' hashes, since it was too much to be read event by event.
+    pub is_as_received: bool,
 }
 
 /// What is in a report that becomes an answer, as JSON or as CSV.

@@ -5,6 +5,7 @@ use super::{Cell, NoAnswer, Report, Seen, Sheet, rfc3339};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use vernier_ledger::chunks::{Counts, SectionCounts};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::time::Millis;
 
@@ -48,7 +49,7 @@ impl Sections {
         if seen.disposition != Disposition::Stored || self.sections.len() > SECTIONS_MAX {
             return;
         }
-        let number = self.number(seen);
+        let number = self.number(seen.group, seen.at());
         self.last = Some(number);
         let section = &mut self.sections[number as usize];
         section.events += 1;
@@ -58,13 +59,28 @@ impl Sections {
         }
     }
 
-    fn number(&mut self, seen: &Seen<'_>) -> u32 {
+    /// Takes the counts of a section's events.
+    pub(crate) fn add_counts(&mut self, counts: &Counts, of: &SectionCounts) {
+        if self.sections.len() > SECTIONS_MAX {
+            return;
+        }
+        let number = self.number(of.section.as_deref(), of.last);
+        let section = &mut self.sections[number as usize];
+        section.events += counts.of(of).map(|counted| counted.events).sum::<u64>();
+        section.last_event_at = section.last_event_at.max(of.last);
+        for mark in of.actors.decoded() {
+            section.active_learners += u64::from(self.actors.is_first_mark(number, mark));
+        }
+    }
+
+    /// The number of a section, which is a new one if nothing was counted of it before this instant.
+    fn number(&mut self, group: Option<&str>, at: Millis) -> u32 {
         if let Some(last) = self.last
-            && self.sections[last as usize].section.as_deref() == seen.group
+            && self.sections[last as usize].section.as_deref() == group
         {
             return last;
         }
-        let group = seen.group.map(str::to_owned);
+        let group = group.map(str::to_owned);
         let next = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(group.clone()).or_insert(next);
         if number == next {
@@ -72,7 +88,7 @@ impl Sections {
                 section: group,
                 events: 0,
                 active_learners: 0,
-                last_event_at: seen.at(),
+                last_event_at: at,
             });
         }
         number

@@ -122,6 +122,7 @@ pub(crate) async fn answer<T: Accounts + Chains + WorkLists>(
         complete_through: through,
         live_through: None,
         provisional: days.iter().any(|day| !day.is_final),
+        is_as_received: false,
     };
     let report = TrafficReport {
         days: days.iter().map(DayView::of).collect(),

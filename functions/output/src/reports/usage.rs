@@ -4,6 +4,7 @@ use super::distinct::{ACTIVE_MAX, Distinct};
 use super::{Bucket, Cell, NoAnswer, Report, Seen, Sheet, rfc3339};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use vernier_ledger::chunks::{Counts, SectionCounts};
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::time::{Millis, TimeRange};
 
@@ -70,20 +71,50 @@ impl Usage {
         if !is_here || self.cells > CELLS_MAX {
             return;
         }
-        let behind = self.starts.partition_point(|start| *start <= at);
-        let Some(number) = behind.checked_sub(1) else {
+        let Some(number) = self.bucket_of(at) else {
             return;
         };
-        let name = seen.type_name.unwrap_or(UNTYPED);
+        self.count(number, seen.type_name, 1);
+        if let (Some(actor), Ok(thing)) = (seen.actor, u32::try_from(number)) {
+            self.active[number] += u64::from(self.actors.is_first(thing, actor));
+        }
+    }
+
+    /// The number of the bucket that an instant is in.
+    fn bucket_of(&self, at: Millis) -> Option<usize> {
+        let behind = self.starts.partition_point(|start| *start <= at);
+        behind.checked_sub(1)
+    }
+
+    fn count(&mut self, number: usize, type_name: Option<&str>, events: u64) {
+        let name = type_name.unwrap_or(UNTYPED);
         match self.events[number].get_mut(name) {
-            Some(count) => *count += 1,
+            Some(count) => *count += events,
             None => {
-                self.events[number].insert(name.to_owned(), 1);
+                self.events[number].insert(name.to_owned(), events);
                 self.cells += 1;
             }
         }
-        if let (Some(actor), Ok(thing)) = (seen.actor, u32::try_from(number)) {
-            self.active[number] += u64::from(self.actors.is_first(thing, actor));
+    }
+
+    /// Whether events that were received from the first instant through the second are in one bucket.
+    pub(crate) fn takes_counts(&self, (first, last): (Millis, Millis)) -> bool {
+        self.bucket_of(first).is_some() && self.bucket_of(first) == self.bucket_of(last)
+    }
+
+    /// Takes the counts of a section's events that were received from some instant on, all in its bucket.
+    pub(crate) fn add_counts(&mut self, first: Millis, counts: &Counts, section: &SectionCounts) {
+        let Some(number) = self.bucket_of(first).filter(|_| self.cells <= CELLS_MAX) else {
+            return;
+        };
+        for counted in counts.of(section) {
+            self.count(number, counted.type_name, counted.events);
+        }
+        let Ok(thing) = u32::try_from(number) else {
+            return;
+        };
+        for mark in section.actors.decoded() {
+            self.active[number] += u64::from(self.actors.is_first_mark(thing, mark));
         }
     }
 

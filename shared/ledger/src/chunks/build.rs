@@ -1,5 +1,6 @@
 //! Building blocks: in one piece what is small, in chunks with an index what is not.
 
+use super::counts::{CountedEvent, Counter, Counts};
 use super::{
     BLOCK_VERSION, BlockIndex, BlockTimes, Chunk, FILTER_MAGIC, INDEX_MAGIC, IndexPlace, Mark,
     Marks, mark_of, skippable,
@@ -18,6 +19,9 @@ use zstd::bulk::Compressor;
 
 /// Compression level of blocks, which are read more often than frames and stay.
 const ZSTD_LEVEL: i32 = 3;
+
+/// The kind of lines that describe an entity, of which nothing happened.
+const DESCRIBE: &str = "entity";
 
 /// A block's bytes and what its item says of them.
 pub(crate) struct NewBlock {
@@ -66,8 +70,8 @@ struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// Reads a line with its line feed; none where a column is not what columns are.
-    fn read(text: &'t [u8], head: &mut Vec<u8>) -> Option<Self> {
+    /// Reads and counts a line with its line feed; none where a column is not what columns are.
+    fn read(text: &'t [u8], head: &mut Vec<u8>, counter: &mut Counter) -> Option<Self> {
         let bare = text.strip_suffix(b"\n").unwrap_or(text);
         line::split(bare, head).ok()?;
         let columns: Columns<'_> = serde_json::from_slice(head).ok()?;
@@ -76,15 +80,26 @@ impl<'t> Line<'t> {
         let happened = happened.and_then(|text| Millis::of_line(text).ok());
         let identity = event_key(&columns.kind, columns.id.as_deref(), &columns.fingerprint);
         let own_id = columns.id.as_deref().map(id_key);
+        let happened = happened.unwrap_or_else(|| columns.receipt.received_at());
+        let is_rejected = columns.verdict == Verdict::Rejected;
+        let actor = mark(&columns.actor);
+        if !is_rejected && columns.kind != DESCRIBE {
+            counter.add(CountedEvent {
+                section: columns.group.as_deref(),
+                type_name: columns.type_name.as_deref(),
+                actor,
+                at: happened,
+            });
+        }
         Some(Self {
             text,
             section: mark(&columns.group),
-            actor: mark(&columns.actor),
+            actor,
             place: (columns.receipt, columns.index),
             type_name: mark(&columns.type_name),
             sensor: mark_of(&columns.sensor),
-            happened: happened.unwrap_or_else(|| columns.receipt.received_at()),
-            is_rejected: columns.verdict == Verdict::Rejected,
+            happened,
+            is_rejected,
             identity,
             own_id: own_id.filter(|id| *id != identity),
         })
@@ -97,14 +112,17 @@ pub fn id_key(id: &str) -> IdKey {
     EventId(id).with_folded(|id| Fingerprint::of(id).0)
 }
 
-/// All lines of some frames; none where one of them cannot be read.
-fn lines_of<'f>(frames: &[&'f Frame]) -> Option<Vec<Line<'f>>> {
+/// All lines of some frames, and their counts; none where one of them cannot be read.
+fn lines_of<'f>(frames: &[&'f Frame]) -> Option<(Vec<Line<'f>>, Counts)> {
     let mut head = Vec::with_capacity(1_024);
+    let mut counter = Counter::default();
     let texts = frames
         .iter()
         .flat_map(|f| f.lines.split_inclusive(|b| *b == b'\n'));
     let texts = texts.filter(|text| *text != b"\n");
-    texts.map(|text| Line::read(text, &mut head)).collect()
+    let lines = texts.map(|text| Line::read(text, &mut head, &mut counter));
+    let lines = lines.collect::<Option<Vec<Line<'f>>>>()?;
+    Some((lines, counter.finish()))
 }
 
 /// Builds a block of some frames' lines. One of at most `chunk_bytes` of lines is one zstd frame in the order of
@@ -116,9 +134,9 @@ fn lines_of<'f>(frames: &[&'f Frame]) -> Option<Vec<Line<'f>>> {
 pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<NewBlock> {
     let lines_bytes: usize = frames.iter().map(|f| f.lines.len()).sum();
     let lines = lines_of(frames);
-    let times = lines.as_deref().and_then(times_of);
+    let times = lines.as_ref().and_then(|(lines, _)| times_of(lines));
     let mut compressor = Compressor::new(ZSTD_LEVEL)?;
-    let Some(mut lines) = lines.filter(|_| lines_bytes > chunk_bytes) else {
+    let Some((mut lines, counts)) = lines.filter(|_| lines_bytes > chunk_bytes) else {
         let texts: Vec<&[u8]> = frames.iter().map(|f| f.lines.as_slice()).collect();
         return Ok(NewBlock {
             bytes: compressor.compress(&texts.concat())?,
@@ -139,7 +157,12 @@ pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<Ne
         bytes.extend_from_slice(&compressed);
         first += taken;
     }
-    let index = append_index(&lines, chunks, &mut compressor, &mut bytes)?;
+    let index = BlockIndex {
+        vernier_block: BLOCK_VERSION,
+        chunks,
+        counts,
+    };
+    let index = append_index(&lines, &index, &mut compressor, &mut bytes)?;
     Ok(NewBlock {
         bytes,
         times,
@@ -195,18 +218,14 @@ fn chunk_of(lines: &[Line<'_>], compressed: &[u8], lines_bytes: usize) -> Chunk 
 /// Appends the frames of filter and index to a block's chunks.
 fn append_index(
     lines: &[Line<'_>],
-    chunks: Vec<Chunk>,
+    index: &BlockIndex,
     compressor: &mut Compressor<'_>,
     bytes: &mut Vec<u8>,
 ) -> std::io::Result<IndexPlace> {
     let own_ids = lines.iter().filter_map(|l| l.own_id);
     let keys: Vec<IdKey> = lines.iter().map(|l| l.identity).chain(own_ids).collect();
     let filter = skippable(FILTER_MAGIC, &id_filter::encode(&keys));
-    let index = BlockIndex {
-        vernier_block: BLOCK_VERSION,
-        chunks,
-    };
-    let json = serde_json::to_vec(&index)?;
+    let json = serde_json::to_vec(index)?;
     let index = skippable(INDEX_MAGIC, &compressor.compress(&json)?);
     bytes.extend_from_slice(&filter);
     bytes.extend_from_slice(&index);

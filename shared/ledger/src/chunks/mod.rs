@@ -5,9 +5,11 @@
 //! block as a whole sees nothing of that; whoever looks for something reads the index, and then few chunks.
 
 mod build;
+mod counts;
 
 pub(crate) use build::build;
 pub use build::id_key;
+pub use counts::{Counted, Counts, SectionCounts};
 
 use crate::digest::Fingerprint;
 use crate::segment::{Block, BlockError, decompress};
@@ -28,9 +30,9 @@ const FILTER_MAGIC: u32 = 0x184D_2A50;
 /// The magic number of the frame that has the index.
 const INDEX_MAGIC: u32 = 0x184D_2A51;
 
-/// An index before compression, bytes: a block of 24 MiB has 96 chunks of 256 KiB, each of at most 2,000 events with
-/// four marks of four characters each, 32 KB.
-const INDEX_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// An index before compression, bytes: a block of 24 MiB of lines has 96 chunks of 256 KiB, each of at most 2,000 events
+/// with four marks of four characters each, 32 KB; and counts of its sections and types, whose names are in its lines.
+const INDEX_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Where a block's filter and index lie: at the block's end, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,8 @@ pub struct BlockIndex {
     pub vernier_block: u32,
     /// The chunks, in the order in which they lie in the block, the first at its beginning.
     pub chunks: Vec<Chunk>,
+    /// What reports need of its events.
+    pub counts: Counts,
 }
 
 /// One chunk, and what may lie in it.
@@ -113,6 +117,13 @@ impl Marks {
         marks.sort_unstable();
         marks.dedup();
         Self(STANDARD_NO_PAD.encode(marks.as_flattened()))
+    }
+
+    /// Every mark, in order; none where the text is not one of marks.
+    #[must_use]
+    pub fn decoded(&self) -> Vec<Mark> {
+        let bytes = STANDARD_NO_PAD.decode(&self.0).unwrap_or_default();
+        bytes.as_chunks().0.to_vec()
     }
 
     /// Whether a value with this mark may be there.

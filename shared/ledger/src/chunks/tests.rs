@@ -9,7 +9,7 @@ use crate::segment::{self, Place, SegmentRange, open_block};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One event, by what it is found by.
 #[derive(Debug, Clone)]
@@ -211,6 +211,46 @@ proptest! {
             }
         }
         prop_assert_eq!(found, places(&whole, passes));
+    }
+
+    /// Added up, the counts are those of the lines that were not rejected and describe nothing, whatever is looked at.
+    #[test]
+    fn counts_are_what_the_lines_come_to(lists in lists()) {
+        let frames = frames_of(&lists);
+        let (block, bytes) = block_of(&frames, 500);
+        let Some(place) = &block.index else { return Ok(()); };
+        let index = place.open_index(&part(&bytes, &block, place.index_range(&block)));
+        let counts = index.expect("an index").counts;
+        let mut expected: BTreeMap<(Option<String>, Option<String>, i64), u64> = BTreeMap::new();
+        let mut of_sections: BTreeMap<Option<String>, (Millis, BTreeSet<Mark>)> = BTreeMap::new();
+        let whole = open_block(&block, &bytes).expect("sound");
+        segment::for_each_line::<BlockError>(&whole, |head, _| {
+            if head.verdict == Verdict::Rejected || head.kind == "entity" {
+                return Ok(());
+            }
+            let at = head.event_time().unwrap_or(head.receipt.received_at());
+            let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+            let key = (own(&head.group), own(&head.type_name), at.0.div_euclid(900_000));
+            *expected.entry(key).or_default() += 1;
+            let section = of_sections.entry(own(&head.group)).or_insert((at, BTreeSet::new()));
+            section.0 = section.0.max(at);
+            section.1.extend(head.actor.as_deref().map(mark_of));
+            Ok(())
+        })
+        .expect("lines");
+        let mut found: BTreeMap<(Option<String>, Option<String>, i64), u64> = BTreeMap::new();
+        let mut found_sections = BTreeMap::new();
+        for section in counts.sections() {
+            for counted in counts.of(section) {
+                let type_name = counted.type_name.map(str::to_owned);
+                let key = (section.section.clone(), type_name, counted.quarter.0 / 900_000);
+                prop_assert_eq!(found.insert(key, counted.events), None);
+            }
+            let marks: BTreeSet<Mark> = section.actors.decoded().into_iter().collect();
+            found_sections.insert(section.section.clone(), (section.last, marks));
+        }
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(found_sections, of_sections);
     }
 
     /// Every event is found by its id and as often as its identity is there; the item's times hold all of them.

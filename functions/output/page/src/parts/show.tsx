@@ -103,7 +103,11 @@ export function Through({ reach }: { reach: Reach | null }): JSX.Element {
               , live through <At at={reach.live_through} />
             </span>
           )}
-          {reach.provisional === true && <span title="What is not sealed yet is provisional">; may still change</span>}.
+          {reach.provisional === true && <span title="What is not sealed yet is provisional">; may still change</span>}
+          {reach.resends_counted === true && (
+            <span title="So much is not sealed yet that it was added up from counts">; events sent again count again until they are sealed</span>
+          )}
+          .
         </>
       )}
     </p>
