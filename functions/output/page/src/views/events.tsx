@@ -6,10 +6,11 @@ import { may, useAnswer, useShared } from '../context.ts';
 import { count } from '../format.ts';
 import { EventList } from '../parts/eventlist.tsx';
 import { EventFilters, type Filters } from '../parts/filters.tsx';
+import { useFollow } from '../parts/follow.ts';
 import { RangePicker, useRange } from '../parts/range.tsx';
-import { Show, Through } from '../parts/show.tsx';
+import { ProblemBox, Show, Through } from '../parts/show.tsx';
 import { go, type Selection } from '../place.ts';
-import { parseLocal, type Range } from '../time.ts';
+import { iso, parseLocal, type Range } from '../time.ts';
 import type { Events } from '../types.ts';
 import { CellEvents } from './cell.tsx';
 
@@ -44,11 +45,22 @@ function Explorer({ selection }: { selection: Selection }): JSX.Element {
   const answer = useAnswer<Events | null>(`events ${JSON.stringify([asked, cursor])}`, async (signal) =>
     asked ? api.events<Events>('events', { ...asked, limit: PAGE, cursor }, signal) : null,
   );
+  const [follows, setFollows] = useState(false);
+  // Only what ends now can go on, from its first page.
+  const canFollow = 'preset' in chosen.choice && cursors.length === 0 && answer.data !== null;
+  const followed = useFollow(follows && canFollow ? (answer.data?.events ?? null) : null, async (from, signal) => {
+    const parameters = { ...asked, from, to: iso(Date.now()), limit: PAGE };
+    return (await api.events<Events>('events', parameters, signal)).events;
+  });
   const search = (filters: Filters) => go('events', { filters, range: chosen.choice });
   return (
     <>
       <div class="title">
         <h1>Events</h1>
+        <label class="follow">
+          <input type="checkbox" checked={follows} disabled={!canFollow} onChange={(e) => setFollows(e.currentTarget.checked)} />
+          Follow what comes in
+        </label>
       </div>
       <Through reach={answer.data} />
       <RangePicker
@@ -66,7 +78,7 @@ function Explorer({ selection }: { selection: Selection }): JSX.Element {
         of={answer}
         lines={10}
         empty={(data) =>
-          data?.events.length === 0 && data.next_cursor === null ? (
+          data?.events.length === 0 && data.next_cursor === null && !followed?.events.length ? (
             <>
               <h2>No such event</h2>
               <p>No event of this range passes the filters. Take one away, or choose a longer range.</p>
@@ -77,10 +89,11 @@ function Explorer({ selection }: { selection: Selection }): JSX.Element {
         {(data) =>
           data && (
             <>
-              <p class="sum">
-                Page {count(cursors.length + 1)}, {count(data.events.length)} events. The range is of the time of receipt.
+              {followed?.problem && <ProblemBox problem={followed.problem} />}
+              <p class="sum" aria-live="polite">
+                {followed ? `${count(followed.fresh)} came in since. ` : ''}Page {count(cursors.length + 1)}, {count((followed?.events ?? data.events).length)} events. The range is of the time of receipt.
               </p>
-              <EventList events={data.events} />
+              <EventList events={followed?.events ?? data.events} />
               <Pager
                 back={cursors.length > 0 ? () => setCursors(cursors.slice(0, -1)) : null}
                 on={data.next_cursor === null ? null : () => setCursors([...cursors, data.next_cursor ?? ''])}

@@ -58,6 +58,55 @@ test('an event opens to what is known of it and to its raw form, as it was sent'
   expect(new Set(again.map((text) => JSON.parse(text).id))).toEqual(new Set([first?.event['id']]));
 });
 
+test.runIf(target.fixture)('following shows what comes in, and asks nothing while nobody sees it', async () => {
+  const { page } = at;
+  await page.clock.install();
+  const { data } = await at.answered<Events>('events', () => at.enter('Events'));
+  await at.settled();
+  const [first] = data.events;
+  if (!first) throw new Error('the fixture has events');
+  let questions = 0;
+  let fails = true;
+  const from: string[] = [];
+  await page.route('**/v1/events?*', async (route) => {
+    questions += 1;
+    from.push(new URL(route.request().url()).searchParams.get('from') ?? '');
+    if (fails) {
+      fails = false;
+      await route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify({ title: 'The service cannot answer now', status: 503 }) });
+      return;
+    }
+    const fresh = { ...first, receipt: `${first.receipt.slice(0, -4)}${1000 + questions}`, received_at: new Date(Date.parse(first.received_at) + questions * 1000).toISOString() };
+    await route.fulfill({ status: 200, contentType: 'application/json', body: JSON.stringify({ ...data, events: [fresh, first], next_cursor: null }) });
+  });
+  const passes = async (millis: number) => {
+    await page.clock.runFor(millis);
+    await page.waitForLoadState('networkidle');
+  };
+  await page.getByLabel('Follow what comes in').check();
+  await passes(6_000);
+  await page.getByText('The service cannot answer now').waitFor();
+  await passes(6_000);
+  await page.getByText('1 came in since.').waitFor();
+  expect(questions).toBe(2);
+  // From a minute before the newest event that was there on, so that little is read.
+  expect(Date.parse(from[1] ?? '')).toBe(Date.parse(first.received_at) - 60_000);
+  await page.evaluate(() => {
+    Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
+  });
+  await passes(60_000);
+  expect(questions).toBe(2);
+  await page.evaluate(() => {
+    Object.defineProperty(document, 'visibilityState', { value: 'visible', configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await page.getByText('2 came in since.').waitFor();
+  await at.shot('follow');
+  await page.getByLabel('Follow what comes in').uncheck();
+  await passes(30_000);
+  expect(questions).toBe(3);
+});
+
 test('no such event, and a filter that is refused, say what to do', async () => {
   await at.enter('Events');
   await at.page.getByLabel('Actor').fill('https://nobody.example/1');

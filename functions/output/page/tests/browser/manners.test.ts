@@ -84,7 +84,8 @@ const CASES: { size: Size; scheme: Scheme }[] = [
   { size: 'phone', scheme: 'dark' },
 ];
 
-describe.each(CASES)('$size, $scheme', ({ size, scheme }) => {
+// Colours and sizes are the page's own, whatever data it shows: over a deployed stack's the two that have least in common.
+describe.each(target.fixture ? CASES : CASES.filter(({ size, scheme }) => (size === 'phone') === (scheme === 'dark')))('$size, $scheme', ({ size, scheme }) => {
   test('every view fits, has contrast, names and order, and says how far its data goes', async () => {
     await withVisit({ size, scheme }, async (at) => {
       await tour(at, async (name) => {
