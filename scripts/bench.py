@@ -4,7 +4,7 @@
   bench.py                  all parts
   bench.py --quick          the same with less of everything, under 3 minutes once all is built
   bench.py --parts a,b      some of: validate frames handlers public neighbours seal sealing schedule tenants sweep recovery
-                            held live queries e2e
+                            held segments live queries e2e
   bench.py --keys FIGURES   the keys of the report that these figures would make, one a line
 
 Ratios are of two measurements of one run; absolute values are this machine's. docs/report.md explains
@@ -49,6 +49,7 @@ BENCHES = {
     "sweep": ([], ["--commits=5000", "--large=70"]),
     "recovery": (["--receipts=10000", "--minutes=120"], ["--receipts=2000", "--minutes=5"]),
     "held": ([], ["--others=10", "--days=5", "--seconds=120"]),
+    "segments": ([], []),
     "live": ([], ["--seconds=30"]),
     "queries": ([], ["--days=2", "--events=20000"]),
 }

@@ -253,6 +253,8 @@ def compose(figures: dict) -> dict:
         report["recovery"] = figures["recovery"]
     if "held" in figures:
         report["held"] = figures["held"]
+    if "segments" in figures:
+        report["segments"] = figures["segments"]
     if "live" in figures:
         report["live"] = figures["live"]
     if "neighbours" in figures:

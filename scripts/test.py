@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -217,16 +218,39 @@ def on_the_stack(targets: list[str]) -> None:
         state = stack.up(None)
         env = {**child_env(state), **vernier_env(state), **test_env(state)}
         try:
-            token = send_semester(env) if "emulator" in targets else ""
-            for target in targets:
-                cargo_tests([target], env=env)
-                if target == "emulator":
-                    page_on_the_stack(state["api_url"], env, token)
-                    run_step([sys.executable, ROOT / "scripts" / "api.py"], env=env)
+            if "emulator" in targets:
+                token = send_semester(env)
+                tests_and_page(lambda: page_and_api(state["api_url"], env, token), env)
+            if "kill" in targets:
+                cargo_tests(["kill"], env=env)
         except Failed as failure:
             raise Failed(f"{failure}\n{stack.trouble(state) or f'The emulator lives; its log: {stack.log}'}") from failure
     finally:
         stack.down()
+
+
+def tests_that_wait() -> str:
+    """Which tests of the stack wait for windows to end and be sealed, most of their time: .config/nextest.toml says."""
+    config = tomllib.loads((ROOT / ".config" / "nextest.toml").read_text())
+    overrides = config["profile"]["default"]["overrides"]
+    return next(override["filter"] for override in overrides if "priority" in override)
+
+
+def tests_and_page(then, env: dict[str, str]) -> None:
+    """Runs the stack's tests, and `then` what else is asked of it; tests that mostly wait beside both."""
+    if not shutil.which("cargo-nextest"):
+        cargo_tests(["emulator"], env=env)
+        then()
+        return
+    run = ["cargo", "nextest", "run", "--workspace", "--no-fail-fast", "--test", "emulator", "-E"]
+
+    def others() -> None:
+        run_step([*run, f"not ({tests_that_wait()})"], env=env, counted=True)
+        then()
+
+    aside = Aside("waiting", [*run, tests_that_wait()], env=env)
+    say(f"── Tests that mostly wait, beside the others: {aside.log.relative_to(ROOT)}")
+    both(aside, others)
 
 
 def command(env: dict[str, str], *arguments: str) -> str:
@@ -253,11 +277,13 @@ def send_semester(env: dict[str, str]) -> str:
     return token
 
 
-def page_on_the_stack(url: str, env: dict[str, str], token: str) -> None:
-    """The page in a real browser, over the semester that was sent, held against what it shows."""
+def page_and_api(url: str, env: dict[str, str], token: str) -> None:
+    """The page in a real browser, over the semester that was sent, held against what it shows; then the API against its
+    description."""
     say("── The page over the semester")
     command({**env, "VERNIER_TOKEN": token}, "windows", "--from", "-15m", "--wait", "120")
     run_step([sys.executable, ROOT / "scripts" / "page.py", "e2e", url], env={**tool_env(), "INSIGHTS_TOKEN": token}, counted=True)
+    run_step([sys.executable, ROOT / "scripts" / "api.py"], env=env)
 
 
 def test_env(state: dict) -> dict[str, str]:
@@ -279,40 +305,55 @@ def test_env(state: dict) -> dict[str, str]:
     return env | {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def show_beside() -> None:
-    """Shows what ran beside the stack, and counts its tests; its own sum is left to the end of the whole."""
-    for line in BESIDE_LOG.read_text("utf-8", "replace").splitlines():
-        if not line.startswith("tests: "):
-            print(line)
-            COUNTS.read(line)
-    sys.stdout.flush()
+class Aside:
+    """A command beside others: its output goes to a log, and is shown and counted when all is there."""
+
+    def __init__(self, name: str, argv: list, env: dict | None = None, niceness: int = 0):
+        self.name = name
+        self.log = RUN / f"{name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(part) for part in argv], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=lambda: os.nice(niceness),
+            )  # fmt: skip
+
+    def wait(self) -> str | None:
+        """Waits for its end and shows it, but for its own sum of tests; what failed, if it did."""
+        code = self.process.wait()
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            if not line.startswith("tests: "):
+                print(line)
+                COUNTS.read(line)
+        sys.stdout.flush()
+        return f"Failed ({code}): {self.name}, shown above." if code != 0 else None
+
+    def end(self) -> None:
+        end_group(self.process)
 
 
-def stack_and_beside(times: list[tuple[str, str]]) -> None:
-    """Runs the deployed stack's tests, which mostly wait, beside all that need no stack. Each comes to its end."""
-    say(f"\n=== {' '.join(BESIDE)}, beside what follows; shown after it, and until then in {BESIDE_LOG.relative_to(ROOT)}")
-    BESIDE_LOG.parent.mkdir(parents=True, exist_ok=True)
-    with BESIDE_LOG.open("wb") as log:
-        argv = [sys.executable, str(Path(__file__).resolve()), *BESIDE]
-        process = subprocess.Popen(
-            argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: os.nice(BESIDE_NICENESS),
-        )  # fmt: skip
+def both(aside: Aside, here) -> None:
+    """Does what is to be done here while another command runs. Each comes to its end, whatever becomes of the other."""
     failures = []
     try:
         try:
-            run_steps([ON_THE_STACK], times)
+            here()
         except Failed as failure:
             failures.append(str(failure))
-        code = process.wait()
+        failures += filter(None, [aside.wait()])
     except BaseException:
-        end_group(process)
+        aside.end()
         raise
-    show_beside()
-    if code != 0:
-        failures.append(f"Failed ({code}): {' '.join(BESIDE)}, shown above.")
     if failures:
         raise Failed("\n".join(failures))
+
+
+def stack_and_beside(times: list[tuple[str, str]]) -> None:
+    """Runs the deployed stack's tests, which mostly wait, beside all that need no stack."""
+    argv = [sys.executable, Path(__file__).resolve(), *BESIDE]
+    aside = Aside("beside", argv, niceness=BESIDE_NICENESS)
+    say(f"\n=== {' '.join(BESIDE)}, beside what follows; shown after it, and until then in {aside.log.relative_to(ROOT)}")
+    both(aside, lambda: run_steps([ON_THE_STACK], times))
 
 
 STEPS = {
@@ -333,7 +374,6 @@ BESIDE = ("page", "unit", "pipeline", "repo")
 ON_THE_STACK = "emulator"
 #: The stack's functions have bounds on their time: what runs beside them waits for them, not they for it.
 BESIDE_NICENESS = 10
-BESIDE_LOG = RUN / "beside.log"
 #: How many steps, from the first on, need nothing that setup installs.
 TOOLLESS_STEPS = 2
 #: Steps that run by name only: another holds them already, or they take too long for every time.

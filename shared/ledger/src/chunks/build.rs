@@ -75,28 +75,26 @@ impl<'t> Line<'t> {
         let bare = text.strip_suffix(b"\n").unwrap_or(text);
         line::split(bare, head).ok()?;
         let columns: Columns<'_> = serde_json::from_slice(head).ok()?;
-        let mark = |value: &Option<Cow<'_, str>>| value.as_deref().map(mark_of);
         let happened = columns.time.as_deref();
         let happened = happened.and_then(|text| Millis::of_line(text).ok());
         let identity = event_key(&columns.kind, columns.id.as_deref(), &columns.fingerprint);
         let own_id = columns.id.as_deref().map(id_key);
         let happened = happened.unwrap_or_else(|| columns.receipt.received_at());
         let is_rejected = columns.verdict == Verdict::Rejected;
-        let actor = mark(&columns.actor);
-        if !is_rejected && columns.kind != DESCRIBE {
-            counter.add(CountedEvent {
-                section: columns.group.as_deref(),
-                type_name: columns.type_name.as_deref(),
-                actor,
-                at: happened,
-            });
-        }
+        let actor = columns.actor.as_deref().map(mark_of);
+        let (section, type_name) = counter.add(CountedEvent {
+            section: columns.group.as_deref(),
+            type_name: columns.type_name.as_deref(),
+            actor,
+            at: happened,
+            is_counted: !is_rejected && columns.kind != DESCRIBE,
+        });
         Some(Self {
             text,
-            section: mark(&columns.group),
+            section,
             actor,
             place: (columns.receipt, columns.index),
-            type_name: mark(&columns.type_name),
+            type_name,
             sensor: mark_of(&columns.sensor),
             happened,
             is_rejected,

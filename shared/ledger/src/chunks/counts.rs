@@ -1,9 +1,9 @@
 //! Counts of a block's events, from which reports add up what is too much to read event by event.
 
-use super::{Mark, Marks};
+use super::{Mark, Marks, mark_of};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 
 /// Event times are counted by quarters of an hour, milliseconds: the clocks of all zones differ from UTC by whole
 /// quarters.
@@ -63,16 +63,16 @@ impl Counts {
     }
 }
 
-/// Names by the numbers that they were given.
+/// The values of a column by the numbers that they were given, and their marks, which are made once for each.
 #[derive(Debug, Default)]
 struct Names {
     numbers: HashMap<String, usize>,
     nameless: Option<usize>,
-    given: usize,
+    marks: Vec<Option<Mark>>,
 }
 
 impl Names {
-    /// The number of a name, or of none.
+    /// The number of a value, or of none.
     fn number(&mut self, name: Option<&str>) -> usize {
         let known = match name {
             Some(name) => self.numbers.get(name).copied(),
@@ -81,8 +81,8 @@ impl Names {
         if let Some(known) = known {
             return known;
         }
-        let number = self.given;
-        self.given += 1;
+        let number = self.marks.len();
+        self.marks.push(name.map(mark_of));
         match name {
             Some(name) => {
                 self.numbers.insert(name.to_owned(), number);
@@ -92,9 +92,9 @@ impl Names {
         number
     }
 
-    /// The names in the order of their numbers.
+    /// The values in the order of their numbers.
     fn into_list(self) -> Vec<Option<String>> {
-        let mut list = vec![None; self.given];
+        let mut list = vec![None; self.marks.len()];
         for (name, number) in self.numbers {
             list[number] = Some(name);
         }
@@ -110,13 +110,16 @@ pub(super) struct CountedEvent<'a> {
     pub(super) actor: Option<Mark>,
     /// When it happened, or was received where it does not say.
     pub(super) at: Millis,
+    /// Whether reports count it.
+    pub(super) is_counted: bool,
 }
 
+/// What is counted of a section that reports count something of.
 #[derive(Debug)]
 struct Counting {
     last: Millis,
-    actors: BTreeSet<Mark>,
-    rows: BTreeMap<(usize, i64), u64>,
+    actors: HashSet<Mark>,
+    rows: HashMap<(usize, i64), u64>,
 }
 
 /// Counts events one by one.
@@ -124,43 +127,51 @@ struct Counting {
 pub(super) struct Counter {
     types: Names,
     names: Names,
-    sections: Vec<Counting>,
+    sections: Vec<Option<Counting>>,
 }
 
 impl Counter {
-    pub(super) fn add(&mut self, event: CountedEvent<'_>) {
+    /// Takes an event; gives the marks of its section and its type.
+    pub(super) fn add(&mut self, event: CountedEvent<'_>) -> (Option<Mark>, Option<Mark>) {
         let section = self.names.number(event.section);
-        if section == self.sections.len() {
-            self.sections.push(Counting {
-                last: event.at,
-                actors: BTreeSet::new(),
-                rows: BTreeMap::new(),
-            });
-        }
         let of_type = self.types.number(event.type_name);
-        let section = &mut self.sections[section];
-        section.last = section.last.max(event.at);
-        section.actors.extend(event.actor);
-        let quarter = event.at.0.div_euclid(QUARTER_MILLIS);
-        *section.rows.entry((of_type, quarter)).or_default() += 1;
+        let marks = (self.names.marks[section], self.types.marks[of_type]);
+        if self.sections.len() <= section {
+            self.sections.resize_with(section + 1, || None);
+        }
+        if event.is_counted {
+            let counting = self.sections[section].get_or_insert_with(|| Counting {
+                last: event.at,
+                actors: HashSet::new(),
+                rows: HashMap::new(),
+            });
+            counting.last = counting.last.max(event.at);
+            counting.actors.extend(event.actor);
+            let quarter = event.at.0.div_euclid(QUARTER_MILLIS);
+            *counting.rows.entry((of_type, quarter)).or_default() += 1;
+        }
+        marks
     }
 
     pub(super) fn finish(self) -> Counts {
         let named = self.names.into_list().into_iter().zip(self.sections);
-        let section = |(section, counting): (Option<String>, Counting)| {
+        let section = |(section, counting): (Option<String>, Option<Counting>)| {
+            let counting = counting?;
             let rows = counting.rows.into_iter();
-            SectionCounts {
+            let mut rows: Vec<_> = rows
+                .map(|((of_type, quarter), events)| (of_type, quarter, events))
+                .collect();
+            rows.sort_unstable();
+            Some(SectionCounts {
                 section,
                 last: counting.last,
                 actors: Marks::of(counting.actors.into_iter().collect()),
-                rows: rows
-                    .map(|((of_type, quarter), n)| (of_type, quarter, n))
-                    .collect(),
-            }
+                rows,
+            })
         };
         Counts {
             types: self.types.into_list(),
-            sections: named.map(section).collect(),
+            sections: named.filter_map(section).collect(),
         }
     }
 }
