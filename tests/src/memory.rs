@@ -1,6 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-pub use crate::orchestra::{late_windows, open_windows};
+pub use crate::orchestra::{entry_memory, open_windows};
 use crate::orchestra::{put_in_place, work_until_rest};
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -204,7 +204,7 @@ impl MemoryWorld {
             streaming: vernier_stream::context::Context {
                 stores: stores.clone(),
                 settings: vernier_stream::Settings::keeping(90),
-                late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+                entries: entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 metrics: kept(&measured),
             },
             output: vernier_output::context::Context {
