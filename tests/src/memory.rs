@@ -212,6 +212,7 @@ impl MemoryWorld {
                 authenticator: authenticator(),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
                 origins: origins(),
+                filters: vernier_output::filter_memory::FilterMemory::default(),
             },
             reconcile: reconcile(&stores, ttl, &measured),
             faults,
@@ -444,8 +445,7 @@ impl World for MemoryWorld {
             _ => "output",
         };
         // Through JSON both ways, as between the gateway and the function.
-        let event: ApiGatewayProxyRequest =
-            serde_json::from_value(proxy_event(&call)).expect("a proxy request");
+        let event: ApiGatewayProxyRequest = typed(proxy_event(&call)).expect("a proxy request");
         let event = serde_json::to_value(event).expect("serialises");
         let answer = self.invoke(function, event).await.expect("handlers answer");
         answer_of(&serde_json::from_value(answer).expect("a proxy response"))

@@ -2,6 +2,8 @@
 //! mode let pass, and how many the specification itself would refuse.
 
 use crate::extent::Extent;
+use crate::filter_memory::FilterMemory;
+use crate::metered::Metered;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -188,8 +190,10 @@ pub async fn report<S: Stores>(
             deviations: deviations.as_deref(),
         });
     };
-    let mut live = extent.live();
-    live.scan(stores.objects(), None, false, note).await?;
+    // How events end is not asked, so that no filter is.
+    let filters = FilterMemory::default();
+    let mut live = extent.live(&filters);
+    live.scan(&Metered::new(stores), None, false, note).await?;
     Ok(Report {
         from: range.from.rfc3339(),
         to: range.to.rfc3339(),

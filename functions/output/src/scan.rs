@@ -1,6 +1,7 @@
 //! All events of a query, sealed and not, by a few of their columns: what reports add up.
 
 use crate::extent::Extent;
+use crate::filter_memory::FilterMemory;
 use crate::metered::{Metered, Reads};
 use crate::query::EventQuery;
 use crate::reports::{Reach, Seen};
@@ -35,12 +36,13 @@ pub(crate) async fn scan<S: Stores>(
     query: &EventQuery,
     columns: &[Column],
     now: Millis,
+    filters: &FilterMemory,
     mut each: impl FnMut(&Seen<'_>),
 ) -> Result<(Reach, Reads), ReadError> {
     let metered = Metered::new(stores);
     let extent = Extent::of(stores.table(), tenant, query.range(), now).await?;
     let mut provisional = false;
-    let mut live = extent.live();
+    let mut live = extent.live(filters);
     live.scan(&metered, Some(query), true, |head, _, disposition| {
         if query.disposition.is_none_or(|d| d == disposition) {
             provisional = true;

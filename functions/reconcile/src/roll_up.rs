@@ -181,7 +181,10 @@ async fn append<O: Objects>(
     for Framed { frame, made_of } in framed {
         if let Some(block) = made_of {
             let frame = Fingerprint::of(&frame);
-            roll_up.made.push(MadeFilter { block, frame });
+            let made = MadeFilter { block, frame };
+            if !roll_up.made.contains(&made) {
+                roll_up.made.push(made);
+            }
         }
         frames.push(frame);
     }

@@ -1,6 +1,7 @@
 //! What is asked of a report, and how it is answered: as JSON, or as CSV by the path or by `Accept`.
 
 use super::{Asked, AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
+use crate::filter_memory::FilterMemory;
 use crate::metered::READS;
 use crate::query::{FILTER_BYTES_MAX, foreign};
 use crate::scan::scan;
@@ -42,6 +43,8 @@ pub struct Asking<'r> {
     /// The learner whose data alone the token reads.
     pub(crate) own_learner: Option<&'r str>,
     pub(crate) now: Millis,
+    /// Filters that earlier requests read.
+    pub(crate) filters: &'r FilterMemory,
 }
 
 /// The report that a path names, without its ending.
@@ -180,7 +183,8 @@ pub(crate) async fn answer<S: Stores>(
         return of_results(name, stores.table(), tenant, asking).await;
     };
     let (query, columns) = (asked.query(), asked.columns());
-    let scanned = scan(stores, tenant, &query, columns, asking.now, |seen| {
+    let (now, filters) = (asking.now, asking.filters);
+    let scanned = scan(stores, tenant, &query, columns, now, filters, |seen| {
         asked.add(seen);
     });
     let (reach, reads) = scanned.await?;
