@@ -4,23 +4,30 @@
 //! `cargo bench --workspace --bench live -- --seconds=960`. A semester of so many events goes through validation and the
 //! stream function's own code: envelopes of 100, three shards, batches of five seconds. Every question then goes through
 //! the output function's handler, once as it is and once with [`LATENCY`] for each request to the object store, as S3 has it.
+//! A worker rolls the filters up every minute.
 //! The table has the block items of a hundred other tenants of the same load when the questions are asked again.
 #![allow(clippy::print_stdout)]
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/settings.rs"]
+mod settings;
 
 use aws_lambda_events::apigw::ApiGatewayProxyResponse;
 use aws_lambda_events::encodings::Body;
 use lambda_runtime::{Context as Invocation, LambdaEvent};
 use peak_alloc::PeakAlloc;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use settings::WORK;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vernier_cli::generate::{Params, SENSOR, Semester};
-use vernier_fakes::{Faults, MemoryTable};
+use vernier_fakes::{
+    Faults, MemoryBucket, MemoryKey, MemoryQueue, MemoryStream, MemoryTable, MemoryTopic,
+};
 use vernier_intake::lines;
 use vernier_ledger::access::{Authenticator, LookUps, Scope, Tenant};
 use vernier_ledger::block_item::BlockItem;
@@ -34,10 +41,14 @@ use vernier_ledger::salt::SaltKey;
 use vernier_ledger::segment::{SEGMENT_VERSION, SegmentRecord};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
+use vernier_ledger::work::Owner;
 use vernier_output::context::Context;
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::insights::Insights;
-use vernier_stream::{Committing, Record, Settings};
-use vernier_tests::memory::{late_windows, proxy_event};
+use vernier_reconcile::process::Process;
+use vernier_stream::{Committing, EntryMemory, Record, Settings};
+use vernier_tests::memory::{entry_memory, proxy_event};
+use vernier_tests::orchestra::turn_of;
 use vernier_tests::world::{Call, issue_token};
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 use vernier_web::AllowedOrigins;
@@ -51,36 +62,25 @@ const SHARDS: u64 = 3;
 const BATCH_SECONDS: u64 = 5;
 const OTHER_TENANTS: usize = 100;
 
+/// How often filters are rolled up, seconds.
+const ROLL_UP_SECONDS: i64 = 60;
+
 /// What a request to the object store takes.
 const LATENCY: Duration = Duration::from_millis(15);
 
 /// What a batch may take.
 const BUDGET: Duration = Duration::from_secs(600);
 
-/// An object store in memory, which takes its time when it is told to.
-#[derive(Debug, Clone, Default)]
-struct Shelf {
-    objects: Arc<Mutex<BTreeMap<String, Arc<[u8]>>>>,
+/// An object store that takes its time when it is told to.
+#[derive(Debug, Clone)]
+struct Far {
+    bucket: MemoryBucket,
     is_far: Arc<AtomicBool>,
 }
 
-impl Shelf {
-    fn bytes(&self) -> usize {
-        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects.values().map(|object| object.len()).sum()
-    }
-}
-
-impl Objects for Shelf {
-    async fn put_new(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        _: Option<&str>,
-    ) -> Result<PutOutcome, PortError> {
-        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects.insert(key.to_owned(), bytes.into());
-        Ok(PutOutcome::Created)
+impl Objects for Far {
+    async fn put_new(&self, _: &str, _: Vec<u8>, _: Option<&str>) -> Result<PutOutcome, PortError> {
+        Err(PortError::Fatal("only read".to_owned()))
     }
 
     async fn get(
@@ -91,27 +91,22 @@ impl Objects for Shelf {
         if self.is_far.load(Ordering::Relaxed) {
             tokio::time::sleep(LATENCY).await;
         }
-        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(object) = objects.get(key) else {
-            return Ok(None);
-        };
-        let place = |number: u64| {
-            usize::try_from(number)
-                .unwrap_or(usize::MAX)
-                .min(object.len())
-        };
-        let (from, to) = range.map_or((0, object.len()), |(offset, length)| {
-            (place(offset), place(offset.saturating_add(length)))
-        });
-        Ok(Some(object[from..to].to_vec()))
+        self.bucket.get(key, range).await
     }
 }
 
-type Stores = StoreSet<MemoryTable, Shelf>;
+/// What the functions write to.
+type Written =
+    StoreSet<MemoryTable, MemoryBucket, MemoryStream, MemoryTopic, MemoryKey, MemoryQueue>;
+
+/// What questions are asked of.
+type Stores = StoreSet<MemoryTable, Far>;
 
 /// A tenant's live store, and somebody who asks.
 struct Live {
-    stores: Stores,
+    stores: Written,
+    process: Process<MemoryTable>,
+    entries: EntryMemory,
     context: Context<Stores>,
     tenant: TenantId,
     secret: String,
@@ -161,15 +156,31 @@ impl Live {
         assert_eq!(table.create_tenant(&settings).await, Ok(true));
         let scopes = [Scope::EventsRead, Scope::ReportsRead];
         let member = issue_token(&table, tenant.as_str(), None, &scopes).await;
-        let stores = StoreSet::new(table.clone(), Shelf::default());
+        let faults = Faults::default();
+        let stores = StoreSet {
+            table: table.clone(),
+            objects: MemoryBucket::new(faults.clone()),
+            stream: MemoryStream::new(1, faults.clone()),
+            notices: MemoryTopic::new(faults.clone()),
+            key: MemoryKey::new(faults.clone()),
+            queue: MemoryQueue::new(faults),
+        };
+        let far = Far {
+            bucket: stores.objects.clone(),
+            is_far: Arc::default(),
+        };
+        let trusted = LookUps::trusting(Duration::from_secs(900));
         let context = Context {
-            stores: stores.clone(),
-            authenticator: Authenticator::new(table, LookUps::trusting(Duration::from_secs(900))),
+            stores: StoreSet::new(table.clone(), far),
+            authenticator: Authenticator::new(table.clone(), trusted),
             insights: Insights::new("", []),
             origins: AllowedOrigins::parse("").expect("none"),
+            filters: FilterMemory::default(),
         };
         Self {
             stores,
+            process: process::process(table, 86_400),
+            entries: entry_memory(15, 300),
             context,
             tenant,
             secret: member.secret,
@@ -205,7 +216,11 @@ impl Live {
                 number += 1;
             }
             let end = i64::try_from((batch + 1) * BATCH_SECONDS).expect("few");
-            self.commit(shards, self.range.from.plus_seconds(end)).await;
+            let now = self.range.from.plus_seconds(end);
+            self.commit(shards, now).await;
+            if end % ROLL_UP_SECONDS == 0 {
+                self.roll_up(now).await;
+            }
         }
         self.events = number * EVENTS_PER_ENVELOPE;
         sample
@@ -232,17 +247,25 @@ impl Live {
     }
 
     async fn commit(&self, shards: Vec<Vec<Record>>, now: Millis) {
-        let late = late_windows(15, 300);
         for (number, records) in (0..).zip(shards) {
             let committing = Committing {
                 settings: Settings::keeping(30),
-                late: &late,
+                entries: &self.entries,
             };
             let shard = shard(number);
             let done =
                 vernier_stream::process(&self.stores, committing, &shard, records, || now, BUDGET);
             done.await.expect("committed");
         }
+    }
+
+    /// The turn of the worker of the tenant's filters, which the planner nudges every minute.
+    async fn roll_up(&self, now: Millis) {
+        let owner = Owner::of_filters(&self.tenant);
+        let (clock, deadline) = (|| now, now.plus_seconds(60));
+        let turn = turn_of(&self.stores, &self.process, &WORK, &owner, &clock, deadline);
+        let turn = turn.await.expect("the list is read");
+        assert_eq!(turn.failed, 0, "{turn:?}");
     }
 
     /// Puts the block items of other tenants beside this one's.
@@ -307,7 +330,8 @@ impl Live {
 
     /// Asks, and answers what it cost and said.
     async fn ask(&self, question: &Question, is_far: bool) -> (Cost, Value) {
-        self.stores.objects.is_far.store(is_far, Ordering::Relaxed);
+        let far = &self.context.stores.objects;
+        far.is_far.store(is_far, Ordering::Relaxed);
         let mut call = Call::get(question.route);
         call.id.clone_from(&question.id);
         let named = |(name, value): &(&'static str, String)| ((*name).to_owned(), value.clone());
@@ -334,16 +358,21 @@ impl Live {
         (cost, body_of(&answer))
     }
 
-    /// Asks near and far, prints what it cost, and answers the figures and where the page goes on.
-    async fn measure(&self, name: &str, question: &Question) -> (Value, Option<String>) {
+    /// Asks near and far by processes that remember nothing and once more by one that does, prints what it cost, and answers
+    /// the figures and where the page goes on.
+    async fn measure(&mut self, name: &str, question: &Question) -> (Value, Option<String>) {
+        self.context.filters = FilterMemory::default();
         let (near, answer) = self.ask(question, false).await;
+        let (again, _) = self.ask(question, false).await;
+        self.context.filters = FilterMemory::default();
         let (far, _) = self.ask(question, true).await;
         let mb = near.bytes as f64 / 1e6;
         let millis = |took: Duration| took.as_secs_f64() * 1e3;
         println!(
-            "  {name:28} {:3} {:5} requests {mb:8.2} MB {:8.1} ms, with S3 {:8.1} ms, {:6.1} MB at most",
+            "  {name:28} {:3} {:5} requests, {:4} again {mb:8.2} MB {:8.1} ms, with S3 {:8.1} ms, {:6.1} MB at most",
             near.status,
             near.requests,
+            again.requests,
             millis(near.took),
             millis(far.took),
             near.peak_mb,
@@ -351,6 +380,7 @@ impl Live {
         let figures = json!({
             "status": near.status,
             "requests": near.requests,
+            "requests_again": again.requests,
             "mb": mb,
             "ms": millis(near.took),
             "far_ms": millis(far.took),
@@ -438,7 +468,7 @@ fn questions(live: &Live, sample: &Sample) -> Vec<Question> {
 }
 
 /// Asks everything, and the second page of what has one.
-async fn ask_all(live: &Live, questions: &[Question]) -> Map<String, Value> {
+async fn ask_all(live: &mut Live, questions: &[Question]) -> Map<String, Value> {
     let mut asked = Map::new();
     for question in questions {
         let (figures, next) = live.measure(question.name, question).await;
@@ -478,17 +508,19 @@ async fn main() {
     let mut live = Live::empty(begin, seconds).await;
     let started = Instant::now();
     let sample = live.fill(seconds).await;
-    let bytes_per_event = live.stores.objects.bytes() as f64 / live.events as f64;
+    let segments = live.stores.objects.keys("segments/").into_iter();
+    let bytes = segments.filter_map(|key| Some(live.stores.objects.raw(&key)?.len()));
+    let bytes_per_event = bytes.sum::<usize>() as f64 / live.events as f64;
     println!(
         "{} events of {seconds} seconds, {bytes_per_event:.1} bytes each in segments, made in {:.0} s",
         live.events,
         started.elapsed().as_secs_f64()
     );
     let questions = questions(&live, &sample);
-    let alone = ask_all(&live, &questions).await;
+    let alone = ask_all(&mut live, &questions).await;
     live.add_others().await;
     println!("beside {OTHER_TENANTS} other tenants of that load:");
-    let beside = ask_all(&live, &questions).await;
+    let beside = ask_all(&mut live, &questions).await;
     let mut figures = alone;
     figures.extend([
         ("seconds".to_owned(), json!(seconds)),

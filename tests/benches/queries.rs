@@ -33,6 +33,7 @@ use vernier_ledger::ports::{Chains, Objects, PortError, PutOutcome};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{TimeRange, Window};
 use vernier_output::events::{Paging, by_id, page};
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::query::{EventQuery, Sort};
 
 const DAY_SECONDS: i64 = 86_400;
@@ -274,6 +275,7 @@ impl Archive {
             limit,
             now: self.window.end,
             signing_key: &[0; 32],
+            filters: &FilterMemory::default(),
             live_bytes_max: u64::MAX,
         };
         let started = Instant::now();
@@ -311,6 +313,7 @@ impl Archive {
             None,
             self.range(),
             self.window.end,
+            &FilterMemory::default(),
         )
         .await;
         let took = started.elapsed();

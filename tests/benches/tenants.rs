@@ -31,6 +31,7 @@ use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{AUDIT_DAILY, Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
 use vernier_output::events::{Paging, page};
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::query::EventQuery;
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::process::Process;
@@ -210,6 +211,7 @@ async fn beside(others: usize) -> Value {
             limit: 100,
             now,
             signing_key: &[0; 32],
+            filters: &FilterMemory::default(),
             live_bytes_max: u64::MAX,
         };
         let found = page(&ledger.stores, &own, &query, paging).await;

@@ -1,6 +1,6 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-pub use crate::orchestra::{late_windows, open_windows};
+pub use crate::orchestra::{entry_memory, open_windows};
 use crate::orchestra::{put_in_place, work_until_rest};
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -204,7 +204,7 @@ impl MemoryWorld {
             streaming: vernier_stream::context::Context {
                 stores: stores.clone(),
                 settings: vernier_stream::Settings::keeping(90),
-                late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+                entries: entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 metrics: kept(&measured),
             },
             output: vernier_output::context::Context {
@@ -212,6 +212,7 @@ impl MemoryWorld {
                 authenticator: authenticator(),
                 insights: vernier_output::insights::Insights::new("<!doctype html>", []),
                 origins: origins(),
+                filters: vernier_output::filter_memory::FilterMemory::default(),
             },
             reconcile: reconcile(&stores, ttl, &measured),
             faults,
@@ -444,8 +445,7 @@ impl World for MemoryWorld {
             _ => "output",
         };
         // Through JSON both ways, as between the gateway and the function.
-        let event: ApiGatewayProxyRequest =
-            serde_json::from_value(proxy_event(&call)).expect("a proxy request");
+        let event: ApiGatewayProxyRequest = typed(proxy_event(&call)).expect("a proxy request");
         let event = serde_json::to_value(event).expect("serialises");
         let answer = self.invoke(function, event).await.expect("handlers answer");
         answer_of(&serde_json::from_value(answer).expect("a proxy response"))

@@ -18,7 +18,7 @@ use vernier_reconcile::planner::plan;
 use vernier_reconcile::playbacks::{PlaybackSummary, go_on};
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::worker::{Turn, turn};
-use vernier_stream::LateWindows;
+use vernier_stream::EntryMemory;
 
 /// A process of input's memory: none yet, of windows of so many minutes.
 #[must_use]
@@ -29,9 +29,9 @@ pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
 
 /// A process of the stream function's memory: it has put no late entry.
 #[must_use]
-pub fn late_windows(window_minutes: u32, grace_seconds: i64) -> LateWindows {
+pub fn entry_memory(window_minutes: u32, grace_seconds: i64) -> EntryMemory {
     let times = WindowTimes::new(window_minutes, grace_seconds);
-    LateWindows::new(times, Nonce::random)
+    EntryMemory::new(times, Nonce::random)
 }
 
 /// Puts the ledger's own entries as they are at an instant on a stack that has been running for days: nothing is left of an

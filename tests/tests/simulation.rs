@@ -149,6 +149,22 @@ caught! {
     a_clock_that_a_recovery_resets_is_caught: ResetClocks from 320,
     a_shortfall_that_names_too_little_is_caught: ForgetLostSlices from 0,
     a_shortfall_that_counts_too_much_is_caught: OverlookSegments from 0,
+    a_filter_with_a_false_no_is_caught: DenyIdentities from 0,
+    an_index_that_leaves_actors_out_is_caught: LeaveActorsOut from 0,
+    a_page_that_ends_too_early_is_caught: EndPagesEarly from 0,
+}
+
+/// What a roll-up has in the place of filters is not theirs by its hash, so that no answer changes.
+#[test]
+fn a_roll_up_with_false_filters_changes_no_answer() {
+    let mut rolled_up = 0;
+    for seed in 0..200 {
+        let script = generate::script(seed);
+        let played = sim::play(&script, Some(Bug::RollUpDenials));
+        assert_eq!(played.violation, None, "{script}");
+        rolled_up += played.counts.rolled_up;
+    }
+    assert!(rolled_up > 200, "{rolled_up}");
 }
 
 /// The bug shows in a history for some number in the place of `{k}`: after how many polls somebody stands still or

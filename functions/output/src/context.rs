@@ -1,5 +1,6 @@
 //! The only reader of the environment and builder of clients.
 
+use crate::filter_memory::FilterMemory;
 use crate::insights::Insights;
 use std::time::Duration;
 use vernier_aws::environment::{number, text, text_or};
@@ -22,6 +23,8 @@ pub struct Context<S: Stores = AwsStores> {
     pub insights: Insights,
     /// Whose pages may ask.
     pub origins: AllowedOrigins,
+    /// Filters that earlier requests read.
+    pub filters: FilterMemory,
 }
 
 impl Context {
@@ -45,6 +48,7 @@ impl Context {
             authenticator: Authenticator::new(table, look_ups),
             insights: insights()?,
             origins: AllowedOrigins::parse(&text_or("VERNIER_ALLOWED_ORIGINS", ""))?,
+            filters: FilterMemory::default(),
         })
     }
 }

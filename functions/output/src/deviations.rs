@@ -2,7 +2,9 @@
 //! mode let pass, and how many the specification itself would refuse.
 
 use crate::extent::Extent;
+use crate::filter_memory::FilterMemory;
 use crate::live::Sink;
+use crate::metered::Metered;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -205,10 +207,12 @@ pub async fn report<S: Stores>(
         .try_fold(Figures::default(), async |all, one| Ok(all.merge(one)))
         .await?;
     let mut unsealed = Figures::default();
-    let mut live = extent.live();
-    let objects = stores.objects();
+    // How events end is not asked, so that no filter is.
+    let filters = FilterMemory::default();
+    let mut live = extent.live(&filters);
+    let metered = Metered::new(stores);
     let scanned = live
-        .scan(objects, None, LIVE_READ_BYTES_MAX, &mut unsealed)
+        .scan(&metered, None, LIVE_READ_BYTES_MAX, &mut unsealed)
         .await?;
     Ok(Report {
         from: range.from.rfc3339(),

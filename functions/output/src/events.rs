@@ -1,6 +1,7 @@
 //! Events, sealed and not: pages of them, and one by its id.
 
 use crate::extent::Extent;
+use crate::filter_memory::FilterMemory;
 use crate::metered::{Metered, Reads};
 use crate::page::Gathering;
 use crate::query::{EventQuery, Key, Order, Sort};
@@ -160,6 +161,8 @@ pub struct Paging<'k> {
     pub now: Millis,
     /// The key that signs the next page's cursor.
     pub signing_key: &'k [u8; 32],
+    /// Filters that earlier requests read.
+    pub filters: &'k FilterMemory,
     /// What is read of live blocks before the page ends with what it has, bytes.
     pub live_bytes_max: u64,
 }
@@ -177,7 +180,7 @@ pub async fn page<S: Stores>(
     let metered = Metered::new(stores);
     let extent = Extent::of(stores.table(), tenant, query.range(), paging.now).await?;
     let mut gathering = Gathering::new(query, paging.after, paging.limit);
-    let mut live = extent.live();
+    let mut live = extent.live(paging.filters);
     // What is sealed is mostly older than what is not.
     if query.order == Order::Oldest {
         sealed::gather(&metered, tenant, &extent, &mut gathering).await?;
@@ -235,6 +238,7 @@ pub async fn by_id<S: Stores>(
     actor: Option<&str>,
     range: TimeRange,
     now: Millis,
+    filters: &FilterMemory,
 ) -> Result<Option<(EventById, Reads)>, ReadError> {
     let actor = actor.map(|actor| ("actor".to_owned(), actor.to_owned()));
     let id = ("id".to_owned(), id.to_owned());
@@ -251,6 +255,7 @@ pub async fn by_id<S: Stores>(
         now,
         // Nobody is given the cursor.
         signing_key: &[0; 32],
+        filters,
         // The filters lead to few blocks, all of which are read: what is not found is not there.
         live_bytes_max: u64::MAX,
     };

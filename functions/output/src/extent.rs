@@ -1,5 +1,6 @@
 //! What of a range is sealed and where its rows lie, and what is still to be read from the live store.
 
+use crate::filter_memory::FilterMemory;
 use crate::live::Live;
 use std::collections::BTreeMap;
 use vernier_ledger::block_item::{BlockItem, Listing};
@@ -219,8 +220,8 @@ impl Extent {
         apart
     }
 
-    /// What is to be asked of the live store.
-    pub(crate) fn live(&self) -> Live<'_> {
+    /// What is to be asked of the live store, with the filters that the process remembers.
+    pub(crate) fn live<'e>(&'e self, filters: &'e FilterMemory) -> Live<'e> {
         let since = self.live_from.plus_seconds(-LOOKBACK_SECONDS);
         let blocks = live::blocks_of(&self.items, since, self.to);
         let is_asked = |(number, live): (usize, &LiveBlock)| {
@@ -231,7 +232,7 @@ impl Extent {
             (touches && has_more && self.live_from < self.to).then_some(number)
         };
         let unsealed = blocks.iter().enumerate().filter_map(is_asked).collect();
-        Live::new(self, blocks, unsealed)
+        Live::new(self, blocks, unsealed, filters)
     }
 
     /// Whether what was received then is of the range and in no sealed file.

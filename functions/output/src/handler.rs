@@ -251,7 +251,8 @@ impl<S: Stores> Call<'_, S> {
     async fn event_of(&self, ids: &[Cow<'_, str>], range: TimeRange) -> Answer {
         let (stores, tenant) = (&self.context.stores, self.tenant());
         for id in ids {
-            let found = events::by_id(stores, tenant, id, self.own_learner(), range, self.now);
+            let (learner, filters) = (self.own_learner(), &self.context.filters);
+            let found = events::by_id(stores, tenant, id, learner, range, self.now, filters);
             if let Some((event, reads)) = found.await? {
                 let reads = [(READS, reads.to_string())];
                 return Ok(vernier_web::json(200, &reads, &event));
@@ -292,6 +293,7 @@ impl<S: Stores> Call<'_, S> {
             limit,
             now: self.now,
             signing_key: key,
+            filters: &self.context.filters,
             live_bytes_max: LIVE_READ_BYTES_MAX,
         };
         let page = events::page(&self.context.stores, self.tenant(), &query, paging);
@@ -338,6 +340,7 @@ impl<S: Stores> Call<'_, S> {
             own_learner: self.identity.token.learner.as_deref(),
             now: self.now,
             live_bytes_max: LIVE_READ_BYTES_MAX,
+            filters: &self.context.filters,
         }
     }
 

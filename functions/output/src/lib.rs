@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod deviations;
 pub mod events;
 mod extent;
+pub mod filter_memory;
 pub mod handler;
 pub mod insights;
 mod live;

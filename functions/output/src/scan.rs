@@ -80,7 +80,7 @@ pub(crate) async fn scan<S: Stores>(
 ) -> Result<(Reach, Reads), ReadError> {
     let metered = Metered::new(stores);
     let extent = Extent::of(stores.table(), tenant, query.range(), asking.now).await?;
-    let mut live = extent.live();
+    let mut live = extent.live(asking.filters);
     let mut ended = Ended {
         fold: &mut *fold,
         wanted: query.disposition,

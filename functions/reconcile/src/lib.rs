@@ -5,7 +5,8 @@
 //! accounts of windows that are over, announces those that do not add up and seals those that do, [`recovery`] brings
 //! back what the trigger lost, [`compaction`] merges what is sealed into day files, [`playbacks`] send events
 //! through again, [`listing`] lists by tenant what earlier versions committed, [`sweeping`] removes what is not needed
-//! any more. [`scaling`] gives the stream as many shards as its load needs.
+//! any more, [`roll_up`] brings the filters of many blocks together for whoever reads them. [`scaling`] gives the stream
+//! as many shards as its load needs.
 
 mod checkpoint;
 pub mod compaction;
@@ -17,6 +18,7 @@ pub mod planner;
 pub mod playbacks;
 pub mod process;
 pub mod recovery;
+pub mod roll_up;
 pub mod scaling;
 pub mod scratch;
 pub mod sealing;

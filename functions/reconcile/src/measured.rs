@@ -76,6 +76,7 @@ impl Turn {
             .with("sealed", self.sealed.sealed)
             .with("backfills", self.sealed.backfills)
             .with("days", self.compacted.days)
+            .with("filters", self.rolled_up.filters)
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn handle<S: Stores>(
         let budget = left.saturating_sub(ANSWER_RESERVE);
         let committing = Committing {
             settings: context.settings,
-            late: &context.late,
+            entries: &context.entries,
         };
         let stores = &context.stores;
         failed = take(

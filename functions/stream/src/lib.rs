@@ -10,14 +10,15 @@
 //!   rest of the batch;
 //! - after some or all results: merging the same events into them again changes nothing;
 //! - after an entry for a window that is over: a worker looks at the window for nothing;
-//! - after the commit: the cursor stands behind these records, so the retry drops them.
+//! - after the commit: the cursor stands behind these records, so the retry drops them;
+//! - after the commit and before the entry of its filters: they are not rolled up, and read from their blocks.
 
 pub mod context;
+mod entries;
 pub mod handler;
-mod late;
 mod step;
 
-pub use late::LateWindows;
+pub use entries::EntryMemory;
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -55,8 +56,8 @@ impl Settings {
 pub struct Committing<'a> {
     /// What is the same for all of them.
     pub settings: Settings,
-    /// The late windows that the process has put entries of.
-    pub late: &'a LateWindows,
+    /// The entries that the process has put into work lists.
+    pub entries: &'a EntryMemory,
 }
 
 /// One record of the stream.
@@ -231,8 +232,9 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
     let merged = step::merge_results(table, &claimed.concat(), left).await?;
     outcome.results += merged.results;
     outcome.results_unreadable += merged.unreadable;
+    let (entries, mut committed) = (batch.committing.entries, Vec::new());
     for (nth, (step, claimed)) in steps.iter().zip(&claimed).enumerate() {
-        batch.committing.late.put(table, claimed, clock()).await?;
+        entries.put_late(table, claimed, clock()).await?;
         let step::StepCommit { record, items } =
             written.commit(nth, step, claimed.len(), shard, &cursor, clock());
         if table.commit(&cursor, &record, &items).await? == CommitOutcome::Stale {
@@ -240,6 +242,7 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
         }
         records.drain(..step.taken);
         outcome.add(step, claimed, &record, clock());
+        committed.extend(items);
         cursor = Cursor {
             sequence: Some(record.last.clone()),
             next_position: record.position + 1,
@@ -247,6 +250,7 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
         };
     }
     *known = Some(cursor);
+    entries.put_roll_ups(table, &committed, clock()).await;
     Ok(Progress::Committed)
 }
 

@@ -33,6 +33,8 @@ pub enum Operation {
     RemoveItems,
     /// The write of `GivenUpSlices`, `keep_given_up`.
     KeepGivenUp,
+    /// The write of `RollUps`, `keep_roll_up`.
+    KeepRollUp,
     /// The writes of `Sweeps` and `Leftovers`.
     SaveSweep,
     /// The writes of `Checkpoints` and `ShardMarks`.

@@ -18,6 +18,7 @@ mod rates;
 mod raw_receipts;
 mod receipts;
 mod refused;
+mod roll_ups;
 mod scalings;
 mod spread;
 mod stream;

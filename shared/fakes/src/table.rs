@@ -9,6 +9,7 @@ use crate::lock;
 use crate::playbacks::PlaybacksState;
 use crate::rates::RatesState;
 use crate::refused::RefusedState;
+use crate::roll_ups::RollUpState;
 use crate::spread::SpreadState;
 use crate::sweeps::SweepsState;
 use crate::work::WorkState;
@@ -60,6 +61,7 @@ pub struct MemoryTable {
     pub(crate) rates: Arc<Mutex<RatesState>>,
     pub(crate) refused: Arc<Mutex<RefusedState>>,
     pub(crate) given_up: Arc<Mutex<GivenUpState>>,
+    pub(crate) roll_ups: Arc<Mutex<RollUpState>>,
     pub(crate) sweeps: Arc<Mutex<SweepsState>>,
     pub(crate) scalings: Arc<Mutex<BTreeMap<String, ScalingLog>>>,
     pub(crate) checks: Arc<Mutex<ChecksState>>,
@@ -81,6 +83,7 @@ impl MemoryTable {
             rates: Arc::default(),
             refused: Arc::default(),
             given_up: Arc::default(),
+            roll_ups: Arc::default(),
             sweeps: Arc::default(),
             scalings: Arc::default(),
             checks: Arc::default(),

@@ -121,11 +121,11 @@ impl MemoryTable {
         let schemas = take(&mut state.schemas, |(t, ..), _| t == tenant, removes);
         add("schemas", schemas);
         add("blocks", take_blocks(&mut state.blocks, tenant, removes));
-        let owner = Owner::Tenant(tenant.clone());
+        let is_own = |owner: &Owner| owner.tenant() == Some(tenant);
         let mut work = lock(&self.work);
-        let entries = take(&mut work.entries, |(o, _), _| *o == owner, removes);
+        let entries = take(&mut work.entries, |(owner, _), _| is_own(owner), removes);
         add("work", entries);
-        let due = take(&mut work.index, |(_, of, _), _| *of == owner, removes);
+        let due = take(&mut work.index, |(_, owner, _), _| is_own(owner), removes);
         add("due", due);
         if state.tenants.contains_key(tenant) && !state.unlisted.contains(tenant) {
             add("tenants", 1);
@@ -151,6 +151,10 @@ impl MemoryTable {
         add(
             "given-up",
             take(&mut lock(&self.given_up), |(t, ..), _| t == tenant, removes),
+        );
+        add(
+            "filters",
+            take(&mut lock(&self.roll_ups), |(t, _), _| t == tenant, removes),
         );
         let own = Some(tenant.clone());
         add(

@@ -44,6 +44,7 @@ pub mod removal;
 pub mod restore;
 pub mod results;
 pub mod retry;
+pub mod roll_up;
 pub mod salt;
 pub mod scaling;
 pub mod schema;

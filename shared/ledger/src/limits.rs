@@ -149,6 +149,18 @@ pub const LIVE_READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How far before a range an event's first occurrence is looked for, seconds (2 hours).
 pub const LOOKBACK_SECONDS: i64 = 2 * 3600;
 
+/// Bytes of one object of rolled-up filters: about the five minutes of a tenant with 10,000 events a second, 180 blocks of
+/// 33 KB. A worker holds it twice while it writes it anew, and a reader four of them at once.
+pub const FILTER_OBJECT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Blocks of five minutes whose filters are rolled up, as many as one request reads: four characters each and 10 KB for
+/// those without an index in an item of 400 KB.
+pub const ROLLED_BLOCKS_MAX: usize = SEGMENTS_READ_MAX;
+
+/// Blocks without an index of five minutes whose filters are made and rolled up: a batch that reaches from one five
+/// minutes into the next has few events of one of them, so that a tenant on 20 shards has 40. 160 bytes each.
+pub const MADE_FILTERS_MAX: usize = 64;
+
 /// Storage calls under way at once in one read request.
 pub const READS_IN_FLIGHT_MAX: usize = 16;
 

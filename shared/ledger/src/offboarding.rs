@@ -14,6 +14,7 @@ use crate::removal::remove_each;
 use crate::sweep::{Leftover, LeftoverKind, Sweep, all_leftovers};
 use crate::tenant_prefix::prefixes_of;
 use crate::time::Millis;
+use crate::work::Owner;
 use std::collections::BTreeMap;
 
 /// How long after the closing a segment with the tenant's events may still be committed, seconds: input trusts a token
@@ -292,8 +293,14 @@ const FAMILIES: [&str; 13] = [
     "playbacks",
     "results",
     "blocks",
-    "work",
+    "filters",
 ];
+
+/// Whether a work list's owner is the tenant or the tenant's filters.
+fn is_owner(tenant: &TenantId, owner: &str) -> bool {
+    let owner: Option<Owner> = owner.parse().ok();
+    owner.is_some_and(|owner| owner.tenant() == Some(tenant))
+}
 
 /// What an item's keys begin with, if it is one tenant's, its settings left out. The item that a token is looked up by
 /// does not have the tenant in its key: whoever reads it says whose it is.
@@ -306,7 +313,11 @@ pub fn family_of<'k>(tenant: &TenantId, pk: &'k str, sk: &str) -> Option<&'k str
         "playbacks" if rest.is_empty() => sk.split('/').next() == Some(id),
         "sweeps" => sk.strip_prefix("parts#") == Some(id),
         "tenant" => rest == id && sk != "tenant",
-        "due" => sk.split('#').nth(1) == Some(id),
+        "due" => sk
+            .split('#')
+            .nth(1)
+            .is_some_and(|owner| is_owner(tenant, owner)),
+        "work" => is_owner(tenant, rest),
         _ => FAMILIES.contains(&family) && rest.split('#').next() == Some(id),
     };
     is_own.then_some(family)
@@ -355,8 +366,13 @@ mod tests {
             ("blocks#school-2#500000#3", "x", None),
             ("work#school", "close#001795167900000", Some("work")),
             ("work#.ledger", "recover#", None),
+            ("work#.filters.school", "roll-up#1", Some("work")),
+            ("work#.filters.school-2", "roll-up#1", None),
+            ("filters#school", "0029919465", Some("filters")),
+            ("filters#school-2", "0029919465", None),
             ("due#7", "001795167900000#school#00ff", Some("due")),
             ("due#7", "001795167900000#school-2#00ff", None),
+            ("due#7", "001795167900000#.filters.school#00ff", Some("due")),
             ("segments#500000#3", "school", None),
             ("cursor#school#shard", "cursor", None),
             ("scaling", "school", None),

@@ -14,6 +14,7 @@ use crate::ports::{
     Sweeps,
 };
 use crate::rates::RateCounters;
+use crate::roll_up::RollUps;
 use crate::spread::Spreads;
 use crate::work::{NudgeQueue, WorkLists};
 
@@ -37,6 +38,7 @@ pub trait LedgerTable:
     + ShardMarks
     + RefusedEnvelopes
     + RateCounters
+    + RollUps
     + Spreads
     + WorkLists
 {
@@ -61,6 +63,7 @@ impl<T> LedgerTable for T where
         + ShardMarks
         + RefusedEnvelopes
         + RateCounters
+        + RollUps
         + Spreads
         + WorkLists
 {

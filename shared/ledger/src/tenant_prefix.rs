@@ -26,6 +26,9 @@ pub const BESIDE_PREFIXES: [&str; 6] = [
 /// The prefix of what lay in a tenant's segments and could not be read.
 pub const DAMAGED_PREFIX: &str = "quarantine/blocks/";
 
+/// The prefix of a tenant's rolled-up filters, which go by themselves after a few days.
+pub const FILTERS_PREFIX: &str = "filters/";
+
 /// The prefix of the seals.
 pub const SEAL_PREFIX: &str = "seals/";
 
@@ -33,7 +36,7 @@ pub const SEAL_PREFIX: &str = "seals/";
 /// from what nothing names.
 pub fn tenant_prefixes() -> impl Iterator<Item = &'static str> {
     let all = ROW_PREFIXES.into_iter().chain(BESIDE_PREFIXES);
-    all.chain([SLICES_PREFIX, DAMAGED_PREFIX, SEAL_PREFIX])
+    all.chain([SLICES_PREFIX, DAMAGED_PREFIX, FILTERS_PREFIX, SEAL_PREFIX])
 }
 
 /// Where one tenant's objects lie, in the order of [`tenant_prefixes`].

@@ -155,6 +155,16 @@ impl Slice {
     }
 }
 
+impl From<Slice> for TimeRange {
+    fn from(slice: Slice) -> Self {
+        let first = slice.first_minute();
+        Self {
+            from: first.start(),
+            to: Minute(first.0 + SLICE_MINUTES).start(),
+        }
+    }
+}
+
 /// A run of instants, `[from, to)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeRange {

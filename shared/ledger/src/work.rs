@@ -55,11 +55,13 @@ pub enum Cause {
     CheckShards,
     /// Of the ledger: every tenant's list is to be compared with what the tenant has.
     Audit,
+    /// Of a tenant's filters: those of five minutes' blocks are to be rolled up.
+    RollUp,
 }
 
 impl Cause {
     /// Every cause, in the order in which a worker takes them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Late,
         Self::Close,
         Self::Compact,
@@ -71,6 +73,7 @@ impl Cause {
         Self::SweepSegments,
         Self::CheckShards,
         Self::Audit,
+        Self::RollUp,
     ];
 
     /// The cause's name in keys and answers.
@@ -88,6 +91,7 @@ impl Cause {
             Self::SweepSegments => "sweep-segments",
             Self::CheckShards => "check-shards",
             Self::Audit => "audit",
+            Self::RollUp => "roll-up",
         }
     }
 }
@@ -97,7 +101,7 @@ impl Cause {
 pub struct WorkKey {
     /// Why there is something to do.
     pub cause: Cause,
-    /// With what: the beginning of a window, an hour or a day in milliseconds (15 digits, so that text order is time
+    /// With what: the beginning of a window, five minutes, an hour or a day in milliseconds (15 digits, so that text order is time
     /// order), a playback's id, or nothing where the cause says it all.
     pub subject: String,
 }
@@ -415,11 +419,15 @@ mod tests {
     fn owners_and_keys_are_read_as_they_are_written() {
         let school: TenantId = "school".parse().expect("a name");
         let shard = Owner::of_shard("shardId-000000000003");
-        for owner in [Owner::Tenant(school), Owner::Ledger, shard] {
+        let filters = Owner::of_filters(&school);
+        assert_eq!(filters.tenant(), Some(&school));
+        assert_ne!(filters.slot(), Owner::Tenant(school.clone()).slot());
+        for owner in [Owner::Tenant(school), Owner::Ledger, shard, filters] {
             assert_eq!(owner.to_string().parse(), Ok(owner.clone()));
         }
         assert!(".ledger".parse::<TenantId>().is_err());
         assert!(".shard.a#b".parse::<Owner>().is_err());
+        assert!(".filters.a#b".parse::<Owner>().is_err());
         let entry = WorkEntry::new(
             WorkKey::at(Cause::SweepSegments, Millis(60_000)),
             Millis(7),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
-use vernier_tests::memory::late_windows;
+use vernier_tests::memory::entry_memory;
 use vernier_tests::stub::Stub;
 
 /// What a batch may take.
@@ -24,13 +24,13 @@ pub(crate) async fn commit<S: IntakeStores>(
         data: record.data,
         arrived_at: None,
     });
-    let late = late_windows(15, 300);
+    let entries = entry_memory(15, 300);
     let committing = vernier_stream::Committing {
         settings: vernier_stream::Settings {
             receipt_days,
             chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
         },
-        late: &late,
+        entries: &entries,
     };
     let clock = || at.plus_seconds(1);
     let records = records.collect();

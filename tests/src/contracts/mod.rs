@@ -21,6 +21,7 @@ pub mod playbacks;
 pub mod rates;
 pub mod receipts;
 pub mod refused;
+pub mod roll_ups;
 pub mod scalings;
 pub mod seal_key;
 pub mod spreads;
@@ -97,6 +98,8 @@ macro_rules! for_each_contract {
             table sweeps::leftovers_are_read_page_by_page_until_they_are_forgotten,
             table sweeps::the_time_without_knowledge_is_kept_until_it_is_over,
             table given_up::slices_that_were_given_up_are_found_by_when_they_were_received,
+            table roll_ups::roll_ups_are_found_by_their_five_minutes,
+            table roll_ups::the_last_roll_up_of_five_minutes_counts,
             table checkpoints::the_newest_checkpoint_never_goes_back,
             table checkpoints::how_far_a_shard_was_checked_is_kept,
             table scalings::the_last_scaling_log_of_a_stream_counts,

@@ -64,7 +64,7 @@ const LOOK_MILLIS: i64 = 20;
 const TRIES_MAX: u32 = 7;
 
 /// How long a worker that is nudged may begin something, where nothing disturbs it, seconds.
-const TURN_SECONDS: u8 = 120;
+pub(super) const TURN_SECONDS: u8 = 120;
 
 /// Turns of one run at most, beside one for each owner: a worker that is never done is a fault that shows elsewhere.
 const TURNS_MAX: usize = 40;
@@ -144,7 +144,7 @@ impl Archive {
     }
 
     /// What a process that works has, beside its stores.
-    fn process(&mut self, table: &Table) -> Rc<Process<Table>> {
+    pub(super) fn process(&mut self, table: &Table) -> Rc<Process<Table>> {
         let lookback_seconds = match self.bug {
             Some(Bug::ForgetEarlierWindows) => 0,
             _ => LOOKBACK_SECONDS,
@@ -177,7 +177,7 @@ impl Archive {
         }
     }
 
-    fn settings(&self) -> WorkSettings {
+    pub(super) fn settings(&self) -> WorkSettings {
         let windows = match self.bug {
             Some(Bug::SealBeforeGrace) => Settings {
                 grace_seconds: 0,
@@ -231,9 +231,14 @@ impl World {
     /// The queue's trigger has a message of an owner: a worker takes a turn, with so many seconds to its deadline.
     /// Where the owner's message is with another worker, which stands still, this one's came twice.
     pub(super) async fn work(&mut self, n: u16, seconds: u8) -> Result<(), Violation> {
-        let Some(owner) = nth(&self.owners(), n) else {
-            return Ok(());
-        };
+        match nth(&self.owners(), n) {
+            Some(owner) => self.work_of(owner, seconds).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same of an owner.
+    pub(super) async fn work_of(&mut self, owner: Owner, seconds: u8) -> Result<(), Violation> {
         let delivery = self.queue.receive_of(&owner, self.now());
         let is_working = |p: &Invocation| matches!(p.caller, Caller::Queue { .. });
         let overlaps = self.parked.iter().any(is_working);
@@ -293,7 +298,7 @@ impl World {
             };
             self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
         }
-        Ok(())
+        self.work_of_filters(seconds).await
     }
 
     /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
@@ -344,6 +349,7 @@ impl World {
         self.counts.played_back += turn.recovered.sent_again;
         self.counts.playback_steps += u64::from(turn.played.steps);
         self.counts.swept += turn.swept.segments;
+        self.counts.rolled_up += turn.rolled_up.filters;
         let noted = |f: &&Failure| {
             let note = format!("failures/taken/{}", failure_key(f));
             self.bucket.raw(&note).is_some()

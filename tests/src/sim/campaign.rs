@@ -206,6 +206,7 @@ impl fmt::Display for Report {
             ("playbacks", counts.playbacks),
             ("their steps", counts.playback_steps),
             ("swept", counts.swept),
+            ("rolled up", counts.rolled_up),
         ];
         for (name, count) in rows {
             writeln!(f, "{name:<12} {count:>12}")?;

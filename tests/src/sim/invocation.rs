@@ -16,7 +16,7 @@ use vernier_ledger::ports::PortError;
 use vernier_ledger::recovery::BroughtBack;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::worker::Turn;
-use vernier_stream::LateWindows;
+use vernier_stream::EntryMemory;
 
 /// The functions' stores over one world.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) struct Functions {
     pub(super) working: Planted,
     /// Windows that input has opened.
     pub(super) windows: OpenWindows,
-    /// Late windows that the stream function has put entries of.
-    pub(super) late: LateWindows,
+    /// The entries that the stream function has put into work lists.
+    pub(super) entries: EntryMemory,
 }
 
 /// What a process knows that has opened no window yet.
@@ -55,7 +55,7 @@ impl Functions {
             general: of_role(planted, Role::General),
             working: of_role(planted, Role::Working),
             windows: open_windows(),
-            late: LateWindows::new(times(), new_nonce),
+            entries: EntryMemory::new(times(), new_nonce),
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod shrink;
 mod archive;
 mod ending;
 mod faulting;
+mod filters;
 mod invocation;
 mod operations;
 mod trigger;

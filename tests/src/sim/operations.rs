@@ -246,7 +246,7 @@ impl World {
             let budget = TICK * PAUSES;
             let committing = vernier_stream::Committing {
                 settings,
-                late: &functions.late,
+                entries: &functions.entries,
             };
             Ending::Delivered(
                 vernier_stream::process(stores, committing, &of, records, clock, budget).await,

@@ -84,6 +84,8 @@ pub struct Counts {
     pub playbacks: u64,
     /// Their steps.
     pub playback_steps: u64,
+    /// Filters that were rolled up.
+    pub rolled_up: u64,
 }
 
 impl Counts {
@@ -108,12 +110,13 @@ impl Counts {
         self.swept += other.swept;
         self.playbacks += other.playbacks;
         self.playback_steps += other.playback_steps;
+        self.rolled_up += other.rolled_up;
     }
 }
 
 /// The world.
 pub(super) struct World {
-    seed: u64,
+    pub(super) seed: u64,
     /// How often each operation came so far, by its text.
     occurrences: BTreeMap<String, u64>,
     /// What the operation leaves open: ids, instants, clocks.
@@ -240,6 +243,7 @@ impl World {
         } else {
             self.finish().await?;
         }
+        self.roll_up().await?;
         self.look()?;
         let oracle = std::mem::take(&mut self.oracle);
         let judged = oracle.judge(self).await;

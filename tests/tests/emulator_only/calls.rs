@@ -276,6 +276,7 @@ async fn a_learners_assignments_are_two_queries_and_a_sections_grades_one_a_slot
         ),
         insights: vernier_output::insights::Insights::new("", []),
         origins: vernier_web::AllowedOrigins::default(),
+        filters: vernier_output::filter_memory::FilterMemory::default(),
     };
     let slots = u64::from(vernier_ledger::limits::RESULT_SLOTS);
     let report = |name| {

@@ -38,7 +38,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes: 1_024,
             },
-            late: &self.late,
+            entries: &self.entries,
         };
         let (shard, records) = self.stream.records().pop_first().expect("a shard");
         let record = |(sequence, record): (_, NewRecord)| Record {

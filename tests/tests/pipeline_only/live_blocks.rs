@@ -8,17 +8,18 @@ use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::live::ReadError;
 use vernier_ledger::time::TimeRange;
 use vernier_output::events::{EventsPage, Paging, by_id, page};
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::query::{EventQuery, Order};
 use vernier_tests::envelopes::event_with_id;
 
 const USERS: &str = "https://school.example/users/";
 
-fn id_of(number: u32) -> String {
+pub(super) fn id_of(number: u32) -> String {
     format!("urn:uuid:00000000-0000-4000-8000-{number:012}")
 }
 
 /// Events of as many learners.
-fn events_of(numbers: std::ops::Range<u32>) -> Vec<Value> {
+pub(super) fn events_of(numbers: std::ops::Range<u32>) -> Vec<Value> {
     let events = numbers.map(|number| {
         let mut event = event_with_id(&id_of(number));
         event["actor"]["id"] = json!(format!("{USERS}{number}"));
@@ -27,7 +28,7 @@ fn events_of(numbers: std::ops::Range<u32>) -> Vec<Value> {
     events.collect()
 }
 
-fn query(school: &School, filters: &[(&str, String)]) -> EventQuery {
+pub(super) fn query(school: &School, filters: &[(&str, String)]) -> EventQuery {
     let mut query = EventQuery::between(TimeRange {
         from: EVENING,
         to: school.clock.get().plus_seconds(1),
@@ -40,21 +41,32 @@ fn query(school: &School, filters: &[(&str, String)]) -> EventQuery {
 }
 
 /// What an answer took of the bucket.
-struct Taken {
-    gets: u64,
+pub(super) struct Taken {
+    pub(super) gets: u64,
     bytes: u64,
 }
 
-async fn asked(
+pub(super) async fn asked(
     school: &School,
     query: &EventQuery,
     limit: usize,
+) -> Result<(EventsPage, Taken), ReadError> {
+    asked_of(school, query, limit, &FilterMemory::default()).await
+}
+
+/// The same of a process that remembers some filters.
+pub(super) async fn asked_of(
+    school: &School,
+    query: &EventQuery,
+    limit: usize,
+    filters: &FilterMemory,
 ) -> Result<(EventsPage, Taken), ReadError> {
     let paging = Paging {
         after: None,
         limit,
         now: school.clock.get(),
         signing_key: &[7; 32],
+        filters,
         live_bytes_max: LIVE_READ_BYTES_MAX,
     };
     let answer = page(&school.stores, &school.tenant.id, query, paging).await;
@@ -65,7 +77,7 @@ async fn asked(
 }
 
 /// A school whose clock is where blocks come in chunks.
-async fn school_with_chunks() -> School {
+pub(super) async fn school_with_chunks() -> School {
     let school = School::since(EVENING).await;
     while school.clock.get().0 / 1_000 % 3 == 0 {
         school.pass(1);
@@ -166,7 +178,8 @@ async fn no_changed_byte_of_a_block_changes_an_answer() {
         }
         let range = TimeRange { from, to };
         let (tenant, now) = (&school.tenant.id, school.clock.get());
-        let found = by_id(&school.stores, tenant, &id_of(3), None, range, now).await;
+        let (stores, id, filters) = (&school.stores, &id_of(3), &FilterMemory::default());
+        let found = by_id(stores, tenant, id, None, range, now, filters).await;
         let event =
             found.map(|found| found.map(|(event, _)| serde_json::to_value(event).expect("JSON")));
         answers.push(event.ok().map(|event| json!(event)));

@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use vernier_ledger::time::Millis;
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::reports::{Asking, Body, answer};
 use vernier_tests::Call;
 use vernier_tests::envelopes::{event, invalid_event};
@@ -65,6 +66,7 @@ async fn report(school: &School, name: &str, query: &[(&str, String)], most: u64
         own_learner: None,
         now: school.clock.get(),
         live_bytes_max: most,
+        filters: &FilterMemory::default(),
     };
     let answered = answer(name, &school.stores, &school.tenant.id, asking).await;
     let answered = answered.unwrap_or_else(|problem| panic!("{name} {query:?}: {problem:?}"));

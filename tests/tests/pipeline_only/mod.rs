@@ -26,6 +26,7 @@ mod rates;
 mod recovery;
 mod relays;
 mod results;
+mod roll_ups;
 mod salts;
 mod scaling;
 mod scratch;

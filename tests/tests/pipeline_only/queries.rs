@@ -13,6 +13,7 @@ use vernier_ledger::segment::Place;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_output::cursor::PageCursor;
 use vernier_output::events::{EventView, Paging, page};
+use vernier_output::filter_memory::FilterMemory;
 use vernier_output::query::{EventQuery, Key, Order, Sort};
 use vernier_output::receipts;
 use vernier_tests::envelopes::{event_with_id, events, invalid_event};
@@ -56,6 +57,8 @@ pub(super) struct History {
     pub(super) school: School,
     pub(super) random: StdRng,
     pub(super) sent: Vec<Sent>,
+    /// What a process remembers that answers some of the questions.
+    filters: FilterMemory,
 }
 
 impl History {
@@ -64,6 +67,7 @@ impl History {
             school: School::since(EVENING).await,
             random: StdRng::seed_from_u64(seed),
             sent: Vec::new(),
+            filters: FilterMemory::default(),
         }
     }
 
@@ -162,6 +166,33 @@ impl History {
         self.school.turn().await;
     }
 
+    /// What was committed by now is rolled up.
+    async fn roll_up(&self) {
+        self.school.pass(31);
+        self.school.roll_up().await;
+    }
+
+    /// Objects of filters are gone, have other bytes, or are in each other's places.
+    fn lose_roll_ups(&mut self) {
+        for key in self.school.bucket.keys("filters/") {
+            let mut bytes = self.school.bucket.raw(&key).expect("listed");
+            match self.one_of(6) {
+                0 => self.school.bucket.lose(&key),
+                1 => {
+                    let at = self.random.random_range(0..bytes.len());
+                    bytes[at] ^= 4;
+                    self.school.bucket.place(&key, bytes);
+                }
+                2 => {
+                    let others = self.school.bucket.keys("filters/");
+                    let other = self.random.random_range(0..others.len());
+                    self.school.bucket.place(&others[other], bytes);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Planner and workers, the ledger's as well.
     pub(super) async fn work(&self) {
         assert_eq!(self.school.work().await.failed, 0);
@@ -169,12 +200,14 @@ impl History {
 
     /// Something happens to the stores.
     pub(super) async fn change(&mut self) {
-        match self.one_of(8) {
+        match self.one_of(10) {
             0..=2 => self.send(false).await,
             3 => self.send(true).await,
             4 => self.school.pass(20),
             5 => self.school.pass(70),
             6 => self.seal().await,
+            7 => self.roll_up().await,
+            8 => self.lose_roll_ups(),
             _ => self.work().await,
         }
     }
@@ -250,10 +283,11 @@ impl History {
 
     /// All pages of a query, while nothing is sent but everything else happens.
     async fn pages(&mut self, query: &EventQuery, limit: usize) -> Vec<EventView> {
-        self.pages_while(query, limit, async |history| match history.one_of(4) {
+        self.pages_while(query, limit, async |history| match history.one_of(5) {
             0 => history.school.pass(45),
             1 => history.seal().await,
             2 => history.work().await,
+            3 => history.roll_up().await,
             _ => {}
         })
         .await
@@ -270,12 +304,16 @@ impl History {
         // A page may end early wherever it has read enough.
         let live_bytes_max = [0, 2_000, u64::MAX][self.random.random_range(0..3)];
         loop {
-            let tenant = &self.school.tenant.id;
+            let (tenant, nothing) = (&self.school.tenant.id, FilterMemory::default());
             let paging = Paging {
                 after,
                 limit,
                 now: self.school.clock.get(),
                 signing_key: &KEY,
+                filters: match self.random.random() {
+                    true => &self.filters,
+                    false => &nothing,
+                },
                 live_bytes_max,
             };
             let page = page(&self.school.stores, tenant, &query, paging).await;
@@ -361,6 +399,7 @@ async fn the_first_that_is_sealed_is_stored_whichever_was_received_first() {
             limit: 10,
             now,
             signing_key: &KEY,
+            filters: &FilterMemory::default(),
             live_bytes_max: u64::MAX,
         };
         let query = EventQuery {

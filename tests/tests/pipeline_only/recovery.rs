@@ -93,7 +93,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            late: &self.late,
+            entries: &self.entries,
         };
         let record = |(sequence, data)| vernier_stream::Record {
             sequence,

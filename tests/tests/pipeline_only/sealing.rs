@@ -31,9 +31,9 @@ use vernier_reconcile::ReceiptDays;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
-use vernier_stream::LateWindows;
+use vernier_stream::EntryMemory;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::{late_windows, open_windows};
+use vernier_tests::memory::{entry_memory, open_windows};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
@@ -58,7 +58,7 @@ pub(super) struct School {
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
     pub(super) windows: OpenWindows,
-    pub(super) late: LateWindows,
+    pub(super) entries: EntryMemory,
 }
 
 impl School {
@@ -99,7 +99,7 @@ impl School {
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
-            late: late_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+            entries: entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -198,7 +198,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes,
             },
-            late: &self.late,
+            entries: &self.entries,
         };
         for (shard, records) in self.stream.records() {
             let left = records.into_iter().enumerate();
@@ -242,6 +242,22 @@ impl School {
             .turn_with(&self.process)
             .await
             .expect("its list is read");
+        assert_eq!((turn.failed, turn.left), (0, 0), "{turn:?}");
+        turn
+    }
+
+    /// One turn of the tenant's filters, whatever comes of it.
+    pub(super) async fn turn_of_filters(&self) -> Turn {
+        let (stores, process) = (&self.stores, &self.process);
+        let owner = Owner::of_filters(&self.tenant.id);
+        let (clock, forever) = (|| self.clock.get(), Millis(i64::MAX));
+        let turn = turn_of(stores, process, &WORK, &owner, &clock, forever).await;
+        turn.expect("its list is read")
+    }
+
+    /// One turn of the tenant's filters, in which nothing fails.
+    pub(super) async fn roll_up(&self) -> Turn {
+        let turn = self.turn_of_filters().await;
         assert_eq!((turn.failed, turn.left), (0, 0), "{turn:?}");
         turn
     }

@@ -2,17 +2,22 @@
 //! committed since the look-back began are asked.
 
 use super::pieces::{Piece, damaged, range_of};
+use super::rolled_up::rolled_up;
+use crate::filter_memory::FilterMemory;
+use crate::metered::Metered;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use vernier_ledger::chunks::id_key;
 use vernier_ledger::disposition::Dispositions;
-use vernier_ledger::id_filter::{self, IdKey};
+use vernier_ledger::id_filter::{self, BadFilter, IdKey};
 use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX, SEGMENTS_READ_MAX};
 use vernier_ledger::line::{LineHead, Verdict, event_key};
 use vernier_ledger::live::{LiveBlock, TextsWanted};
 use vernier_ledger::ports::{Objects, PortError};
-use vernier_ledger::segment::{BlockError, for_each_line, open_block};
+use vernier_ledger::roll_up::{filter_in, make_filter};
+use vernier_ledger::segment::BlockError;
+use vernier_ledger::stores::Stores;
 
 /// Compressed bytes of blocks that are read because an event of the answer may be there as well, bytes. Beyond it
 /// the look-back ends, as it does for the filters beyond [`LIVE_READ_BYTES_MAX`].
@@ -25,64 +30,41 @@ pub(super) trait Lines {
 }
 
 /// What is held of a block.
-#[derive(Debug)]
-enum Held {
-    Nothing,
-    /// A block without a filter.
-    Unread(Arc<Vec<u8>>),
-    /// The frame of a block's filter.
-    Filter(Vec<u8>),
-    /// A block without a filter, and the filter of its lines.
-    Whole {
-        bytes: Arc<Vec<u8>>,
-        filter: Vec<u8>,
-    },
+#[derive(Debug, Default)]
+struct Held {
+    /// The compressed block, where it was fetched as a whole and is kept.
+    whole: Option<Arc<Vec<u8>>>,
+    /// The block's filter, whose frame was checked against the hash that is known of it.
+    filter: Option<Arc<[u8]>>,
 }
 
 /// The blocks in which first occurrences are looked for.
 #[derive(Debug)]
-pub(super) struct Lookback {
+pub(super) struct Lookback<'m> {
     /// The blocks since the look-back began, newest last.
     pub(super) blocks: Arc<[LiveBlock]>,
     held: Vec<Held>,
+    memory: &'m FilterMemory,
     is_loaded: bool,
-    /// What is known of the events that were asked for so far.
+    /// What is known of all lines that were asked for, and of what may come before them.
     known: Dispositions,
-    /// Identities of which all that the blocks have was shown to `known`.
-    settled: BTreeSet<IdKey>,
-}
-
-/// What a line is found by in a filter: its identity, and its id where that is another key.
-fn keys_of(head: &LineHead<'_>) -> impl Iterator<Item = IdKey> {
-    let identity = identity_of(head);
-    let own = head.id.as_deref().map(id_key);
-    std::iter::once(identity).chain(own.filter(move |own| *own != identity))
+    /// Identities of which the look-back has shown all that it has.
+    settled: HashSet<IdKey>,
 }
 
 fn identity_of(head: &LineHead<'_>) -> IdKey {
     event_key(&head.kind, head.id.as_deref(), &head.fingerprint)
 }
 
-/// The filter of a block that was made without one.
-fn filter_of(live: &LiveBlock, bytes: &[u8]) -> Result<Vec<u8>, PortError> {
-    let lines = open_block(&live.block, bytes).map_err(|e| damaged(live, &e))?;
-    let mut keys = Vec::new();
-    let read = for_each_line::<BlockError>(&lines, |head, _| {
-        keys.extend(keys_of(&head));
-        Ok(())
-    });
-    read.map_err(|e| damaged(live, &e))?;
-    Ok(id_filter::encode(&keys))
-}
-
-impl Lookback {
-    pub(super) fn new(blocks: Vec<LiveBlock>) -> Self {
+impl<'m> Lookback<'m> {
+    pub(super) fn new(blocks: Vec<LiveBlock>, memory: &'m FilterMemory) -> Self {
         Self {
-            held: blocks.iter().map(|_| Held::Nothing).collect(),
+            memory,
+            held: blocks.iter().map(|_| Held::default()).collect(),
             blocks: blocks.into(),
             is_loaded: false,
             known: Dispositions::default(),
-            settled: BTreeSet::new(),
+            settled: HashSet::new(),
         }
     }
 
@@ -92,7 +74,7 @@ impl Lookback {
         objects: &O,
         block: usize,
     ) -> Result<Arc<Vec<u8>>, PortError> {
-        if let Held::Whole { bytes, .. } | Held::Unread(bytes) = &self.held[block] {
+        if let Some(bytes) = &self.held[block].whole {
             return Ok(Arc::clone(bytes));
         }
         let live = &self.blocks[block];
@@ -102,47 +84,71 @@ impl Lookback {
 
     /// Holds a block that was fetched whole and has no filter, so that it is not fetched twice.
     pub(super) fn keep(&mut self, piece: &Piece) {
-        let number = piece.block;
-        let is_new = matches!(self.held[number], Held::Nothing);
-        let has_filter = self.blocks[number].block.index.is_some();
-        if let Some(bytes) = piece.as_whole().filter(|_| is_new && !has_filter) {
-            self.held[number] = Held::Unread(Arc::clone(bytes));
+        let has_filter = self.blocks[piece.block].block.index.is_some();
+        if let Some(bytes) = piece.as_whole().filter(|_| !has_filter) {
+            self.held[piece.block].whole = Some(Arc::clone(bytes));
         }
     }
 
     /// What is fetched to know the filter of a block.
     async fn fetch<O: Objects>(&self, objects: &O, block: usize) -> Result<Held, PortError> {
         let live = &self.blocks[block];
+        let bad = |e: BlockError| damaged(live, &e);
         let Some(place) = &live.block.index else {
             let bytes = self.whole(objects, block).await?;
-            let filter = filter_of(live, &bytes)?;
-            return Ok(Held::Whole { bytes, filter });
+            let frame = make_filter(&live.block, &bytes).map_err(bad)?;
+            return Ok(Held {
+                whole: Some(bytes),
+                filter: Some(filter_in(&frame).into()),
+            });
         };
         let frame = range_of(objects, live, place.filter_range(&live.block)).await?;
-        place.open_filter(&frame).map_err(|e| damaged(live, &e))?;
-        Ok(Held::Filter(frame))
+        let filter = place.open_filter(&frame).map_err(bad)?;
+        Ok(Held {
+            whole: None,
+            filter: Some(filter.into()),
+        })
     }
 
-    /// Fetches the filters once, from the newest block back, as far as that is not too much.
-    pub(super) async fn load<O: Objects>(&mut self, objects: &O) -> Result<(), PortError> {
+    /// Reads the filters once, from the newest block back, as far as that is not too much: those that the process does not
+    /// remember, rolled up where they are, else from the blocks.
+    pub(super) async fn load<S: Stores>(
+        &mut self,
+        stores: &Metered<'_, S>,
+    ) -> Result<(), PortError> {
         if self.is_loaded {
             return Ok(());
         }
         let mut bytes = 0;
         let newest = (0..self.blocks.len()).rev().take(SEGMENTS_READ_MAX);
-        let numbers: Vec<usize> = newest
+        let mut numbers: Vec<usize> = newest
             .take_while(|number| {
                 let block = &self.blocks[*number].block;
                 bytes += block.index.as_ref().map_or(block.bytes, |i| i.filter_bytes);
                 bytes <= LIVE_READ_BYTES_MAX
             })
             .collect();
+        for number in &numbers {
+            self.held[*number].filter = self.memory.get(&self.blocks[*number].block);
+        }
+        numbers.retain(|number| self.held[*number].filter.is_none());
+        // Of a block that is there whole nothing is read.
+        let away = numbers.iter().copied();
+        let away: Vec<usize> = away.filter(|n| self.held[*n].whole.is_none()).collect();
+        for (number, filter) in rolled_up(stores, &self.blocks, &away).await {
+            self.memory.put(&self.blocks[number].block, &filter);
+            self.held[number].filter = Some(filter);
+        }
+        numbers.retain(|number| self.held[*number].filter.is_none());
         let fetched: Vec<(usize, Held)> = stream::iter(numbers)
-            .map(async |number| Ok::<_, PortError>((number, self.fetch(objects, number).await?)))
+            .map(async |number| Ok::<_, PortError>((number, self.fetch(stores, number).await?)))
             .buffered(READS_IN_FLIGHT_MAX)
             .try_collect()
             .await?;
         for (number, held) in fetched {
+            if let Some(filter) = &held.filter {
+                self.memory.put(&self.blocks[number].block, filter);
+            }
             self.held[number] = held;
         }
         self.is_loaded = true;
@@ -151,16 +157,12 @@ impl Lookback {
 
     /// How often some keys, which are in order, may be in a block; none where its filter is not held.
     fn counts(&self, block: usize, keys: &[IdKey]) -> Result<Option<Vec<u32>>, PortError> {
-        let live = &self.blocks[block];
-        let bad = |e: BlockError| damaged(live, &e);
-        let filter = match (&self.held[block], &live.block.index) {
-            (Held::Filter(frame), Some(place)) => place.open_filter(frame).map_err(bad)?,
-            (Held::Whole { filter, .. }, _) => filter,
-            _ => return Ok(None),
+        let Some(filter) = &self.held[block].filter else {
+            return Ok(None);
         };
         let counts = id_filter::counts(filter, keys);
-        let counts = counts.map_err(|e| bad(BlockError::Index(e.to_string())))?;
-        Ok(Some(counts))
+        let bad = |e: BadFilter| damaged(&self.blocks[block], &BlockError::Index(e.to_string()));
+        counts.map(Some).map_err(bad)
     }
 
     /// Whether a block may have an event with this id.
@@ -169,55 +171,56 @@ impl Lookback {
         Ok(counts.is_none_or(|counts| counts.iter().any(|count| *count > 0)))
     }
 
-    /// What is known of some lines' events, beside those that were asked for before: each is shown, and whatever may
-    /// come before it.
+    /// What is known of some lines' events: each is shown, and whatever may come before it. What was known of others stays.
     ///
-    /// A block is read only if its filter counts one of their identities more often than these lines have it, and for an
-    /// identity once.
-    pub(super) async fn dispositions<O: Objects>(
+    /// A block is read only if its filter counts one of their identities more often than these lines have it.
+    pub(super) async fn dispositions<S: Stores>(
         &mut self,
-        objects: &O,
+        stores: &Metered<'_, S>,
         lines: &impl Lines,
     ) -> Result<&Dispositions, PortError> {
         let mut seen: HashMap<(IdKey, usize), u32> = HashMap::new();
-        let (known, settled) = (&mut self.known, &self.settled);
+        let (held, settled, known) = (&self.held, &self.settled, &mut self.known);
         lines.for_each(&mut |block, head, _| {
-            known.show(head);
             let identity = identity_of(head);
-            if head.verdict != Verdict::Rejected && !settled.contains(&identity) {
+            let is_settled = settled.contains(&identity) && held[block].filter.is_some();
+            if head.verdict != Verdict::Rejected && !is_settled {
+                known.show(head);
                 *seen.entry((identity, block)).or_default() += 1;
             }
         })?;
         let keys: BTreeSet<IdKey> = seen.keys().map(|(key, _)| *key).collect();
-        let keys: Vec<IdKey> = keys.into_iter().collect();
-        let mut others = Vec::new();
-        if !keys.is_empty() {
-            self.load(objects).await?;
-            others = self.others(objects, &keys, &seen).await?;
+        if keys.is_empty() {
+            return Ok(&self.known);
         }
-        let mut known = std::mem::take(&mut self.known);
-        self.show(&others, &keys, &mut |head, _| known.show(head))?;
+        self.load(stores).await?;
+        let keys: Vec<IdKey> = keys.into_iter().collect();
+        let others = self.others(&keys, &seen)?;
+        let pieces = self.open(stores, &others.numbers).await?;
+        let blocks = Arc::clone(&self.blocks);
+        let known = &mut self.known;
+        show(&blocks, &pieces, &keys, &mut |head, _| known.show(head))?;
         if known.wants_texts() {
             let mut texts = TextsWanted::default();
-            lines.for_each(&mut |_, head, event| texts.read(&mut known, head, event))?;
-            self.show(&others, &keys, &mut |head, event| {
-                texts.read(&mut known, head, event);
+            lines.for_each(&mut |_, head, event| texts.read(known, head, event))?;
+            show(&blocks, &pieces, &keys, &mut |head, event| {
+                texts.read(known, head, event);
             })?;
-            texts.fetch(objects, &mut known).await?;
+            texts.fetch(stores, known).await?;
         }
-        self.known = known;
-        self.settled.extend(keys);
+        if others.are_all {
+            self.settled.extend(keys);
+        }
         Ok(&self.known)
     }
 
     /// Blocks that may have more of some identities than was seen of them, the oldest first.
-    async fn others<O: Objects>(
+    fn others(
         &self,
-        objects: &O,
         keys: &[IdKey],
         seen: &HashMap<(IdKey, usize), u32>,
-    ) -> Result<Vec<Piece>, PortError> {
-        let (mut numbers, mut bytes) = (Vec::new(), 0);
+    ) -> Result<Others, PortError> {
+        let (mut others, mut bytes) = (Others::default(), 0);
         for number in 0..self.blocks.len() {
             let Some(counts) = self.counts(number, keys)? else {
                 continue;
@@ -227,36 +230,63 @@ impl Lookback {
                 count > seen.get(&(*key, number)).copied().unwrap_or_default()
             };
             if pairs.any(is_more) {
-                if !matches!(self.held[number], Held::Whole { .. }) {
-                    bytes += self.blocks[number].block.bytes;
-                }
+                let block = &self.blocks[number].block;
+                // Those without an index are few enough, since all of them may be read for their filters.
+                bytes += block.index.as_ref().map_or(0, |_| block.bytes);
                 if bytes > REPEATED_BYTES_MAX {
-                    break;
+                    return Ok(others);
                 }
-                numbers.push(number);
+                others.numbers.push(number);
             }
         }
-        stream::iter(numbers)
-            .map(async |number| Ok(Piece::whole(number, self.whole(objects, number).await?)))
-            .buffered(READS_IN_FLIGHT_MAX)
-            .try_collect()
-            .await
+        others.are_all = true;
+        Ok(others)
     }
 
-    /// Calls `each` with the lines of blocks whose identities are among some.
-    fn show(
-        &self,
-        pieces: &[Piece],
-        keys: &[IdKey],
-        each: &mut dyn FnMut(&LineHead<'_>, &[u8]),
-    ) -> Result<(), PortError> {
-        for piece in pieces {
-            piece.for_each_line(&self.blocks[piece.block], |_, head, event| {
-                if keys.binary_search(&identity_of(head)).is_ok() {
-                    each(head, event);
-                }
-            })?;
+    /// Gives some blocks whole, those that are not held from the bucket. They are held from now on, and those with an index that
+    /// were held before no longer.
+    async fn open<O: Objects>(
+        &mut self,
+        objects: &O,
+        numbers: &[usize],
+    ) -> Result<Vec<Piece>, PortError> {
+        let opened: Vec<(usize, Arc<Vec<u8>>)> = stream::iter(numbers)
+            .map(async |number| Ok::<_, PortError>((*number, self.whole(objects, *number).await?)))
+            .buffered(READS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await?;
+        for (live, held) in self.blocks.iter().zip(&mut self.held) {
+            held.whole.take_if(|_| live.block.index.is_some());
         }
-        Ok(())
+        let piece = |(number, bytes): (usize, Arc<Vec<u8>>)| {
+            self.held[number].whole = Some(Arc::clone(&bytes));
+            Piece::whole(number, bytes)
+        };
+        Ok(opened.into_iter().map(piece).collect())
     }
+}
+
+/// Blocks that may have more of what is asked for.
+#[derive(Debug, Default)]
+struct Others {
+    numbers: Vec<usize>,
+    /// Whether these are all, and not as many as may be read.
+    are_all: bool,
+}
+
+/// Calls `each` with the lines of blocks whose identities are among some.
+fn show(
+    blocks: &[LiveBlock],
+    pieces: &[Piece],
+    keys: &[IdKey],
+    each: &mut dyn FnMut(&LineHead<'_>, &[u8]),
+) -> Result<(), PortError> {
+    for piece in pieces {
+        piece.for_each_line(&blocks[piece.block], |_, head, event| {
+            if keys.binary_search(&identity_of(head)).is_ok() {
+                each(head, event);
+            }
+        })?;
+    }
+    Ok(())
 }

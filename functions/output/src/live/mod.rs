@@ -5,10 +5,13 @@
 
 mod lookback;
 mod pieces;
+mod rolled_up;
 mod scan;
 
 use crate::events::EventView;
 use crate::extent::Extent;
+use crate::filter_memory::FilterMemory;
+use crate::metered::Metered;
 use crate::page::Gathering;
 use crate::query::{EventQuery, Key, Order, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -24,6 +27,7 @@ use vernier_ledger::line::{self, BadLine, LineHead};
 use vernier_ledger::live::LiveBlock;
 use vernier_ledger::ports::{Objects, PortError};
 use vernier_ledger::segment::Block;
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// Blocks that a page reads at a time: first as many as a handful of shards commit side by side, which may fill it.
@@ -40,7 +44,7 @@ pub(crate) struct Live<'e> {
     extent: &'e Extent,
     /// Blocks of the range with something that is not sealed, by their numbers in the look-back.
     unsealed: Vec<usize>,
-    lookback: Lookback,
+    lookback: Lookback<'e>,
 }
 
 /// A line that a page may take.
@@ -141,11 +145,16 @@ impl<P: Fn(&LineHead<'_>) -> bool> Lines for Passing<'_, P> {
 
 impl<'e> Live<'e> {
     /// `blocks` are those since the look-back began, `unsealed` the numbers of those that are asked.
-    pub(crate) fn new(extent: &'e Extent, blocks: Vec<LiveBlock>, unsealed: Vec<usize>) -> Self {
+    pub(crate) fn new(
+        extent: &'e Extent,
+        blocks: Vec<LiveBlock>,
+        unsealed: Vec<usize>,
+        filters: &'e FilterMemory,
+    ) -> Self {
         Self {
             extent,
             unsealed,
-            lookback: Lookback::new(blocks),
+            lookback: Lookback::new(blocks, filters),
         }
     }
 
@@ -157,9 +166,9 @@ impl<'e> Live<'e> {
     ///
     /// # Errors
     /// Whatever error the bucket gives; fatal when a block is damaged.
-    pub(crate) async fn gather<O: Objects>(
+    pub(crate) async fn gather<S: Stores>(
         &mut self,
-        objects: &O,
+        stores: &Metered<'_, S>,
         gathering: &mut Gathering<'_>,
         bytes_max: u64,
     ) -> Result<(), PortError> {
@@ -171,7 +180,7 @@ impl<'e> Live<'e> {
             numbers.reverse();
         }
         if let Some((_, id)) = query.filters.iter().find(|(name, _)| name == "id") {
-            self.lookback.load(objects).await?;
+            self.lookback.load(stores).await?;
             let mut kept = Vec::new();
             for number in numbers {
                 if self.lookback.may_have(number, id)? {
@@ -188,9 +197,9 @@ impl<'e> Live<'e> {
             if gathering.is_full_before(edges(query, self.block(*first)).0) {
                 break;
             }
-            let pieces = self.fetch(objects, now, &wanted_of(query)).await?;
+            let pieces = self.fetch(stores, now, &wanted_of(query)).await?;
             bytes += pieces.iter().map(Piece::bytes).sum::<u64>();
-            self.offer(objects, &pieces, gathering).await?;
+            self.offer(stores, &pieces, gathering).await?;
             left = later;
             if let Some(next) = left.first().filter(|_| bytes > bytes_max) {
                 // The next page begins there. Where that is where this one began, there is no end yet.
@@ -233,9 +242,9 @@ impl<'e> Live<'e> {
     }
 
     /// Offers a page those lines of some pieces that belong to it.
-    async fn offer<O: Objects>(
+    async fn offer<S: Stores>(
         &mut self,
-        objects: &O,
+        stores: &Metered<'_, S>,
         pieces: &[Piece],
         gathering: &mut Gathering<'_>,
     ) -> Result<(), PortError> {
@@ -266,15 +275,15 @@ impl<'e> Live<'e> {
             let (now, later) = left.split_at(batch_length(left, gathering));
             left = later;
             let lines = self.lines_of(pieces, now)?;
-            self.decide(objects, lines, gathering).await?;
+            self.decide(stores, lines, gathering).await?;
         }
         Ok(())
     }
 
     /// Offers a page the lines that end as its query asks.
-    async fn decide<O: Objects>(
+    async fn decide<S: Stores>(
         &mut self,
-        objects: &O,
+        stores: &Metered<'_, S>,
         lines: Vec<(usize, Vec<u8>)>,
         gathering: &mut Gathering<'_>,
     ) -> Result<(), PortError> {
@@ -284,10 +293,10 @@ impl<'e> Live<'e> {
             lines,
         };
         // Which events are rejected is known without the others.
-        let undecided = Dispositions::default();
+        let nothing = Dispositions::default();
         let known = match query.disposition {
-            Some(Disposition::Rejected) => &undecided,
-            _ => self.lookback.dispositions(objects, &batch).await?,
+            Some(Disposition::Rejected) => &nothing,
+            _ => self.lookback.dispositions(stores, &batch).await?,
         };
         batch.for_each(&mut |_, head, event| {
             let disposition = known.of(head);

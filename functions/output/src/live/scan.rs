@@ -3,6 +3,7 @@
 
 use super::pieces::{Piece, index_of, selected_bytes};
 use super::{Live, Passing, span, wanted_of};
+use crate::metered::Metered;
 use crate::query::{EventQuery, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::limits::{LIVE_READ_BYTES_MAX, READS_IN_FLIGHT_MAX, SEGMENTS_READ_MAX};
 use vernier_ledger::line::LineHead;
 use vernier_ledger::ports::{Objects, PortError};
+use vernier_ledger::stores::Stores;
 use vernier_ledger::time::Millis;
 
 /// What takes the events of a scan.
@@ -60,22 +62,22 @@ impl Live<'_> {
     ///
     /// # Errors
     /// The bucket's; fatal when a block is damaged.
-    pub(crate) async fn scan<O: Objects>(
+    pub(crate) async fn scan<S: Stores>(
         &mut self,
-        objects: &O,
+        stores: &Metered<'_, S>,
         query: Option<&EventQuery>,
         bytes_max: u64,
         sink: &mut impl Sink,
     ) -> Result<Scan, PortError> {
         let wanted = query.map(wanted_of).unwrap_or_default();
-        let (mut blocks, mut through) = self.scanned(objects, &wanted, bytes_max).await?;
+        let (mut blocks, mut through) = self.scanned(stores, &wanted, bytes_max).await?;
         let bytes: u64 = blocks.iter().map(|scanned| scanned.bytes).sum();
         let is_as_received = bytes > bytes_max;
         if is_as_received {
             let cut = self.count(&mut blocks, query, bytes_max, sink);
             through = cut.or(through);
         }
-        let pieces = self.pieces_of(objects, blocks, &wanted).await?;
+        let pieces = self.pieces_of(stores, blocks, &wanted).await?;
         let extent = self.extent;
         let passing = Passing {
             blocks: Arc::clone(&self.lookback.blocks),
@@ -89,7 +91,7 @@ impl Live<'_> {
         };
         let undecided = Dispositions::default();
         let known = match query.is_some() && !is_as_received {
-            true => self.lookback.dispositions(objects, &passing).await?,
+            true => self.lookback.dispositions(stores, &passing).await?,
             false => &undecided,
         };
         super::lookback::Lines::for_each(&passing, &mut |_, head, event| {

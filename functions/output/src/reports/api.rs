@@ -1,6 +1,7 @@
 //! What is asked of a report, and how it is answered: as JSON, or as CSV by the path or by `Accept`.
 
 use super::{Asked, AssignmentsReport, GradesReport, NoAnswer, Reach, Report};
+use crate::filter_memory::FilterMemory;
 use crate::metered::READS;
 use crate::query::{FILTER_BYTES_MAX, foreign};
 use crate::scan::scan;
@@ -46,6 +47,8 @@ pub struct Asking<'r> {
     pub now: Millis,
     /// What is read of live blocks event by event before counts take their place, bytes.
     pub live_bytes_max: u64,
+    /// Filters that earlier requests read.
+    pub filters: &'r FilterMemory,
 }
 
 /// The report that a path names, without its ending.

@@ -184,6 +184,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Auditor<'_, '_, S, C> {
         let first = first_window(tenant.created_at, minutes);
         let head = table.chain(name).await?;
         let head = head.unwrap_or_else(|| ChainHead::beginning(first.start));
+        self.renew(&Owner::of_filters(name)).await?;
         let owner = Owner::Tenant(name.clone());
         let entries = self.renew(&owner).await?;
         // A day or an hour that begins with a window is another thing to do.

@@ -2,7 +2,7 @@
 //! destination has no single owner.
 
 use super::audit::{Audited, audit};
-use super::{Next, Turn, Workplace, close_entry};
+use super::{Next, Turn, Workplace, take_each};
 use crate::listing::list_commits;
 use crate::recovery::{QUARANTINE, QUARANTINE_SECONDS, Reread, find_batches, reread};
 use crate::shard_check::{CheckProgress, check_shards};
@@ -33,19 +33,10 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
     due: &[WorkEntry],
     turn: &mut Turn,
 ) -> Result<Option<WorkEntry>, PortError> {
-    let mut left = None;
-    for entry in due {
-        if place.is_over() {
-            turn.left += 1;
-            left.get_or_insert_with(|| entry.clone());
-            continue;
-        }
-        let came_to = take_entry(place, entry, turn).await;
-        if close_entry(place, &Owner::Ledger, entry, came_to, turn).await? {
-            left.get_or_insert_with(|| entry.clone());
-        }
-    }
-    Ok(left)
+    take_each(place, &Owner::Ledger, due, turn, async |entry, turn| {
+        take_entry(place, entry, turn).await
+    })
+    .await
 }
 
 async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
@@ -106,7 +97,8 @@ async fn take_entry<S: ReconcileStores, C: Fn() -> Millis>(
         | Cause::Compact
         | Cause::Recount
         | Cause::Playback
-        | Cause::Sweep => {
+        | Cause::Sweep
+        | Cause::RollUp => {
             let what = format!("work {} is a tenant's", entry.key);
             Err(PortError::Fatal(what))
         }

@@ -5,6 +5,7 @@
 //! condition of the nonce that it saw then: what was put meanwhile stays, and is the next turn's.
 
 mod audit;
+mod filters;
 mod ledger;
 mod shard;
 mod tenant;
@@ -13,6 +14,7 @@ use crate::compaction::CompactSummary;
 use crate::playbacks::PlaybackSummary;
 use crate::process::{Process, WorkSettings};
 use crate::recovery::RecoverySummary;
+use crate::roll_up::RollUpSummary;
 use crate::sealing::SealSummary;
 use crate::shard_check::ShardSummary;
 use crate::sweeping::SweepSummary;
@@ -58,6 +60,8 @@ pub struct Turn {
     pub swept: SweepSummary,
     /// What the check of the shards found.
     pub checked: ShardSummary,
+    /// Filters that were rolled up.
+    pub rolled_up: RollUpSummary,
 }
 
 impl Turn {
@@ -74,6 +78,7 @@ impl Turn {
         self.played.add(&other.played);
         self.swept.add(&other.swept);
         self.checked.add(&other.checked);
+        self.rolled_up.add(&other.rolled_up);
     }
 }
 
@@ -241,19 +246,52 @@ pub async fn turn<S: ReconcileStores>(
         Owner::Shard(list) => shard::take(&place, owner, list.shard_id(), &due, &mut turn).await?,
         Owner::Tenant(id) => match table.tenant(id).await? {
             Some(tenant) => tenant::take(&place, &tenant, &entries, &due, &mut turn).await?,
-            // Removed: nothing is to be done any more.
-            None => {
-                for entry in &due {
-                    table.remove_work(owner, entry).await?;
-                }
-                None
-            }
+            None => forget(table, owner, &due).await?,
+        },
+        Owner::Filters(list) => match table.tenant(list.tenant()).await? {
+            Some(tenant) => filters::take(&place, owner, &tenant.id, &due, &mut turn).await?,
+            None => forget(table, owner, &due).await?,
         },
     };
     if let Some(entry) = left {
         place.go_on(owner, &entry, None).await?;
     }
     Ok(turn)
+}
+
+/// Removes what is due of a tenant that was removed: nothing is to be done any more, and nothing is left.
+async fn forget<T: WorkLists>(
+    table: &T,
+    owner: &Owner,
+    due: &[WorkEntry],
+) -> Result<Option<WorkEntry>, PortError> {
+    for entry in due {
+        table.remove_work(owner, entry).await?;
+    }
+    Ok(None)
+}
+
+/// Takes due entries one after the other; gives back the first for which the time did not suffice.
+async fn take_each<S: ReconcileStores, C: Fn() -> Millis>(
+    place: &Workplace<'_, S, C>,
+    owner: &Owner,
+    due: &[WorkEntry],
+    turn: &mut Turn,
+    mut take: impl AsyncFnMut(&WorkEntry, &mut Turn) -> Result<Next, PortError>,
+) -> Result<Option<WorkEntry>, PortError> {
+    let mut left = None;
+    for entry in due {
+        if place.is_over() {
+            turn.left += 1;
+            left.get_or_insert_with(|| entry.clone());
+            continue;
+        }
+        let came_to = take(entry, turn).await;
+        if close_entry(place, owner, entry, came_to, turn).await? {
+            left.get_or_insert_with(|| entry.clone());
+        }
+    }
+    Ok(left)
 }
 
 fn count(number: usize) -> u32 {

@@ -88,8 +88,9 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Taking<'_, '_, S, C> {
             | Cause::Recover
             | Cause::SweepSegments
             | Cause::CheckShards
-            | Cause::Audit => {
-                let what = format!("work {} is the ledger's", entry.key);
+            | Cause::Audit
+            | Cause::RollUp => {
+                let what = format!("work {} is another list's", entry.key);
                 Err(PortError::Fatal(what))
             }
         }

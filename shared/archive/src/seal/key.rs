@@ -158,7 +158,7 @@ mod tests {
             let under = prefixes.iter().filter(|prefix| key.starts_with(*prefix));
             assert_eq!(under.count(), 1, "{key}");
         }
-        // Nothing makes a key of deltas yet, and slices are no seal's.
+        // Nothing makes a key of deltas yet, and slices, damaged blocks and filters are no seal's.
         let used = |prefix: &&String| keys.iter().any(|key| key.starts_with(*prefix));
         let unused: Vec<&String> = prefixes.iter().filter(|prefix| !used(prefix)).collect();
         assert_eq!(
@@ -166,7 +166,8 @@ mod tests {
             [
                 "deltas/tenant=school/",
                 "quarantine/slices/tenant=school/",
-                "quarantine/blocks/tenant=school/"
+                "quarantine/blocks/tenant=school/",
+                "filters/tenant=school/"
             ]
         );
     }

@@ -10,6 +10,7 @@ mod given_up;
 mod playbacks;
 mod receipts;
 mod results;
+mod roll_ups;
 mod scaling;
 mod sweeps;
 mod tenant;

@@ -22,10 +22,10 @@ use serde::{Deserialize, Serialize};
 pub const BLOCK_VERSION: u32 = 2;
 
 /// Skippable frames of zstd (RFC 8878) begin with a magic number and their content's length, four bytes each.
-const SKIPPABLE_HEAD_BYTES: usize = 8;
+pub(crate) const SKIPPABLE_HEAD_BYTES: usize = 8;
 
 /// The magic number of the frame that has the filter of identities.
-const FILTER_MAGIC: u32 = 0x184D_2A50;
+pub(crate) const FILTER_MAGIC: u32 = 0x184D_2A50;
 
 /// The magic number of the frame that has the index.
 const INDEX_MAGIC: u32 = 0x184D_2A51;
@@ -113,7 +113,7 @@ pub fn mark_of(value: &str) -> Mark {
 pub struct Marks(String);
 
 impl Marks {
-    fn of(mut marks: Vec<Mark>) -> Self {
+    pub(crate) fn of(mut marks: Vec<Mark>) -> Self {
         marks.sort_unstable();
         marks.dedup();
         Self(STANDARD_NO_PAD.encode(marks.as_flattened()))
@@ -124,6 +124,12 @@ impl Marks {
     pub fn decoded(&self) -> Vec<Mark> {
         let bytes = STANDARD_NO_PAD.decode(&self.0).unwrap_or_default();
         bytes.as_chunks().0.to_vec()
+    }
+
+    /// How many marks there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.0.len() / 4
     }
 
     /// Whether a value with this mark may be there.
@@ -244,7 +250,7 @@ fn content<'b>(frame: &'b [u8], sha256: &str, magic: u32) -> Result<&'b [u8], Bl
     content.ok_or_else(|| BlockError::Index("not the frame of one".to_owned()))
 }
 
-fn skippable(magic: u32, content: &[u8]) -> Vec<u8> {
+pub(crate) fn skippable(magic: u32, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
     let mut frame = Vec::with_capacity(SKIPPABLE_HEAD_BYTES + content.len());
     frame.extend_from_slice(&magic.to_le_bytes());

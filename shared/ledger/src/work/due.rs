@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub const LONE_ITEM_SECONDS: i64 = 15 * 60;
 
 /// Index items that one nudge names at most. Ten nudges make a call of the queue, which takes 262,144 bytes; an
-/// item has at most 200: a shard list's name of 64 bytes, a nonce of 32, two instants and JSON's own.
+/// item has at most 200: the name of a list of filters of 72 bytes, a nonce of 32, two instants and JSON's own.
 pub const NUDGE_ITEMS_MAX: usize = 100;
 
 /// An item of the due index: an owner has something to do from an instant on.
@@ -133,7 +133,7 @@ mod tests {
     fn ten_nudges_fit_into_a_call_of_the_queue() {
         let widest = DueItem {
             due: Millis(999_999_999_999_999),
-            owner: "s".repeat(63).parse().expect("an owner"),
+            owner: Owner::of_filters(&"s".repeat(63).parse().expect("a tenant's name")),
             nonce: Nonce([255; 16]),
             lone_since: Some(Millis(999_999_999_999_999)),
         };

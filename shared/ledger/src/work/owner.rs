@@ -9,6 +9,9 @@ use std::str::FromStr;
 /// Before a shard's id where tenants' lists have their tenant's name; no tenant's name begins with it.
 const OF_SHARD: &str = ".shard.";
 
+/// Before a tenant's name where the list of its filters has it; no tenant's name begins with it.
+const OF_FILTERS: &str = ".filters.";
+
 /// How the ledger's own list is named where tenants' lists have their tenant's name; no tenant can have it.
 const LEDGER: &str = ".ledger";
 
@@ -22,6 +25,8 @@ pub enum Owner {
     Ledger,
     /// A shard's, for all tenants together: what the trigger went past there.
     Shard(ShardList),
+    /// A tenant's filters, which have a list of their own: they do not wait while a worker seals for minutes.
+    Filters(FilterList),
 }
 
 /// The name of a shard's list, which has its id.
@@ -36,7 +41,41 @@ impl ShardList {
     }
 }
 
+/// The name of the list of a tenant's filters, which has the tenant's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FilterList {
+    tenant: TenantId,
+    name: String,
+}
+
+impl FilterList {
+    /// The tenant whose filters it is about.
+    #[must_use]
+    pub const fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+}
+
 impl Owner {
+    /// The owner of the work of a tenant's filters.
+    #[must_use]
+    pub fn of_filters(tenant: &TenantId) -> Self {
+        Self::Filters(FilterList {
+            tenant: tenant.clone(),
+            name: format!("{OF_FILTERS}{tenant}"),
+        })
+    }
+
+    /// The tenant whose own work it is; none of work for all tenants together.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Filters(list) => Some(list.tenant()),
+            Self::Ledger | Self::Shard(_) => None,
+        }
+    }
+
     /// The owner of the work of the shard with this id.
     #[must_use]
     pub fn of_shard(id: &str) -> Self {
@@ -65,6 +104,7 @@ impl Owner {
             Self::Tenant(tenant) => tenant.as_str(),
             Self::Ledger => LEDGER,
             Self::Shard(list) => &list.0,
+            Self::Filters(list) => &list.name,
         }
     }
 }
@@ -85,7 +125,10 @@ impl FromStr for Owner {
                 Shard::new(LEDGER, &text[OF_SHARD.len()..])?;
                 Ok(Self::Shard(ShardList(text.to_owned())))
             }
-            _ => text.parse().map(Self::Tenant),
+            _ => match text.strip_prefix(OF_FILTERS) {
+                Some(tenant) => Ok(Self::of_filters(&tenant.parse()?)),
+                None => text.parse().map(Self::Tenant),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The bucket with a place for a bug.
 
+use super::live::changed_frame;
 use super::{Bucket, Bug};
 use std::sync::PoisonError;
 use vernier_ledger::ports::{
@@ -27,6 +28,7 @@ impl Objects for Bucket {
         if self.bug == Some(Bug::OverwriteSeal) && key.starts_with("seals/") {
             self.inner.lose(key);
         }
+        let bytes = self.changed_roll_up(key, bytes);
         self.inner.put_new(key, bytes, note).await
     }
 
@@ -40,7 +42,8 @@ impl Objects for Bucket {
         if self.bug == Some(Bug::OverlookSegments) && key.starts_with("segments/") && is_odd {
             return Ok(None);
         }
-        self.inner.get(key, range).await
+        let bytes = self.inner.get(key, range).await?;
+        Ok(bytes.map(|bytes| changed_frame(self.bug, bytes)))
     }
 }
 

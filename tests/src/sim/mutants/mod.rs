@@ -3,6 +3,7 @@
 
 mod archive;
 mod bucket;
+mod live;
 mod stream;
 mod table;
 
@@ -96,6 +97,14 @@ pub enum Bug {
     ForgetRemaining,
     /// What is older than receipts are kept is brought back by what receipts say of it, and no seal is asked.
     AskReceiptsAlone,
+    /// Every block's filter says of every identity that it is not there.
+    DenyIdentities,
+    /// No block's index has an actor.
+    LeaveActorsOut,
+    /// A block's events are taken for older than they are, so that a page is full before it is read.
+    EndPagesEarly,
+    /// Objects of rolled-up filters have, in the place of each, one that says of every identity that it is not there.
+    RollUpDenials,
 }
 
 /// Whose stores they are, so that a bug can be in those of one alone.
@@ -109,7 +118,7 @@ pub enum Role {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::SkipClaim,
         Self::DropOriginCheck,
         Self::ForgetOwnClaim,
@@ -149,6 +158,10 @@ impl Bug {
         Self::OverlookSegments,
         Self::ForgetRemaining,
         Self::AskReceiptsAlone,
+        Self::DenyIdentities,
+        Self::LeaveActorsOut,
+        Self::EndPagesEarly,
+        Self::RollUpDenials,
     ];
 
     /// Where it is; none: everywhere.
@@ -175,9 +188,10 @@ impl Bug {
             | Self::ForgetLostSlices
             | Self::OverlookSegments
             | Self::ForgetRemaining => Some(Role::Working),
-            Self::RememberEntriesTooLong | Self::EntryAfterAppend | Self::LateEntryDueAtOnce => {
-                Some(Role::General)
-            }
+            Self::RememberEntriesTooLong
+            | Self::EntryAfterAppend
+            | Self::LateEntryDueAtOnce
+            | Self::EndPagesEarly => Some(Role::General),
             _ => None,
         }
     }
@@ -199,6 +213,8 @@ pub struct Table {
     late_entries: Arc<Mutex<Vec<(Owner, WorkEntry)>>>,
     /// Nonces that the planner was told.
     nudged: Arc<Mutex<BTreeSet<Nonce>>>,
+    /// Whether it has no roll-ups for whoever asks.
+    hides_roll_ups: bool,
     bug: Option<Bug>,
 }
 
@@ -245,6 +261,7 @@ pub fn plant(sound: MemoryStores, bug: Option<Bug>) -> Planted {
             late_records: Arc::clone(&late_records),
             late_entries: Arc::default(),
             nudged: Arc::default(),
+            hides_roll_ups: false,
             bug,
         },
         objects: Bucket {
@@ -264,6 +281,14 @@ pub fn plant(sound: MemoryStores, bug: Option<Bug>) -> Planted {
         key: sound.key,
         queue: sound.queue,
     }
+}
+
+/// The same stores without a roll-up.
+#[must_use]
+pub fn without_roll_ups(planted: &Planted) -> Planted {
+    let mut own = planted.clone();
+    own.table.hides_roll_ups = true;
+    own
 }
 
 /// The same stores as one part of the run has them.

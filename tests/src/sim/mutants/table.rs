@@ -208,6 +208,7 @@ impl Blocks for Table {
             items.retain(|i| i.slice().is_none_or(|s| s.first_minute() >= first));
         }
         for item in &mut items {
+            self.change_item(item);
             let minutes = &mut item.block.minutes;
             minutes.retain(|tally| !self.looks_idle(tenant, tally.minute));
         }

@@ -9,6 +9,7 @@
 
 mod evidence;
 mod losses;
+mod pages;
 mod passes;
 mod seals;
 mod segments;
@@ -188,6 +189,8 @@ impl Oracle {
         passes::check_accounts(world, segments, &losses).await?;
         if self.gone.is_empty() {
             passes::check_dispositions(world, &truth).await?;
+            let is_any_sealed = self.seals(world).0 > 0;
+            pages::check_pages(world, &truth, is_any_sealed).await?;
         }
         Ok(())
     }

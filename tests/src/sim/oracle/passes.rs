@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
 use vernier_ledger::account::WindowState;
 use vernier_ledger::digest::Fingerprint;
-use vernier_ledger::disposition::DispositionCounts;
+use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
@@ -119,25 +119,36 @@ pub(super) fn window_of(receipt: ReceiptId) -> Window {
     Window::containing(receipt.received_at(), RECONCILE.window_minutes)
 }
 
-/// Invariants 2 and 3: the first by receipt id and index is stored, the same content later is a
-/// duplicate, other content a conflict; and that is what the account counts.
+/// How each of a tenant's events ends: the first by receipt id and index is stored, the same content later is a duplicate,
+/// other content a conflict.
+pub(super) fn dispositions_of(
+    truth: &Truth,
+    number: usize,
+) -> BTreeMap<Place, (EventSpec, Disposition)> {
+    let mut first: BTreeMap<u8, EventSpec> = BTreeMap::new();
+    let own = truth.events.iter().filter(|(_, e)| e.tenant == number);
+    let decided = own.map(|(place, event)| {
+        let spec = event.spec;
+        let disposition = match first.get(&spec.id) {
+            _ if !spec.is_accepted() => Disposition::Rejected,
+            None => {
+                first.insert(spec.id, spec);
+                Disposition::Stored
+            }
+            Some(first) if first.plain() == spec.plain() => Disposition::Duplicate,
+            Some(_) => Disposition::Conflict,
+        };
+        (*place, (spec, disposition))
+    });
+    decided.collect()
+}
+
+/// Invariants 2 and 3: what the account counts is how each event ends.
 pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(), Violation> {
     for (number, identity) in world.identities.iter().enumerate() {
-        let mut first: BTreeMap<u8, EventSpec> = BTreeMap::new();
         let mut expected = DispositionCounts::default();
-        for event in truth.events.values().filter(|e| e.tenant == number) {
-            if !event.spec.is_accepted() {
-                expected.rejected += 1;
-                continue;
-            }
-            match first.get(&event.spec.id) {
-                None => {
-                    expected.stored += 1;
-                    first.insert(event.spec.id, event.spec);
-                }
-                Some(spec) if spec.plain() == event.spec.plain() => expected.duplicate += 1,
-                Some(_) => expected.conflict += 1,
-            }
+        for (_, disposition) in dispositions_of(truth, number).into_values() {
+            expected.add(disposition);
         }
         let range = TimeRange {
             from: BEGINNING,
