@@ -2,7 +2,7 @@
 //! committed since the look-back began are asked.
 
 use super::pieces::{Piece, damaged, range_of};
-use super::rolled_up::rolled_up;
+use super::roll_ups::filters_of;
 use crate::filter_memory::FilterMemory;
 use crate::metered::Metered;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -135,7 +135,7 @@ impl<'m> Lookback<'m> {
         // Of a block that is there whole nothing is read.
         let away = numbers.iter().copied();
         let away: Vec<usize> = away.filter(|n| self.held[*n].whole.is_none()).collect();
-        for (number, filter) in rolled_up(stores, &self.blocks, &away).await {
+        for (number, filter) in filters_of(stores, &self.blocks, &away).await {
             self.memory.put(&self.blocks[number].block, &filter);
             self.held[number].filter = Some(filter);
         }

@@ -5,7 +5,7 @@
 
 mod lookback;
 mod pieces;
-mod rolled_up;
+mod roll_ups;
 
 use crate::events::EventView;
 use crate::extent::Extent;
