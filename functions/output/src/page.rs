@@ -55,7 +55,7 @@ impl<'q> Gathering<'q> {
     }
 
     /// Whether a key comes before another in the query's order.
-    fn precedes(&self, a: Key, b: Key) -> bool {
+    pub(crate) fn precedes(&self, a: Key, b: Key) -> bool {
         match self.query.order {
             Order::Oldest => a < b,
             Order::Newest => a > b,
@@ -112,7 +112,8 @@ impl<'q> Gathering<'q> {
         self.found.len() > self.limit && last.is_some_and(|(last, _)| self.precedes(*last, key))
     }
 
-    /// Ends the search at a key, or where it ended before that: the next page goes on from there.
+    /// Ends the search at a key, or where it ended before that: an event with this key is the last of the page, and the
+    /// next page goes on behind it.
     pub(crate) fn end_at(&mut self, key: Key) {
         if self.ended.is_none_or(|ended| self.precedes(key, ended)) {
             self.ended = Some(key);
@@ -132,8 +133,8 @@ impl<'q> Gathering<'q> {
         let mut found = self.found;
         if let Some(ended) = ended {
             found.retain(|key, _| match order {
-                Order::Oldest => *key < ended,
-                Order::Newest => *key > ended,
+                Order::Oldest => *key <= ended,
+                Order::Newest => *key >= ended,
             });
         }
         let total = found.len();

@@ -2,7 +2,6 @@
 
 use crate::Fault;
 use crate::columns::{index, receipt, sequence};
-use crate::judge::has_own_id;
 use crate::previous::{Asked, First, Meanings, Previous};
 use crate::reader::Part;
 use arrow_array::cast::AsArray;
@@ -12,6 +11,7 @@ use parquet::bloom_filter::Sbbf;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::event_id::EventId;
+use vernier_ledger::line::is_known_by_id;
 use vernier_ledger::segment::Place;
 
 /// A part's bloom filters of id and fingerprint, about 4 bytes an event: enough to know which events
@@ -277,7 +277,7 @@ fn look_up(
             }
             let fingerprint = fingerprints.value(at).try_into().map_err(|_| other())?;
             let row = Asked {
-                own_id: has_own_id(kinds.value(at)),
+                own_id: is_known_by_id(kinds.value(at)),
                 id: ids.is_valid(at).then(|| ids.value(at)),
                 fingerprint,
             };

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::disposition::Disposition;
-use vernier_ledger::line::event_key;
+use vernier_ledger::line::{event_key, is_known_by_id};
 use vernier_ledger::segment::Place;
 
 /// Members of groups that wait for an answer; more are answered at once.
@@ -65,7 +65,10 @@ impl Judge {
             key[..32].copy_from_slice(&event_key(row.kind, row.id, &fingerprint));
             key[32..48].copy_from_slice(row.receipt.as_bytes());
             key[48..].copy_from_slice(&row.index.to_be_bytes());
-            let own = [u8::from(has_own_id(row.kind)), u8::from(row.id.is_some())];
+            let own = [
+                u8::from(is_known_by_id(row.kind)),
+                u8::from(row.id.is_some()),
+            ];
             let id = row.id.unwrap_or_default();
             self.identities.push(
                 &key,
@@ -96,11 +99,6 @@ impl Judge {
         decisions.firsts.sort_unstable_by_key(|(number, _)| *number);
         Ok(decisions)
     }
-}
-
-/// Whether events of this kind are the same when their ids are.
-pub(crate) fn has_own_id(kind: &str) -> bool {
-    matches!(kind, "event" | "domain")
 }
 
 /// How each row ended, by its number.

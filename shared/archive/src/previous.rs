@@ -1,12 +1,11 @@
 //! What earlier windows know of an event.
 
 use crate::Fault;
-use crate::judge::has_own_id;
 use std::collections::HashMap;
 use vernier_ledger::canonical::MeaningHash;
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::event_id::EventId;
-use vernier_ledger::line::{LineHead, Verdict};
+use vernier_ledger::line::{LineHead, Verdict, is_known_by_id};
 use vernier_ledger::segment::Place;
 
 /// An event that earlier windows are asked for.
@@ -29,7 +28,7 @@ impl<'a> Asked<'a> {
         let accepted = head.verdict == Verdict::Accepted;
         let fingerprint = Fingerprint::from_hex(&head.fingerprint).filter(|_| accepted)?;
         Some(Self {
-            own_id: has_own_id(&head.kind),
+            own_id: is_known_by_id(&head.kind),
             id: head.id.as_deref(),
             fingerprint: fingerprint.0,
         })

@@ -319,13 +319,19 @@ pub fn read_head(head: &[u8]) -> Result<LineHead<'_>, BadLine> {
     serde_json::from_slice(head).map_err(|e| BadLine(e.to_string()))
 }
 
+/// Whether events of a kind are the same by their ids: entity describes repeat their entity's id.
+#[must_use]
+pub fn is_known_by_id(kind: &str) -> bool {
+    matches!(kind, "event" | "domain")
+}
+
 /// What makes two events the same event: the id of an event that has one, as [`EventId`] compares it; the fingerprint of
 /// everything else (entity describes repeat their entity's id, Caliper 1.0 has no event ids).
 #[must_use]
 pub fn event_key(kind: &str, id: Option<&str>, fingerprint: &str) -> [u8; 32] {
-    match (kind, id) {
-        ("event" | "domain", Some(id)) => EventId(id).with_folded(|id| Fingerprint::of(id).0),
-        _ => Fingerprint::of(fingerprint.as_bytes()).0,
+    match id.filter(|_| is_known_by_id(kind)) {
+        Some(id) => EventId(id).with_folded(|id| Fingerprint::of(id).0),
+        None => Fingerprint::of(fingerprint.as_bytes()).0,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::chunks::{FILTER_MAGIC, Mark, Marks, SKIPPABLE_HEAD_BYTES, id_key, ski
 use crate::digest::Fingerprint;
 use crate::id_filter::{self, IdKey};
 use crate::ids::TenantId;
-use crate::line::{LineHead, event_key};
+use crate::line::{LineHead, event_key, is_known_by_id};
 use crate::ports::PortError;
 use crate::segment::{Block, BlockError, for_each_line, open_block};
 use crate::time::{Millis, Minute, Slice, TimeRange};
@@ -134,8 +134,8 @@ pub fn filter_in(frame: &[u8]) -> &[u8] {
 /// What a line is found by in a filter: its identity, and its id where that is another key.
 fn keys_of(head: &LineHead<'_>) -> impl Iterator<Item = IdKey> {
     let identity = event_key(&head.kind, head.id.as_deref(), &head.fingerprint);
-    let own = head.id.as_deref().map(id_key);
-    std::iter::once(identity).chain(own.filter(move |own| *own != identity))
+    let own = head.id.as_deref().filter(|_| !is_known_by_id(&head.kind));
+    std::iter::once(identity).chain(own.map(id_key))
 }
 
 /// Makes the filter, in its frame, of a block that has none.

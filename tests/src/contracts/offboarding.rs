@@ -7,12 +7,13 @@ use vernier_ledger::offboarding::{ItemCounts, TenantItems};
 use vernier_ledger::ports::{Administration, Directory, RefusedEnvelopes};
 use vernier_ledger::rates::{Charge, Move, RateCounters, RateUnit, SpendOutcome, Spending};
 use vernier_ledger::refused::RefusedCount;
-use vernier_ledger::time::Millis;
+use vernier_ledger::roll_up::{RollUp, RollUps};
+use vernier_ledger::time::{Millis, Minute};
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
 async fn furnish<T>(table: &T, id: &TenantId) -> [u8; 32]
 where
-    T: Administration + RefusedEnvelopes + RateCounters + WorkLists,
+    T: Administration + RefusedEnvelopes + RateCounters + RollUps + WorkLists,
 {
     let tenant = Tenant::new(id.clone(), vernier_ledger::clock::now());
     assert_eq!(table.create_tenant(&tenant).await, Ok(true));
@@ -48,24 +49,46 @@ where
     // In the year 3000: nobody does it before it is removed.
     let due = Millis(32_503_680_000_000);
     let entry = WorkEntry::new(WorkKey::of(Cause::Sweep, ""), due, Nonce::random());
-    let owner = Owner::Tenant(id.clone());
-    assert_eq!(table.put_work(&owner, &entry).await, Ok(()));
+    for owner in [Owner::Tenant(id.clone()), Owner::of_filters(id)] {
+        assert_eq!(table.put_work(&owner, &entry).await, Ok(()));
+    }
+    let roll_up = RollUp {
+        first_minute: Minute(29_919_465),
+        objects: Vec::new(),
+        made: Vec::new(),
+        rolled_at: Millis(4_000_000_000_000),
+    };
+    assert_eq!(table.keep_roll_up(id, &roll_up).await, Ok(()));
     new.sha256
 }
 
 /// Invariant 7: of two tenants of like names each keeps its own.
 pub async fn a_tenants_items_are_counted_and_removed<T>(table: &T)
 where
-    T: Administration + Directory + RefusedEnvelopes + RateCounters + WorkLists + TenantItems,
+    T: Administration
+        + Directory
+        + RefusedEnvelopes
+        + RateCounters
+        + RollUps
+        + WorkLists
+        + TenantItems,
 {
     let id = tenant_id();
     let like: TenantId = format!("{id}-2").parse().expect("a tenant's name");
     let token = furnish(table, &id).await;
     let others = furnish(table, &like).await;
+    // The tenant and its filters have a list each.
     let families = [
-        "due", "rates", "refused", "tenant", "tenants", "token", "work",
+        ("due", 2),
+        ("filters", 1),
+        ("rates", 1),
+        ("refused", 1),
+        ("tenant", 1),
+        ("tenants", 1),
+        ("token", 1),
+        ("work", 2),
     ];
-    let counts: ItemCounts = families.map(|f| (f.to_owned(), 1)).into();
+    let counts: ItemCounts = families.map(|(f, count)| (f.to_owned(), count)).into();
     assert_eq!(table.count_items(&id).await, Ok(counts.clone()));
     assert_eq!(table.remove_items(&id).await, Ok(counts.clone()));
     assert_eq!(table.remove_items(&id).await, Ok(ItemCounts::new()));

@@ -122,6 +122,22 @@ async fn a_roll_up_grows_until_nothing_comes() {
     assert_eq!(entries(&school).len(), 1, "something comes");
 }
 
+/// The entry is put behind the commit, so that nothing depends on it.
+#[tokio::test]
+async fn a_batch_is_committed_though_its_filters_have_no_entry() {
+    let school = school_with_chunks().await;
+    let plan = |of, _| (of == Operation::PutIndex).then_some(Fault::Denied);
+    school.post(&events_of(0..10)).await;
+    school.faults.plan(plan);
+    school.deliver().await;
+    assert_eq!(school.table.all_records().len(), 1);
+    assert_eq!(entries(&school), []);
+    school.faults.plan(|_, _| None);
+    school.pass(3);
+    batches(&school, 1..2).await;
+    assert_eq!(entries(&school).len(), 1, "the next commit has it put");
+}
+
 /// A tenant whose blocks have no index costs no entry; where some have one, the others' filters are made.
 #[tokio::test]
 async fn filters_of_small_blocks_are_made_beside_large_ones() {

@@ -121,8 +121,8 @@ fn the_page_says_what_the_code_does() {
     let page = tree::text(PAGE);
     let version = format!("Block version: {BLOCK_VERSION}");
     assert!(page.lines().any(|l| l == version), "{PAGE}: no '{version}'");
-    assert_eq!(CHUNK_LINES_BYTES, 262_144);
-    assert!(page.contains("| `CHUNK_LINES_BYTES` | 262,144 |"), "{PAGE}");
+    assert_eq!(CHUNK_LINES_BYTES, 524_288);
+    assert!(page.contains("| `CHUNK_LINES_BYTES` | 524,288 |"), "{PAGE}");
     let (block, _) = golden_block("block-v2");
     let shown = [
         serde_json::to_value(golden_index()).expect("JSON"),

@@ -2,7 +2,7 @@
 //! committed since the look-back began are asked.
 
 use super::pieces::{Piece, damaged, range_of};
-use super::rolled_up::rolled_up;
+use super::roll_ups::filters_of;
 use crate::filter_memory::FilterMemory;
 use crate::metered::Metered;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -46,6 +46,8 @@ pub(super) struct Lookback<'m> {
     held: Vec<Held>,
     memory: &'m FilterMemory,
     is_loaded: bool,
+    /// Compressed bytes of the blocks that were opened since an event of an answer may be there as well.
+    pub(super) opened_bytes: u64,
     /// What is known of all lines that were asked for, and of what may come before them.
     known: Dispositions,
     /// Identities of which the look-back has shown all that it has.
@@ -63,6 +65,7 @@ impl<'m> Lookback<'m> {
             held: blocks.iter().map(|_| Held::default()).collect(),
             blocks: blocks.into(),
             is_loaded: false,
+            opened_bytes: 0,
             known: Dispositions::default(),
             settled: HashSet::new(),
         }
@@ -135,7 +138,7 @@ impl<'m> Lookback<'m> {
         // Of a block that is there whole nothing is read.
         let away = numbers.iter().copied();
         let away: Vec<usize> = away.filter(|n| self.held[*n].whole.is_none()).collect();
-        for (number, filter) in rolled_up(stores, &self.blocks, &away).await {
+        for (number, filter) in filters_of(stores, &self.blocks, &away).await {
             self.memory.put(&self.blocks[number].block, &filter);
             self.held[number].filter = Some(filter);
         }
@@ -197,6 +200,7 @@ impl<'m> Lookback<'m> {
         let keys: Vec<IdKey> = keys.into_iter().collect();
         let others = self.others(&keys, &seen)?;
         let pieces = self.open(stores, &others.numbers).await?;
+        self.opened_bytes += pieces.iter().map(Piece::bytes).sum::<u64>();
         let blocks = Arc::clone(&self.blocks);
         let known = &mut self.known;
         show(&blocks, &pieces, &keys, &mut |head, _| known.show(head))?;

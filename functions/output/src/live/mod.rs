@@ -5,7 +5,7 @@
 
 mod lookback;
 mod pieces;
-mod rolled_up;
+mod roll_ups;
 mod scan;
 
 use crate::events::EventView;
@@ -199,11 +199,13 @@ impl<'e> Live<'e> {
             }
             let pieces = self.fetch(stores, now, &wanted_of(query)).await?;
             bytes += pieces.iter().map(Piece::bytes).sum::<u64>();
-            self.offer(stores, &pieces, gathering).await?;
             left = later;
-            if let Some(next) = left.first().filter(|_| bytes > bytes_max) {
+            let next = left.first().map(|next| edges(query, self.block(*next)).0);
+            self.offer(stores, &pieces, gathering, next, bytes_max)
+                .await?;
+            let taken = bytes.saturating_add(self.lookback.opened_bytes);
+            if let Some(edge) = next.filter(|_| taken > bytes_max) {
                 // The next page begins there. Where that is where this one began, there is no end yet.
-                let edge = edges(query, self.block(*next)).0;
                 if !gathering.is_behind(edge) {
                     gathering.end_at(edge);
                     break;
@@ -241,12 +243,15 @@ impl<'e> Live<'e> {
         Ok(pieces)
     }
 
-    /// Offers a page those lines of some pieces that belong to it.
+    /// Offers a page those lines of some pieces that belong to it. Where more than `bytes_max` of other blocks were opened to
+    /// decide what became of them, the page ends before `next`, where the blocks begin that are not read yet.
     async fn offer<S: Stores>(
         &mut self,
         stores: &Metered<'_, S>,
         pieces: &[Piece],
         gathering: &mut Gathering<'_>,
+        next: Option<Key>,
+        bytes_max: u64,
     ) -> Result<(), PortError> {
         let query = gathering.query();
         let mut candidates = Vec::new();
@@ -276,6 +281,14 @@ impl<'e> Live<'e> {
             left = later;
             let lines = self.lines_of(pieces, now)?;
             self.decide(stores, lines, gathering).await?;
+            let last = now.last().map(|candidate| candidate.key);
+            if self.lookback.opened_bytes > bytes_max
+                && let Some(last) = last.filter(|_| !left.is_empty())
+                && next.is_none_or(|next| gathering.precedes(last, next))
+            {
+                gathering.end_at(last);
+                break;
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::event_id::EventId;
 use crate::frame::Frame;
 use crate::id_filter::{self, IdKey};
 use crate::ids::ReceiptId;
-use crate::line::{self, Verdict, event_key};
+use crate::line::{self, Verdict, event_key, is_known_by_id};
 use crate::segment::Place;
 use crate::time::Millis;
 use serde::Deserialize;
@@ -54,6 +54,20 @@ struct Columns<'a> {
     fingerprint: Cow<'a, str>,
 }
 
+/// The columns of a line that its block's times go by.
+#[derive(Deserialize)]
+struct TimeColumns<'a> {
+    receipt: ReceiptId,
+    #[serde(borrow, default)]
+    time: Option<Cow<'a, str>>,
+}
+
+/// When an event happened; one that does not say it, when it was received.
+fn happened_at(receipt: ReceiptId, time: Option<&str>) -> Millis {
+    let happened = time.and_then(|text| Millis::of_line(text).ok());
+    happened.unwrap_or_else(|| receipt.received_at())
+}
+
 /// A line with what decides its place and its marks.
 struct Line<'t> {
     text: &'t [u8],
@@ -75,11 +89,10 @@ impl<'t> Line<'t> {
         let bare = text.strip_suffix(b"\n").unwrap_or(text);
         line::split(bare, head).ok()?;
         let columns: Columns<'_> = serde_json::from_slice(head).ok()?;
-        let happened = columns.time.as_deref();
-        let happened = happened.and_then(|text| Millis::of_line(text).ok());
         let identity = event_key(&columns.kind, columns.id.as_deref(), &columns.fingerprint);
-        let own_id = columns.id.as_deref().map(id_key);
-        let happened = happened.unwrap_or_else(|| columns.receipt.received_at());
+        let own_id = columns.id.as_deref();
+        let own_id = own_id.filter(|_| !is_known_by_id(&columns.kind));
+        let happened = happened_at(columns.receipt, columns.time.as_deref());
         let is_rejected = columns.verdict == Verdict::Rejected;
         let actor = columns.actor.as_deref().map(mark_of);
         let (section, type_name) = counter.add(CountedEvent {
@@ -99,7 +112,7 @@ impl<'t> Line<'t> {
             happened,
             is_rejected,
             identity,
-            own_id: own_id.filter(|id| *id != identity),
+            own_id: own_id.map(id_key),
         })
     }
 }
@@ -110,17 +123,32 @@ pub fn id_key(id: &str) -> IdKey {
     EventId(id).with_folded(|id| Fingerprint::of(id).0)
 }
 
-/// All lines of some frames, and their counts; none where one of them cannot be read.
-fn lines_of<'f>(frames: &[&'f Frame]) -> Option<(Vec<Line<'f>>, Counts)> {
-    let mut head = Vec::with_capacity(1_024);
-    let mut counter = Counter::default();
+/// The texts of some frames' lines, with their line feeds.
+fn texts_of<'f>(frames: &[&'f Frame]) -> impl Iterator<Item = &'f [u8]> {
     let texts = frames
         .iter()
         .flat_map(|f| f.lines.split_inclusive(|b| *b == b'\n'));
-    let texts = texts.filter(|text| *text != b"\n");
-    let lines = texts.map(|text| Line::read(text, &mut head, &mut counter));
+    texts.filter(|text| *text != b"\n")
+}
+
+/// All lines of some frames, and their counts; none where one of them cannot be read.
+fn lines_of<'f>(frames: &[&'f Frame]) -> Option<(Vec<Line<'f>>, Counts)> {
+    let (mut head, mut counter) = (Vec::with_capacity(1_024), Counter::default());
+    let lines = texts_of(frames).map(|text| Line::read(text, &mut head, &mut counter));
     let lines = lines.collect::<Option<Vec<Line<'f>>>>()?;
     Some((lines, counter.finish()))
+}
+
+/// The times of some frames' events; none where one of them cannot be read. Nothing is hashed for them.
+fn times_in(frames: &[&Frame]) -> Option<BlockTimes> {
+    let mut head = Vec::with_capacity(1_024);
+    let times = texts_of(frames).map(|text| {
+        line::split(text.strip_suffix(b"\n").unwrap_or(text), &mut head).ok()?;
+        let columns: TimeColumns<'_> = serde_json::from_slice(&head).ok()?;
+        let happened = happened_at(columns.receipt, columns.time.as_deref());
+        Some((columns.receipt.received_at(), happened))
+    });
+    times_of(times.collect::<Option<Vec<_>>>()?.into_iter())
 }
 
 /// Builds a block of some frames' lines. One of at most `chunk_bytes` of lines is one zstd frame in the order of
@@ -131,17 +159,18 @@ fn lines_of<'f>(frames: &[&'f Frame]) -> Option<(Vec<Line<'f>>, Counts)> {
 /// When zstd fails, which it does only without memory.
 pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<NewBlock> {
     let lines_bytes: usize = frames.iter().map(|f| f.lines.len()).sum();
-    let lines = lines_of(frames);
-    let times = lines.as_ref().and_then(|(lines, _)| times_of(lines));
     let mut compressor = Compressor::new(ZSTD_LEVEL)?;
-    let Some((mut lines, counts)) = lines.filter(|_| lines_bytes > chunk_bytes) else {
+    let is_large = lines_bytes > chunk_bytes;
+    let Some((mut lines, counts)) = is_large.then(|| lines_of(frames)).flatten() else {
         let texts: Vec<&[u8]> = frames.iter().map(|f| f.lines.as_slice()).collect();
         return Ok(NewBlock {
             bytes: compressor.compress(&texts.concat())?,
-            times,
+            times: times_in(frames),
             index: None,
         });
     };
+    let received = |line: &Line<'_>| (line.place.0.received_at(), line.happened);
+    let times = times_of(lines.iter().map(received));
     lines.sort_unstable_by_key(|line| (line.section, line.actor, line.place));
     let (mut bytes, mut chunks, mut text) = (Vec::new(), Vec::new(), Vec::new());
     let mut first = 0;
@@ -178,11 +207,11 @@ fn taken(lines: &[Line<'_>], chunk_bytes: usize) -> usize {
     lines.iter().take_while(fits).count().max(1)
 }
 
-fn times_of(lines: &[Line<'_>]) -> Option<BlockTimes> {
-    let received = lines.iter().map(|l| l.place.0.received_at());
-    let happened = lines.iter().map(|l| l.happened);
+/// First and last of some instants of received-at and of event times; none of none.
+fn times_of(events: impl Iterator<Item = (Millis, Millis)> + Clone) -> Option<BlockTimes> {
+    let happened = events.clone().map(|(_, happened)| happened);
     Some(BlockTimes {
-        received_from: received.min()?,
+        received_from: events.map(|(received, _)| received).min()?,
         happened_from: happened.clone().min()?,
         happened_through: happened.max()?,
     })

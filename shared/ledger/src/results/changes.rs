@@ -3,7 +3,7 @@
 use super::{Cause, Count, Register, Registers, ResultKey, Score, Started, Status, Submitted};
 use crate::digest::Fingerprint;
 use crate::ids::{ReceiptId, TenantId};
-use crate::line::{BadLine, EVENT_KEY, LineResult, Verdict};
+use crate::line::{BadLine, EVENT_KEY, LineResult, Verdict, is_known_by_id};
 use crate::segment::Place;
 use crate::time::Millis;
 use serde::Deserialize;
@@ -123,7 +123,7 @@ impl ResultColumns<'_> {
             return None;
         }
         // As for duplicates: only these have an id of their own.
-        let own_id = matches!(self.kind, "event" | "domain");
+        let own_id = is_known_by_id(self.kind);
         let cause_of = match self.at.is_ahead_of(self.received_at) {
             true => Cause::of_clock_ahead,
             false => Cause::new,

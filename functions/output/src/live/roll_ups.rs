@@ -36,7 +36,7 @@ fn slice_of(block: &Block) -> Option<Slice> {
 
 /// The filters of those of some blocks that are rolled up, by the blocks' numbers, each checked against the hash that the block's
 /// item has.
-pub(super) async fn rolled_up<S: Stores>(
+pub(super) async fn filters_of<S: Stores>(
     stores: &Metered<'_, S>,
     blocks: &[LiveBlock],
     wanted: &[usize],
