@@ -7,9 +7,10 @@ use vernier_ledger::disposition::Disposition;
 use vernier_ledger::limits::LIVE_READ_BYTES_MAX;
 use vernier_ledger::live::ReadError;
 use vernier_ledger::time::TimeRange;
+use vernier_output::cursor::PageCursor;
 use vernier_output::events::{EventsPage, Paging, by_id, page};
 use vernier_output::filter_memory::FilterMemory;
-use vernier_output::query::{EventQuery, Order};
+use vernier_output::query::{EventQuery, Order, Sort};
 use vernier_tests::envelopes::event_with_id;
 
 const USERS: &str = "https://school.example/users/";
@@ -152,6 +153,62 @@ async fn an_id_of_many_blocks_takes_three_requests_for_each() {
             "{order:?}: {} requests",
             reads.gets
         );
+    }
+}
+
+/// Whoever asks for duplicates alone has every live event looked up: a page ends in a cursor once enough was opened for that,
+/// and the pages together have what one that reads everything has.
+#[tokio::test]
+async fn pages_of_duplicates_end_in_cursors_and_leave_nothing_out() {
+    let school = School::since(EVENING).await;
+    for nth in 0..40 {
+        // Half of the events are in the batch before as well, some in all that come after.
+        let mut events = events_of(nth * 5..nth * 5 + 10);
+        events.extend(events_of(1..2));
+        school.post(&events).await;
+        school.deliver().await;
+        school.pass(1);
+    }
+    let mut repeated = query(&school, &[]);
+    repeated.disposition = Some(Disposition::Duplicate);
+    for (order, sort) in [
+        (Order::Newest, Sort::ReceivedAt),
+        (Order::Oldest, Sort::ReceivedAt),
+        (Order::Newest, Sort::EventTime),
+        (Order::Oldest, Sort::EventTime),
+    ] {
+        (repeated.order, repeated.sort) = (order, sort);
+        let (whole, _) = asked(&school, &repeated, 1_000).await.expect("reads");
+        let places = |page: &EventsPage| {
+            let places = page.events.iter().map(|event| (event.receipt, event.index));
+            places.collect::<Vec<_>>()
+        };
+        assert!(places(&whole).len() > 200);
+        let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+        loop {
+            let paging = Paging {
+                after,
+                limit: 1_000,
+                now: school.clock.get(),
+                signing_key: &[7; 32],
+                filters: &FilterMemory::default(),
+                live_bytes_max: 1,
+            };
+            let answer = page(&school.stores, &school.tenant.id, &repeated, paging).await;
+            let (page, _) = answer.expect("reads");
+            found.extend(places(&page));
+            pages += 1;
+            let Some(cursor) = page.next_cursor else {
+                break;
+            };
+            after = Some(PageCursor::open(&cursor, &[7; 32]).expect("ours").after);
+            assert!(
+                pages < 1_000,
+                "{order:?} {sort:?}: the pages come to no end"
+            );
+        }
+        assert_eq!(found, places(&whole), "{order:?} {sort:?}");
+        assert!(pages > 1, "{order:?} {sort:?}: one page read everything");
     }
 }
 
