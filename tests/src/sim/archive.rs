@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,8 +75,6 @@ pub(super) struct Archive {
     bug: Option<Bug>,
     /// Objects that were deleted.
     pub(super) lost: BTreeSet<String>,
-    /// Whether segments may have been swept.
-    pub(super) has_swept: bool,
     /// What the turns of the last run did.
     last: Turn,
 }
@@ -124,7 +122,6 @@ impl Archive {
             process: None,
             bug,
             lost: BTreeSet::new(),
-            has_swept: false,
             last: Turn::default(),
         }
     }
@@ -279,21 +276,34 @@ impl World {
             return Ok(());
         }
         let owners = self.owners();
-        // What is armed may hit a turn, also of an owner whose message is under way.
-        for (n, owner) in owners.iter().enumerate() {
-            let ready = self.queue.ready(self.now());
-            if ready.contains(owner) || !self.parked.is_empty() {
-                self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
-            }
+        let places: BTreeMap<&Owner, usize> = { owners.iter().enumerate() }
+            .map(|(n, owner)| (owner, n))
+            .collect();
+        let mut from = 0;
+        while let Some(n) = self.next_turn(&places, from) {
+            self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
+            from = n + 1;
         }
         for _ in 0..owners.len() + TURNS_MAX {
             let ready = self.queue.ready(self.now());
-            let Some(n) = owners.iter().position(|owner| ready.contains(owner)) else {
+            let places = ready.iter().filter_map(|owner| places.get(owner));
+            let Some(n) = places.min() else {
                 break;
             };
-            self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
+            self.work(u16::try_from(*n).unwrap_or(0), seconds).await?;
         }
         Ok(())
+    }
+
+    /// The first owner from a place on whose message can be received. While somebody stands still it is the next owner,
+    /// whoever that is: what is armed may hit a turn of one whose message is under way.
+    fn next_turn(&self, places: &BTreeMap<&Owner, usize>, from: usize) -> Option<usize> {
+        if !self.parked.is_empty() {
+            return (from < places.len()).then_some(from);
+        }
+        let ready = self.queue.ready(self.now());
+        let places = ready.iter().filter_map(|owner| places.get(owner).copied());
+        places.filter(|n| *n >= from).min()
     }
 
     /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
@@ -301,12 +311,7 @@ impl World {
         if !self.trigger.ready(&self.stream).is_empty() || !self.queue.queued().is_empty() {
             return 0;
         }
-        let due = self
-            .table
-            .all_due()
-            .into_iter()
-            .map(|nudge| nudge.due)
-            .min();
+        let due = self.table.first_due();
         let left_millis = due.map_or(0, |due| due.0 - self.now().0);
         // At the end of the minute in which it is due a planner finds it.
         u64::try_from((left_millis - 1) / 60_000).unwrap_or(0)
@@ -339,14 +344,13 @@ impl World {
             self.queue.delete(handle);
         }
         self.archive.last.add(turn);
-        self.archive.has_swept |= turn.swept.segments + turn.swept.unnamed > 0;
         self.counts.windows_held += u64::from(turn.sealed.incomplete);
         self.counts.played_back += turn.recovered.sent_again;
         self.counts.playback_steps += u64::from(turn.played.steps);
         self.counts.swept += turn.swept.segments;
         let noted = |f: &&Failure| {
             let note = format!("failures/taken/{}", failure_key(f));
-            self.bucket.raw(&note).is_some()
+            self.bucket.has(&note)
         };
         let settled = self.trigger.failures().iter().filter(noted);
         let settled: Vec<u64> = settled.map(|f| f.number).collect();
@@ -372,11 +376,15 @@ impl World {
             .await
     }
 
-    /// Whether some work of an owner was tried in vain.
-    pub(super) fn was_tried(&self, n: u16) -> bool {
-        let owner = nth(&self.owners(), n);
-        let mut entries = self.table.all_work().into_iter();
-        entries.any(|(of, entry)| Some(of) == owner && entry.tries > 0)
+    /// The places of the owners, but for the ledger, of whose work something was tried in vain.
+    pub(super) fn tried_in_vain(&self) -> Vec<u16> {
+        let entries = self.table.all_work().into_iter();
+        let tried: BTreeSet<Owner> = { entries.filter(|(_, entry)| entry.tries > 0) }
+            .map(|(owner, _)| owner)
+            .collect();
+        let owners = self.owners().into_iter().enumerate().skip(1);
+        let owners = owners.filter(|(_, owner)| tried.contains(owner));
+        owners.filter_map(|(n, _)| u16::try_from(n).ok()).collect()
     }
 
     /// The queue does what a queue may do.
@@ -414,7 +422,7 @@ impl World {
     fn keep_failures(&self) {
         for failure in self.trigger.failures() {
             let key = format!("{FAILURES}{}", failure_key(failure));
-            if self.bucket.raw(&key).is_some() {
+            if self.bucket.has(&key) {
                 continue;
             }
             let stream = &failure.shard.stream;
@@ -467,7 +475,7 @@ impl World {
 
     pub(super) fn lose(&mut self, n: u8) {
         let records = self.table.all_records().into_iter();
-        let there = |key: &String| self.bucket.raw(key).is_some();
+        let there = |key: &String| self.bucket.has(key);
         let keys: Vec<String> = records.filter_map(|r| r.object).filter(there).collect();
         if let Some(key) = nth(&keys, n) {
             self.bucket.lose(&key);

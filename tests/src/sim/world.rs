@@ -132,6 +132,8 @@ pub(super) struct World {
     pub(super) parked: Vec<Invocation>,
     pub(super) sent: Vec<Sent>,
     pub(super) attempts: Vec<Attempt>,
+    /// The attempts that were answered with a 2xx, in the order of the answers.
+    pub(super) answers: Vec<usize>,
     /// Receipts of envelopes that the stream function fails on.
     pub(super) poisoned: BTreeSet<ReceiptId>,
     pub(super) garbage: Vec<Vec<u8>>,
@@ -208,6 +210,7 @@ impl World {
             parked: Vec::new(),
             sent: Vec::new(),
             attempts: Vec::new(),
+            answers: Vec::new(),
             poisoned: BTreeSet::new(),
             garbage: Vec::new(),
             trigger: Trigger::default(),
@@ -356,6 +359,7 @@ impl World {
     fn ended(&mut self, caller: &Caller, ending: Ending) -> Result<(), Violation> {
         match (caller, ending) {
             (Caller::Sensor { attempt }, Ending::Sent(Ok(events))) => {
+                self.answers.push(*attempt);
                 let attempt = &mut self.attempts[*attempt];
                 attempt.acknowledged = true;
                 let sent = &mut self.sent[attempt.envelope];

@@ -12,6 +12,7 @@ mod losses;
 mod passes;
 mod seals;
 mod segments;
+mod spans;
 mod stream;
 mod truth;
 
@@ -21,11 +22,12 @@ use super::world::World;
 use losses::Losses;
 use seals::Seals;
 use segments::Segments;
+use spans::Spans;
 use std::collections::BTreeSet;
 use std::fmt;
 use stream::Frames;
 use vernier_ledger::Invariant;
-use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::ids::TenantId;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -76,7 +78,10 @@ pub struct Oracle {
     seals: Seals,
     /// Segment objects that were swept, or deleted behind the ledger's back.
     gone: BTreeSet<String>,
-    acknowledged: BTreeSet<ReceiptId>,
+    /// How many answers were looked at.
+    answers: usize,
+    /// How many objects had been removed from the bucket at the last look.
+    removals: u64,
 }
 
 /// Invariant 6: nobody touches records behind the ledger's back, so that the check of the shards finds nothing.
@@ -106,7 +111,9 @@ impl Oracle {
 
     /// Invariant 3: a segment goes only when all that it holds is sealed.
     fn check_swept(&mut self, world: &World) -> Result<(), Violation> {
-        if !world.archive.has_swept && self.gone.len() == world.archive.lost.len() {
+        // Nothing goes but by a removal, and the bucket counts those.
+        let removals = std::mem::replace(&mut self.removals, world.bucket.removals());
+        if removals == self.removals {
             return Ok(());
         }
         let there: BTreeSet<String> = world.bucket.keys("segments/").into_iter().collect();
@@ -125,11 +132,9 @@ impl Oracle {
 
     /// Invariant 1: what was answered with a 2xx is on the stream, whole, and has its receipt.
     fn check_answers(&mut self, world: &World) -> Result<(), Violation> {
-        // An attempt is answered at once, or soon after when it stood still in between.
-        for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
-            if !self.acknowledged.insert(attempt.receipt) {
-                continue;
-            }
+        let before = std::mem::replace(&mut self.answers, world.answers.len());
+        for place in &world.answers[before..] {
+            let attempt = &world.attempts[*place];
             let sent = &world.sent[attempt.envelope];
             let tenant = &world.identities[sent.tenant].tenant.id;
             let receipt = world.table.raw_receipt(tenant, attempt.receipt);
@@ -185,9 +190,10 @@ impl Oracle {
         let truth = Truth::of(world, segments, &losses)?;
         truth.check_receipts(world, segments, &losses)?;
         passes::check_results(world, &truth, &losses.learners(world), |_| true)?;
-        passes::check_accounts(world, segments, &losses).await?;
+        let spans = Spans::of(world, segments);
+        passes::check_accounts(world, (segments, &spans), &losses).await?;
         if self.gone.is_empty() {
-            passes::check_dispositions(world, &truth).await?;
+            passes::check_dispositions(world, &spans, &truth).await?;
         }
         Ok(())
     }
