@@ -324,6 +324,7 @@ impl World {
             let passing = (self.quiet_minutes() + 1).min(left);
             left -= passing;
             self.pass(Duration::from_secs(60 * passing));
+            self.forget_old_records();
             let delivered = self.trigger.ready(&self.stream).len();
             for _ in 0..delivered {
                 self.deliver(0, usize::MAX).await?;
@@ -338,6 +339,18 @@ impl World {
         Ok(())
     }
 
+    /// The stream keeps no record for longer than its retention. What the trigger has not delivered by then, it gives up
+    /// before that.
+    fn forget_old_records(&mut self) {
+        let now = self.now();
+        self.ages.note(&self.stream, now);
+        for (shard, count) in self.ages.over(&self.stream, now) {
+            self.counts.records_expired += count as u64;
+            let gave_up = self.trigger.expire(&self.stream, &shard, count);
+            self.counts.given_up += u64::from(gave_up);
+        }
+    }
+
     /// A turn came to its end.
     pub(super) fn turned(&mut self, handle: Option<u64>, turn: &Turn) {
         if let Some(handle) = handle {
@@ -348,6 +361,8 @@ impl World {
         self.counts.played_back += turn.recovered.sent_again;
         self.counts.playback_steps += u64::from(turn.played.steps);
         self.counts.swept += turn.swept.segments;
+        self.counts.oversize_swept += turn.swept.oversize;
+        self.counts.unnamed_swept += turn.swept.unnamed;
         let noted = |f: &&Failure| {
             let note = format!("failures/taken/{}", failure_key(f));
             self.bucket.has(&note)
@@ -473,7 +488,7 @@ impl World {
         }
     }
 
-    pub(super) fn lose(&mut self, n: u8) {
+    pub(super) fn lose(&mut self, n: i16) {
         let records = self.table.all_records().into_iter();
         let there = |key: &String| self.bucket.has(key);
         let keys: Vec<String> = records.filter_map(|r| r.object).filter(there).collect();

@@ -187,28 +187,10 @@ impl fmt::Display for Report {
             "invocations  {invocations:>12}   {:.0} a minute",
             rate(invocations)
         )?;
-        let counts = &self.counts;
-        let rows = [
-            ("events sent", counts.events_sent),
-            ("stored", counts.events_stored),
-            ("crashes", counts.crashes),
-            ("overtaken", counts.overtaken),
-            ("given up", counts.given_up),
-            ("recoveries", counts.recoveries),
-            ("played back", counts.played_back),
-            ("reshards", counts.reshards),
-            ("windows held", counts.windows_held),
-            ("archived", counts.archived),
-            ("seals", counts.seals),
-            ("backfills", counts.backfills),
-            ("sealed", counts.events_sealed),
-            ("windows lost", counts.windows_lost),
-            ("playbacks", counts.playbacks),
-            ("their steps", counts.playback_steps),
-            ("swept", counts.swept),
-        ];
+        // The first two stand above.
+        let rows = self.counts.rows().into_iter().skip(2);
         for (name, count) in rows {
-            writeln!(f, "{name:<12} {count:>12}")?;
+            writeln!(f, "{name:<14} {count:>10}")?;
         }
         writeln!(f, "faults       {:>12}", self.faults.values().sum::<u64>())?;
         for ((operation, fault), count) in &self.faults {

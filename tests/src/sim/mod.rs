@@ -17,6 +17,7 @@ pub mod sensor;
 pub mod shrink;
 
 mod archive;
+mod counts;
 mod ending;
 mod faulting;
 mod invocation;
@@ -24,10 +25,10 @@ mod operations;
 mod trigger;
 mod world;
 
+pub use counts::Counts;
 pub use mutants::Bug;
 pub use oracle::Violation;
 pub use script::Script;
-pub use world::Counts;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

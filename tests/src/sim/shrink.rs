@@ -78,6 +78,12 @@ fn fewer(number: u16) -> impl Iterator<Item = u16> {
     steps.into_iter().filter(move |n| *n < number)
 }
 
+/// Numbers nearer to nought.
+fn nearer(number: i16) -> impl Iterator<Item = i16> {
+    let steps = [0, number / 2, number - number.signum()];
+    { steps.into_iter() }.filter(move |n| n.abs() < number.abs())
+}
+
 /// The next smaller forms of an operation.
 fn smaller(op: &Op) -> Vec<Op> {
     let less = |n: &u8| {
@@ -96,8 +102,8 @@ fn smaller(op: &Op) -> Vec<Op> {
                 .chain(fewer(*tenant).map(|t| Op::Send(t, events.clone())))
                 .collect()
         }
-        Op::Resend(n) => less(n).map(Op::Resend).collect(),
-        Op::Reslice(n, cut) => less(n).map(|n| Op::Reslice(n, *cut)).collect(),
+        Op::Resend(n) => nearer(*n).map(Op::Resend).collect(),
+        Op::Reslice(n, cut) => nearer(*n).map(|n| Op::Reslice(n, *cut)).collect(),
         Op::Deliver(shard, n) => {
             let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Deliver(*shard, n));
             fewer
@@ -125,8 +131,8 @@ fn smaller(op: &Op) -> Vec<Op> {
             let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Skip(*shard, n));
             fewer.chain(less(shard).map(|s| Op::Skip(s, *n))).collect()
         }
-        Op::Lose(n) => less(n).map(Op::Lose).collect(),
-        Op::Poison(n) => less(n).map(Op::Poison).collect(),
+        Op::Lose(n) => nearer(*n).map(Op::Lose).collect(),
+        Op::Poison(n) => nearer(*n).map(Op::Poison).collect(),
         Op::Playback(n) => less(n).map(Op::Playback).collect(),
         Op::Resume(n) => less(n).map(Op::Resume).collect(),
         Op::Crash(polls) => fewer(*polls).map(Op::Crash).collect(),

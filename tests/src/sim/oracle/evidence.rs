@@ -62,6 +62,11 @@ impl Evident {
         Ok(())
     }
 
+    /// Holds whose clock was seen to run.
+    pub(super) fn clocks(&self) -> u64 {
+        self.clocks.len() as u64
+    }
+
     /// Windows whose last seals say that something is missing.
     pub(super) const fn short(&self) -> &BTreeSet<(TenantId, Millis)> {
         &self.short

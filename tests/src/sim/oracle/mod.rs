@@ -18,6 +18,7 @@ mod truth;
 
 pub use truth::{TrueEvent, Truth};
 
+use super::counts::Counts;
 use super::world::World;
 use losses::Losses;
 use seals::Seals;
@@ -70,6 +71,10 @@ impl fmt::Display for Violation {
     }
 }
 
+/// A segment whose events are sealed in time is swept within so long of their receipt, seconds: the window, its grace and
+/// its hold, the segment's time and the sweep's pause are together less than an hour.
+const SOON_SECONDS: i64 = 2 * 3_600;
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -78,6 +83,8 @@ pub struct Oracle {
     seals: Seals,
     /// Segment objects that were swept, or deleted behind the ledger's back.
     gone: BTreeSet<String>,
+    /// Segments that were swept long after their events were received.
+    swept_late: u64,
     /// How many answers were looked at.
     answers: usize,
     /// How many objects had been removed from the bucket at the last look.
@@ -102,7 +109,7 @@ impl Oracle {
     /// # Errors
     /// The first invariant that does not hold.
     pub(super) fn look(&mut self, world: &World) -> Result<(), Violation> {
-        self.frames.read_new(&world.stream)?;
+        self.frames.read_new(world)?;
         self.check_answers(world)?;
         self.segments.read_new(world)?;
         self.seals.read_new(world, &self.segments)?;
@@ -121,6 +128,9 @@ impl Oracle {
             if there.contains(key) || !self.gone.insert(key.clone()) {
                 continue;
             }
+            let newest = places.iter().map(|place| place.0.received_at()).max();
+            let is_late = newest.is_some_and(|at| at.plus_seconds(SOON_SECONDS) < world.now());
+            self.swept_late += u64::from(is_late);
             let unsealed = places.iter().find(|place| !self.seals.holds(place));
             if let Some((receipt, index)) = unsealed.filter(|_| !world.archive.lost.contains(key)) {
                 let what = format!("{key} was swept, and event {index} of {receipt} is not sealed");
@@ -163,9 +173,19 @@ impl Oracle {
         self.segments.events()
     }
 
-    /// Seals, backfills among them, events in them.
-    pub(super) fn seals(&self, world: &World) -> (u64, u64, u64) {
-        self.seals.counts(world)
+    /// Events in seals.
+    pub(super) fn events_sealed(&self) -> u64 {
+        self.seals.events()
+    }
+
+    /// What the oracle alone has counted.
+    pub(super) fn seen(&self) -> Counts {
+        Counts {
+            clocks: self.seals.clocks(),
+            beside_clocks: self.frames.beside_clocks(),
+            swept_late: self.swept_late,
+            ..Counts::default()
+        }
     }
 
     /// Whether all that is stored is sealed.

@@ -404,13 +404,14 @@ impl Seals {
         Ok(())
     }
 
-    /// Seals, backfills among them and events in them.
-    pub(super) fn counts(&self, world: &World) -> (u64, u64, u64) {
-        let seals = self.chains.values().map(|chain| chain.sequence).sum();
-        let tenants = self.chains.keys();
-        let entries = tenants.flat_map(|tenant| world.table.seals_from(tenant, 0));
-        let backfills = entries.filter(|entry| entry.is_backfill()).count() as u64;
-        (seals, backfills, self.sealed.len() as u64)
+    /// Events in seals.
+    pub(super) fn events(&self) -> u64 {
+        self.sealed.len() as u64
+    }
+
+    /// Holds whose clock ran.
+    pub(super) fn clocks(&self) -> u64 {
+        self.evident.clocks()
     }
 }
 
