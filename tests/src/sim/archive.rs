@@ -5,6 +5,7 @@ use super::invocation::{Caller, Ending, Invocation, open_windows};
 use super::mutants::{Bug, Table};
 use super::operations::{RECEIPT_DAYS, nth};
 use super::oracle::Violation;
+use super::owners::Owners;
 use super::script::{QueueTrouble, Target};
 use super::trigger::Failure;
 use super::world::{BEGINNING, RECONCILE, World};
@@ -14,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub(super) struct Archive {
     pub(super) lost: BTreeSet<String>,
     /// What the turns of the last run did.
     last: Turn,
+    /// The owners of work lists as far as they were asked for.
+    pub(super) owners: RefCell<Rc<Owners>>,
 }
 
 thread_local! {
@@ -123,6 +126,7 @@ impl Archive {
             bug,
             lost: BTreeSet::new(),
             last: Turn::default(),
+            owners: RefCell::default(),
         }
     }
 
@@ -200,16 +204,6 @@ fn failure_key(failure: &Failure) -> String {
 }
 
 impl World {
-    /// The owners of work lists: the ledger, then the tenants, then the shards.
-    pub(super) fn owners(&self) -> Vec<Owner> {
-        let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
-        let tenants = tenants.map(Owner::Tenant);
-        let shards = self.stream.shards().into_iter();
-        let shards = shards.map(|description| Owner::of_shard(&description.shard.id));
-        let ledger = std::iter::once(Owner::Ledger);
-        ledger.chain(tenants).chain(shards).collect()
-    }
-
     /// The schedule: the planner runs.
     pub(super) async fn plan(&mut self) -> Result<(), Violation> {
         self.keep_failures();
@@ -228,7 +222,7 @@ impl World {
     /// The queue's trigger has a message of an owner: a worker takes a turn, with so many seconds to its deadline.
     /// Where the owner's message is with another worker, which stands still, this one's came twice.
     pub(super) async fn work(&mut self, n: u16, seconds: u8) -> Result<(), Violation> {
-        let Some(owner) = nth(&self.owners(), n) else {
+        let Some(owner) = nth(self.owners().all(), n) else {
             return Ok(());
         };
         let delivery = self.queue.receive_of(&owner, self.now());
@@ -276,34 +270,28 @@ impl World {
             return Ok(());
         }
         let owners = self.owners();
-        let places: BTreeMap<&Owner, usize> = { owners.iter().enumerate() }
-            .map(|(n, owner)| (owner, n))
-            .collect();
         let mut from = 0;
-        while let Some(n) = self.next_turn(&places, from) {
+        while let Some(n) = self.next_turn(&owners, from) {
             self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
             from = n + 1;
         }
         for _ in 0..owners.len() + TURNS_MAX {
             let ready = self.queue.ready(self.now());
-            let places = ready.iter().filter_map(|owner| places.get(owner));
-            let Some(n) = places.min() else {
+            let Some(n) = owners.first_of(&ready, 0) else {
                 break;
             };
-            self.work(u16::try_from(*n).unwrap_or(0), seconds).await?;
+            self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
         }
         Ok(())
     }
 
     /// The first owner from a place on whose message can be received. While somebody stands still it is the next owner,
     /// whoever that is: what is armed may hit a turn of one whose message is under way.
-    fn next_turn(&self, places: &BTreeMap<&Owner, usize>, from: usize) -> Option<usize> {
+    fn next_turn(&self, owners: &Owners, from: usize) -> Option<usize> {
         if !self.parked.is_empty() {
-            return (from < places.len()).then_some(from);
+            return (from < owners.len()).then_some(from);
         }
-        let ready = self.queue.ready(self.now());
-        let places = ready.iter().filter_map(|owner| places.get(owner).copied());
-        places.filter(|n| *n >= from).min()
+        owners.first_of(&self.queue.ready(self.now()), from)
     }
 
     /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
@@ -325,6 +313,7 @@ impl World {
             left -= passing;
             self.pass(Duration::from_secs(60 * passing));
             self.forget_old_records();
+            self.kill_overdue();
             let delivered = self.trigger.ready(&self.stream).len();
             for _ in 0..delivered {
                 self.deliver(0, usize::MAX).await?;
@@ -376,7 +365,7 @@ impl World {
 
     /// Somebody makes all work of an owner due.
     pub(super) async fn nudge(&mut self, n: u16) -> Result<(), Violation> {
-        let Some(owner) = nth(&self.owners(), n) else {
+        let Some(owner) = nth(self.owners().all(), n) else {
             return Ok(());
         };
         let functions = Rc::clone(&self.functions);
@@ -389,17 +378,6 @@ impl World {
         };
         self.invoke(Invocation::new(Caller::Asker, now, future))
             .await
-    }
-
-    /// The places of the owners, but for the ledger, of whose work something was tried in vain.
-    pub(super) fn tried_in_vain(&self) -> Vec<u16> {
-        let entries = self.table.all_work().into_iter();
-        let tried: BTreeSet<Owner> = { entries.filter(|(_, entry)| entry.tries > 0) }
-            .map(|(owner, _)| owner)
-            .collect();
-        let owners = self.owners().into_iter().enumerate().skip(1);
-        let owners = owners.filter(|(_, owner)| tried.contains(owner));
-        owners.filter_map(|(n, _)| u16::try_from(n).ok()).collect()
     }
 
     /// The queue does what a queue may do.

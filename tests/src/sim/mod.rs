@@ -22,6 +22,7 @@ mod ending;
 mod faulting;
 mod invocation;
 mod operations;
+mod owners;
 mod trigger;
 mod world;
 

@@ -366,17 +366,24 @@ impl World {
         }
     }
 
+    /// Whoever stands still for longer than a function may run is killed.
+    pub(super) fn kill_overdue(&mut self) {
+        let now = self.now();
+        let killed: Vec<Invocation> =
+            { self.parked.extract_if(.., |p| now > p.ends_by()) }.collect();
+        for invocation in killed {
+            self.counts.crashes += 1;
+            self.archive.crashed(&invocation.caller);
+        }
+    }
+
     /// Lets a parked invocation go on; a sensor's is killed when its time is over.
     pub(super) async fn resume(&mut self, n: u8) -> Result<(), Violation> {
         if self.parked.is_empty() {
             return Ok(());
         }
         let mut invocation = self.parked.remove(usize::from(n) % self.parked.len());
-        let patience = match &invocation.caller {
-            Caller::Sensor { .. } => PATIENCE_SECONDS,
-            _ => LIFE_SECONDS,
-        };
-        if self.now() > invocation.began.plus_seconds(patience) {
+        if self.now() > invocation.ends_by() {
             self.counts.crashes += 1;
             return Ok(());
         }
