@@ -7,6 +7,7 @@
 //! What a derived state (dispositions, results, reports) must be is computed in `passes` by a
 //! straight single pass over `Truth::events`.
 
+mod days;
 mod evidence;
 mod losses;
 mod passes;
@@ -207,7 +208,7 @@ impl Oracle {
         check_shards_sound(world)?;
         self.frames.check_quarantine(world)?;
         let losses = Losses::of(world, &self.frames, segments)?;
-        let truth = Truth::of(world, segments, &losses)?;
+        let truth = Truth::of(world, segments, &losses, |place| self.seals.holds(place))?;
         truth.check_receipts(world, segments, &losses)?;
         passes::check_results(world, &truth, &losses.learners(world), |_| true)?;
         let spans = Spans::of(world, segments);
@@ -249,7 +250,7 @@ impl Oracle {
     pub(super) fn check_compacted(&self, world: &World) -> Result<(), Violation> {
         self.seals.check_verified(world)?;
         if self.is_all_sealed() {
-            self.seals.check_merged(world)?;
+            days::check_merged(&self.seals, world)?;
         }
         Ok(())
     }
@@ -288,7 +289,9 @@ impl Oracle {
     /// When they are others.
     pub(super) fn judge_rebuilt(&self, world: &World) -> Result<(), Violation> {
         let losses = Losses::of(world, &self.frames, &self.segments)?;
-        let truth = Truth::of(world, &self.segments, &losses)?;
+        let truth = Truth::of(world, &self.segments, &losses, |place| {
+            self.seals.holds(place)
+        })?;
         passes::check_results(world, &truth, &BTreeSet::new(), |place| {
             self.seals.stores(place)
         })

@@ -18,7 +18,7 @@ use vernier_archive::verify::{Options, verify};
 use vernier_fakes::{Faults, MemoryKey};
 use vernier_ledger::Invariant;
 use vernier_ledger::access::Tenant;
-use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry, SealKind, day_of};
+use vernier_ledger::chain::{ChainHead, HeldWindows, SealEntry, SealKind};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::frame::Tally;
@@ -362,46 +362,9 @@ impl Seals {
         }
     }
 
-    /// Invariant 5: a day (UTC) with two seals that have events is merged, so that none of its windows' own files
-    /// are left. A day with one such seal may stay as it is.
-    pub(super) fn check_merged(&self, world: &World) -> Result<(), Violation> {
-        for tenant in self.chains.keys() {
-            let mut with_events: BTreeMap<Millis, usize> = BTreeMap::new();
-            for entry in world.table.seals_from(tenant, 0) {
-                if entry.kind != SealKind::Day && entry.tally.events > 0 {
-                    *with_events
-                        .entry(day_of(entry.window.start).start)
-                        .or_default() += 1;
-                }
-            }
-            for (day, seals) in with_events.into_iter().filter(|(_, seals)| *seals > 1) {
-                let date = &day.to_string()[..10];
-                // What is written down of a window that is held waits for its seal.
-                let held = world.table.raw_held(tenant).into_iter();
-                let held: Vec<String> = held
-                    .map(|held| format!("/{:015}-", held.window.start.0))
-                    .collect();
-                let files = |class: &str| {
-                    let of_tenant = world.bucket.keys(&format!("{class}/tenant={tenant}/"));
-                    let of_day = of_tenant.iter().filter(|key| key.contains(date));
-                    of_day
-                        .filter(|key| !held.iter().any(|start| key.contains(start)))
-                        .count()
-                };
-                let own = ["archive", "exceptions", "evidence"].map(files);
-                let merged = files("days/archive") + files("days/exceptions");
-                Violation::unless(
-                    own == [0; 3] && merged > 0,
-                    Invariant::NothingUnreadable,
-                    || {
-                        format!(
-                            "{seals} seals of {tenant} of {date} are not merged: {own:?} files of windows, {merged} of days"
-                        )
-                    },
-                )?;
-            }
-        }
-        Ok(())
+    /// Whoever has a chain.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.chains.keys()
     }
 
     /// Events in seals.
