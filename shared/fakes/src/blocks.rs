@@ -4,16 +4,44 @@ use crate::faults::Operation;
 use crate::lock;
 use crate::table::{MemoryTable, State};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use vernier_ledger::block_item::{BlockItem, Listing, ListingMark};
 use vernier_ledger::earlier::EarlierRecord;
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
 use vernier_ledger::ports::{Blocks, PortError};
 use vernier_ledger::segment::{ItemHash, SegmentRecord};
-use vernier_ledger::time::{Millis, Slice, TimeRange};
+use vernier_ledger::time::{Millis, Minute, Slice, TimeRange};
+
+/// A commit, by its shard and its position there.
+pub(crate) type Commit = (Shard, u64);
 
 impl State {
+    /// Notes of which minutes an item is, so that whoever asks for one of them comes to its commit.
+    fn note_minutes(&mut self, item: &BlockItem) {
+        for minute in &item.block.minutes {
+            let commit = (item.shard.clone(), item.position);
+            let of_minute = (item.block.tenant.clone(), minute.minute, commit);
+            self.commits_of_minute.insert(of_minute);
+        }
+    }
+
+    /// The commits that have, or had, something that a tenant received in a range, in their order.
+    fn commits_in(&self, tenant: &TenantId, range: TimeRange) -> BTreeSet<&Commit> {
+        let first_minute = Minute(range.from.0.div_euclid(60_000));
+        let shard = Shard {
+            stream: String::new(),
+            id: String::new(),
+        };
+        let first = (tenant.clone(), first_minute, (shard, 0));
+        let behind = self.commits_of_minute.range(first..);
+        let within =
+            behind.take_while(|(owner, minute, _)| owner == tenant && minute.start() < range.to);
+        within.map(|(.., commit)| commit).collect()
+    }
+
     pub(crate) fn list(&mut self, items: &[BlockItem]) {
         for item in items {
+            self.note_minutes(item);
             let commit = (item.shard.clone(), item.position);
             let of_commit = self.blocks.entry(commit).or_default();
             let is_same =
@@ -33,7 +61,10 @@ impl Blocks for MemoryTable {
         self.faults
             .around(Operation::Read, || {
                 let state = lock(&self.state);
-                let items = state.blocks.values().flatten();
+                let commits = state.commits_in(tenant, range).into_iter();
+                let items = commits
+                    .filter_map(|commit| state.blocks.get(commit))
+                    .flatten();
                 let of_tenant = items.filter(|i| i.block.tenant == *tenant);
                 let within = of_tenant
                     .filter(|i| range.from < range.to && i.block.touches(range.from, range.to));
@@ -121,7 +152,7 @@ impl MemoryTable {
             blocks,
             ..
         } = &mut *state;
-        for record in records.drain(count..) {
+        for record in records.take_after(count) {
             let items = blocks.remove(&(record.shard.clone(), record.position));
             let items = items.unwrap_or_default().into_iter();
             earlier.push(EarlierRecord {
@@ -144,9 +175,7 @@ impl MemoryTable {
     /// Removes a commit's record and block items, behind the ledger's back.
     pub fn lose_commit(&self, shard: &Shard, position: u64) {
         let mut state = lock(&self.state);
-        state
-            .records
-            .retain(|r| r.shard != *shard || r.position != position);
+        state.records.remove(shard, position);
         state.blocks.remove(&(shard.clone(), position));
     }
 
@@ -161,7 +190,7 @@ impl MemoryTable {
     pub fn hash_anew(&self, shard: &Shard, position: u64, change: impl Fn(&mut SegmentRecord)) {
         let mut state = lock(&self.state);
         let mut previous = None;
-        for record in state.records.iter_mut().filter(|r| r.shard == *shard) {
+        for record in state.records.of_shard_mut(shard) {
             match record.position.cmp(&position) {
                 Ordering::Less => continue,
                 Ordering::Equal => change(record),
@@ -179,6 +208,9 @@ impl MemoryTable {
         let mut state = lock(&self.state);
         let items = state.blocks.entry((shard.clone(), position)).or_default();
         change(items);
+        for item in items.clone() {
+            state.note_minutes(&item);
+        }
     }
 
     /// Says that a shard's next record has a position and follows one with a hash, behind the ledger's back.

@@ -1,8 +1,8 @@
 //! Chains of seals in memory.
 
 use crate::faults::Operation;
-use crate::lock;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use std::collections::BTreeMap;
 use vernier_ledger::chain::{ChainHead, ChainStep, SealEntry, SealKind};
 use vernier_ledger::holds::{HeldWindow, Holds};
@@ -17,6 +17,8 @@ pub(crate) struct ChainsState {
     days: BTreeMap<(TenantId, Millis, u64), SealEntry>,
     erasures: BTreeMap<(TenantId, Millis, u64), SealEntry>,
     held: BTreeMap<(TenantId, Millis), HeldWindow>,
+    /// How often any of these changed.
+    changes: u64,
 }
 
 impl ChainsState {
@@ -32,6 +34,7 @@ impl ChainsState {
             }
         }
         if removes {
+            self.changes += 1;
             self.heads.remove(tenant);
             self.held.retain(|key, _| key.0 != *tenant);
         }
@@ -40,6 +43,12 @@ impl ChainsState {
 }
 
 impl MemoryTable {
+    /// How often a chain or a held window of any tenant changed.
+    #[must_use]
+    pub fn chain_changes(&self) -> u64 {
+        lock(&self.chains).changes
+    }
+
     /// A tenant's chain, no fault in between.
     #[must_use]
     pub fn raw_chain(&self, tenant: &TenantId) -> Option<ChainHead> {
@@ -50,7 +59,8 @@ impl MemoryTable {
     #[must_use]
     pub fn raw_held(&self, tenant: &TenantId) -> Vec<HeldWindow> {
         let state = lock(&self.chains);
-        let of_tenant = state.held.iter().filter(|((t, _), _)| t == tenant);
+        let first = (tenant.clone(), Millis(i64::MIN));
+        let of_tenant = entries_from(&state.held, first, |(owner, _)| owner == tenant);
         of_tenant.map(|(_, held)| held.clone()).collect()
     }
 
@@ -90,6 +100,7 @@ impl Chains for MemoryTable {
                 if seen + 1 != step.head.revision {
                     return ChainOutcome::Stale;
                 }
+                state.changes += 1;
                 state.heads.insert(tenant.clone(), step.head.clone());
                 if let Some(seal) = &step.seal {
                     let key = (tenant.clone(), seal.window.start, seal.sequence);
@@ -159,6 +170,7 @@ impl Holds for MemoryTable {
                 match state.held.get_mut(&key) {
                     Some(held) if held == seen || held == next => {
                         *held = next.clone();
+                        state.changes += 1;
                         true
                     }
                     _ => false,
@@ -173,9 +185,8 @@ fn listed(
     tenant: &TenantId,
     [from, to]: [Millis; 2],
 ) -> Vec<SealEntry> {
-    let of = |((t, start, _), _): &(&(TenantId, Millis, u64), &SealEntry)| {
-        t == tenant && from <= *start && *start < to
-    };
-    let found = list.iter().filter(of);
+    let first = (tenant.clone(), from, 0);
+    let is_wanted = |(owner, start, _): &(TenantId, Millis, u64)| owner == tenant && *start < to;
+    let found = entries_from(list, first, is_wanted);
     found.map(|(_, seal)| seal.clone()).collect()
 }

@@ -1,8 +1,9 @@
 //! Slices that recovery gave up, in memory.
 
 use crate::faults::Operation;
-use crate::lock;
+use crate::receipts::smallest_id;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use std::collections::BTreeMap;
 use vernier_ledger::given_up::{GivenUpSlice, GivenUpSlices};
 use vernier_ledger::ids::{ReceiptId, TenantId};
@@ -17,7 +18,8 @@ impl MemoryTable {
     #[must_use]
     pub fn all_given_up(&self, tenant: &TenantId) -> Vec<GivenUpSlice> {
         let given_up = lock(&self.given_up);
-        let own = given_up.iter().filter(|((owner, ..), _)| owner == tenant);
+        let first = (tenant.clone(), smallest_id(), 0);
+        let own = entries_from(&given_up, first, |(owner, ..)| owner == tenant);
         own.map(|(_, slice)| slice.clone()).collect()
     }
 }

@@ -17,6 +17,7 @@ mod queue;
 mod rates;
 mod raw_receipts;
 mod receipts;
+mod records;
 mod refused;
 mod roll_ups;
 mod scalings;
@@ -37,6 +38,7 @@ pub use stream::{MemoryStream, ShardDescription, ShardRecords, refusal};
 pub use table::MemoryTable;
 pub use topic::MemoryTopic;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use vernier_ledger::stores::StoreSet;
 
@@ -47,4 +49,15 @@ pub type MemoryStores =
 /// A panic of another test thread leaves plain data behind, which is still whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The entries of a map from a key on as long as they are wanted: what one owner has lies together, so that reading it
+/// costs nothing for what others have.
+fn entries_from<K: Ord, V>(
+    map: &BTreeMap<K, V>,
+    first: K,
+    is_wanted: impl Fn(&K) -> bool,
+) -> impl Iterator<Item = (&K, &V)> {
+    map.range(first..)
+        .take_while(move |(key, _)| is_wanted(key))
 }

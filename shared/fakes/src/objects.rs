@@ -3,6 +3,8 @@
 use crate::faults::{Faults, Operation};
 use crate::lock;
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use vernier_ledger::clock;
 use vernier_ledger::ports::{
@@ -27,9 +29,24 @@ struct Stored {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBucket {
     objects: Arc<Mutex<BTreeMap<String, Stored>>>,
+    removals: Arc<AtomicU64>,
     /// What its clock says; none: the machine's.
     now: Arc<Mutex<Option<Millis>>>,
     faults: Faults,
+}
+
+/// Objects whose keys begin so, in order; of those behind a key, where there is one.
+fn beginning_with<'o>(
+    objects: &'o BTreeMap<String, Stored>,
+    prefix: &'o str,
+    after: Option<&'o str>,
+) -> impl Iterator<Item = (&'o String, &'o Stored)> {
+    let from = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    let found = objects.range::<str, _>((from, Bound::Unbounded));
+    found.take_while(move |(key, _)| key.starts_with(prefix))
 }
 
 impl MemoryBucket {
@@ -38,6 +55,7 @@ impl MemoryBucket {
     pub fn new(faults: Faults) -> Self {
         Self {
             objects: Arc::default(),
+            removals: Arc::default(),
             now: Arc::default(),
             faults,
         }
@@ -46,11 +64,15 @@ impl MemoryBucket {
     /// Keys that begin so, in order.
     #[must_use]
     pub fn keys(&self, prefix: &str) -> Vec<String> {
-        lock(&self.objects)
-            .keys()
-            .filter(|k| k.starts_with(prefix))
-            .cloned()
-            .collect()
+        let objects = lock(&self.objects);
+        let found = beginning_with(&objects, prefix, None);
+        found.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether there is an object, no fault in between.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        lock(&self.objects).contains_key(key)
     }
 
     /// An object as it lies there, no fault in between.
@@ -72,7 +94,19 @@ impl MemoryBucket {
 
     /// Removes an object behind the ledger's back.
     pub fn lose(&self, key: &str) {
-        lock(&self.objects).remove(key);
+        self.take(key);
+    }
+
+    /// How often an object was removed, by whomever.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removals.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, key: &str) {
+        if lock(&self.objects).remove(key).is_some() {
+            self.removals.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -121,9 +155,7 @@ impl Objects for MemoryBucket {
 impl Removal for MemoryBucket {
     async fn remove(&self, key: &str) -> Result<(), PortError> {
         self.faults
-            .around(Operation::RemoveObject, || {
-                lock(&self.objects).remove(key);
-            })
+            .around(Operation::RemoveObject, || self.take(key))
             .await
     }
 
@@ -135,9 +167,7 @@ impl Removal for MemoryBucket {
             return Err(PortError::Fatal("delete objects: MalformedXML".into()));
         }
         let remove = |key: &String| {
-            let removed = self.faults.decide(Operation::RemoveKey, || {
-                lock(&self.objects).remove(key);
-            });
+            let removed = self.faults.decide(Operation::RemoveKey, || self.take(key));
             let error = removed.err()?;
             let key = key.clone();
             Some(NotRemoved { key, error })
@@ -158,9 +188,8 @@ impl Inventory for MemoryBucket {
     ) -> Result<Vec<ListedObject>, PortError> {
         let list = || {
             let objects = lock(&self.objects);
-            let found = objects.iter().filter(|(k, _)| k.starts_with(prefix));
-            let left = found.filter(|(k, _)| after.is_none_or(|after| k.as_str() > after));
-            let listed = left.map(|(key, stored)| ListedObject {
+            let found = beginning_with(&objects, prefix, after);
+            let listed = found.map(|(key, stored)| ListedObject {
                 key: key.clone(),
                 bytes: stored.bytes.len() as u64,
                 written_at: stored.written_at,

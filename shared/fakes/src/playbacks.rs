@@ -1,8 +1,8 @@
 //! Playbacks in memory.
 
 use crate::faults::Operation;
-use crate::lock;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use std::collections::BTreeMap;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::playback_job::{PlaybackId, PlaybackJob};
@@ -35,7 +35,8 @@ impl Playbacks for MemoryTable {
         self.faults
             .around(Operation::Read, || {
                 let state = lock(&self.playbacks);
-                let of_tenant = state.iter().filter(|((t, _), _)| t == tenant);
+                let first = (tenant.clone(), PlaybackId::nil());
+                let of_tenant = entries_from(&state, first, |(owner, _)| owner == tenant);
                 of_tenant.map(|(_, job)| job.clone()).collect()
             })
             .await

@@ -1,7 +1,8 @@
 //! Receipts as they lie there, and as TTL has them go, no fault in between.
 
-use crate::lock;
+use crate::receipts::smallest_id;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::receipt::Receipt;
 
@@ -10,12 +11,9 @@ impl MemoryTable {
     #[must_use]
     pub fn all_receipts(&self, tenant: &TenantId) -> Vec<Receipt> {
         let state = lock(&self.state);
-        state
-            .receipts
-            .iter()
-            .filter(|((t, _), _)| t == tenant)
-            .map(|(_, r)| r.clone())
-            .collect()
+        let first = (tenant.clone(), smallest_id());
+        let own = entries_from(&state.receipts, first, |(owner, _)| owner == tenant);
+        own.map(|(_, receipt)| receipt.clone()).collect()
     }
 
     /// A receipt as it lies there, no fault in between.

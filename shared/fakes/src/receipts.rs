@@ -3,7 +3,7 @@
 use crate::faults::Operation;
 use crate::lock;
 use crate::table::MemoryTable;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::ids::{Lane, ReceiptId, TenantId};
 use vernier_ledger::ports::{PortError, Receipts};
 use vernier_ledger::receipt::{
@@ -15,13 +15,51 @@ impl MemoryTable {
     /// Removes the receipts that may go by an instant, as the table's TTL does some time later; answers how many went.
     pub fn expire_receipts(&self, now: Millis) -> usize {
         let mut state = lock(&self.state);
-        let expired = state.expiries.extract_if(.., |_, at| *at <= now);
-        let expired: Vec<(TenantId, ReceiptId)> = expired.map(|(key, _)| key).collect();
+        let expired = state.expiries.take_through(now);
         for key in &expired {
             state.receipts.remove(key);
         }
         expired.len()
     }
+}
+
+/// The key of a receipt.
+type ReceiptKey = (TenantId, ReceiptId);
+
+/// When each receipt may go.
+#[derive(Debug, Default)]
+pub(crate) struct Expiries {
+    at: BTreeMap<ReceiptKey, Millis>,
+    /// The same by instant, so that what may go is found without a look at what may not.
+    by_instant: BTreeSet<(Millis, ReceiptKey)>,
+}
+
+impl Expiries {
+    fn set(&mut self, key: ReceiptKey, at: Millis) {
+        if let Some(before) = self.at.insert(key.clone(), at) {
+            self.by_instant.remove(&(before, key.clone()));
+        }
+        self.by_instant.insert((at, key));
+    }
+
+    /// Takes out what may go by an instant.
+    fn take_through(&mut self, now: Millis) -> Vec<ReceiptKey> {
+        let mut taken = Vec::new();
+        while let Some((at, key)) = self.by_instant.pop_first() {
+            if at > now {
+                self.by_instant.insert((at, key));
+                break;
+            }
+            self.at.remove(&key);
+            taken.push(key);
+        }
+        taken
+    }
+}
+
+/// An id that no receipt's is before.
+pub(crate) fn smallest_id() -> ReceiptId {
+    ReceiptId::from_parts(Millis(0), 0, [0; 8])
 }
 
 /// The half that is not written yet.
@@ -57,7 +95,7 @@ impl Receipts for MemoryTable {
                 receipt.body_sha256 =
                     Some(ack.body_sha256.iter().map(|b| format!("{b:02x}")).collect());
                 let key = (ack.tenant.clone(), ack.receipt);
-                state.expiries.insert(key, ack.expires);
+                state.expiries.set(key, ack.expires);
             })
             .await
     }
@@ -85,7 +123,7 @@ impl Receipts for MemoryTable {
                 };
                 receipt.claims.insert(header.slice, claim);
                 let key = (header.tenant.clone(), header.receipt);
-                state.expiries.insert(key, request.expires);
+                state.expiries.set(key, request.expires);
                 ClaimOutcome::Mine
             })
             .await

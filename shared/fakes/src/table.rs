@@ -1,18 +1,21 @@
 //! The table's ports in memory.
 
+use crate::blocks::Commit;
 use crate::chains::ChainsState;
 use crate::checkpoints::ChecksState;
 use crate::faults::{Faults, Operation};
 use crate::given_up::GivenUpState;
 use crate::heat::Heat;
-use crate::lock;
 use crate::playbacks::PlaybacksState;
 use crate::rates::RatesState;
+use crate::receipts::Expiries;
+use crate::records::Records;
 use crate::refused::RefusedState;
 use crate::roll_ups::RollUpState;
 use crate::spread::SpreadState;
 use crate::sweeps::SweepsState;
 use crate::work::WorkState;
+use crate::{entries_from, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use vernier_ledger::access::{Tenant, TokenInfo};
@@ -29,19 +32,21 @@ use vernier_ledger::results::{Registers, ResultItem, ResultKey, ResultList};
 use vernier_ledger::scaling::ScalingLog;
 use vernier_ledger::schema::StoredSchema;
 use vernier_ledger::segment::SegmentRecord;
-use vernier_ledger::time::Millis;
+use vernier_ledger::time::{Millis, Minute};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) receipts: BTreeMap<(TenantId, ReceiptId), Receipt>,
     /// When each receipt may go.
-    pub(crate) expiries: BTreeMap<(TenantId, ReceiptId), Millis>,
+    pub(crate) expiries: Expiries,
     pub(crate) cursors: BTreeMap<Shard, Cursor>,
-    pub(crate) records: Vec<SegmentRecord>,
+    pub(crate) records: Records,
     /// Records of an earlier version.
     pub(crate) earlier: Vec<EarlierRecord>,
     /// Block items by their commit.
-    pub(crate) blocks: BTreeMap<(Shard, u64), Vec<BlockItem>>,
+    pub(crate) blocks: BTreeMap<Commit, Vec<BlockItem>>,
+    /// The commits that have, or had, something of a tenant's minute.
+    pub(crate) commits_of_minute: BTreeSet<(TenantId, Minute, Commit)>,
     pub(crate) listing: Option<ListingMark>,
     pub(crate) tenants: BTreeMap<TenantId, Tenant>,
     pub(crate) tokens: BTreeMap<[u8; 32], TokenInfo>,
@@ -104,7 +109,7 @@ impl MemoryTable {
     #[must_use]
     pub fn records_after(&self, count: usize) -> Vec<SegmentRecord> {
         let state = lock(&self.state);
-        state.records.get(count..).unwrap_or_default().to_vec()
+        state.records.after(count).to_vec()
     }
 
     /// All cursors.
@@ -117,8 +122,9 @@ impl MemoryTable {
     #[must_use]
     pub fn all_accounts(&self, tenant: &TenantId) -> Vec<WindowAccount> {
         let state = lock(&self.state);
-        let of = state.accounts.iter().filter(|((t, _, _), _)| t == tenant);
-        of.map(|(_, a)| a.clone()).collect()
+        let first = (tenant.clone(), i64::MIN, i64::MIN);
+        let own = entries_from(&state.accounts, first, |(owner, ..)| owner == tenant);
+        own.map(|(_, account)| account.clone()).collect()
     }
 }
 
@@ -253,8 +259,9 @@ impl Commits for MemoryTable {
         self.faults
             .around(Operation::Read, || {
                 let state = lock(&self.state);
-                let is_behind = |r: &&SegmentRecord| r.shard == *shard && r.last >= *from;
-                let mut found: Vec<_> = state.records.iter().filter(is_behind).cloned().collect();
+                let is_behind = |r: &&SegmentRecord| r.last >= *from;
+                let own = state.records.of_shard(shard);
+                let mut found: Vec<_> = own.filter(is_behind).cloned().collect();
                 found.sort_by(|one, other| one.last.cmp(&other.last));
                 found.truncate(usize::try_from(count_max).unwrap_or(usize::MAX));
                 found

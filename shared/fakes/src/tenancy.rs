@@ -1,8 +1,8 @@
 //! Tenants' settings, accounts and ends, in memory.
 
 use crate::faults::Operation;
-use crate::lock;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use std::collections::BTreeMap;
 use vernier_ledger::access::Tenant;
 use vernier_ledger::account::WindowAccount;
@@ -43,9 +43,12 @@ impl Accounts for MemoryTable {
     ) -> Result<Vec<WindowAccount>, PortError> {
         self.faults
             .around(Operation::Read, || {
-                let begins = |a: &WindowAccount| from <= a.start && a.start < to;
-                let all = self.all_accounts(tenant);
-                all.into_iter().filter(begins).collect()
+                let state = lock(&self.state);
+                let first = (tenant.clone(), from.0, i64::MIN);
+                let is_wanted =
+                    |(owner, start, _): &(TenantId, i64, i64)| owner == tenant && *start < to.0;
+                let found = entries_from(&state.accounts, first, is_wanted);
+                found.map(|(_, account)| account.clone()).collect()
             })
             .await
     }

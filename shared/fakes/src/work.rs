@@ -1,13 +1,13 @@
 //! Work lists and their due index in memory.
 
 use crate::faults::Operation;
-use crate::lock;
 use crate::table::MemoryTable;
+use crate::{entries_from, lock};
 use std::collections::BTreeMap;
 use vernier_ledger::block_item::Listing;
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::{DueItem, Expected, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
+use vernier_ledger::work::{Cause, DueItem, Expected, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 
 #[derive(Debug, Default)]
 pub(crate) struct WorkState {
@@ -39,6 +39,13 @@ impl MemoryTable {
         entries.map(|((o, _), e)| (o.clone(), e.clone())).collect()
     }
 
+    /// When the first item of the due index is due; none where the index is empty.
+    #[must_use]
+    pub fn first_due(&self) -> Option<Millis> {
+        let work = lock(&self.work);
+        work.index.keys().next().map(|(due, ..)| *due)
+    }
+
     /// Every item of the due index, by when it is due.
     #[must_use]
     pub fn all_due(&self) -> Vec<DueItem> {
@@ -51,7 +58,8 @@ impl WorkLists for MemoryTable {
         self.faults
             .around(Operation::Read, || {
                 let work = lock(&self.work);
-                let own = work.entries.iter().filter(|((o, _), _)| o == owner);
+                let first = (owner.clone(), WorkKey::of(Cause::Late, ""));
+                let own = entries_from(&work.entries, first, |(of, _)| of == owner);
                 own.map(|(_, entry)| entry.clone()).collect()
             })
             .await

@@ -5,6 +5,7 @@ use super::invocation::{Caller, Ending, Invocation, open_windows};
 use super::mutants::{Bug, Table};
 use super::operations::{RECEIPT_DAYS, nth};
 use super::oracle::Violation;
+use super::owners::Owners;
 use super::script::{QueueTrouble, Target};
 use super::trigger::Failure;
 use super::world::{BEGINNING, RECONCILE, World};
@@ -75,10 +76,10 @@ pub(super) struct Archive {
     bug: Option<Bug>,
     /// Objects that were deleted.
     pub(super) lost: BTreeSet<String>,
-    /// Whether segments may have been swept.
-    pub(super) has_swept: bool,
     /// What the turns of the last run did.
     last: Turn,
+    /// The owners of work lists as far as they were asked for.
+    pub(super) owners: RefCell<Rc<Owners>>,
 }
 
 thread_local! {
@@ -124,8 +125,8 @@ impl Archive {
             process: None,
             bug,
             lost: BTreeSet::new(),
-            has_swept: false,
             last: Turn::default(),
+            owners: RefCell::default(),
         }
     }
 
@@ -203,16 +204,6 @@ fn failure_key(failure: &Failure) -> String {
 }
 
 impl World {
-    /// The owners of work lists: the ledger, then the tenants, then the shards.
-    pub(super) fn owners(&self) -> Vec<Owner> {
-        let tenants = self.identities.iter().map(|i| i.tenant.id.clone());
-        let tenants = tenants.map(Owner::Tenant);
-        let shards = self.stream.shards().into_iter();
-        let shards = shards.map(|description| Owner::of_shard(&description.shard.id));
-        let ledger = std::iter::once(Owner::Ledger);
-        ledger.chain(tenants).chain(shards).collect()
-    }
-
     /// The schedule: the planner runs.
     pub(super) async fn plan(&mut self) -> Result<(), Violation> {
         self.keep_failures();
@@ -231,7 +222,7 @@ impl World {
     /// The queue's trigger has a message of an owner: a worker takes a turn, with so many seconds to its deadline.
     /// Where the owner's message is with another worker, which stands still, this one's came twice.
     pub(super) async fn work(&mut self, n: u16, seconds: u8) -> Result<(), Violation> {
-        match nth(&self.owners(), n) {
+        match nth(self.owners().all(), n) {
             Some(owner) => self.work_of(owner, seconds).await,
             None => Ok(()),
         }
@@ -284,16 +275,14 @@ impl World {
             return Ok(());
         }
         let owners = self.owners();
-        // What is armed may hit a turn, also of an owner whose message is under way.
-        for (n, owner) in owners.iter().enumerate() {
-            let ready = self.queue.ready(self.now());
-            if ready.contains(owner) || !self.parked.is_empty() {
-                self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
-            }
+        let mut from = 0;
+        while let Some(n) = self.next_turn(&owners, from) {
+            self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
+            from = n + 1;
         }
         for _ in 0..owners.len() + TURNS_MAX {
             let ready = self.queue.ready(self.now());
-            let Some(n) = owners.iter().position(|owner| ready.contains(owner)) else {
+            let Some(n) = owners.first_of(&ready, 0) else {
                 break;
             };
             self.work(u16::try_from(n).unwrap_or(0), seconds).await?;
@@ -301,17 +290,21 @@ impl World {
         self.work_of_filters(seconds).await
     }
 
+    /// The first owner from a place on whose message can be received. While somebody stands still it is the next owner,
+    /// whoever that is: what is armed may hit a turn of one whose message is under way.
+    fn next_turn(&self, owners: &Owners, from: usize) -> Option<usize> {
+        if !self.parked.is_empty() {
+            return (from < owners.len()).then_some(from);
+        }
+        owners.first_of(&self.queue.ready(self.now()), from)
+    }
+
     /// Minutes from now on in which a planner would find nothing due, and the trigger nothing to deliver.
     fn quiet_minutes(&self) -> u64 {
         if !self.trigger.ready(&self.stream).is_empty() || !self.queue.queued().is_empty() {
             return 0;
         }
-        let due = self
-            .table
-            .all_due()
-            .into_iter()
-            .map(|nudge| nudge.due)
-            .min();
+        let due = self.table.first_due();
         let left_millis = due.map_or(0, |due| due.0 - self.now().0);
         // At the end of the minute in which it is due a planner finds it.
         u64::try_from((left_millis - 1) / 60_000).unwrap_or(0)
@@ -324,6 +317,8 @@ impl World {
             let passing = (self.quiet_minutes() + 1).min(left);
             left -= passing;
             self.pass(Duration::from_secs(60 * passing));
+            self.forget_old_records();
+            self.kill_overdue();
             let delivered = self.trigger.ready(&self.stream).len();
             for _ in 0..delivered {
                 self.deliver(0, usize::MAX).await?;
@@ -338,21 +333,34 @@ impl World {
         Ok(())
     }
 
+    /// The stream keeps no record for longer than its retention. What the trigger has not delivered by then, it gives up
+    /// before that.
+    fn forget_old_records(&mut self) {
+        let now = self.now();
+        self.ages.note(&self.stream, now);
+        for (shard, count) in self.ages.over(&self.stream, now) {
+            self.counts.records_expired += count as u64;
+            let gave_up = self.trigger.expire(&self.stream, &shard, count);
+            self.counts.given_up += u64::from(gave_up);
+        }
+    }
+
     /// A turn came to its end.
     pub(super) fn turned(&mut self, handle: Option<u64>, turn: &Turn) {
         if let Some(handle) = handle {
             self.queue.delete(handle);
         }
         self.archive.last.add(turn);
-        self.archive.has_swept |= turn.swept.segments + turn.swept.unnamed > 0;
         self.counts.windows_held += u64::from(turn.sealed.incomplete);
         self.counts.played_back += turn.recovered.sent_again;
         self.counts.playback_steps += u64::from(turn.played.steps);
         self.counts.swept += turn.swept.segments;
         self.counts.rolled_up += turn.rolled_up.filters;
+        self.counts.oversize_swept += turn.swept.oversize;
+        self.counts.unnamed_swept += turn.swept.unnamed;
         let noted = |f: &&Failure| {
             let note = format!("failures/taken/{}", failure_key(f));
-            self.bucket.raw(&note).is_some()
+            self.bucket.has(&note)
         };
         let settled = self.trigger.failures().iter().filter(noted);
         let settled: Vec<u64> = settled.map(|f| f.number).collect();
@@ -363,7 +371,7 @@ impl World {
 
     /// Somebody makes all work of an owner due.
     pub(super) async fn nudge(&mut self, n: u16) -> Result<(), Violation> {
-        let Some(owner) = nth(&self.owners(), n) else {
+        let Some(owner) = nth(self.owners().all(), n) else {
             return Ok(());
         };
         let functions = Rc::clone(&self.functions);
@@ -376,13 +384,6 @@ impl World {
         };
         self.invoke(Invocation::new(Caller::Asker, now, future))
             .await
-    }
-
-    /// Whether some work of an owner was tried in vain.
-    pub(super) fn was_tried(&self, n: u16) -> bool {
-        let owner = nth(&self.owners(), n);
-        let mut entries = self.table.all_work().into_iter();
-        entries.any(|(of, entry)| Some(of) == owner && entry.tries > 0)
     }
 
     /// The queue does what a queue may do.
@@ -420,7 +421,7 @@ impl World {
     fn keep_failures(&self) {
         for failure in self.trigger.failures() {
             let key = format!("{FAILURES}{}", failure_key(failure));
-            if self.bucket.raw(&key).is_some() {
+            if self.bucket.has(&key) {
                 continue;
             }
             let stream = &failure.shard.stream;
@@ -471,9 +472,9 @@ impl World {
         }
     }
 
-    pub(super) fn lose(&mut self, n: u8) {
+    pub(super) fn lose(&mut self, n: i16) {
         let records = self.table.all_records().into_iter();
-        let there = |key: &String| self.bucket.raw(key).is_some();
+        let there = |key: &String| self.bucket.has(key);
         let keys: Vec<String> = records.filter_map(|r| r.object).filter(there).collect();
         if let Some(key) = nth(&keys, n) {
             self.bucket.lose(&key);

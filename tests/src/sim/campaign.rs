@@ -3,6 +3,7 @@
 use super::generate;
 use super::mutants::Bug;
 use super::script::Script;
+use super::shrink::Effort;
 use super::{Counts, Violation, play, shrink};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,9 +44,11 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// Histories that shrinking may play where the bug was planted: that its script is played again matters there, not
-/// that it is the shortest.
-const HUNT_PLAYS_MAX: u32 = 60;
+/// Of shrinking where the bug was planted: that its script is played again matters there, not that it is the shortest.
+const HUNT_EFFORT: Effort = Effort {
+    plays_max: 12,
+    time_max: Duration::from_secs(3_600),
+};
 
 /// Findings that are shrunk and kept.
 const FINDINGS_MAX: usize = 5;
@@ -102,7 +105,7 @@ pub fn hunt(bug: Bug, seeds: Range<u64>) -> Option<(u64, Finding)> {
     for seed in seeds.clone() {
         let script = generate::script(seed);
         if let Some(violation) = play(&script, Some(bug)).violation {
-            let (script, violation) = shrink::shrink(script, violation, Some(bug), HUNT_PLAYS_MAX);
+            let (script, violation) = shrink::shrink(script, violation, Some(bug), HUNT_EFFORT);
             let finding = Finding {
                 seed,
                 script,
@@ -126,8 +129,9 @@ impl Report {
         if let Some(violation) = played.violation {
             self.violations += 1;
             if self.findings.len() < FINDINGS_MAX {
-                let (script, violation) =
-                    shrink::shrink(script, violation, None, shrink::PLAYS_MAX);
+                // Shrinking takes a while.
+                eprintln!("seed {seed}: {violation}");
+                let (script, violation) = shrink::shrink(script, violation, None, Effort::USUAL);
                 self.findings.push(Finding {
                     seed,
                     script,
@@ -187,29 +191,10 @@ impl fmt::Display for Report {
             "invocations  {invocations:>12}   {:.0} a minute",
             rate(invocations)
         )?;
-        let counts = &self.counts;
-        let rows = [
-            ("events sent", counts.events_sent),
-            ("stored", counts.events_stored),
-            ("crashes", counts.crashes),
-            ("overtaken", counts.overtaken),
-            ("given up", counts.given_up),
-            ("recoveries", counts.recoveries),
-            ("played back", counts.played_back),
-            ("reshards", counts.reshards),
-            ("windows held", counts.windows_held),
-            ("archived", counts.archived),
-            ("seals", counts.seals),
-            ("backfills", counts.backfills),
-            ("sealed", counts.events_sealed),
-            ("windows lost", counts.windows_lost),
-            ("playbacks", counts.playbacks),
-            ("their steps", counts.playback_steps),
-            ("swept", counts.swept),
-            ("rolled up", counts.rolled_up),
-        ];
+        // The first two stand above.
+        let rows = self.counts.rows().into_iter().skip(2);
         for (name, count) in rows {
-            writeln!(f, "{name:<12} {count:>12}")?;
+            writeln!(f, "{name:<14} {count:>10}")?;
         }
         writeln!(f, "faults       {:>12}", self.faults.values().sum::<u64>())?;
         for ((operation, fault), count) in &self.faults {

@@ -150,10 +150,8 @@ impl World {
     /// Delivers, and lets planner and workers work, until twice nothing is left that they could do something about.
     async fn settle_archive(&mut self, between: Duration) -> Result<(), Violation> {
         // What was tried in vain so far has its chance again. The ledger's audit would find what should not be lost.
-        for n in 1..u16::try_from(self.owners().len()).unwrap_or(u16::MAX) {
-            if self.was_tried(n) {
-                self.nudge(n).await?;
-            }
+        for n in self.tried_in_vain() {
+            self.nudge(n).await?;
         }
         let mut idle = 0;
         for _ in 0..ROUNDS_MAX {

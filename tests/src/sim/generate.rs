@@ -26,6 +26,9 @@ struct Scale {
     tenants: u16,
     /// Ids that events are drawn from.
     ids: u8,
+    /// Whether it is a long history, in which the newest envelopes are named rather than the first, and time that
+    /// passes is not bounded.
+    is_long: bool,
 }
 
 impl Scale {
@@ -33,8 +36,46 @@ impl Scale {
     const USUAL: Self = Self {
         tenants: TENANTS_USUAL,
         ids: 12,
+        is_long: false,
     };
+
+    /// A tenant. Where there are many, every other time one of a few that are busy, so that their events meet.
+    fn tenant(self, random: &mut impl Rng) -> u16 {
+        match self.tenants > 2 * BUSY_TENANTS && random.random_range(0..2) == 0 {
+            true => random.random_range(0..BUSY_TENANTS),
+            false => random.random_range(0..self.tenants),
+        }
+    }
+
+    /// Whose work something is done with: the ledger (0), or a tenant.
+    fn owner(self, random: &mut impl Rng) -> u16 {
+        match self.tenants > 2 * BUSY_TENANTS {
+            true if random.random_range(0..8) == 0 => 0,
+            true => self.tenant(random) + 1,
+            false => random.random_range(0..=self.tenants),
+        }
+    }
+
+    /// One of the first so many of something, or of the newest.
+    fn one_of(self, random: &mut impl Rng, count: u8) -> i16 {
+        let n = i16::from(random.random_range(0..count));
+        match self.is_long && random.random_range(0..4) > 0 {
+            true => -1 - n,
+            false => n,
+        }
+    }
+
+    /// Some seconds pass.
+    fn pause(self, seconds: u8) -> Op {
+        match self.is_long {
+            true => Op::Outage(seconds.div_ceil(60)),
+            false => Op::Jump(seconds),
+        }
+    }
 }
+
+/// Tenants of a history of very many that have half of all that happens.
+const BUSY_TENANTS: u16 = 10;
 
 /// Bursts of a long history: for each day so many, at most.
 const BURSTS_A_DAY_MAX: u32 = 6;
@@ -97,6 +138,7 @@ pub fn long_script(seed: u64, tenants_max: u16, days_max: u16) -> Script {
     let scale = Scale {
         tenants,
         ids: IDS_MAX,
+        is_long: true,
     };
     let trouble = random.random_range(0..90);
     let loses = random.random_range(0..3) == 0;
@@ -127,7 +169,7 @@ fn burst(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>, (trouble, loses
             2..4 => overlap(scale, random, ops),
             4 => replay(scale, random, ops),
             5 => ops.push(Op::Outage(random.random_range(20..90))),
-            6 => ops.push(Op::Poison(random.random_range(0..8))),
+            6 => poison(scale, random, ops),
             _ => {}
         }
         let op = if random.random_range(0..100) < 20 {
@@ -142,6 +184,12 @@ fn burst(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>, (trouble, loses
     }
 }
 
+/// An envelope that the stream function fails on.
+fn poison(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
+    ops.push(send(scale, random));
+    ops.push(Op::Poison(-1));
+}
+
 /// Envelopes whose sensor got no answer, and whose frames are delivered when their window is sealed.
 fn late(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
     let shard = random.random_range(0..4);
@@ -149,7 +197,7 @@ fn late(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
         ops.push(Op::Fault(Operation::Acknowledge, Which::All, Fault::Before));
         ops.push(send(scale, random));
     }
-    ops.extend([Op::Jump(240), Op::Run(30)]);
+    ops.extend([scale.pause(240), Op::Run(30)]);
     for _ in 0..random.random_range(1..4) {
         ops.push(Op::Deliver(shard, random.random_range(1..3)));
         if random.random_range(0..2) == 0 {
@@ -161,18 +209,15 @@ fn late(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
 
 /// Two workers of one owner at once, with windows to seal.
 fn overlap(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
-    ops.extend([Op::Jump(random.random_range(120..250)), Op::Plan]);
+    ops.extend([scale.pause(random.random_range(120..250)), Op::Plan]);
     ops.push(Op::Park(random.random_range(1..RUN_POLLS)));
-    let owner = random.random_range(0..=scale.tenants);
+    let owner = scale.owner(random);
     ops.extend([Op::Work(owner, 30), Op::Work(owner, 30), Op::Resume(0)]);
 }
 
 /// A playback onto the stream, and a turn in which it fails.
 fn replay(scale: Scale, random: &mut impl Rng, ops: &mut Vec<Op>) {
-    ops.push(Op::Replay(
-        random.random_range(0..scale.tenants),
-        Target::Stream,
-    ));
+    ops.push(Op::Replay(scale.tenant(random), Target::Stream));
     let nth = Which::Nth(random.random_range(0..2));
     let fault = if random.random_range(0..2) == 0 {
         Fault::Before
@@ -188,27 +233,24 @@ fn archival(scale: Scale, random: &mut impl Rng, loses: bool) -> Op {
     let shard = random.random_range(0..4);
     match random.random_range(0..100) {
         0..42 => Op::Run(random.random_range(1..30)),
-        42..65 => Op::Jump(random.random_range(60..250)),
+        42..65 => scale.pause(random.random_range(60..250)),
         65..78 => Op::Replay(
-            random.random_range(0..scale.tenants),
+            scale.tenant(random),
             if random.random_range(0..2) == 0 {
                 Target::Results
             } else {
                 Target::Stream
             },
         ),
-        78..84 => Op::Nudge(random.random_range(0..=scale.tenants)),
-        84..86 => Op::Work(
-            random.random_range(0..=scale.tenants),
-            random.random_range(1..30),
-        ),
+        78..84 => Op::Nudge(scale.owner(random)),
+        84..86 => Op::Work(scale.owner(random), random.random_range(1..30)),
         86..88 => Op::Queue(match random.random_range(0..3) {
             0 => QueueTrouble::Double,
             1 => QueueTrouble::Delay,
             _ => QueueTrouble::Lose,
         }),
         88..97 => Op::Skip(shard, random.random_range(1..4)),
-        _ if loses => Op::Lose(random.random_range(0..8)),
+        _ if loses => Op::Lose(scale.one_of(random, 8)),
         _ => Op::Run(60),
     }
 }
@@ -263,18 +305,18 @@ fn operation(scale: Scale, random: &mut impl Rng) -> Op {
     let shard = random.random_range(0..4);
     match random.random_range(0..100) {
         0..24 => send(scale, random),
-        24..29 => Op::Resend(random.random_range(0..16)),
-        29..33 => Op::Reslice(random.random_range(0..16), random.random_range(0..4)),
+        24..29 => Op::Resend(scale.one_of(random, 16)),
+        29..33 => Op::Reslice(scale.one_of(random, 16), random.random_range(0..4)),
         33..59 => Op::Deliver(shard, random.random_range(1..9)),
         59..67 => Op::Redeliver(shard, random.random_range(1..8), random.random_range(1..9)),
         67..72 => Op::Resume(random.random_range(0..4)),
-        72..75 => Op::Copy(shard, random.random_range(0..16)),
+        72..75 => Op::Copy(shard, scale.one_of(random, 16)),
         75..78 => Op::Garbage(shard, garbage(random)),
         78..80 => Op::Split(shard),
         80..82 => Op::Merge(shard),
         82..84 => Op::Expire(shard, random.random_range(1..9)),
         84..86 => Op::GiveUp(shard, random.random_range(1..6)),
-        86..91 => Op::Jump(random.random_range(1..120)),
+        86..91 => scale.pause(random.random_range(1..120)),
         91..96 => Op::Plan,
         _ => Op::Playback(random.random_range(0..4)),
     }
@@ -289,8 +331,9 @@ fn garbage(random: &mut impl Rng) -> GarbageKind {
 }
 
 fn send(scale: Scale, random: &mut impl Rng) -> Op {
-    // Megabytes take a hundred times as long as the rest: rare, and a run has thousands of histories.
-    let variant = match random.random_range(0..3_000) {
+    // Megabytes take a hundred times as long as the rest: rare, and a run has thousands of histories. Of long ones it has
+    // few.
+    let variant = match random.random_range(0..if scale.is_long { 500 } else { 3_000 }) {
         0 => Variant::Oversize,
         1..3 => Variant::Large,
         _ => Variant::Plain,
@@ -316,5 +359,5 @@ fn send(scale: Scale, random: &mut impl Rng) -> Op {
     if variant == Variant::Oversize {
         events.truncate(1);
     }
-    Op::Send(random.random_range(0..scale.tenants), events)
+    Op::Send(scale.tenant(random), events)
 }

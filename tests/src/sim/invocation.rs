@@ -2,7 +2,7 @@
 
 use super::archive::new_nonce;
 use super::mutants::{Planted, Role, of_role};
-use super::world::{LIFE_SECONDS, RECONCILE};
+use super::world::{LIFE_SECONDS, PATIENCE_SECONDS, RECONCILE};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -64,8 +64,9 @@ impl Functions {
 /// is the script's to say, and how long each was does not show.
 pub(super) const TICK: Duration = Duration::from_millis(1_001);
 
-/// Polls of one invocation; the largest here takes a few hundred (invariant 8).
-const POLLS_MAX: u32 = 50_000;
+/// Polls of one invocation (invariant 8). Most take a few hundred; the daily audit some sixty for each tenant that it
+/// comes to, of which there are thousands.
+const POLLS_MAX: u32 = 500_000;
 
 /// Who called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,6 +149,14 @@ impl Invocation {
             began,
             future: Box::pin(future),
         }
+    }
+
+    /// When it is killed: a sensor waits no longer, or the runtime ends it.
+    pub(super) const fn ends_by(&self) -> Millis {
+        self.began.plus_seconds(match self.caller {
+            Caller::Sensor { .. } => PATIENCE_SECONDS,
+            _ => LIFE_SECONDS,
+        })
     }
 
     /// Polls it to its end, or `polls` times. Where it waits for time, time passes.

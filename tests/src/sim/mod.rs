@@ -17,18 +17,20 @@ pub mod sensor;
 pub mod shrink;
 
 mod archive;
+mod counts;
 mod ending;
 mod faulting;
 mod filters;
 mod invocation;
 mod operations;
+mod owners;
 mod trigger;
 mod world;
 
+pub use counts::Counts;
 pub use mutants::Bug;
 pub use oracle::Violation;
 pub use script::Script;
-pub use world::Counts;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -28,8 +28,14 @@ pub(in crate::sim) const fn kept_since(now: Millis) -> Millis {
 /// A history's jumps end here, seconds: many windows take long.
 const SECONDS_MAX: i64 = 26 * 60;
 
-pub(super) fn nth<T: Clone>(all: &[T], n: impl Into<usize>) -> Option<T> {
-    all.get(n.into() % all.len().max(1)).cloned()
+/// The place that a number names among so many; none where there are none.
+fn place_of(n: impl Into<i64>, count: usize) -> Option<usize> {
+    let count = i64::try_from(count).ok().filter(|count| *count > 0)?;
+    usize::try_from(n.into().rem_euclid(count)).ok()
+}
+
+pub(super) fn nth<T: Clone>(all: &[T], n: impl Into<i64>) -> Option<T> {
+    all.get(place_of(n, all.len())?).cloned()
 }
 
 impl World {
@@ -126,19 +132,21 @@ impl World {
         self.post(self.sent.len() - 1).await
     }
 
-    async fn resend(&mut self, n: u8) -> Result<(), Violation> {
-        if self.sent.is_empty() {
-            return Ok(());
+    async fn resend(&mut self, n: i16) -> Result<(), Violation> {
+        match place_of(n, self.sent.len()) {
+            Some(place) => self.post(place).await,
+            None => Ok(()),
         }
-        self.post(usize::from(n) % self.sent.len()).await
     }
 
-    async fn reslice(&mut self, n: u8, cut: usize) -> Result<(), Violation> {
-        let Some(one) = nth(&self.sent, n) else {
+    async fn reslice(&mut self, n: i16, cut: usize) -> Result<(), Violation> {
+        let Some(place) = place_of(n, self.sent.len()) else {
             return Ok(());
         };
-        let start = usize::from(n) % self.sent.len() + 1;
-        let other = self.sent[start..].iter().find(|s| s.tenant == one.tenant);
+        let one = self.sent[place].clone();
+        let other = self.sent[place + 1..]
+            .iter()
+            .find(|s| s.tenant == one.tenant);
         let mut events = one.events;
         events.extend(other.map(|s| s.events.clone()).unwrap_or_default());
         let rest = events.split_off(cut.min(events.len()));
@@ -214,6 +222,7 @@ impl World {
     ) -> Result<(), Violation> {
         // The trigger halves what fails, until a poisonous record is alone.
         if let Some(place) = batch.iter().position(|(_, record)| self.is_poison(record)) {
+            self.counts.poison += 1;
             batch.truncate(place);
             advance = advance.map(|_| place);
             if place == 0 {
@@ -263,7 +272,7 @@ impl World {
         let _ = self.stream.append(&[record]).await;
     }
 
-    async fn copy(&mut self, n: u8, at: u8) -> Result<(), Violation> {
+    async fn copy(&mut self, n: u8, at: i16) -> Result<(), Violation> {
         let Some(shard) = self.any_shard(n) else {
             return Ok(());
         };

@@ -2,7 +2,8 @@
 //!
 //! Operations stand one after the other, separated by `;`. `fault`, `crash` and `park` arm the next
 //! operation that calls a function. Numbers that name a shard, an envelope or a record are taken
-//! modulo how many there are, so that a script stays one when operations are dropped from it.
+//! modulo how many there are, so that a script stays one when operations are dropped from it. Negative ones
+//! count back from the newest, which is -1.
 
 use std::fmt;
 use std::str::FromStr;
@@ -84,16 +85,16 @@ pub enum Op {
     /// A sensor of a tenant posts an envelope; it may get no answer.
     Send(u16, Vec<EventSpec>),
     /// A sensor posts an earlier envelope's bytes again.
-    Resend(u8),
+    Resend(i16),
     /// A sensor posts the events of an envelope and of its tenant's next one in two new envelopes,
     /// the first with so many events.
-    Reslice(u8, u8),
+    Reslice(i16, u8),
     /// The trigger delivers up to so many records of a shard from its place.
     Deliver(u8, u8),
     /// The trigger delivers up to so many records again, from so many before its place.
     Redeliver(u8, u8, u8),
     /// A producer's time-out had written: a record stands on the stream once more.
-    Copy(u8, u8),
+    Copy(u8, i16),
     /// Something else writes to the stream.
     Garbage(u8, GarbageKind),
     /// A shard splits.
@@ -126,9 +127,9 @@ pub enum Op {
     /// The trigger goes past so many records of a shard, and leaves nothing of them.
     Skip(u8, u8),
     /// A committed segment's object is deleted.
-    Lose(u8),
+    Lose(i16),
     /// What an envelope carries is such that the stream function fails on it from now on.
-    Poison(u8),
+    Poison(i16),
     /// A batch of the failure destination is brought back.
     Playback(u8),
     /// A parked invocation goes on.
@@ -399,8 +400,8 @@ mod tests {
     #[test]
     fn scripts_read_back_as_they_print() {
         let text = "seed 7; tenants 20; send 1 0 3b 4x 7g 8h 5L 6O; resend 2; reslice 1 2; deliver 0 3; redeliver 0 2 5; \
-                    copy 1 0; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; plan; work 1 20; \
-                    playback 0; resume 1; run 30; outage 60; live 1440; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; poison 4; fault claim 1 after; fault putobject * denied; crash 5; park 9";
+                    copy 1 -3; garbage 3 cut; split 0; merge 1; expire 0 4; giveup 1 2; jump 90; plan; work 1 20; \
+                    playback 0; resume 1; run 30; outage 60; live 1440; nudge 0; queue double; replay 1 stream; skip 0 2; lose 3; poison -1; fault claim 1 after; fault putobject * denied; crash 5; park 9";
         let script: Script = text.parse().expect("a script");
         assert_eq!((script.tenants, script.ops.len()), (20, 29));
         assert_eq!(script.to_string().parse(), Ok(script.clone()));

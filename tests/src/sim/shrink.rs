@@ -3,13 +3,29 @@
 use super::mutants::Bug;
 use super::script::{Op, Script};
 use super::{Violation, play};
+use std::time::{Duration, Instant};
 
-/// Histories that shrinking may play where somebody reads what is left; a minute at most.
-pub const PLAYS_MAX: u32 = 800;
+/// How long shrinking goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Histories that it may play.
+    pub plays_max: u32,
+    /// After this it begins no other: a history of months takes longer than all others together.
+    pub time_max: Duration,
+}
+
+impl Effort {
+    /// Where somebody reads what is left.
+    pub const USUAL: Self = Self {
+        plays_max: 800,
+        time_max: Duration::from_secs(120),
+    };
+}
 
 struct Shrinker {
     bug: Option<Bug>,
     plays_left: u32,
+    until: Instant,
     best: Script,
     violation: Violation,
 }
@@ -17,7 +33,7 @@ struct Shrinker {
 impl Shrinker {
     /// Plays a candidate; keeps it when it fails, whatever it fails with.
     fn fails(&mut self, ops: Vec<Op>) -> bool {
-        if self.plays_left == 0 {
+        if self.plays_left == 0 || Instant::now() >= self.until {
             return false;
         }
         self.plays_left -= 1;
@@ -78,6 +94,12 @@ fn fewer(number: u16) -> impl Iterator<Item = u16> {
     steps.into_iter().filter(move |n| *n < number)
 }
 
+/// Numbers nearer to nought.
+fn nearer(number: i16) -> impl Iterator<Item = i16> {
+    let steps = [0, number / 2, number - number.signum()];
+    { steps.into_iter() }.filter(move |n| n.abs() < number.abs())
+}
+
 /// The next smaller forms of an operation.
 fn smaller(op: &Op) -> Vec<Op> {
     let less = |n: &u8| {
@@ -96,8 +118,8 @@ fn smaller(op: &Op) -> Vec<Op> {
                 .chain(fewer(*tenant).map(|t| Op::Send(t, events.clone())))
                 .collect()
         }
-        Op::Resend(n) => less(n).map(Op::Resend).collect(),
-        Op::Reslice(n, cut) => less(n).map(|n| Op::Reslice(n, *cut)).collect(),
+        Op::Resend(n) => nearer(*n).map(Op::Resend).collect(),
+        Op::Reslice(n, cut) => nearer(*n).map(|n| Op::Reslice(n, *cut)).collect(),
         Op::Deliver(shard, n) => {
             let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Deliver(*shard, n));
             fewer
@@ -125,8 +147,8 @@ fn smaller(op: &Op) -> Vec<Op> {
             let fewer = less(n).filter(|n| *n > 0).map(|n| Op::Skip(*shard, n));
             fewer.chain(less(shard).map(|s| Op::Skip(s, *n))).collect()
         }
-        Op::Lose(n) => less(n).map(Op::Lose).collect(),
-        Op::Poison(n) => less(n).map(Op::Poison).collect(),
+        Op::Lose(n) => nearer(*n).map(Op::Lose).collect(),
+        Op::Poison(n) => nearer(*n).map(Op::Poison).collect(),
         Op::Playback(n) => less(n).map(Op::Playback).collect(),
         Op::Resume(n) => less(n).map(Op::Resume).collect(),
         Op::Crash(polls) => fewer(*polls).map(Op::Crash).collect(),
@@ -135,17 +157,18 @@ fn smaller(op: &Op) -> Vec<Op> {
     }
 }
 
-/// The shortest script found by playing at most `plays_max` histories that still fails, and with what.
+/// The shortest script found with so much effort that still fails, and with what.
 #[must_use]
 pub fn shrink(
     script: Script,
     violation: Violation,
     bug: Option<Bug>,
-    plays_max: u32,
+    effort: Effort,
 ) -> (Script, Violation) {
     let mut shrinker = Shrinker {
         bug,
-        plays_left: plays_max,
+        plays_left: effort.plays_max,
+        until: Instant::now() + effort.time_max,
         best: script,
         violation,
     };

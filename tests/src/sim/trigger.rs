@@ -1,12 +1,19 @@
-//! The trigger's side: its place on each shard, its patience, and the failure destination.
+//! The trigger's side: its place on each shard, its patience, and the failure destination; and how old records are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vernier_fakes::{MemoryStream, ShardDescription};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::NewRecord;
+use vernier_ledger::time::Millis;
 
 /// Tries of one place before its batch is given up.
 const TRIES_MAX: u32 = 4;
+
+/// For how long the stream keeps a record, seconds (the template's `StreamRetentionHours`).
+const RETENTION_SECONDS: i64 = 24 * 3_600;
+
+/// How exactly the age of a record is known, seconds: one is kept for up to so much longer.
+const AGE_GRAIN_SECONDS: i64 = 3_600;
 
 /// Records of a shard, in order.
 pub(super) type Batch = Vec<(Sequence, NewRecord)>;
@@ -152,5 +159,42 @@ impl Trigger {
         let before = self.failures.len();
         self.failures.retain(|f| f.number != number);
         self.failures.len() < before
+    }
+}
+
+/// Where the shards ended at some instants, oldest first: what lies before that place is as old as that, or older.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    ends: VecDeque<(Millis, Vec<(Shard, usize)>)>,
+}
+
+impl Ages {
+    /// Notes where the shards end, if the last time was long enough ago.
+    pub(super) fn note(&mut self, stream: &MemoryStream, now: Millis) {
+        let next = { self.ends.back() }.map(|(at, _)| at.plus_seconds(AGE_GRAIN_SECONDS));
+        if next.is_none_or(|next| next <= now) {
+            let ends = stream.shards().into_iter().map(|s| (s.shard, s.end));
+            self.ends.push_back((now, ends.collect()));
+        }
+    }
+
+    /// How many of each shard's oldest records the stream need not keep any more.
+    pub(super) fn over(&mut self, stream: &MemoryStream, now: Millis) -> Vec<(Shard, usize)> {
+        let mut over = Vec::new();
+        let is_over = |at: Millis| at.plus_seconds(RETENTION_SECONDS) <= now;
+        while let Some((_, ends)) = self.ends.pop_front_if(|(at, _)| is_over(*at)) {
+            over = ends;
+        }
+        let shards = stream.shards();
+        let first = |shard: &Shard| {
+            { shards.iter() }
+                .find(|s| s.shard == *shard)
+                .map(|s| s.first)
+        };
+        let counts = over.into_iter().map(|(shard, end)| {
+            let count = first(&shard).map_or(0, |first| end.saturating_sub(first));
+            (shard, count)
+        });
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 }

@@ -1,13 +1,14 @@
 //! One simulated world: stores, clock, sensors, trigger, and what happens in it.
 
 use super::archive::{self, Archive};
+use super::counts::Counts;
 use super::faulting::{Arms, Stop};
 use super::invocation::{Caller, Driven, Ending, Functions, Invocation, SharedFunctions};
 use super::mutants::{Bug, plant};
 use super::oracle::{Oracle, Violation};
 use super::script::{Op, Script};
 use super::sensor::{Attempt, SENSOR, Sent, tenant};
-use super::trigger::Trigger;
+use super::trigger::{Ages, Trigger};
 use crate::orchestra::begin_lists;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,6 +22,7 @@ use vernier_fakes::{
 };
 use vernier_ledger::Invariant;
 use vernier_ledger::access::{Identity, Tenant, TokenInfo};
+use vernier_ledger::chain::SealKind;
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::ports::Administration;
 use vernier_ledger::time::Millis;
@@ -43,77 +45,6 @@ pub(super) const PATIENCE_SECONDS: i64 = 29;
 /// The runtime kills a function that runs for longer, seconds.
 pub(super) const LIFE_SECONDS: i64 = 300;
 
-/// What happened, counted.
-#[derive(Debug, Clone, Default)]
-pub struct Counts {
-    /// Operations, arms not counted.
-    pub operations: u64,
-    /// Calls of a function.
-    pub invocations: u64,
-    /// Events sent, again and again.
-    pub events_sent: u64,
-    /// Events in segments.
-    pub events_stored: u64,
-    /// Invocations that were dropped.
-    pub crashes: u64,
-    /// Invocations that others overtook.
-    pub overtaken: u64,
-    /// Batches that the trigger gave up.
-    pub given_up: u64,
-    /// Batches that were brought back.
-    pub recoveries: u64,
-    /// Frames that were played back.
-    pub played_back: u64,
-    /// Shards that split or merged.
-    pub reshards: u64,
-    /// Windows that did not add up when a worker looked.
-    pub windows_held: u64,
-    /// Histories that ended with everything sealed that can be.
-    pub archived: u64,
-    /// Seals.
-    pub seals: u64,
-    /// Backfills among them.
-    pub backfills: u64,
-    /// Events in seals.
-    pub events_sealed: u64,
-    /// Windows that could never be sealed.
-    pub windows_lost: u64,
-    /// Segments that were swept.
-    pub swept: u64,
-    /// Playbacks that were asked for.
-    pub playbacks: u64,
-    /// Their steps.
-    pub playback_steps: u64,
-    /// Filters that were rolled up.
-    pub rolled_up: u64,
-}
-
-impl Counts {
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Self) {
-        self.operations += other.operations;
-        self.invocations += other.invocations;
-        self.events_sent += other.events_sent;
-        self.events_stored += other.events_stored;
-        self.crashes += other.crashes;
-        self.overtaken += other.overtaken;
-        self.given_up += other.given_up;
-        self.recoveries += other.recoveries;
-        self.played_back += other.played_back;
-        self.reshards += other.reshards;
-        self.windows_held += other.windows_held;
-        self.archived += other.archived;
-        self.seals += other.seals;
-        self.backfills += other.backfills;
-        self.events_sealed += other.events_sealed;
-        self.windows_lost += other.windows_lost;
-        self.swept += other.swept;
-        self.playbacks += other.playbacks;
-        self.playback_steps += other.playback_steps;
-        self.rolled_up += other.rolled_up;
-    }
-}
-
 /// The world.
 pub(super) struct World {
     pub(super) seed: u64,
@@ -135,10 +66,13 @@ pub(super) struct World {
     pub(super) parked: Vec<Invocation>,
     pub(super) sent: Vec<Sent>,
     pub(super) attempts: Vec<Attempt>,
+    /// The attempts that were answered with a 2xx, in the order of the answers.
+    pub(super) answers: Vec<usize>,
     /// Receipts of envelopes that the stream function fails on.
     pub(super) poisoned: BTreeSet<ReceiptId>,
     pub(super) garbage: Vec<Vec<u8>>,
     pub(super) trigger: Trigger,
+    pub(super) ages: Ages,
     pub(super) counts: Counts,
     pub(super) oracle: Oracle,
 }
@@ -211,9 +145,11 @@ impl World {
             parked: Vec::new(),
             sent: Vec::new(),
             attempts: Vec::new(),
+            answers: Vec::new(),
             poisoned: BTreeSet::new(),
             garbage: Vec::new(),
             trigger: Trigger::default(),
+            ages: Ages::default(),
             counts: Counts::default(),
             oracle: Oracle::default(),
         }
@@ -260,11 +196,22 @@ impl World {
     }
 
     fn count_seals(&mut self) {
-        let (seals, backfills, events) = self.oracle.seals(self);
         self.counts.archived = 1;
-        self.counts.seals = seals;
-        self.counts.backfills = backfills;
-        self.counts.events_sealed = events;
+        self.counts.events_sealed = self.oracle.events_sealed();
+        for identity in &self.identities {
+            let tenant = &identity.tenant.id;
+            let given_up = self.table.all_given_up(tenant);
+            self.counts.slices_given_up += given_up.len() as u64;
+            for entry in self.table.seals_from(tenant, 0) {
+                self.counts.seals += 1;
+                self.counts.backfills += u64::from(entry.is_backfill());
+                let is_recount = entry.is_backfill() && entry.tally.events == 0;
+                self.counts.recounts += u64::from(is_recount);
+                self.counts.shortfalls += u64::from(entry.missing > 0);
+                self.counts.days += u64::from(entry.kind == SealKind::Day);
+            }
+        }
+        self.counts.add(&self.oracle.seen());
     }
 
     /// Chance begins anew with each operation, by the seed, its text and how often it came: what an
@@ -318,12 +265,13 @@ impl World {
         self.clock.get()
     }
 
-    pub(super) fn pass(&self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.clock.set(Millis(self.clock.get().0 + millis));
         self.bucket.set_clock(self.now());
         self.queue.set_clock(self.now());
-        self.table.expire_receipts(self.now());
+        let expired = self.table.expire_receipts(self.now());
+        self.counts.receipts_expired += expired as u64;
     }
 
     /// Runs an invocation as armed: to its end, to its crash, or until it is parked.
@@ -360,6 +308,7 @@ impl World {
     fn ended(&mut self, caller: &Caller, ending: Ending) -> Result<(), Violation> {
         match (caller, ending) {
             (Caller::Sensor { attempt }, Ending::Sent(Ok(events))) => {
+                self.answers.push(*attempt);
                 let attempt = &mut self.attempts[*attempt];
                 attempt.acknowledged = true;
                 let sent = &mut self.sent[attempt.envelope];
@@ -418,17 +367,24 @@ impl World {
         }
     }
 
+    /// Whoever stands still for longer than a function may run is killed.
+    pub(super) fn kill_overdue(&mut self) {
+        let now = self.now();
+        let killed: Vec<Invocation> =
+            { self.parked.extract_if(.., |p| now > p.ends_by()) }.collect();
+        for invocation in killed {
+            self.counts.crashes += 1;
+            self.archive.crashed(&invocation.caller);
+        }
+    }
+
     /// Lets a parked invocation go on; a sensor's is killed when its time is over.
     pub(super) async fn resume(&mut self, n: u8) -> Result<(), Violation> {
         if self.parked.is_empty() {
             return Ok(());
         }
         let mut invocation = self.parked.remove(usize::from(n) % self.parked.len());
-        let patience = match &invocation.caller {
-            Caller::Sensor { .. } => PATIENCE_SECONDS,
-            _ => LIFE_SECONDS,
-        };
-        if self.now() > invocation.began.plus_seconds(patience) {
+        if self.now() > invocation.ends_by() {
             self.counts.crashes += 1;
             return Ok(());
         }

@@ -7,26 +7,30 @@
 //! What a derived state (dispositions, results, reports) must be is computed in `passes` by a
 //! straight single pass over `Truth::events`.
 
+mod days;
 mod evidence;
 mod losses;
 mod pages;
 mod passes;
 mod seals;
 mod segments;
+mod spans;
 mod stream;
 mod truth;
 
 pub use truth::{TrueEvent, Truth};
 
+use super::counts::Counts;
 use super::world::World;
 use losses::Losses;
 use seals::Seals;
 use segments::Segments;
+use spans::Spans;
 use std::collections::BTreeSet;
 use std::fmt;
 use stream::Frames;
 use vernier_ledger::Invariant;
-use vernier_ledger::ids::{ReceiptId, TenantId};
+use vernier_ledger::ids::TenantId;
 use vernier_ledger::segment::Place;
 use vernier_ledger::time::Millis;
 
@@ -69,6 +73,10 @@ impl fmt::Display for Violation {
     }
 }
 
+/// A segment whose events are sealed in time is swept within so long of their receipt, seconds: the window, its grace and
+/// its hold, the segment's time and the sweep's pause are together less than an hour.
+const SOON_SECONDS: i64 = 2 * 3_600;
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -77,7 +85,12 @@ pub struct Oracle {
     seals: Seals,
     /// Segment objects that were swept, or deleted behind the ledger's back.
     gone: BTreeSet<String>,
-    acknowledged: BTreeSet<ReceiptId>,
+    /// Segments that were swept long after their events were received.
+    swept_late: u64,
+    /// How many answers were looked at.
+    answers: usize,
+    /// How many objects had been removed from the bucket at the last look.
+    removals: u64,
 }
 
 /// Invariant 6: nobody touches records behind the ledger's back, so that the check of the shards finds nothing.
@@ -98,7 +111,7 @@ impl Oracle {
     /// # Errors
     /// The first invariant that does not hold.
     pub(super) fn look(&mut self, world: &World) -> Result<(), Violation> {
-        self.frames.read_new(&world.stream)?;
+        self.frames.read_new(world)?;
         self.check_answers(world)?;
         self.segments.read_new(world)?;
         self.seals.read_new(world, &self.segments)?;
@@ -107,7 +120,9 @@ impl Oracle {
 
     /// Invariant 3: a segment goes only when all that it holds is sealed.
     fn check_swept(&mut self, world: &World) -> Result<(), Violation> {
-        if !world.archive.has_swept && self.gone.len() == world.archive.lost.len() {
+        // Nothing goes but by a removal, and the bucket counts those.
+        let removals = std::mem::replace(&mut self.removals, world.bucket.removals());
+        if removals == self.removals {
             return Ok(());
         }
         let there: BTreeSet<String> = world.bucket.keys("segments/").into_iter().collect();
@@ -115,6 +130,9 @@ impl Oracle {
             if there.contains(key) || !self.gone.insert(key.clone()) {
                 continue;
             }
+            let newest = places.iter().map(|place| place.0.received_at()).max();
+            let is_late = newest.is_some_and(|at| at.plus_seconds(SOON_SECONDS) < world.now());
+            self.swept_late += u64::from(is_late);
             let unsealed = places.iter().find(|place| !self.seals.holds(place));
             if let Some((receipt, index)) = unsealed.filter(|_| !world.archive.lost.contains(key)) {
                 let what = format!("{key} was swept, and event {index} of {receipt} is not sealed");
@@ -126,11 +144,9 @@ impl Oracle {
 
     /// Invariant 1: what was answered with a 2xx is on the stream, whole, and has its receipt.
     fn check_answers(&mut self, world: &World) -> Result<(), Violation> {
-        // An attempt is answered at once, or soon after when it stood still in between.
-        for attempt in world.attempts.iter().filter(|a| a.acknowledged) {
-            if !self.acknowledged.insert(attempt.receipt) {
-                continue;
-            }
+        let before = std::mem::replace(&mut self.answers, world.answers.len());
+        for place in &world.answers[before..] {
+            let attempt = &world.attempts[*place];
             let sent = &world.sent[attempt.envelope];
             let tenant = &world.identities[sent.tenant].tenant.id;
             let receipt = world.table.raw_receipt(tenant, attempt.receipt);
@@ -159,9 +175,19 @@ impl Oracle {
         self.segments.events()
     }
 
-    /// Seals, backfills among them, events in them.
-    pub(super) fn seals(&self, world: &World) -> (u64, u64, u64) {
-        self.seals.counts(world)
+    /// Events in seals.
+    pub(super) fn events_sealed(&self) -> u64 {
+        self.seals.events()
+    }
+
+    /// What the oracle alone has counted.
+    pub(super) fn seen(&self) -> Counts {
+        Counts {
+            clocks: self.seals.clocks(),
+            beside_clocks: self.frames.beside_clocks(),
+            swept_late: self.swept_late,
+            ..Counts::default()
+        }
     }
 
     /// Whether all that is stored is sealed.
@@ -183,13 +209,14 @@ impl Oracle {
         check_shards_sound(world)?;
         self.frames.check_quarantine(world)?;
         let losses = Losses::of(world, &self.frames, segments)?;
-        let truth = Truth::of(world, segments, &losses)?;
+        let truth = Truth::of(world, segments, &losses, |place| self.seals.holds(place))?;
         truth.check_receipts(world, segments, &losses)?;
         passes::check_results(world, &truth, &losses.learners(world), |_| true)?;
-        passes::check_accounts(world, segments, &losses).await?;
+        let spans = Spans::of(world, segments);
+        passes::check_accounts(world, (segments, &spans), &losses).await?;
         if self.gone.is_empty() {
-            passes::check_dispositions(world, &truth).await?;
-            let is_any_sealed = self.seals(world).0 > 0;
+            passes::check_dispositions(world, &spans, &truth).await?;
+            let is_any_sealed = self.seals.tenants().next().is_some();
             pages::check_pages(world, &truth, is_any_sealed).await?;
         }
         Ok(())
@@ -226,7 +253,7 @@ impl Oracle {
     pub(super) fn check_compacted(&self, world: &World) -> Result<(), Violation> {
         self.seals.check_verified(world)?;
         if self.is_all_sealed() {
-            self.seals.check_merged(world)?;
+            days::check_merged(&self.seals, world)?;
         }
         Ok(())
     }
@@ -265,7 +292,9 @@ impl Oracle {
     /// When they are others.
     pub(super) fn judge_rebuilt(&self, world: &World) -> Result<(), Violation> {
         let losses = Losses::of(world, &self.frames, &self.segments)?;
-        let truth = Truth::of(world, &self.segments, &losses)?;
+        let truth = Truth::of(world, &self.segments, &losses, |place| {
+            self.seals.holds(place)
+        })?;
         passes::check_results(world, &truth, &BTreeSet::new(), |place| {
             self.seals.stores(place)
         })

@@ -5,42 +5,34 @@
 
 use super::losses::Losses;
 use super::segments::Segments;
+use super::spans::Spans;
 use super::{Truth, Violation};
 use crate::sim::operations::kept_since;
 use crate::sim::script::EventSpec;
-use crate::sim::world::{BEGINNING, RECONCILE, World};
+use crate::sim::world::{RECONCILE, World};
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
-use vernier_ledger::account::WindowState;
+use vernier_ledger::access::Tenant;
+use vernier_ledger::account::{WindowAccount, WindowState};
 use vernier_ledger::digest::Fingerprint;
 use vernier_ledger::disposition::{Disposition, DispositionCounts};
 use vernier_ledger::frame::Tally;
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::segment::Place;
-use vernier_ledger::time::{Millis, TimeRange, Window};
+use vernier_ledger::time::{Millis, Window};
 
 /// Invariant 3: the account of every window adds up, and says what the segments say; of a window with something lost
 /// it does not, and names what is missing.
 pub(super) async fn check_accounts(
     world: &World,
-    segments: &Segments,
+    (segments, spans): (&Segments, &Spans),
     losses: &Losses,
 ) -> Result<(), Violation> {
     let mut stored = stored_by_window(segments);
     let kept_since = kept_since(world.now());
-    let range = TimeRange {
-        from: BEGINNING,
-        to: world.now(),
-    };
     for identity in &world.identities {
         let tenant = &identity.tenant.id;
-        let table = &world.functions.general.table;
-        let now = world.now();
-        let drawn_up =
-            vernier_reconcile::accounts(table, RECONCILE, &identity.tenant, range, now).await;
-        let drawn_up = drawn_up
-            .map_err(|e| Violation::new(Invariant::Complete, format!("no accounts: {e}")))?;
-        for account in drawn_up {
+        for account in accounts_of(world, spans, &identity.tenant).await? {
             let key = (tenant.clone(), account.start.0);
             let truth = stored.remove(&key).unwrap_or_default();
             let missing = losses.owed_in(tenant, account.window());
@@ -78,6 +70,23 @@ pub(super) async fn check_accounts(
     Violation::unless(stored.is_empty(), Invariant::Complete, || {
         format!("windows without an account: {:?}", stored.keys())
     })
+}
+
+/// The accounts of all windows of a tenant in which there can be anything.
+async fn accounts_of(
+    world: &World,
+    spans: &Spans,
+    tenant: &Tenant,
+) -> Result<Vec<WindowAccount>, Violation> {
+    let (table, now) = (&world.functions.general.table, world.now());
+    let mut accounts = Vec::new();
+    for range in spans.of_tenant(&tenant.id) {
+        let drawn_up = vernier_reconcile::accounts(table, RECONCILE, tenant, range, now).await;
+        let drawn_up = drawn_up
+            .map_err(|e| Violation::new(Invariant::Complete, format!("no accounts: {e}")))?;
+        accounts.extend(drawn_up);
+    }
+    Ok(accounts)
 }
 
 /// What lies in segments, by tenant and the window's beginning.
@@ -144,15 +153,19 @@ pub(super) fn dispositions_of(
 }
 
 /// Invariants 2 and 3: what the account counts is how each event ends.
-pub(super) async fn check_dispositions(world: &World, truth: &Truth) -> Result<(), Violation> {
+pub(super) async fn check_dispositions(
+    world: &World,
+    spans: &Spans,
+    truth: &Truth,
+) -> Result<(), Violation> {
     for (number, identity) in world.identities.iter().enumerate() {
         let mut expected = DispositionCounts::default();
         for (_, disposition) in dispositions_of(truth, number).into_values() {
             expected.add(disposition);
         }
-        let range = TimeRange {
-            from: BEGINNING,
-            to: world.now(),
+        // What repeats something is known where what it repeats is read with it.
+        let Some(range) = spans.whole(&identity.tenant.id) else {
+            continue;
         };
         let stores = &world.functions.general;
         let tenant = &identity.tenant;

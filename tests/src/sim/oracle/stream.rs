@@ -4,7 +4,6 @@ use super::Violation;
 use crate::sim::world::World;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use vernier_fakes::MemoryStream;
 use vernier_ledger::Invariant;
 use vernier_ledger::frame::{self, FrameHeader, Tally};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
@@ -22,6 +21,8 @@ pub(super) struct Frames {
     slices: BTreeMap<(TenantId, ReceiptId, u32), Tally>,
     /// What is no frame, by the place where it lies.
     undecodable: Vec<(Origin, Vec<u8>)>,
+    /// Frames that recovery sent again while the clock of a hold of their tenant ran.
+    beside_clocks: u64,
 }
 
 thread_local! {
@@ -45,7 +46,8 @@ fn header(data: &[u8]) -> Option<FrameHeader> {
 }
 
 impl Frames {
-    pub(super) fn read_new(&mut self, stream: &MemoryStream) -> Result<(), Violation> {
+    pub(super) fn read_new(&mut self, world: &World) -> Result<(), Violation> {
+        let stream = &world.stream;
         for description in stream.shards() {
             let shard = description.shard;
             let read = self.read.get(&shard).copied().unwrap_or(0);
@@ -61,6 +63,11 @@ impl Frames {
                 )?;
                 match header(&record.data) {
                     Some(header) => {
+                        if header.attempt > 0 {
+                            let mut held = world.table.raw_held(&header.tenant).into_iter();
+                            let has_clock = held.any(|held| held.since.is_some());
+                            self.beside_clocks += u64::from(has_clock);
+                        }
                         let key = (header.tenant, header.receipt, header.slice);
                         self.slices.insert(key, header.slice_tally);
                     }
@@ -88,6 +95,11 @@ impl Frames {
             sum.merge(self.slices.get(&(tenant.clone(), receipt, slice))?);
         }
         Some(sum)
+    }
+
+    /// Frames that recovery sent again while the clock of a hold of their tenant ran.
+    pub(super) const fn beside_clocks(&self) -> u64 {
+        self.beside_clocks
     }
 
     /// Whether a slice was ever put on the stream.
