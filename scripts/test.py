@@ -69,6 +69,10 @@ COUNTS = Counts()
 #: Events of the kill tier where it is one step of many: a tenth of what `make kill` sends.
 KILL_EVENTS = 20_000
 
+#: Of nextest's 32 threads, those that are left where the tests that wait have theirs: more tests at once than these, and the
+#: emulator keeps functions waiting until they time out.
+OTHER_THREADS = 20
+
 #: What a first run of everything writes, GiB: what cargo builds, and the tools.
 TEST_DISK_GIB = 9
 
@@ -245,7 +249,7 @@ def tests_and_page(then, env: dict[str, str]) -> None:
     run = ["cargo", "nextest", "run", "--workspace", "--no-fail-fast", "--test", "emulator", "-E"]
 
     def others() -> None:
-        run_step([*run, f"not ({tests_that_wait()})"], env=env, counted=True)
+        run_step([*run, f"not ({tests_that_wait()})", "--test-threads", OTHER_THREADS], env=env, counted=True)
         then()
 
     aside = Aside("waiting", [*run, tests_that_wait()], env=env)
