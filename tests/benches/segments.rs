@@ -1,5 +1,5 @@
-//! What a segment's block with chunks, filter and index costs the stream function, against a block in one piece as
-//! version 1 was.
+//! What a segment's block with chunks, filter and index costs the stream function. The baseline is a block of version 1,
+//! which was in one piece.
 //!
 //! `cargo bench --workspace --bench segments`: a batch of five seconds of a shard, of a tenant with 10,000 events a second on
 //! three. What the function does beside building blocks is the same before and after, so that "before" is the whole with

@@ -1,5 +1,5 @@
-//! Filters of identities that a process remembers, so that a page that is asked for every few seconds reads only what
-//! is new.
+//! Filters of identities that a process remembers: a page that is asked for every few seconds reads those of new blocks
+//! alone, which are few.
 
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;

@@ -32,8 +32,8 @@ pub(crate) trait Fold {
     /// Takes one event, whether it is meant or not; each one once, in any order.
     fn add(&mut self, seen: &Seen<'_>);
 
-    /// Whether counts will do in the place of the events of a block that were received from the first instant through the
-    /// second.
+    /// Whether counts will do in the place of the events of a block. `received` has the instants at which the first and
+    /// the last of these events were received.
     fn takes_counts(&self, received: (Millis, Millis)) -> bool;
 
     /// Takes the counts of such a block.

@@ -110,8 +110,8 @@ impl RollUp {
     }
 }
 
-/// The frames that lie one after the other in an object of filters, each with its hash, up to the first bytes that are no
-/// such frame.
+/// The frames that lie one after the other in an object of filters, each with its hash. What is no frame of a filter ends
+/// the list, and nothing behind it is read.
 pub fn frames_in(mut bytes: &[u8]) -> impl Iterator<Item = (Fingerprint, &[u8])> {
     std::iter::from_fn(move || {
         let (head, _) = bytes.split_first_chunk::<SKIPPABLE_HEAD_BYTES>()?;

@@ -63,7 +63,7 @@ counts! {
     archived: "archived",
     /// Seals of all kinds.
     seals: "seals",
-    /// Backfills among them.
+    /// Seals among them that are backfills.
     backfills: "backfills",
     /// Backfills without events: a receipt came or changed after its window's seal.
     recounts: "recounts",
@@ -77,7 +77,7 @@ counts! {
     windows_lost: "windows lost",
     /// Playbacks that were asked for.
     playbacks: "playbacks",
-    /// Their steps.
+    /// Steps that these playbacks took.
     playback_steps: "their steps",
     /// Segments that were swept.
     swept: "swept",

@@ -34,8 +34,8 @@ fn slice_of(block: &Block) -> Option<Slice> {
     Some(Slice::containing(first.minute))
 }
 
-/// The filters of those of some blocks that are rolled up, by the blocks' numbers, each checked against the hash that the block's
-/// item has.
+/// Reads the filters of those of some blocks that are rolled up, by the blocks' numbers. Each filter is checked against
+/// the hash that the item of its block has.
 pub(super) async fn filters_of<S: Stores>(
     stores: &Metered<'_, S>,
     blocks: &[LiveBlock],

@@ -20,8 +20,8 @@ pub(crate) trait Sink {
     /// Takes one event that passes the query, and how it ended as far as that is decided.
     fn add(&mut self, head: &LineHead<'_>, event: &[u8], disposition: Disposition);
 
-    /// Whether counts will do in the place of the events of a block, the first and the last of which were received at
-    /// these instants.
+    /// Whether counts will do in the place of the events of a block. `received` has the instants at which the first and
+    /// the last of these events were received.
     fn takes_counts(&self, received: (Millis, Millis)) -> bool;
 
     /// Takes the counts of such a block.
