@@ -30,7 +30,11 @@ impl Accounts for MemoryTable {
         self.faults
             .around(Operation::SaveAccount, || {
                 let key = (tenant.clone(), account.start.0, account.end.0);
-                lock(&self.state).accounts.insert(key, account.clone());
+                let mut state = lock(&self.state);
+                let kept = state.accounts.get(&key);
+                if kept.is_none_or(|kept| kept.is_from_before(account)) {
+                    state.accounts.insert(key, account.clone());
+                }
             })
             .await
     }

@@ -138,6 +138,21 @@ impl WindowAccount {
                 .is_none_or(|d| d.accounts_for(&self.stored_side))
     }
 
+    /// How much was counted, envelopes and events: of a window it only grows.
+    #[must_use]
+    pub const fn counted(&self) -> u64 {
+        let stored = self.stored_side.events + self.stored_side.rejected;
+        self.received.envelopes + stored
+    }
+
+    /// Whether an account of the same window may take this one's place: it was computed later, or at the same time and
+    /// counted no less.
+    #[must_use]
+    pub const fn is_from_before(&self, next: &Self) -> bool {
+        let (at, next_at) = (self.computed_at.0, next.computed_at.0);
+        at < next_at || at == next_at && self.counted() <= next.counted()
+    }
+
     /// The account as it is kept or handed on: of what is missing it names the first
     /// [`limits::MISSING_NAMED_MAX`] behind a receipt, or of all where there is none.
     #[must_use]

@@ -90,6 +90,18 @@ pub async fn the_last_account_counts(table: &impl Accounts) {
     }
 }
 
+pub async fn an_account_computed_earlier_takes_no_ones_place(table: &impl Accounts) {
+    let tenant = tenant_id();
+    let (mut earlier, later) = (account(window(1), 7), account(window(1), 6));
+    earlier.computed_at = Millis(later.computed_at.0 - 1);
+    let less = account(window(1), 5);
+    for account in [&later, &earlier, &less] {
+        assert_eq!(table.save_account(&tenant, account).await, Ok(()));
+        let kept = table.account(&tenant, window(1)).await;
+        assert_eq!(kept, Ok(Some(later.clone())));
+    }
+}
+
 pub async fn an_account_names_as_many_receipts_as_it_may(table: &impl Accounts) {
     let tenant = tenant_id();
     let mut account = account(window(1), 1 << 40);

@@ -84,6 +84,7 @@ macro_rules! for_each_contract {
             table accounts::an_account_is_kept_under_its_window,
             table accounts::accounts_are_listed_by_their_beginning,
             table accounts::the_last_account_counts,
+            table accounts::an_account_computed_earlier_takes_no_ones_place,
             table accounts::an_account_names_as_many_receipts_as_it_may,
             table chains::a_chain_begins_and_moves_with_its_seals,
             table chains::a_chain_that_was_moved_by_another_stays,

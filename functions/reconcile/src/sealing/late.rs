@@ -44,7 +44,7 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             None => None,
         };
         if stored == sealed && is_said(last.as_ref(), &drawn_up) {
-            return Ok(Step::Nothing);
+            return self.mend_kept(&drawn_up).await.map(|()| Step::Nothing);
         }
         let Some(unsealed) = stored.without(&sealed) else {
             let why = "less is stored than was sealed";
@@ -85,6 +85,16 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Sealer<'_, S, C> {
             self.write_down(window, &without_evidence).await?;
         }
         Ok(step)
+    }
+
+    /// Keeps the account of a sealed window again where the one that is kept says otherwise: that of a worker which was
+    /// overtaken by the one that sealed.
+    async fn mend_kept(&mut self, drawn_up: &DrawnUp) -> Result<(), PortError> {
+        let kept = drawn_up.kept.as_ref().map(|kept| kept.stored_side);
+        match kept.is_some_and(|kept| kept != drawn_up.account.stored_side) {
+            true => self.keep(drawn_up, &[]).await,
+            false => Ok(()),
+        }
     }
 
     /// Every event of the window that is sealed, from its own files or from its day's, and what its seals say of it.

@@ -1,8 +1,8 @@
 //! [`Accounts`] on DynamoDB: the last account of each window.
 
 use super::Table;
-use super::attributes::{Reader, json, s, ttl};
-use crate::error::port_error;
+use super::attributes::{Reader, json, n, s, ttl};
+use crate::error::took_place;
 use aws_sdk_dynamodb::types::AttributeValue;
 use vernier_ledger::account::WindowAccount;
 use vernier_ledger::ids::TenantId;
@@ -23,16 +23,27 @@ impl Accounts for Table {
     ) -> Result<(), PortError> {
         let (pk, sk) = key_of(tenant, account.window());
         let days = i64::from(ACCOUNT_DAYS);
-        self.client
+        let put = self
+            .client
             .put_item()
             .table_name(&self.name)
             .item("pk", pk)
             .item("sk", sk)
             .item("account", json(account))
+            .item("computed_at", n(account.computed_at.0))
             .item("ttl", ttl(account.computed_at.plus_seconds(days * 86_400)))
+            .item("counted", n(account.counted()))
+            // Items of earlier versions do not have the attributes.
+            .condition_expression(
+                "attribute_not_exists(computed_at) OR computed_at < :at \
+                 OR (computed_at = :at AND counted <= :counted)",
+            )
+            .expression_attribute_values(":at", n(account.computed_at.0))
+            .expression_attribute_values(":counted", n(account.counted()))
             .send()
-            .await
-            .map_err(|e| port_error("save account", e))?;
+            .await;
+        // Where it does not take place a later one is there.
+        took_place(put, "save account")?;
         Ok(())
     }
 
