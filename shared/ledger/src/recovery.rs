@@ -10,7 +10,10 @@
 //! 3. whose the claim is, where that record's shard stands, and which records are committed is read
 //!    ([`standing`]); a frame that is lost goes onto the stream with a higher attempt ([`raised`]).
 //!
-//! [`bring_back`] is all three for one batch. Of what is older than receipts are kept, the seals are asked first.
+//! [`Recovery::bring_back`] is all three for one batch. Of what is older than receipts are kept, the seals are asked first.
+//!
+//! What was sent again may be lost again, and its window may be sealed short meanwhile, so that nobody waits for it. The
+//! list of the shard where it lies now gets an entry that has it looked for.
 
 mod standing;
 
@@ -25,7 +28,8 @@ use crate::quarantine::keep_record;
 use crate::receipt::{Claim, ClaimOutcome, ClaimRequest, Origin};
 use crate::retry::Backoff;
 use crate::stores::{IntakeStores, Stores};
-use crate::time::Millis;
+use crate::time::{Millis, Window};
+use crate::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists as _};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use standing::Reached;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +37,20 @@ use std::time::Duration;
 
 /// For how long a record that the stream refuses is appended again, seconds.
 pub const APPEND_SECONDS: u64 = 20;
+
+/// Received-at that an entry for frames that were sent again spans, minutes.
+const LOOKED_FOR_MINUTES: u32 = 5;
+
+/// How long after frames were sent again they are looked for, seconds: by then the trigger has come to most.
+const LOOKED_FOR_AFTER_SECONDS: i64 = 15 * 60;
+
+/// The key of the entry that has what is missing of a tenant and a span of received-at looked for on a shard.
+#[must_use]
+pub fn missing_key(tenant: &TenantId, span: Window) -> WorkKey {
+    let Window { start, end } = span;
+    let name = format!("{tenant}/{:015}-{:015}", start.0.max(0), end.0.max(0));
+    WorkKey::of(Cause::Recover, name)
+}
 
 /// What became of a batch that was to be brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,73 +88,162 @@ pub trait Memory {
     async fn remembered(&self, header: &FrameHeader) -> Result<Remembered, PortError>;
 }
 
-/// Brings back a batch that the trigger gave up, in its order: what no segment holds goes onto the stream again, at most
-/// [`BROUGHT_BACK_MAX`] times.
-/// It may be called again with the same batch, also after it failed half-way or while it runs
-/// elsewhere: what is played back twice is claimed once.
-///
-/// # Errors
-/// The store's first error, of the stream when it took none of a record for [`APPEND_SECONDS`].
-pub async fn bring_back<S: IntakeStores>(
-    stores: &S,
-    memory: &impl Memory,
-    shard: &Shard,
-    batch: &[(Sequence, NewRecord)],
-    receipt_days: u32,
-    clock: impl Fn() -> Millis,
-) -> Result<BroughtBack, PortError> {
-    // A day early: an item goes while it is looked at.
-    let kept_seconds = (i64::from(receipt_days) - 1) * 86_400;
-    let mut outcome = BroughtBack::default();
-    let mut frames = Vec::new();
-    for (sequence, record) in batch {
-        match frame::decode(&record.data) {
-            Ok(frame) => {
-                let received_at = frame.header.receipt.received_at();
-                if received_at.plus_seconds(kept_seconds) > clock() {
-                    frames.push((sequence, record, frame));
-                    continue;
+/// What brings frames back.
+#[derive(Debug)]
+pub struct Recovery<'a, S, M, C> {
+    /// The stream, receipts, blocks and work lists.
+    pub stores: &'a S,
+    /// What the seals say of frames that are older than receipts are kept.
+    pub memory: M,
+    /// For how long receipts are kept, days.
+    pub receipt_days: u32,
+    /// The clock.
+    pub clock: C,
+    /// Makes the nonces of work entries.
+    pub new_nonce: fn() -> Nonce,
+}
+
+impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
+    /// Brings back a batch that the trigger gave up, in its order: what no segment holds goes onto the stream again, at
+    /// most [`BROUGHT_BACK_MAX`] times.
+    /// It may be called again with the same batch, also after it failed half-way or while it runs
+    /// elsewhere: what is played back twice is claimed once.
+    ///
+    /// # Errors
+    /// The store's first error, of the stream when it took none of a record for [`APPEND_SECONDS`].
+    pub async fn bring_back(
+        &self,
+        shard: &Shard,
+        batch: &[(Sequence, NewRecord)],
+    ) -> Result<BroughtBack, PortError> {
+        let stores = self.stores;
+        // A day early: an item goes while it is looked at.
+        let kept_seconds = (i64::from(self.receipt_days) - 1) * 86_400;
+        let mut outcome = BroughtBack::default();
+        let mut frames = Vec::new();
+        for (sequence, record) in batch {
+            match frame::decode(&record.data) {
+                Ok(frame) => {
+                    let received_at = frame.header.receipt.received_at();
+                    if received_at.plus_seconds(kept_seconds) > (self.clock)() {
+                        frames.push((sequence, record, frame));
+                        continue;
+                    }
+                    match self.memory.remembered(&frame.header).await? {
+                        Remembered::Sealed => outcome.stored += 1,
+                        Remembered::Unsealed => outcome.pending += 1,
+                        Remembered::Missing => frames.push((sequence, record, frame)),
+                    }
                 }
-                match memory.remembered(&frame.header).await? {
-                    Remembered::Sealed => outcome.stored += 1,
-                    Remembered::Unsealed => outcome.pending += 1,
-                    Remembered::Missing => frames.push((sequence, record, frame)),
+                Err(error) => {
+                    let objects = stores.objects();
+                    keep_record(
+                        objects,
+                        shard,
+                        sequence,
+                        &record.data,
+                        &error,
+                        (self.clock)(),
+                    )
+                    .await?;
+                    outcome.undecodable += 1;
                 }
-            }
-            Err(error) => {
-                let objects = stores.objects();
-                keep_record(objects, shard, sequence, &record.data, &error, clock()).await?;
-                outcome.undecodable += 1;
             }
         }
-    }
-    fence(stores.table(), shard, batch, clock()).await?;
-    let expires = clock().plus_seconds(i64::from(receipt_days) * 86_400);
-    let claims = claims_of(stores.table(), shard, &frames, expires).await?;
-    let received = frames.iter().map(|f| f.2.header.receipt.received_at());
-    let since = received.min().unwrap_or_default();
-    let mut reached = Reached::by(stores, claims.values(), since, &clock).await?;
-    let (mut again, mut seen) = (Vec::new(), BTreeSet::new());
-    for (_, record, frame) in frames {
-        let key = slice_of(&frame);
-        let Some(claim) = claims.get(&key).filter(|_| seen.insert(key)) else {
-            continue;
-        };
-        match reached.standing(claim, &frame).await? {
-            Standing::Stored => outcome.stored += 1,
-            Standing::Pending => outcome.pending += 1,
-            Standing::Lost { attempt } if attempt >= BROUGHT_BACK_MAX => {
-                outcome.given_up += u64::from(give_up(stores, &frame, record, clock()).await?);
-            }
-            Standing::Lost { attempt } => {
-                outcome.played_back += 1;
-                outcome.events_played_back += frame.header.slice_tally.events;
-                again.push(SentAgain::over(attempt, frame, record)?);
+        fence(stores.table(), shard, batch, (self.clock)()).await?;
+        let expires = (self.clock)().plus_seconds(i64::from(self.receipt_days) * 86_400);
+        let claims = claims_of(stores.table(), shard, &frames, expires).await?;
+        let received = frames.iter().map(|f| f.2.header.receipt.received_at());
+        let since = received.min().unwrap_or_default();
+        let mut reached = Reached::by(stores, claims.values(), since, &self.clock).await?;
+        let (mut again, mut seen) = (Vec::new(), BTreeSet::new());
+        for (_, record, frame) in frames {
+            let key = slice_of(&frame);
+            let Some(claim) = claims.get(&key).filter(|_| seen.insert(key)) else {
+                continue;
+            };
+            match reached.standing(claim, &frame).await? {
+                Standing::Stored => outcome.stored += 1,
+                Standing::Pending => outcome.pending += 1,
+                Standing::Lost { attempt } if attempt >= BROUGHT_BACK_MAX => {
+                    outcome.given_up +=
+                        u64::from(give_up(stores, &frame, record, (self.clock)()).await?);
+                }
+                Standing::Lost { attempt } => {
+                    outcome.played_back += 1;
+                    outcome.events_played_back += frame.header.slice_tally.events;
+                    again.push(SentAgain::over(attempt, frame, record)?);
+                }
             }
         }
+        self.send_again(&again, expires).await?;
+        Ok(outcome)
     }
-    send_again(stores, &again, expires).await?;
-    Ok(outcome)
+
+    /// Puts frames on the stream, what it refuses again, and claims each for where it lies now: so the next look
+    /// knows that it is on its way, and that this attempt was made. A crash before the claim has the
+    /// frame sent once more with the same attempt, of which one record is claimed. For the same reason the
+    /// claim is the last thing that is written.
+    async fn send_again(&self, again: &[SentAgain], expires: Millis) -> Result<(), PortError> {
+        let stores = self.stores;
+        let mut backoff = Backoff::within(Duration::from_secs(APPEND_SECONDS));
+        let mut rest: Vec<&SentAgain> = again.iter().collect();
+        while !rest.is_empty() {
+            let records: Vec<NewRecord> = rest.iter().map(|sent| sent.record.clone()).collect();
+            let answers = stores.stream().append(&records).await;
+            let (mut placed, mut refused, mut failure) = (Vec::new(), Vec::new(), None);
+            for (sent, answer) in rest.into_iter().zip(answers) {
+                match answer {
+                    Ok(origin) => placed.push((sent, origin)),
+                    Err(error) if error.is_retryable() => {
+                        refused.push(sent);
+                        failure = Some(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            self.have_looked_for(&placed).await?;
+            stream::iter(&placed)
+                .map(|(sent, origin)| {
+                    let header = &sent.header;
+                    stores.table().claim(ClaimRequest {
+                        header,
+                        origin,
+                        expires,
+                    })
+                })
+                .buffer_unordered(CLAIMS_IN_FLIGHT_MAX)
+                .try_collect::<Vec<ClaimOutcome>>()
+                .await?;
+            rest = refused;
+            if let Some(error) = failure
+                && !backoff.pause().await
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts an entry into the list of each shard on which frames lie now, for each tenant and five minutes of them: also
+    /// where there is one, since whoever works on that may have looked before.
+    async fn have_looked_for(&self, placed: &[(&SentAgain, Origin)]) -> Result<(), PortError> {
+        let subjects = placed.iter().map(|(sent, origin)| {
+            let FrameHeader {
+                tenant, receipt, ..
+            } = &sent.header;
+            let span = Window::containing(receipt.received_at(), LOOKED_FOR_MINUTES);
+            (origin.shard.id.as_str(), tenant, span)
+        });
+        let subjects: BTreeSet<_> = subjects.collect();
+        let due = (self.clock)().plus_seconds(LOOKED_FOR_AFTER_SECONDS);
+        for (shard_id, tenant, span) in subjects {
+            let entry = WorkEntry::new(missing_key(tenant, span), due, (self.new_nonce)());
+            let owner = Owner::of_shard(shard_id);
+            self.stores.table().put_work(&owner, &entry).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Keeps a slice raw and notes that it is brought back no more; false when it was noted before.
@@ -195,52 +302,6 @@ impl SentAgain {
             },
         })
     }
-}
-
-/// Puts frames on the stream, what it refuses again, and claims each for where it lies now: so the next look
-/// knows that it is on its way, and that this attempt was made. A crash before the claim has the
-/// frame sent once more with the same attempt, of which one record is claimed.
-async fn send_again<S: IntakeStores>(
-    stores: &S,
-    again: &[SentAgain],
-    expires: Millis,
-) -> Result<(), PortError> {
-    let mut backoff = Backoff::within(Duration::from_secs(APPEND_SECONDS));
-    let mut rest: Vec<&SentAgain> = again.iter().collect();
-    while !rest.is_empty() {
-        let records: Vec<NewRecord> = rest.iter().map(|sent| sent.record.clone()).collect();
-        let answers = stores.stream().append(&records).await;
-        let (mut placed, mut refused, mut failure) = (Vec::new(), Vec::new(), None);
-        for (sent, answer) in rest.into_iter().zip(answers) {
-            match answer {
-                Ok(origin) => placed.push((sent, origin)),
-                Err(error) if error.is_retryable() => {
-                    refused.push(sent);
-                    failure = Some(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        stream::iter(&placed)
-            .map(|(sent, origin)| {
-                let header = &sent.header;
-                stores.table().claim(ClaimRequest {
-                    header,
-                    origin,
-                    expires,
-                })
-            })
-            .buffer_unordered(CLAIMS_IN_FLIGHT_MAX)
-            .try_collect::<Vec<ClaimOutcome>>()
-            .await?;
-        rest = refused;
-        if let Some(error) = failure
-            && !backoff.pause().await
-        {
-            return Err(error);
-        }
-    }
-    Ok(())
 }
 
 type SliceKey = (TenantId, ReceiptId, u32);

@@ -1,5 +1,6 @@
 //! What each operation does.
 
+use super::archive::new_nonce;
 use super::invocation::{Caller, Ending, Invocation, TICK};
 use super::oracle::Violation;
 use super::script::{EventSpec, GarbageKind, Op};
@@ -343,8 +344,14 @@ impl World {
             let clock = || clock.get();
             let (shard, batch) = (&failure.shard, &failure.batch);
             let stores = &functions.general;
-            let brought =
-                vernier_reconcile::recovery::bring_back(stores, shard, batch, receipt_days, clock);
+            let brought = vernier_reconcile::recovery::bring_back(
+                stores,
+                shard,
+                batch,
+                receipt_days,
+                new_nonce,
+                clock,
+            );
             Ending::BroughtBack(brought.await)
         };
         let caller = Caller::Operator {

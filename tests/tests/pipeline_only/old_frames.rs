@@ -12,8 +12,9 @@ use vernier_ledger::chain::{ChainHead, ChainStep};
 use vernier_ledger::frame::{FrameHeader, Tally};
 use vernier_ledger::ids::{ReceiptId, Sequence, TenantId};
 use vernier_ledger::ports::{ChainOutcome, Chains, PortError};
-use vernier_ledger::recovery::{Memory, Remembered};
+use vernier_ledger::recovery::{Memory, Recovery, Remembered};
 use vernier_ledger::time::Millis;
+use vernier_ledger::work::Nonce;
 use vernier_reconcile::recovery::SealedMemory;
 use vernier_tests::envelopes::events;
 
@@ -124,10 +125,15 @@ async fn an_old_frame_stored_twice_is_caught() {
     let number: u64 = records[0].0.as_str().parse().expect("a number");
     let copy: Sequence = (number + 1).to_string().parse().expect("digits");
     let batch = [(copy, records[0].1.clone())];
-    let (stores, clock) = (&school.stores, || school.clock.get());
-    let brought =
-        vernier_ledger::recovery::bring_back(stores, &Forgetful, &shard, &batch, 30, clock);
-    assert_eq!(brought.await.expect("no faults").played_back, 1);
+    let recovery = Recovery {
+        stores: &school.stores,
+        memory: Forgetful,
+        receipt_days: 30,
+        clock: || school.clock.get(),
+        new_nonce: Nonce::random,
+    };
+    let brought = recovery.bring_back(&shard, &batch).await;
+    assert_eq!(brought.expect("no faults").played_back, 1);
     school.deliver().await;
     let stored = school.table.all_records();
     let stored = stored.iter().filter(|record| !record.items.is_empty());

@@ -1,6 +1,7 @@
 //! What the trigger lost is brought back, shard by shard.
 
-use super::sealing::{BEGINNING, School, WORK};
+use super::sealing::{BEGINNING, HOLD_SECONDS, School, WORK};
+use super::shortfalls::assert_short;
 use std::cell::Cell;
 use std::time::Duration;
 use vernier_fakes::Fault;
@@ -242,6 +243,40 @@ async fn a_batch_that_is_larger_than_a_turn_is_done_over_several() {
     assert_eq!(school.shard_work().await, 0);
 }
 
+/// A window was sealed short, and nobody waits for it: what was sent again and is lost once more comes back nonetheless.
+#[tokio::test]
+async fn what_was_sent_again_after_a_shortfall_is_looked_for() {
+    let school = School::new().await;
+    school.post(&events(2)).await;
+    school.pass(60);
+    school.post(&events(3)).await;
+    let (shard, records) = school.on_stream();
+    school.deliver_but(&[0]).await;
+    school.stream.trim(&shard, 1);
+    school.pass(120);
+    school.work().await;
+    school.pass(HOLD_SECONDS + 60);
+    school.work().await;
+    school.recover().await;
+    assert_short(&school, 1);
+    assert_eq!(school.shard_work().await, 0, "its entries are done");
+
+    let (stores, clock) = (&school.stores, || school.clock.get());
+    let brought = bring_back(stores, &shard, &records[..1], 30, Nonce::random, clock);
+    assert_eq!(brought.await.expect("brought back").played_back, 1);
+    school.post(&events(1)).await;
+    let lost = school.on_stream().1.len() - 2;
+    school.deliver_but(&[lost]).await;
+    school.pass(900);
+    assert_eq!(school.recover().await.sent_again, 1);
+    school.deliver().await;
+    school.pass(900);
+    school.recover().await;
+    school.work().await;
+    assert_short(&school, 0);
+    assert_eq!(school.shard_work().await, 0, "it was found");
+}
+
 /// A frame that the stream function never gets stored is tried three times, then kept raw, and its window knows.
 #[tokio::test]
 async fn a_slice_that_fails_three_times_is_kept_in_quarantine() {
@@ -294,7 +329,16 @@ async fn a_frame_whose_claim_failed_is_stored_once() {
         let plan = move |op, n| (op == vernier_fakes::Operation::Claim && n == 1).then_some(fault);
         school.faults.plan(plan);
         let clock = || school.clock.get();
-        let bring = || bring_back(&school.stores, &shard, &records[..1], 30, clock);
+        let bring = || {
+            bring_back(
+                &school.stores,
+                &shard,
+                &records[..1],
+                30,
+                Nonce::random,
+                clock,
+            )
+        };
         assert!(bring().await.is_err(), "{fault:?}");
         school.faults.clear();
         bring().await.expect("no faults");

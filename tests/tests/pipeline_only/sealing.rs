@@ -561,7 +561,8 @@ async fn a_lost_record_holds_its_window_and_no_other() {
     let batch = &records[..1];
     let clock = || school.clock.get();
     let stores = &school.stores;
-    let brought = vernier_reconcile::recovery::bring_back(stores, &shard, batch, 30, clock);
+    let brought =
+        vernier_reconcile::recovery::bring_back(stores, &shard, batch, 30, Nonce::random, clock);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     school.pass(3_600);

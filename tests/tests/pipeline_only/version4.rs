@@ -274,8 +274,14 @@ async fn a_held_window_is_a_signed_hold_until_it_is_sealed() {
     assert_eq!((held.len(), held[0].window), (1, window(0)));
     let (shard, records) = school.stream.records().into_iter().next().expect("one");
     let clock = || school.clock.get();
-    let brought =
-        vernier_reconcile::recovery::bring_back(&school.stores, &shard, &records[..1], 30, clock);
+    let brought = vernier_reconcile::recovery::bring_back(
+        &school.stores,
+        &shard,
+        &records[..1],
+        30,
+        Nonce::random,
+        clock,
+    );
     let brought = brought.await.expect("brought back");
     assert_eq!((brought.played_back, brought.pending), (0, 1), "it is sent");
     school.deliver().await;

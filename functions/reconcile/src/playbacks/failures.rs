@@ -44,8 +44,8 @@ pub(super) async fn advance<S: ReconcileStores>(
         if batch.is_empty() || next.request.dry_run {
             continue;
         }
-        let days = wires.intake.receipt_days;
-        let brought = bring_back(wires.stores, &shard, &batch, days, || now).await?;
+        let (days, new_nonce) = (wires.intake.receipt_days, wires.new_nonce);
+        let brought = bring_back(wires.stores, &shard, &batch, days, new_nonce, || now).await?;
         next.progress.events_played += brought.events_played_back;
         next.progress.envelopes += brought.played_back;
         next.progress.writes += batch.len() as u64;

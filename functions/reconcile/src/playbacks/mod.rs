@@ -61,6 +61,8 @@ pub struct Wires<'a, S: Stores> {
     pub spreads: &'a SpreadKeeper,
     /// Windows whose entries the process has seen in its tenants' work lists.
     pub windows: &'a OpenWindows,
+    /// Makes the nonces of work entries.
+    pub new_nonce: fn() -> Nonce,
 }
 
 impl<'a, S: Stores> Wires<'a, S> {
@@ -80,6 +82,7 @@ impl<'a, S: Stores> Wires<'a, S> {
             new_salt_key: process.new_salt_key,
             spreads: &process.spreads,
             windows: &process.windows,
+            new_nonce: process.new_nonce,
         }
     }
 }

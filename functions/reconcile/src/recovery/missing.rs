@@ -1,6 +1,6 @@
 //! What windows miss of a shard, and the records that the stream still has of it.
 
-use super::{Mark, RecoverySummary, STEP_BYTES_MAX, STEP_RECORDS_MAX, Site, Stepped, window_key};
+use super::{Mark, RecoverySummary, STEP_BYTES_MAX, STEP_RECORDS_MAX, Site, Stepped};
 use crate::receipts_of;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vernier_ledger::access::Tenant;
@@ -14,6 +14,7 @@ use vernier_ledger::ports::{
     Commits as _, Directory as _, FrameRecords as _, NewRecord, Objects, PortError,
 };
 use vernier_ledger::receipt::Receipt;
+use vernier_ledger::recovery::missing_key;
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::stores::{ReconcileStores, Stores};
 use vernier_ledger::time::{Millis, Window};
@@ -140,7 +141,7 @@ pub(crate) async fn want_window<S: Stores>(
         .map(|slice| slice.shard_id.as_str())
         .collect();
     for id in &shards {
-        let entry = WorkEntry::new(window_key(&tenant.id, window), now, new_nonce());
+        let entry = WorkEntry::new(missing_key(&tenant.id, window), now, new_nonce());
         put_if_absent(stores.table(), &Owner::of_shard(id), &entry).await?;
     }
     Ok(!shards.is_empty())

@@ -22,10 +22,10 @@ use missing::WindowCourse;
 use serde::{Deserialize, Serialize};
 use vernier_ledger::ids::{Sequence, Shard, TenantId};
 use vernier_ledger::ports::{NewRecord, PortError};
-use vernier_ledger::recovery::{self, BroughtBack};
+use vernier_ledger::recovery::{BroughtBack, Recovery};
 use vernier_ledger::stores::ReconcileStores;
-use vernier_ledger::time::{Millis, Window};
-use vernier_ledger::work::{Cause, WorkEntry, WorkKey};
+use vernier_ledger::time::Millis;
+use vernier_ledger::work::{Cause, Nonce, WorkEntry};
 
 /// Records that one step brings back, and as many of the stream as are read at once.
 pub(crate) const STEP_RECORDS_MAX: usize = 500;
@@ -73,7 +73,7 @@ impl RecoverySummary {
     }
 }
 
-/// Brings back records of a shard, as [`vernier_ledger::recovery::bring_back`] says; of frames that are older than receipts
+/// Brings back records of a shard, as [`Recovery::bring_back`] says; of frames that are older than receipts
 /// the seals are asked.
 ///
 /// # Errors
@@ -83,35 +83,37 @@ pub async fn bring_back<S: ReconcileStores>(
     shard: &Shard,
     batch: &[(Sequence, NewRecord)],
     receipt_days: u32,
+    new_nonce: fn() -> Nonce,
     clock: impl Fn() -> Millis,
 ) -> Result<BroughtBack, PortError> {
-    let memory = SealedMemory::new(stores);
-    recovery::bring_back(stores, &memory, shard, batch, receipt_days, clock).await
+    let recovery = Recovery {
+        stores,
+        memory: SealedMemory::new(stores),
+        receipt_days,
+        clock,
+        new_nonce,
+    };
+    recovery.bring_back(shard, batch).await
 }
 
 /// What a course needs of its turn.
 pub(crate) struct Site<'a, S, C> {
     pub(crate) stores: &'a S,
     pub(crate) shard: &'a Shard,
-    pub(crate) receipt_days: u32,
-    pub(crate) clock: &'a C,
+    pub(crate) recovery: Recovery<'a, S, SealedMemory<'a, S>, &'a C>,
     /// When nothing more is begun.
     pub(crate) until: Millis,
     pub(crate) pace: &'a Pace,
-    pub(crate) memory: SealedMemory<'a, S>,
 }
 
 impl<S: ReconcileStores, C: Fn() -> Millis> Site<'_, S, C> {
     fn now(&self) -> Millis {
-        (self.clock)()
+        (self.recovery.clock)()
     }
 
     async fn bring_back(&self, batch: &[(Sequence, NewRecord)]) -> Result<BroughtBack, PortError> {
         self.pace.until_append().await;
-        let (stores, days) = (self.stores, self.receipt_days);
-        let brought =
-            recovery::bring_back(stores, &self.memory, self.shard, batch, days, self.clock);
-        let brought = brought.await?;
+        let brought = self.recovery.bring_back(self.shard, batch).await?;
         if brought.played_back > 0 {
             self.pace.note_append(batch);
         }
@@ -221,11 +223,4 @@ impl Course {
         self.entry.place = Some(place).filter(|_| !matches!(stepped, Ok(Stepped::Again)));
         stepped
     }
-}
-
-/// The key of the entry that asks for what a window misses of a shard.
-fn window_key(tenant: &TenantId, window: Window) -> WorkKey {
-    let Window { start, end } = window;
-    let name = format!("{tenant}/{:015}-{:015}", start.0.max(0), end.0.max(0));
-    WorkKey::of(Cause::Recover, name)
 }

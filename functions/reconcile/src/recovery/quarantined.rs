@@ -5,7 +5,7 @@ use vernier_ledger::frame::{self, FRAME_VERSION, FrameHeader};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::ports::{Inventory as _, NewRecord, Objects as _, PortError};
 use vernier_ledger::quarantine::FRAMES_PREFIX;
-use vernier_ledger::recovery;
+use vernier_ledger::recovery::Recovery;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 
@@ -45,14 +45,12 @@ fn place_of(key: &str) -> Option<(Shard, Sequence)> {
 /// # Errors
 /// Whatever error the stores give.
 pub(crate) async fn reread<S: ReconcileStores, C: Fn() -> Millis>(
-    stores: &S,
+    recovery: &Recovery<'_, S, SealedMemory<'_, S>, &C>,
     from: Option<&str>,
-    receipt_days: u32,
-    clock: &C,
     until: Millis,
     summary: &mut RecoverySummary,
 ) -> Result<Reread, PortError> {
-    let (objects, memory) = (stores.objects(), SealedMemory::new(stores));
+    let (objects, clock) = (recovery.stores.objects(), recovery.clock);
     let note = note_of_version();
     let mut after = from.map(str::to_owned);
     if after.is_none() && objects.get(&note, None).await?.is_some() {
@@ -77,9 +75,7 @@ pub(crate) async fn reread<S: ReconcileStores, C: Fn() -> Millis>(
                     data,
                 };
                 let batch = [(sequence, record)];
-                let brought =
-                    recovery::bring_back(stores, &memory, &shard, &batch, receipt_days, clock);
-                let brought = brought.await?;
+                let brought = recovery.bring_back(&shard, &batch).await?;
                 tracing::info!(key = object.key, ?brought, "quarantined record");
                 summary.count(&brought);
             }

@@ -134,9 +134,8 @@ async fn reread_quarantine<S: ReconcileStores, C: Fn() -> Millis>(
     entry: &WorkEntry,
     turn: &mut Turn,
 ) -> Result<Next, PortError> {
-    let (from, days) = (entry.place.as_deref(), place.settings.receipt_days.0);
-    let (clock, until, summary) = (place.clock, place.until, &mut turn.recovered);
-    let read = reread(place.stores, from, days, clock, until, summary).await?;
+    let (from, summary) = (entry.place.as_deref(), &mut turn.recovered);
+    let read = reread(&place.recovery(), from, place.until, summary).await?;
     Ok(match read {
         Reread::Whole => Next::At(place.now().plus_seconds(QUARANTINE_SECONDS)),
         Reread::Through(key) => Next::On(key),

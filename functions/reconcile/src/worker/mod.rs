@@ -13,13 +13,14 @@ mod tenant;
 use crate::compaction::CompactSummary;
 use crate::playbacks::PlaybackSummary;
 use crate::process::{Process, WorkSettings};
-use crate::recovery::RecoverySummary;
+use crate::recovery::{RecoverySummary, SealedMemory};
 use crate::roll_up::RollUpSummary;
 use crate::sealing::SealSummary;
 use crate::shard_check::ShardSummary;
 use crate::sweeping::SweepSummary;
 use std::collections::BTreeSet;
 use vernier_ledger::ports::{Directory, PortError};
+use vernier_ledger::recovery::Recovery;
 use vernier_ledger::stores::ReconcileStores;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::{
@@ -118,6 +119,16 @@ impl<S: ReconcileStores, C: Fn() -> Millis> Workplace<'_, S, C> {
 
     fn entry(&self, key: WorkKey, due: Millis) -> WorkEntry {
         WorkEntry::new(key, due, (self.process.new_nonce)())
+    }
+
+    fn recovery(&self) -> Recovery<'_, S, SealedMemory<'_, S>, &C> {
+        Recovery {
+            stores: self.stores,
+            memory: SealedMemory::new(self.stores),
+            receipt_days: self.settings.receipt_days.0,
+            clock: self.clock,
+            new_nonce: self.process.new_nonce,
+        }
     }
 
     /// Puts an entry unless there is one.

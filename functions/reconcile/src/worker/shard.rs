@@ -1,7 +1,7 @@
 //! A shard's own work: what the trigger went past there is brought back, in turns among the tenants.
 
 use super::{Next, Turn, Workplace, close_entry};
-use crate::recovery::{Course, Pace, SealedMemory, Site, Stepped};
+use crate::recovery::{Course, Pace, Site, Stepped};
 use std::collections::VecDeque;
 use vernier_ledger::ids::TenantId;
 use vernier_ledger::ports::{FrameRecords as _, PortError};
@@ -35,11 +35,9 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
     let site = Site {
         stores: place.stores,
         shard: &shard,
-        receipt_days: place.settings.receipt_days.0,
-        clock: place.clock,
+        recovery: place.recovery(),
         until: place.until,
         pace: &Pace::new(),
-        memory: SealedMemory::new(place.stores),
     };
     let mut parties = VecDeque::new();
     let mut due: Vec<&WorkEntry> = due.iter().collect();
