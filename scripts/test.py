@@ -81,6 +81,19 @@ TEST_DISK_GIB = 9
 PAGE_EVENTS = 3_000
 
 
+def give_way(niceness: int = 0) -> None:
+    """Has this new session wait so much more than its parent for others that want the processor.
+
+    Where the kernel groups processes by session, a niceness counts inside its session only, and a new session begins
+    with none of its own.
+    """
+    total = os.nice(niceness)
+    try:
+        Path("/proc/self/autogroup").write_text(str(total))
+    except OSError:
+        pass
+
+
 def run_step(command: list, env: dict | None = None, counted: bool = False, chosen: bool = False) -> None:
     """Runs a command in a process group of its own; ends all of the group when interrupted."""
     env = dict(env or tool_env())
@@ -94,6 +107,7 @@ def run_step(command: list, env: dict | None = None, counted: bool = False, chos
         stdout=subprocess.PIPE if counted else None,
         stderr=subprocess.STDOUT if counted else None,
         start_new_session=True,
+        preexec_fn=give_way,
     )
     try:
         if counted:
@@ -320,7 +334,7 @@ class Aside:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in argv], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=lambda: os.nice(niceness),
+                start_new_session=True, preexec_fn=lambda: give_way(niceness),
             )  # fmt: skip
 
     def wait(self) -> str | None:
