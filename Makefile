@@ -101,7 +101,7 @@ sam-local: setup
 	@$(PYTHON) scripts/sam_local.py
 
 bench: build
-	@$(PYTHON) scripts/bench.py $(if $(QUICK),--quick) $(if $(PARTS),--parts $(PARTS))
+	@$(PYTHON) scripts/bench.py $(if $(QUICK),--quick) $(if $(PARTS),--parts "$(PARTS)")
 
 # Built with the whole workspace, so that no dependency is built a second time with other features.
 sim:

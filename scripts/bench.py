@@ -3,7 +3,7 @@
 
   bench.py                  all parts
   bench.py --quick          the same with less of everything, under 3 minutes once all is built
-  bench.py --parts a,b      some of: validate frames handlers public neighbours seal sealing schedule tenants sweep recovery
+  bench.py --parts "a b"    some of: validate frames handlers public neighbours seal sealing schedule tenants sweep recovery
                             held segments live queries e2e
   bench.py --keys FIGURES   the keys of the report that these figures would make, one a line
 
@@ -253,7 +253,7 @@ def main() -> int:
         for path in flat(report):
             print(path)
         return 0
-    parts = asked.parts.split(",")
+    parts = asked.parts.replace(",", " ").split()
     unknown = set(parts) - {*BENCHES, "e2e"}
     if unknown:
         raise Failed(f"No such part: {', '.join(sorted(unknown))}")
