@@ -233,7 +233,7 @@ async fn a_clock_waits_for_the_trigger_and_is_never_reset() {
         school.post(&events(1)).await;
         let (_, records) = school.on_stream();
         school.deliver_but(&[records.len() - 2]).await;
-        school.pass(600);
+        school.pass(900);
         school.turn().await;
         given_up += school.recover().await.given_up;
         assert_eq!(clock(), Some(since), "attempt {attempt}");

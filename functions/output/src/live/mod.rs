@@ -16,10 +16,10 @@ use crate::page::Gathering;
 use crate::query::{EventQuery, Key, Order, Sort};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use lookback::{Lines, Lookback};
-use pieces::{LinePlace, Piece, damaged};
+use pieces::{LinePlace, Piece, damaged, index_of};
 pub(crate) use scan::Sink;
 use std::sync::Arc;
-use vernier_ledger::chunks::{Wanted, mark_of};
+use vernier_ledger::chunks::{BlockIndex, Wanted, mark_of};
 use vernier_ledger::disposition::{Disposition, Dispositions};
 use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::READS_IN_FLIGHT_MAX;
@@ -197,7 +197,8 @@ impl<'e> Live<'e> {
             if gathering.is_full_before(edges(query, self.block(*first)).0) {
                 break;
             }
-            let pieces = self.fetch(stores, now, &wanted_of(query)).await?;
+            let blocks = now.iter().map(|number| (*number, None)).collect();
+            let pieces = self.fetch(stores, blocks, &wanted_of(query)).await?;
             bytes += pieces.iter().map(Piece::bytes).sum::<u64>();
             left = later;
             let next = left.first().map(|next| edges(query, self.block(*next)).0);
@@ -215,24 +216,27 @@ impl<'e> Live<'e> {
         Ok(())
     }
 
-    /// Fetches what some blocks may have, several at once, in their order.
+    /// Fetches what of some blocks may have what is wanted, several at once, in their order; an index that was not read
+    /// yet is fetched first.
     async fn fetch<O: Objects>(
         &mut self,
         objects: &O,
-        numbers: &[usize],
+        blocks: Vec<(usize, Option<BlockIndex>)>,
         wanted: &Wanted,
     ) -> Result<Vec<Piece>, PortError> {
         let lookback = &self.lookback;
-        let pieces: Vec<Piece> = stream::iter(numbers)
-            .map(async |number| {
-                let live = &lookback.blocks[*number];
-                match live.block.index.as_ref().filter(|_| wanted.is_selective()) {
-                    Some(index) => Piece::of_chunks(objects, *number, live, index, wanted).await,
-                    None => Ok(Piece::whole(
-                        *number,
-                        lookback.whole(objects, *number).await?,
-                    )),
-                }
+        let pieces: Vec<Piece> = stream::iter(blocks)
+            .map(async |(number, index)| {
+                let live = &lookback.blocks[number];
+                let place = live.block.index.as_ref();
+                let Some(place) = place.filter(|_| wanted.is_selective()) else {
+                    return Ok(Piece::whole(number, lookback.whole(objects, number).await?));
+                };
+                let index = match index {
+                    Some(index) => index,
+                    None => index_of(objects, live, place).await?,
+                };
+                Piece::of_index(objects, number, live, index, wanted).await
             })
             .buffered(READS_IN_FLIGHT_MAX)
             .try_collect()

@@ -92,18 +92,6 @@ impl Piece {
         }
     }
 
-    /// Fetches the chunks of a block that may have what is wanted, by its index, which is fetched first.
-    pub(super) async fn of_chunks<O: Objects>(
-        objects: &O,
-        block: usize,
-        live: &LiveBlock,
-        place: &IndexPlace,
-        wanted: &Wanted,
-    ) -> Result<Self, PortError> {
-        let index = index_of(objects, live, place).await?;
-        Self::of_index(objects, block, live, index, wanted).await
-    }
-
     /// Fetches the chunks that may have what is wanted of a block whose index this is.
     pub(super) async fn of_index<O: Objects>(
         objects: &O,

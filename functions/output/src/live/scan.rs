@@ -1,7 +1,7 @@
 //! All of the live store's events of a range: one by one where that is not too much to read, and by the counts of the
 //! blocks' indexes where it is.
 
-use super::pieces::{Piece, index_of, selected_bytes};
+use super::pieces::{index_of, selected_bytes};
 use super::{Live, Passing, span, wanted_of};
 use crate::metered::Metered;
 use crate::query::{EventQuery, Sort};
@@ -77,7 +77,8 @@ impl Live<'_> {
             let cut = self.count(&mut blocks, query, bytes_max, sink);
             through = cut.or(through);
         }
-        let pieces = self.pieces_of(stores, blocks, &wanted).await?;
+        let blocks = blocks.into_iter().map(|s| (s.block, s.index)).collect();
+        let pieces = self.fetch(stores, blocks, &wanted).await?;
         let extent = self.extent;
         let passing = Passing {
             blocks: Arc::clone(&self.lookback.blocks),
@@ -190,30 +191,5 @@ impl Live<'_> {
             !is_counted
         });
         cut
-    }
-
-    /// Fetches what of some blocks may have what is wanted.
-    async fn pieces_of<O: Objects>(
-        &mut self,
-        objects: &O,
-        blocks: Vec<Scanned>,
-        wanted: &Wanted,
-    ) -> Result<Vec<Piece>, PortError> {
-        let lookback = &self.lookback;
-        let pieces: Vec<Piece> = stream::iter(blocks)
-            .map(async |scanned| {
-                let (number, live) = (scanned.block, &lookback.blocks[scanned.block]);
-                match scanned.index.filter(|_| wanted.is_selective()) {
-                    Some(index) => Piece::of_index(objects, number, live, index, wanted).await,
-                    None => Ok(Piece::whole(number, lookback.whole(objects, number).await?)),
-                }
-            })
-            .buffered(READS_IN_FLIGHT_MAX)
-            .try_collect()
-            .await?;
-        for piece in &pieces {
-            self.lookback.keep(piece);
-        }
-        Ok(pieces)
     }
 }

@@ -206,7 +206,8 @@ impl WindowCourse {
         let brought = site.bring_back(&found.records).await?;
         summary.count(&brought);
         summary.gone += found.gone;
-        mark.again |= brought.pending + brought.played_back > 0;
+        // What was sent again has an entry of its own.
+        mark.again |= brought.pending > 0;
         let through = slices.drain(..found.passed).next_back();
         mark.after = through.map(|slice| slice.sequence).or(mark.after.take());
         tracing::info!(
