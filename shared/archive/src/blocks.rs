@@ -8,8 +8,8 @@ use crate::limits;
 use crate::row::Row;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::io::Read as _;
 use std::ops::Range;
+use vernier_ledger::compression;
 
 /// What an entry of the table takes, bytes.
 const ENTRY_BYTES: usize = 20;
@@ -226,7 +226,7 @@ impl BlocksWriter {
     }
 
     fn end_block(&mut self) -> Result<(), Fault> {
-        let block = zstd::bulk::compress(&self.text, limits::BLOCK_ZSTD_LEVEL)?;
+        let block = compression::compress(&self.text, limits::BLOCK_ZSTD_LEVEL)?;
         self.text.clear();
         let offset = self.done.bytes.len() as u64;
         let bytes = u32::try_from(block.len()).map_err(|_| bad_block())?;
@@ -284,11 +284,8 @@ pub(crate) fn write_blind_record(row: &Row<'_>, out: &mut Vec<u8>) {
 /// # Errors
 /// When it is none.
 pub(crate) fn text_of(block: &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut text = Vec::new();
-    let decoder = zstd::stream::Decoder::with_buffer(block)?;
-    let max = limits::BLOCK_TEXT_BYTES_MAX;
-    let read = decoder.take(max + 1).read_to_end(&mut text)?;
-    if read as u64 > max {
+    let text = compression::decompress(block, block.len() * 6, limits::BLOCK_TEXT_BYTES_MAX)?;
+    if text.len() > limits::BLOCK_TEXT_BYTES_MAX {
         return Err(bad_block());
     }
     Ok(text)

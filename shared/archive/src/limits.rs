@@ -41,7 +41,7 @@ pub const FINGERPRINT_BLOOM_FALSE_POSITIVES: f64 = 0.05;
 pub const BLOCK_TEXT_BYTES: usize = 256 * 1024;
 
 /// A block's text, bytes: with a last row of an event of 16 MiB and a line's 1 MB of columns.
-pub const BLOCK_TEXT_BYTES_MAX: u64 = 20 * 1024 * 1024;
+pub const BLOCK_TEXT_BYTES_MAX: usize = 20 * 1024 * 1024;
 
 /// Blocks that are read of one part for one actor, bytes; who has more there is looked for in the
 /// columns, which are read a page at a time.

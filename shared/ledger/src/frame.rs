@@ -4,16 +4,13 @@
 //! zstd, or left as it is where that is smaller; the first bytes tell (zstd's magic number, or
 //! `{`). `zstd -dc` reads the one, any editor the other.
 
+use crate::compression;
 use crate::digest::{BlindFingerprint, Digest, Fingerprint};
 use crate::ids::{ReceiptId, TenantId};
 use crate::limits;
 use crate::line::{self, LineAccount, Verdict};
 use crate::salt::SaltKey;
 use serde::{Deserialize, Serialize};
-use std::cell::RefCell;
-use std::io::Read;
-use zstd::stream::read::Decoder;
-use zstd::zstd_safe::{self, CCtx, DCtx};
 
 /// The newest version that this crate reads and writes, whose lines have salt keys and whose tallies are over blind
 /// fingerprints. It reads all before.
@@ -260,7 +257,8 @@ pub fn encode(header: &FrameHeader, lines: &[u8]) -> Result<Vec<u8>, FrameError>
         )));
     }
     text.extend_from_slice(lines);
-    let compressed = deflate(&text)?;
+    let compressed = compression::compress(&text, ZSTD_LEVEL)
+        .map_err(|e| FrameError::Compression(e.to_string()))?;
     Ok(if compressed.len() < text.len() {
         compressed
     } else {
@@ -309,28 +307,6 @@ struct Version {
     vernier_frame: u32,
 }
 
-thread_local! {
-    /// One for all frames: making one costs more than writing a small frame.
-    static ENCODER: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
-
-    /// One for all frames: making one costs more than reading a small frame.
-    static DECODER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
-}
-
-/// What a decoder may hold between two frames, bytes: a frame of ours needs a window of 1 MiB at
-/// most, another's may have asked for 128 MiB.
-const DECODER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-fn deflate(text: &[u8]) -> Result<Vec<u8>, FrameError> {
-    let mut compressed = Vec::with_capacity(zstd_safe::compress_bound(text.len()));
-    ENCODER
-        .with_borrow_mut(|context| context.compress(&mut compressed, text, ZSTD_LEVEL))
-        .map_err(|code| FrameError::Compression(zstd_safe::get_error_name(code).to_owned()))?;
-    // It was given room for text that does not shrink.
-    compressed.shrink_to_fit();
-    Ok(compressed)
-}
-
 fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     let bound = limits::FRAME_LINES_BYTES_MAX + limits::FRAME_HEADER_BYTES_MAX;
     if bytes.starts_with(b"{") {
@@ -343,16 +319,8 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     if !bytes.starts_with(&ZSTD_MAGIC) {
         return Err(FrameError::Unrecognised);
     }
-    let damaged = |e: std::io::Error| FrameError::Compression(e.to_string());
-    let mut text = Vec::with_capacity((bytes.len() * 6).min(bound));
-    DECODER.with_borrow_mut(|context| {
-        let decoder = Decoder::with_context(bytes, context);
-        let read = decoder.take(bound as u64 + 1).read_to_end(&mut text);
-        if read.is_err() || context.sizeof() > DECODER_BYTES_MAX {
-            *context = DCtx::create();
-        }
-        read.map_err(damaged)
-    })?;
+    let text = compression::decompress(bytes, bytes.len() * 6, bound)
+        .map_err(|e| FrameError::Compression(e.to_string()))?;
     if text.len() > bound {
         Err(FrameError::TooLarge)
     } else {

@@ -15,6 +15,7 @@ pub mod chunks;
 pub mod clock;
 pub mod closing;
 pub mod committed;
+pub mod compression;
 pub mod digest;
 pub mod disposition;
 pub mod earlier;

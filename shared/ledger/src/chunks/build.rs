@@ -5,6 +5,7 @@ use super::{
     BLOCK_VERSION, BlockIndex, BlockTimes, Chunk, FILTER_MAGIC, INDEX_MAGIC, IndexPlace, Mark,
     Marks, mark_of, skippable,
 };
+use crate::compression::compress;
 use crate::digest::Fingerprint;
 use crate::event_id::EventId;
 use crate::frame::Frame;
@@ -15,7 +16,6 @@ use crate::segment::Place;
 use crate::time::Millis;
 use serde::Deserialize;
 use std::borrow::Cow;
-use zstd::bulk::Compressor;
 
 /// Compression level of blocks, which are read more often than frames and stay.
 const ZSTD_LEVEL: i32 = 3;
@@ -159,12 +159,11 @@ fn times_in(frames: &[&Frame]) -> Option<BlockTimes> {
 /// When zstd fails, which it does only without memory.
 pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<NewBlock> {
     let lines_bytes: usize = frames.iter().map(|f| f.lines.len()).sum();
-    let mut compressor = Compressor::new(ZSTD_LEVEL)?;
     let is_large = lines_bytes > chunk_bytes;
     let Some((mut lines, counts)) = is_large.then(|| lines_of(frames)).flatten() else {
         let texts: Vec<&[u8]> = frames.iter().map(|f| f.lines.as_slice()).collect();
         return Ok(NewBlock {
-            bytes: compressor.compress(&texts.concat())?,
+            bytes: compress(&texts.concat(), ZSTD_LEVEL)?,
             times: times_in(frames),
             index: None,
         });
@@ -179,7 +178,7 @@ pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<Ne
         let of_chunk = &lines[first..first + taken];
         text.clear();
         of_chunk.iter().for_each(|l| text.extend_from_slice(l.text));
-        let compressed = compressor.compress(&text)?;
+        let compressed = compress(&text, ZSTD_LEVEL)?;
         chunks.push(chunk_of(of_chunk, &compressed, text.len()));
         bytes.extend_from_slice(&compressed);
         first += taken;
@@ -189,7 +188,7 @@ pub(crate) fn build(frames: &[&Frame], chunk_bytes: usize) -> std::io::Result<Ne
         chunks,
         counts,
     };
-    let index = append_index(&lines, &index, &mut compressor, &mut bytes)?;
+    let index = append_index(&lines, &index, &mut bytes)?;
     Ok(NewBlock {
         bytes,
         times,
@@ -246,14 +245,13 @@ fn chunk_of(lines: &[Line<'_>], compressed: &[u8], lines_bytes: usize) -> Chunk 
 fn append_index(
     lines: &[Line<'_>],
     index: &BlockIndex,
-    compressor: &mut Compressor<'_>,
     bytes: &mut Vec<u8>,
 ) -> std::io::Result<IndexPlace> {
     let own_ids = lines.iter().filter_map(|l| l.own_id);
     let keys: Vec<IdKey> = lines.iter().map(|l| l.identity).chain(own_ids).collect();
     let filter = skippable(FILTER_MAGIC, &id_filter::encode(&keys));
     let json = serde_json::to_vec(index)?;
-    let index = skippable(INDEX_MAGIC, &compressor.compress(&json)?);
+    let index = skippable(INDEX_MAGIC, &compress(&json, ZSTD_LEVEL)?);
     bytes.extend_from_slice(&filter);
     bytes.extend_from_slice(&index);
     Ok(IndexPlace {
