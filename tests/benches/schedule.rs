@@ -53,6 +53,9 @@ const HOURS_UNTIL_STEADY: u32 = 2;
 const LANES: u16 = 4;
 const EVENTS_PER_COMMIT: usize = 4;
 
+/// So that blocks of so few events have a filter each, as those of the reference load have.
+const SETTINGS: (u32, usize) = (RECEIPT_DAYS, 1_024);
+
 struct School {
     stub: Stub,
     table: Table,
@@ -94,7 +97,7 @@ impl School {
         let stores =
             StoreSet::new(self.table.clone(), self.bucket.clone()).with_stream(self.stream.clone());
         sending::send(&stores, &self.tenant.id, receipt, RECEIPT_DAYS, &body).await;
-        committing::commit(&self.stub, &stores, &self.shard, RECEIPT_DAYS, at).await;
+        committing::commit(&self.stub, &stores, &self.shard, SETTINGS, at).await;
     }
 
     /// What planner and workers do each minute.

@@ -26,6 +26,7 @@ use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
+use vernier_ledger::limits::CHUNK_LINES_BYTES;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
@@ -55,6 +56,9 @@ const SENDS_IN_FLIGHT: f64 = 16.0;
 
 /// Seconds of traffic beside a query, with ten commits of others in each.
 const BESIDE_SECONDS: i64 = 90;
+
+/// Of receipts and blocks as they are deployed.
+const SETTINGS: (u32, usize) = (RECEIPT_DAYS, CHUNK_LINES_BYTES);
 
 /// How many ledgers there were.
 static LEDGERS: AtomicU64 = AtomicU64::new(0);
@@ -136,7 +140,7 @@ impl Ledger {
             self.batches += 1;
             let shard = Shard::new("bench", &format!("shardId-{number:012}"));
             let shard = shard.expect("a shard's name");
-            committing::commit(&self.stub, &self.stores, &shard, RECEIPT_DAYS, at).await;
+            committing::commit(&self.stub, &self.stores, &shard, SETTINGS, at).await;
         }
     }
 

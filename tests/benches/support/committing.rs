@@ -10,12 +10,13 @@ use vernier_tests::stub::Stub;
 /// What a batch may take.
 const BUDGET: Duration = Duration::from_secs(60);
 
-/// Takes the records that the endpoints were given since the last time as one batch of a shard.
+/// Takes the records that the endpoints were given since the last time as one batch of a shard; blocks of more than
+/// `chunk_bytes` of lines have a filter, which workers roll up.
 pub(crate) async fn commit<S: IntakeStores>(
     stub: &Stub,
     stores: &S,
     shard: &Shard,
-    receipt_days: u32,
+    (receipt_days, chunk_bytes): (u32, usize),
     at: Millis,
 ) {
     let records = stub.take_records().into_iter();
@@ -28,7 +29,7 @@ pub(crate) async fn commit<S: IntakeStores>(
     let committing = vernier_stream::Committing {
         settings: vernier_stream::Settings {
             receipt_days,
-            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
+            chunk_bytes,
         },
         entries: &entries,
     };
