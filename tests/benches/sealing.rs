@@ -132,13 +132,15 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    /// A world with a tenant that is named after its size: the process remembers which entries a tenant has.
+    async fn new(events: u64) -> Self {
+        let name = format!("school-{events}");
         let faults = Faults::default();
         let world = Self {
             table: MemoryTable::new(faults.clone()),
             bucket: MemoryBucket::new(faults.clone()),
             stream: MemoryStream::new(1, faults.clone()),
-            tenant: Tenant::new("school".parse().expect("a name"), BEGINNING),
+            tenant: Tenant::new(name.parse().expect("a name"), BEGINNING),
             faults,
         };
         assert_eq!(world.table.create_tenant(&world.tenant).await, Ok(true));
@@ -237,7 +239,7 @@ async fn main() {
 }
 
 async fn measure(events: u64) -> Value {
-    let world = World::new().await;
+    let world = World::new(events).await;
     let mut raw = 0;
     for window in 0..WINDOWS {
         raw += world.send(window, events).await;
