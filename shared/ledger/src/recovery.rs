@@ -97,7 +97,7 @@ pub struct Recovery<'a, S, M, C> {
     pub memory: M,
     /// For how long receipts are kept, days.
     pub receipt_days: u32,
-    /// The clock.
+    /// What time it is at each call.
     pub clock: C,
     /// Makes the nonces of work entries.
     pub new_nonce: fn() -> Nonce,
