@@ -231,6 +231,16 @@ fn large_event(number: u64) -> Vec<u8> {
     serde_json::to_vec(&large).expect("plain data")
 }
 
+/// The bytes of a range, offset and length; all where none is given.
+fn part_of(mut bytes: Vec<u8>, range: Option<(u64, u64)>) -> Vec<u8> {
+    if let Some((offset, length)) = range {
+        let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(bytes.len());
+        let (start, end) = (place(offset), place(offset.saturating_add(length)));
+        bytes = bytes[start..end].to_vec();
+    }
+    bytes
+}
+
 impl Objects for Endless {
     async fn put_new(
         &self,
@@ -253,7 +263,7 @@ impl Objects for Endless {
     ) -> Result<Option<Vec<u8>>, PortError> {
         let number = self.large.lock().expect("one thread").get(key).copied();
         match number {
-            Some(number) => Ok(Some(large_event(number))),
+            Some(number) => Ok(Some(part_of(large_event(number), range))),
             None => self.inner.get(key, range).await,
         }
     }
