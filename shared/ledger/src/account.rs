@@ -145,8 +145,8 @@ impl WindowAccount {
         self.received.envelopes + stored
     }
 
-    /// Whether an account of the same window may take this one's place: it was computed later, or at the same time and
-    /// counted no less.
+    /// Whether another account of the same window may take this one's place. That account was computed later, or in the
+    /// same millisecond and with no smaller count.
     #[must_use]
     pub const fn is_from_before(&self, next: &Self) -> bool {
         let (at, next_at) = (self.computed_at.0, next.computed_at.0);

@@ -1,5 +1,5 @@
-//! zstd (RFC 8878) for frames and blocks, with one context of each kind for a thread: making a context costs more than
-//! a small text.
+//! zstd (RFC 8878) for frames and blocks. Each thread keeps one context of each kind, since making a context costs more
+//! than compressing a small text does.
 
 use std::cell::RefCell;
 use std::io::{self, Read};

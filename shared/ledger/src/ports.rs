@@ -327,8 +327,8 @@ pub trait Schemas {
 /// Window accounts that workers leave behind.
 #[allow(async_fn_in_trait)]
 pub trait Accounts {
-    /// Stores a window's account over the one before, unless that one is newer: of two workers the slower one may have
-    /// read less ([`WindowAccount::is_from_before`]).
+    /// Stores a window's account over the one before, unless that one is newer ([`WindowAccount::is_from_before`]): of two
+    /// workers the slower one may have read less than the other.
     async fn save_account(
         &self,
         tenant: &TenantId,

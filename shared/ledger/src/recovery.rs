@@ -104,9 +104,9 @@ pub struct Recovery<'a, S, M, C> {
 }
 
 impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
-    /// Brings back a batch that the trigger gave up, in its order: what no segment holds goes onto the stream again, at
-    /// most [`BROUGHT_BACK_MAX`] times.
-    /// It may be called again with the same batch, also after it failed half-way or while it runs
+    /// Brings back a batch that the trigger gave up, in its order. A frame that no segment holds goes onto the stream
+    /// again, and it does so at most [`BROUGHT_BACK_MAX`] times.
+    /// The function may be called again with the same batch, also after it failed half-way or while it runs
     /// elsewhere: what is played back twice is claimed once.
     ///
     /// # Errors

@@ -333,8 +333,8 @@ impl World {
         Ok(())
     }
 
-    /// The stream keeps no record for longer than its retention. The trigger gives up what it has not delivered before the
-    /// stream forgets it.
+    /// The stream keeps no record for longer than its retention. What the trigger has not delivered shortly before, the
+    /// trigger gives up first.
     fn forget_old_records(&mut self) {
         let now = self.now();
         self.ages.note(&self.stream, now);

@@ -5,8 +5,8 @@ use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// Event times are counted by quarters of an hour, milliseconds, since the clocks of all zones differ from UTC by a whole
-/// number of these.
+/// Milliseconds by which event times are counted: a quarter of an hour, of which the clocks of all zones differ from UTC
+/// by a whole number.
 const QUARTER_MILLIS: i64 = 15 * 60_000;
 
 /// What a block's index counts: its events without those that were rejected, and without describes.
