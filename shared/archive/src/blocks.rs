@@ -284,7 +284,7 @@ pub(crate) fn write_blind_record(row: &Row<'_>, out: &mut Vec<u8>) {
 /// # Errors
 /// When it is none.
 pub(crate) fn text_of(block: &[u8]) -> Result<Vec<u8>, Fault> {
-    let text = compression::decompress(block, block.len() * 6, limits::BLOCK_TEXT_BYTES_MAX)?;
+    let text = compression::decompress(block, limits::BLOCK_TEXT_BYTES_MAX)?;
     if text.len() > limits::BLOCK_TEXT_BYTES_MAX {
         return Err(bad_block());
     }

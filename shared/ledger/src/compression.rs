@@ -10,6 +10,9 @@ use zstd::zstd_safe::{self, CCtx, DCtx};
 /// most, another's may have asked for 128 MiB.
 const DECODER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What lines shrink to a part of, about: a text has room for so many times its compressed bytes from the beginning.
+const USUAL_RATIO: usize = 6;
+
 thread_local! {
     static ENCODER: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
     static DECODER: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
@@ -33,13 +36,13 @@ pub fn compress(text: &[u8], level: i32) -> io::Result<Vec<u8>> {
     Ok(compressed)
 }
 
-/// Decompresses frames, of which nobody need say how much they hold, with room for `expected` bytes at first; of those that
-/// hold more than `bytes_max`, one byte more than that.
+/// Decompresses frames, of which nobody need say how much they hold. Of those that hold more than `bytes_max` bytes it gives
+/// one byte more than that.
 ///
 /// # Errors
 /// When the bytes are no frames.
-pub fn decompress(bytes: &[u8], expected: usize, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut text = Vec::with_capacity(expected.min(bytes_max));
+pub fn decompress(bytes: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity((bytes.len() * USUAL_RATIO).min(bytes_max));
     DECODER.with_borrow_mut(|context| {
         let decoder = Decoder::with_context(bytes, context);
         let read = decoder.take(bytes_max as u64 + 1).read_to_end(&mut text);

@@ -319,7 +319,7 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, FrameError> {
     if !bytes.starts_with(&ZSTD_MAGIC) {
         return Err(FrameError::Unrecognised);
     }
-    let text = compression::decompress(bytes, bytes.len() * 6, bound)
+    let text = compression::decompress(bytes, bound)
         .map_err(|e| FrameError::Compression(e.to_string()))?;
     if text.len() > bound {
         Err(FrameError::TooLarge)
