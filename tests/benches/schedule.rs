@@ -54,7 +54,10 @@ const LANES: u16 = 4;
 const EVENTS_PER_COMMIT: usize = 4;
 
 /// So that blocks of so few events have a filter each, as those of the reference load have.
-const SETTINGS: (u32, usize) = (RECEIPT_DAYS, 1_024);
+const SETTINGS: vernier_stream::Settings = vernier_stream::Settings {
+    receipt_days: RECEIPT_DAYS,
+    chunk_bytes: 1_024,
+};
 
 struct School {
     stub: Stub,

@@ -58,7 +58,10 @@ const SENDS_IN_FLIGHT: f64 = 16.0;
 const BESIDE_SECONDS: i64 = 90;
 
 /// Of receipts and blocks as they are deployed.
-const SETTINGS: (u32, usize) = (RECEIPT_DAYS, CHUNK_LINES_BYTES);
+const SETTINGS: vernier_stream::Settings = vernier_stream::Settings {
+    receipt_days: RECEIPT_DAYS,
+    chunk_bytes: CHUNK_LINES_BYTES,
+};
 
 /// How many ledgers there were.
 static LEDGERS: AtomicU64 = AtomicU64::new(0);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use vernier_ledger::ids::Shard;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
+use vernier_stream::Settings;
 use vernier_tests::memory::entry_memory;
 use vernier_tests::stub::Stub;
 
@@ -11,12 +12,12 @@ use vernier_tests::stub::Stub;
 const BUDGET: Duration = Duration::from_secs(60);
 
 /// Takes the records that the endpoints were given since the last time as one batch of a shard; blocks of more than
-/// `chunk_bytes` of lines have a filter, which workers roll up.
+/// the settings' `chunk_bytes` of lines have a filter, which workers roll up.
 pub(crate) async fn commit<S: IntakeStores>(
     stub: &Stub,
     stores: &S,
     shard: &Shard,
-    (receipt_days, chunk_bytes): (u32, usize),
+    settings: Settings,
     at: Millis,
 ) {
     let records = stub.take_records().into_iter();
@@ -27,10 +28,7 @@ pub(crate) async fn commit<S: IntakeStores>(
     });
     let entries = entry_memory(15, 300);
     let committing = vernier_stream::Committing {
-        settings: vernier_stream::Settings {
-            receipt_days,
-            chunk_bytes,
-        },
+        settings,
         entries: &entries,
     };
     let clock = || at.plus_seconds(1);
