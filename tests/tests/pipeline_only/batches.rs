@@ -11,8 +11,6 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::COMMIT_BLOCKS_MAX;
 use vernier_ledger::ports::{NewRecord, PortError};
 use vernier_ledger::time::Millis;
-use vernier_ledger::work::Nonce;
-use vernier_reconcile::recovery::bring_back;
 use vernier_stream::{Committing, Outcome, Record, Settings, process};
 use vernier_tests::envelopes::events;
 use vernier_tests::readback::Stored;
@@ -123,8 +121,7 @@ async fn what_some_of_the_commits_of_a_batch_stored_is_not_sent_again() {
     school.faults.clear();
     assert_eq!(school.stored().await.lines.len(), COMMIT_BLOCKS_MAX);
     let (shard, batch) = school.stream.records().pop_first().expect("a shard");
-    let (stores, clock) = (&school.stores, || school.clock.get());
-    let brought = bring_back(stores, &shard, &batch, 30, Nonce::random, clock).await;
+    let brought = school.bring_back(&shard, &batch).await;
     let brought = brought.expect("no faults");
     assert_eq!((brought.stored, brought.played_back), (98, 22));
     school.take_all().await.expect("committed");
@@ -140,8 +137,7 @@ async fn what_an_earlier_version_committed_is_not_sent_again() {
     school.table.unlist_commits(0);
     school.post(&events(1)).await;
     school.take_all().await.expect("committed");
-    let (stores, clock) = (&school.stores, || school.clock.get());
-    let brought = bring_back(stores, &shard, &batch, 30, Nonce::random, clock).await;
+    let brought = school.bring_back(&shard, &batch).await;
     let brought = brought.expect("no faults");
     assert_eq!((brought.stored, brought.played_back), (120, 0));
 }

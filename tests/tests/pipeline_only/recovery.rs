@@ -7,8 +7,9 @@ use std::time::Duration;
 use vernier_fakes::Fault;
 use vernier_ledger::given_up::{BROUGHT_BACK_MAX, GivenUpSlices};
 use vernier_ledger::ids::{Sequence, Shard};
-use vernier_ledger::ports::{NewRecord, Objects, PutOutcome, Receipts};
+use vernier_ledger::ports::{NewRecord, Objects, PortError, PutOutcome, Receipts};
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
+use vernier_ledger::recovery::BroughtBack;
 use vernier_ledger::time::{Millis, TimeRange};
 use vernier_ledger::work::{Cause, Nonce, Owner, WorkEntry, WorkKey, WorkLists};
 use vernier_reconcile::recovery::{RecoverySummary, bring_back};
@@ -56,6 +57,16 @@ impl School {
             sum.add(&turn.recovered);
         }
         sum
+    }
+
+    /// Brings back records of a shard as an operator has it done.
+    pub(super) async fn bring_back(
+        &self,
+        shard: &Shard,
+        batch: &[(Sequence, NewRecord)],
+    ) -> Result<BroughtBack, PortError> {
+        let (stores, clock) = (&self.stores, || self.clock.get());
+        bring_back(stores, shard, batch, 30, Nonce::random, clock).await
     }
 
     pub(super) async fn shard_work(&self) -> usize {
@@ -264,8 +275,7 @@ async fn what_was_sent_again_after_a_shortfall_is_looked_for() {
     assert_short(&school, 1);
     assert_eq!(school.shard_work().await, 0, "its entries are done");
 
-    let (stores, clock) = (&school.stores, || school.clock.get());
-    let brought = bring_back(stores, &shard, &records[..1], 30, Nonce::random, clock);
+    let brought = school.bring_back(&shard, &records[..1]);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.post(&events(1)).await;
     let lost = school.on_stream().1.len() - 2;
@@ -331,17 +341,7 @@ async fn a_frame_whose_claim_failed_is_stored_once() {
         let (shard, records) = school.on_stream();
         let plan = move |op, n| (op == vernier_fakes::Operation::Claim && n == 1).then_some(fault);
         school.faults.plan(plan);
-        let clock = || school.clock.get();
-        let bring = || {
-            bring_back(
-                &school.stores,
-                &shard,
-                &records[..1],
-                30,
-                Nonce::random,
-                clock,
-            )
-        };
+        let bring = || school.bring_back(&shard, &records[..1]);
         assert!(bring().await.is_err(), "{fault:?}");
         school.faults.clear();
         bring().await.expect("no faults");

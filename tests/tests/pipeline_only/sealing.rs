@@ -558,11 +558,7 @@ async fn a_lost_record_holds_its_window_and_no_other() {
 
     // Its record is brought back: the window is sealed though later ones are.
     let (shard, records) = school.stream.records().into_iter().next().expect("one");
-    let batch = &records[..1];
-    let clock = || school.clock.get();
-    let stores = &school.stores;
-    let brought =
-        vernier_reconcile::recovery::bring_back(stores, &shard, batch, 30, Nonce::random, clock);
+    let brought = school.bring_back(&shard, &records[..1]);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     school.pass(3_600);

@@ -15,9 +15,8 @@ use vernier_ledger::ids::ReceiptId;
 use vernier_ledger::limits::MISSING_NAMED_MAX;
 use vernier_ledger::ports::{Accounts, Objects, PutOutcome};
 use vernier_ledger::time::{Millis, TimeRange, Window};
-use vernier_ledger::work::{Cause, Nonce, WorkKey, WorkLists as _};
+use vernier_ledger::work::{Cause, WorkKey, WorkLists as _};
 use vernier_reconcile::accounts;
-use vernier_reconcile::recovery::bring_back;
 use vernier_reconcile::shortfalls::add_shortfalls;
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{bytes, event, events};
@@ -268,15 +267,7 @@ async fn a_backfill_takes_away_what_came_back_and_nothing_else() {
     let shortfall = statement(&last(&school)).shortfall.clone();
 
     // Their records are found elsewhere, one after the other.
-    let clock = || school.clock.get();
-    let brought = bring_back(
-        &school.stores,
-        &shard,
-        &records[..1],
-        30,
-        Nonce::random,
-        clock,
-    );
+    let brought = school.bring_back(&shard, &records[..1]);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     school.pass(600);
@@ -288,14 +279,7 @@ async fn a_backfill_takes_away_what_came_back_and_nothing_else() {
     assert_eq!((seal.counts.stored, seal.counts.duplicate), (1, 1));
     assert_short(&school, 1);
 
-    let brought = bring_back(
-        &school.stores,
-        &shard,
-        &records[1..2],
-        30,
-        Nonce::random,
-        clock,
-    );
+    let brought = school.bring_back(&shard, &records[1..2]);
     assert_eq!(brought.await.expect("brought back").played_back, 1);
     school.deliver().await;
     school.pass(600);

@@ -273,15 +273,7 @@ async fn a_held_window_is_a_signed_hold_until_it_is_sealed() {
     let held = school.table.raw_held(&school.tenant.id);
     assert_eq!((held.len(), held[0].window), (1, window(0)));
     let (shard, records) = school.stream.records().into_iter().next().expect("one");
-    let clock = || school.clock.get();
-    let brought = vernier_reconcile::recovery::bring_back(
-        &school.stores,
-        &shard,
-        &records[..1],
-        30,
-        Nonce::random,
-        clock,
-    );
+    let brought = school.bring_back(&shard, &records[..1]);
     let brought = brought.await.expect("brought back");
     assert_eq!((brought.played_back, brought.pending), (0, 1), "it is sent");
     school.deliver().await;
