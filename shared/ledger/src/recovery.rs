@@ -52,6 +52,19 @@ pub fn missing_key(tenant: &TenantId, span: Window) -> WorkKey {
     WorkKey::of(Cause::Recover, name)
 }
 
+/// The tenant and the span of received-at that the subject of a [`missing_key`] names; none of another subject.
+#[must_use]
+pub fn missing_of(subject: &str) -> Option<(TenantId, Window)> {
+    let (tenant, times) = subject.split_once('/')?;
+    let (start, end) = times.split_once('-')?;
+    let instant = |text: &str| text.parse().ok().map(Millis);
+    let span = Window {
+        start: instant(start)?,
+        end: instant(end)?,
+    };
+    Some((tenant.parse().ok()?, span))
+}
+
 /// What became of a batch that was to be brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BroughtBack {
@@ -104,6 +117,11 @@ pub struct Recovery<'a, S, M, C> {
 }
 
 impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
+    /// The time by the caller's clock.
+    pub fn now(&self) -> Millis {
+        (self.clock)()
+    }
+
     /// Brings back a batch that the trigger gave up, in its order. A frame that no segment holds goes onto the stream
     /// again, and it does so at most [`BROUGHT_BACK_MAX`] times.
     /// The function may be called again with the same batch, also after it failed half-way or while it runs
@@ -125,7 +143,7 @@ impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
             match frame::decode(&record.data) {
                 Ok(frame) => {
                     let received_at = frame.header.receipt.received_at();
-                    if received_at.plus_seconds(kept_seconds) > (self.clock)() {
+                    if received_at.plus_seconds(kept_seconds) > self.now() {
                         frames.push((sequence, record, frame));
                         continue;
                     }
@@ -137,21 +155,15 @@ impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
                 }
                 Err(error) => {
                     let objects = stores.objects();
-                    keep_record(
-                        objects,
-                        shard,
-                        sequence,
-                        &record.data,
-                        &error,
-                        (self.clock)(),
-                    )
-                    .await?;
+                    keep_record(objects, shard, sequence, &record.data, &error, self.now()).await?;
                     outcome.undecodable += 1;
                 }
             }
         }
-        fence(stores.table(), shard, batch, (self.clock)()).await?;
-        let expires = (self.clock)().plus_seconds(i64::from(self.receipt_days) * 86_400);
+        fence(stores.table(), shard, batch, self.now()).await?;
+        let expires = self
+            .now()
+            .plus_seconds(i64::from(self.receipt_days) * 86_400);
         let claims = claims_of(stores.table(), shard, &frames, expires).await?;
         let received = frames.iter().map(|f| f.2.header.receipt.received_at());
         let since = received.min().unwrap_or_default();
@@ -167,7 +179,7 @@ impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
                 Standing::Pending => outcome.pending += 1,
                 Standing::Lost { attempt } if attempt >= BROUGHT_BACK_MAX => {
                     outcome.given_up +=
-                        u64::from(give_up(stores, &frame, record, (self.clock)()).await?);
+                        u64::from(give_up(stores, &frame, record, self.now()).await?);
                 }
                 Standing::Lost { attempt } => {
                     outcome.played_back += 1;
@@ -236,13 +248,17 @@ impl<S: IntakeStores, M: Memory, C: Fn() -> Millis> Recovery<'_, S, M, C> {
             (origin.shard.id.as_str(), tenant, span)
         });
         let subjects: BTreeSet<_> = subjects.collect();
-        let due = (self.clock)().plus_seconds(LOOKED_FOR_AFTER_SECONDS);
-        for (shard_id, tenant, span) in subjects {
+        let due = self.now().plus_seconds(LOOKED_FOR_AFTER_SECONDS);
+        let entries = subjects.into_iter().map(|(shard_id, tenant, span)| {
             let entry = WorkEntry::new(missing_key(tenant, span), due, (self.new_nonce)());
-            let owner = Owner::of_shard(shard_id);
-            self.stores.table().put_work(&owner, &entry).await?;
-        }
-        Ok(())
+            (Owner::of_shard(shard_id), entry)
+        });
+        let table = self.stores.table();
+        stream::iter(entries)
+            .map(async |(owner, entry)| table.put_work(&owner, &entry).await)
+            .buffer_unordered(CLAIMS_IN_FLIGHT_MAX)
+            .try_collect()
+            .await
     }
 }
 

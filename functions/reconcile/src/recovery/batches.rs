@@ -170,7 +170,7 @@ impl BatchCourse {
             return Ok(mark.ended());
         };
         if self.records.is_none() {
-            let bytes = site.stores.objects().get(&key, None).await?;
+            let bytes = site.stores().objects().get(&key, None).await?;
             let Some((_, records)) = bytes.as_deref().and_then(read_batch) else {
                 tracing::error!(key, "no failed batch");
                 summary.unreadable += 1;
@@ -195,7 +195,7 @@ impl BatchCourse {
                 mark.again = true;
             } else {
                 // After it: a crash in between brings it back twice, and it is stored once.
-                let objects = site.stores.objects();
+                let objects = site.stores().objects();
                 objects.put_new(&note_of(&key), Vec::new(), None).await?;
                 summary.settled += 1;
             }
@@ -211,7 +211,7 @@ impl BatchCourse {
         mark: &Mark,
     ) -> Result<Option<String>, PortError> {
         if self.keys.is_none() {
-            let mut keys = unsettled(site.stores.objects(), &self.prefix).await?;
+            let mut keys = unsettled(site.stores().objects(), &self.prefix).await?;
             keys.retain(|key| mark.object.as_ref().is_none_or(|through| key > through));
             self.keys = Some(keys.into());
         }

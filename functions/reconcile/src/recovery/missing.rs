@@ -14,7 +14,7 @@ use vernier_ledger::ports::{
     Commits as _, Directory as _, FrameRecords as _, NewRecord, Objects, PortError,
 };
 use vernier_ledger::receipt::Receipt;
-use vernier_ledger::recovery::missing_key;
+use vernier_ledger::recovery::{missing_key, missing_of};
 use vernier_ledger::segment::stored_in;
 use vernier_ledger::stores::{ReconcileStores, Stores};
 use vernier_ledger::time::{Millis, Window};
@@ -167,15 +167,10 @@ struct Found {
 impl WindowCourse {
     /// The course of an entry; none of one that is about something else.
     pub(super) fn of(name: &str) -> Option<Self> {
-        let (tenant, times) = name.split_once('/')?;
-        let (start, end) = times.split_once('-')?;
-        let instant = |text: &str| text.parse().ok().map(Millis);
+        let (tenant, window) = missing_of(name)?;
         Some(Self {
-            tenant: tenant.parse().ok()?,
-            window: Window {
-                start: instant(start)?,
-                end: instant(end)?,
-            },
+            tenant,
+            window,
             slices: None,
         })
     }
@@ -192,7 +187,7 @@ impl WindowCourse {
             self.slices = Some(self.missing(site, mark).await?);
         }
         let slices = self.slices.get_or_insert_default();
-        let cursor = site.stores.table().cursor(site.shard).await?;
+        let cursor = site.stores().table().cursor(site.shard).await?;
         let passed = slices.partition_point(|s| Some(&s.sequence) <= cursor.sequence.as_ref());
         if passed < slices.len() {
             summary.awaited += (slices.len() - passed) as u64;
@@ -226,11 +221,12 @@ impl WindowCourse {
         site: &Site<'_, S, C>,
         mark: &Mark,
     ) -> Result<VecDeque<MissingSlice>, PortError> {
-        let Some(tenant) = site.stores.table().tenant(&self.tenant).await? else {
+        let Some(tenant) = site.stores().table().tenant(&self.tenant).await? else {
             // Removed: nothing of it is to be brought back.
             return Ok(VecDeque::new());
         };
-        let missing = slices_missing_in(site.stores, &tenant, self.window, site.now()).await?;
+        let missing =
+            slices_missing_in(site.stores(), &tenant, self.window, site.recovery.now()).await?;
         let is_left = |slice: &MissingSlice| {
             slice.shard_id == site.shard.id && Some(&slice.sequence) > mark.after.as_ref()
         };
@@ -244,11 +240,11 @@ async fn read<S: ReconcileStores, C: Fn() -> Millis>(
     site: &Site<'_, S, C>,
     wanted: &VecDeque<MissingSlice>,
 ) -> Result<Found, PortError> {
-    let stream = site.stores.stream();
+    let stream = site.stores().stream();
     let (mut found, mut bytes) = (Found::default(), 0);
     let count = wanted.len().min(STEP_RECORDS_MAX);
     while found.passed < count && bytes < STEP_BYTES_MAX {
-        if found.passed > 0 && site.now() >= site.until {
+        if found.passed > 0 && site.recovery.now() >= site.until {
             break;
         }
         site.pace.until_read().await;

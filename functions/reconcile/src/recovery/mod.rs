@@ -98,7 +98,6 @@ pub async fn bring_back<S: ReconcileStores>(
 
 /// What a course needs of its turn.
 pub(crate) struct Site<'a, S, C> {
-    pub(crate) stores: &'a S,
     pub(crate) shard: &'a Shard,
     pub(crate) recovery: Recovery<'a, S, SealedMemory<'a, S>, &'a C>,
     /// When nothing more is begun.
@@ -107,8 +106,8 @@ pub(crate) struct Site<'a, S, C> {
 }
 
 impl<S: ReconcileStores, C: Fn() -> Millis> Site<'_, S, C> {
-    fn now(&self) -> Millis {
-        (self.recovery.clock)()
+    const fn stores(&self) -> &S {
+        self.recovery.stores
     }
 
     async fn bring_back(&self, batch: &[(Sequence, NewRecord)]) -> Result<BroughtBack, PortError> {

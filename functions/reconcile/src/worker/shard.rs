@@ -33,7 +33,6 @@ pub(super) async fn take<S: ReconcileStores, C: Fn() -> Millis>(
 ) -> Result<Option<WorkEntry>, PortError> {
     let shard = place.stores.stream().shard(shard_id)?;
     let site = Site {
-        stores: place.stores,
         shard: &shard,
         recovery: place.recovery(),
         until: place.until,
