@@ -14,7 +14,6 @@ pub mod openapi;
 pub mod orchestra;
 pub mod proxy;
 pub mod readback;
-pub mod sim;
 pub mod stub;
 pub mod trigger;
 pub mod world;

@@ -1,6 +1,5 @@
 //! The handlers over the fakes, with a trigger that delivers everything in order.
 
-pub use crate::orchestra::{entry_memory, open_windows};
 use crate::orchestra::{put_in_place, work_until_rest};
 use crate::world::{self, ALLOWED_ORIGIN, Answer, Call, Member, World, encoded};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -33,6 +32,7 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
+pub use vernier_sim::orchestra::{entry_memory, open_windows, trigger_event};
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 
@@ -315,31 +315,6 @@ fn invocation() -> Invocation {
     let deadline = now.unwrap_or_default() + Duration::from_secs(20);
     context.deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
     context
-}
-
-/// A Kinesis trigger event of one shard.
-#[must_use]
-pub fn trigger_event(shard: &Shard, records: &[(Sequence, NewRecord)]) -> Value {
-    let arrived_at =
-        Duration::from_millis(vernier_ledger::clock::now().0.unsigned_abs()).as_secs_f64();
-    let record = |(sequence, record): &(Sequence, NewRecord)| {
-        json!({
-            "eventID": format!("{}:{sequence}", shard.id),
-            "eventName": "aws:kinesis:record",
-            "eventSource": "aws:kinesis",
-            "eventVersion": "1.0",
-            "awsRegion": "us-east-1",
-            "eventSourceARN": format!("arn:aws:kinesis:us-east-1:000000000000:stream/{}", shard.stream),
-            "kinesis": {
-                "approximateArrivalTimestamp": arrived_at,
-                "data": STANDARD.encode(&record.data),
-                "kinesisSchemaVersion": "1.0",
-                "partitionKey": record.partition_key,
-                "sequenceNumber": sequence.as_str(),
-            }
-        })
-    };
-    json!({ "Records": records.iter().map(record).collect::<Vec<_>>() })
 }
 
 /// The proxy request that API Gateway would make of a call.

@@ -3,9 +3,9 @@
 use super::Violation;
 use super::losses::Losses;
 use super::segments::Segments;
-use crate::sim::operations::kept_since;
-use crate::sim::script::EventSpec;
-use crate::sim::world::World;
+use crate::operations::kept_since;
+use crate::script::EventSpec;
+use crate::world::World;
 use std::collections::BTreeMap;
 use vernier_ledger::Invariant;
 use vernier_ledger::digest::Fingerprint;

@@ -2,8 +2,8 @@
 
 use super::Violation;
 use super::seals::broken;
-use crate::sim::archive::HOLD_SECONDS;
-use crate::sim::world::{RECONCILE, World};
+use crate::archive::HOLD_SECONDS;
+use crate::world::{RECONCILE, World};
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_archive::account::{BesideRow, Evidence, Missing};
 use vernier_archive::files::{Memory, Source};

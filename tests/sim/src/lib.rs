@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod generate;
 pub mod mutants;
 pub mod oracle;
+pub mod orchestra;
 pub mod script;
 pub mod sensor;
 pub mod shrink;

@@ -2,9 +2,9 @@
 
 use super::passes::dispositions_of;
 use super::{Truth, Violation};
-use crate::sim::mutants::{Planted, without_roll_ups};
-use crate::sim::script::EventSpec;
-use crate::sim::world::{BEGINNING, World};
+use crate::mutants::{Planted, without_roll_ups};
+use crate::script::EventSpec;
+use crate::world::{BEGINNING, World};
 use vernier_ledger::Invariant;
 use vernier_ledger::disposition::Disposition;
 use vernier_ledger::ids::TenantId;

@@ -4,7 +4,7 @@ use super::Violation;
 use super::passes::window_of;
 use super::segments::Segments;
 use super::stream::Frames;
-use crate::sim::world::World;
+use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_fakes::ShardDescription;
 use vernier_ledger::Invariant;

@@ -1,6 +1,6 @@
 //! Simulation tier: seeded histories, planted bugs, named reproductions.
 
-use vernier_tests::sim::{self, Bug, campaign, generate};
+use vernier_sim::{Bug, campaign, generate};
 
 /// Seeds of `make test`; `make sim` plays as many as it is told.
 const SEEDS: u64 = 2_000;
@@ -28,7 +28,10 @@ fn a_seed_plays_the_same_history_every_time() {
     for seed in 0..40 {
         let script = generate::script(seed);
         let again = script.to_string().parse().expect("scripts read back");
-        let (one, other) = (sim::play(&script, None), sim::play(&again, None));
+        let (one, other) = (
+            vernier_sim::play(&script, None),
+            vernier_sim::play(&again, None),
+        );
         assert_eq!(one.fingerprint, other.fingerprint, "seed {seed}");
     }
 }
@@ -37,7 +40,7 @@ fn a_seed_plays_the_same_history_every_time() {
 #[test]
 fn a_record_that_is_lost_after_an_outage_is_brought_back() {
     let script = "seed 904; send 0 7; outage 51; skip 0 1; send 0 11";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// What a crashed try left lies where its events were received, not where it was written.
@@ -45,7 +48,7 @@ fn a_record_that_is_lost_after_an_outage_is_brought_back() {
 fn what_a_late_crashed_try_left_is_swept() {
     let script = "seed 10064; send 0 3; send 0 1b; deliver 0 1; outage 15; crash 7; deliver 0 1; \
                   skip 0 1";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// The window was complete and not sealed yet when an envelope without an answer was claimed in it.
@@ -54,7 +57,7 @@ fn a_claim_in_a_complete_window_does_not_keep_it_from_its_seal() {
     let script = "seed 32672; send 0 1h; copy 2 5; send 0 6b; send 0 7b; \
                   fault acknowledge * before; send 0 1b; jump 1; deliver 0 2; jump 203; deliver 0 2; \
                   park 14; run 1; crash 6; deliver 0 1; skip 0 1";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// Once a nudge made an entry due that the stream function relied on for its next commits: a worker removed it, and what
@@ -63,7 +66,7 @@ fn a_claim_in_a_complete_window_does_not_keep_it_from_its_seal() {
 fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
     let script = "seed 64656; send 0 1b; fault acknowledge * before; send 0 0; jump 219; \
                   deliver 0 1; nudge 1; run 1";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// A worker looks for what the trigger went past while the trigger has not come further, and once waited for an hour then,
@@ -71,7 +74,7 @@ fn a_nudge_leaves_an_entry_that_others_rely_on_its_time() {
 #[test]
 fn what_can_be_had_is_brought_back_before_its_hold_ends() {
     let script = "seed 203696; send 0 7b; crash 0; send 0 9; skip 0 1";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// A batch of a closed shard that the trigger gave up, and of which another record may still bring something.
@@ -79,14 +82,14 @@ fn what_can_be_had_is_brought_back_before_its_hold_ends() {
 fn a_failed_batch_that_waits_for_its_trigger_lets_everything_else_end() {
     let script = "seed 122000; plan; work 0 30; send 0 7r; reslice 0 2; giveup 2 1; send 0 4h; jump 222; run 7; \
                   deliver 0 1; run 1; deliver 0 1; skip 0 1";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// What a playback sends goes through the stream like anything else, and its segment can be lost.
 #[test]
 fn what_a_playback_sent_can_be_missing() {
     let script = "seed 1040; send 0 7; jump 239; deliver 0 1; run 1; replay 0 stream; run 1; deliver 0 1; lose 5";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// The trigger went past a record and has not come to another since, so that the window is held while the stream has it.
@@ -94,14 +97,14 @@ fn what_a_playback_sent_can_be_missing() {
 fn evidence_of_a_held_window_waits_for_its_seal() {
     let script =
         "seed 640; send 0 8x; jump 171; skip 0 1; merge 0; fault acknowledge * before; send 0 2b";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// An oversize event goes when the archive has it, also while the history goes on.
 #[test]
 fn an_oversize_event_that_is_sealed_may_be_swept() {
     let script = "seed 900014; tenants 4; send 0 137O; live 855";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// What comes late for a day that was merged is a seal alone, and stays as it is until there is a second one.
@@ -109,7 +112,7 @@ fn an_oversize_event_that_is_sealed_may_be_swept() {
 fn one_seal_behind_its_merged_day_stays() {
     let script = "seed 900023; tenants 16; live 262; crash 0; send 11 74x; live 670; live 126; send 12 41x; live 51; \
                   send 12 25g; live 504; live 384; replay 12 stream; run 10; skip 0 1; live 243; outage 2";
-    assert_eq!(sim::replay(script), Ok(()));
+    assert_eq!(vernier_sim::replay(script), Ok(()));
 }
 
 /// Seeds that a planted bug may take to be caught.
@@ -121,8 +124,15 @@ fn is_caught(bug: Bug, first_seed: u64) {
     let found = campaign::hunt(bug, first_seed..first_seed + HUNT_SEEDS);
     let (runs, finding) = found.unwrap_or_else(|| panic!("{bug:?}: not in {HUNT_SEEDS} runs"));
     let script = finding.script.to_string();
-    assert!(sim::replay_with(&script, Some(bug)).is_err(), "{script}");
-    assert_eq!(sim::replay(&script), Ok(()), "without the bug: {script}");
+    assert!(
+        vernier_sim::replay_with(&script, Some(bug)).is_err(),
+        "{script}"
+    );
+    assert_eq!(
+        vernier_sim::replay(&script),
+        Ok(()),
+        "without the bug: {script}"
+    );
     eprintln!("{bug:?}: caught in run {runs}: {finding}");
 }
 
@@ -175,7 +185,7 @@ fn a_roll_up_with_false_filters_changes_no_answer() {
     let mut rolled_up = 0;
     for seed in 0..100 {
         let script = generate::script(seed);
-        let played = sim::play(&script, Some(Bug::RollUpDenials));
+        let played = vernier_sim::play(&script, Some(Bug::RollUpDenials));
         assert_eq!(played.violation, None, "{script}");
         rolled_up += played.counts.rolled_up;
     }
@@ -187,8 +197,12 @@ fn a_roll_up_with_false_filters_changes_no_answer() {
 fn is_caught_somewhere(bug: Bug, history: &str) {
     for polls in 1..=250 {
         let script = history.replace("{k}", &polls.to_string());
-        if let Err(finding) = sim::replay_with(&script, Some(bug)) {
-            assert_eq!(sim::replay(&script), Ok(()), "without the bug: {script}");
+        if let Err(finding) = vernier_sim::replay_with(&script, Some(bug)) {
+            assert_eq!(
+                vernier_sim::replay(&script),
+                Ok(()),
+                "without the bug: {script}"
+            );
             eprintln!("{bug:?}: caught with {polls}: {finding}");
             return;
         }
@@ -245,7 +259,7 @@ fn a_poisonous_frame_ends_in_quarantine() {
         let script = format!(
             "seed {seed}; send 0 1 2; send 0 3; poison 0; deliver 0 9; deliver 1 9; send 1 4; live 300"
         );
-        assert_eq!(sim::replay(&script), Ok(()), "{script}");
+        assert_eq!(vernier_sim::replay(&script), Ok(()), "{script}");
     }
 }
 
@@ -278,9 +292,9 @@ fn a_late_entry_that_is_due_at_once_is_caught() {
 fn an_expired_receipt_that_is_taken_for_none_is_caught() {
     let away = "outage 255; ".repeat(176);
     let history = format!("seed 1; send 0 1; jump 250; run 30; {away}skip 0 1");
-    let finding = sim::replay_with(&history, Some(Bug::ForgetWrittenDown));
+    let finding = vernier_sim::replay_with(&history, Some(Bug::ForgetWrittenDown));
     assert!(finding.is_err(), "not caught");
-    assert_eq!(sim::replay(&history), Ok(()), "without the bug");
+    assert_eq!(vernier_sim::replay(&history), Ok(()), "without the bug");
 }
 
 /// A copy of a frame is given up by the trigger when the frame's receipt has expired, and is brought back then.

@@ -22,7 +22,7 @@ use vernier_stream::Record;
 pub(super) const RECEIPT_DAYS: u32 = 30;
 
 /// What was received later than this has its receipts still.
-pub(in crate::sim) const fn kept_since(now: Millis) -> Millis {
+pub(crate) const fn kept_since(now: Millis) -> Millis {
     now.plus_seconds(-(RECEIPT_DAYS as i64) * 86_400)
 }
 

@@ -1,7 +1,7 @@
 //! The times in which a tenant has anything: what the accounts of a history are drawn up for.
 
 use super::segments::Segments;
-use crate::sim::world::{BEGINNING, World};
+use crate::world::{BEGINNING, World};
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::ids::{ReceiptId, TenantId};
 use vernier_ledger::time::{Millis, TimeRange};

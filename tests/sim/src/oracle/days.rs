@@ -2,7 +2,7 @@
 
 use super::Violation;
 use super::seals::Seals;
-use crate::sim::world::World;
+use crate::world::World;
 use std::collections::BTreeMap;
 use vernier_ledger::Invariant;
 use vernier_ledger::chain::{SealEntry, SealKind, day_of};

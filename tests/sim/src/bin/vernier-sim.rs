@@ -8,7 +8,7 @@ use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
-use vernier_tests::sim::{Script, campaign, generate, play};
+use vernier_sim::{Script, campaign, generate, play};
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()

@@ -1,7 +1,7 @@
 //! What is committed: segment records, their chain, their objects, every line.
 
 use super::Violation;
-use crate::sim::world::World;
+use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;
 use vernier_ledger::block_item::BlockItem;

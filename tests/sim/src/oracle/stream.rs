@@ -1,7 +1,7 @@
 //! What lies on the stream, and what of it is no frame.
 
 use super::Violation;
-use crate::sim::world::World;
+use crate::world::World;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use vernier_ledger::Invariant;

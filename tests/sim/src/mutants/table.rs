@@ -57,7 +57,7 @@ impl Table {
     fn looks_idle(&self, tenant: &TenantId, minute: Minute) -> bool {
         let owner = Owner::Tenant(tenant.clone());
         let is_hidden = |of: &Owner, entry: &WorkEntry| {
-            let window = |at| Window::containing(at, crate::sim::world::RECONCILE.window_minutes);
+            let window = |at| Window::containing(at, crate::world::RECONCILE.window_minutes);
             let start = entry.key.start().filter(|_| is_backed_off(entry));
             *of == owner && start.is_some_and(|at| window(at).contains(minute.start()))
         };
