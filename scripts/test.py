@@ -77,6 +77,15 @@ OTHER_THREADS = 20
 #: What a first run of everything writes, GiB: what cargo builds, and the tools.
 TEST_DISK_GIB = 9
 
+#: A test is a process of its own, which asks again and again for memory that it gave back: what glibc keeps costs no
+#: page faults.
+KEEP_MEMORY = {
+    "MALLOC_ARENA_MAX": "4",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
+
 #: Events of the semester that the page is shown over.
 PAGE_EVENTS = 3_000
 
@@ -159,6 +168,7 @@ def cargo_tests(targets: list[str], inside: bool = False, env: dict | None = Non
     chosen = [part for target in targets for part in ("--test", target)]
     if inside:
         chosen += ["--lib", "--bins"]
+    env = (env or tool_env()) | KEEP_MEMORY
     if shutil.which("cargo-nextest"):
         run_step(["cargo", "nextest", "run", "--workspace", "--no-fail-fast", *chosen], env=env, counted=True)
     else:
@@ -389,7 +399,7 @@ STEPS = {
     "emulator": step_emulator,
 }
 #: Steps that need no deployed stack, and run beside the one that does when all are run.
-BESIDE = ("page", "unit", "pipeline", "repo")
+BESIDE = ("template", "page", "unit", "pipeline", "repo")
 ON_THE_STACK = "emulator"
 #: The stack's functions have bounds on their time: what runs beside them waits for them, not they for it.
 BESIDE_NICENESS = 10
