@@ -37,7 +37,7 @@ use vernier_ledger::work::Nonce;
 use vernier_reconcile::process::Process;
 use vernier_reconcile::worker::Turn;
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 use vernier_tests::orchestra::{begin_lists, work_until_rest};
 use vernier_tests::stub::{self, Stub};
 
@@ -118,13 +118,13 @@ impl Ledger {
 
     /// The stream function takes what is on the stream a second later, and the stream forgets it.
     async fn take(&self, at: Millis) {
-        let entries = entry_memory(WINDOW_MINUTES, GRACE_SECONDS);
+        let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            entries: &entries,
+            memory: &memory,
         };
         let (shard, records) = self.stores.stream.records().pop_first().expect("a shard");
         let records = records

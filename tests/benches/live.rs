@@ -46,8 +46,8 @@ use vernier_output::context::Context;
 use vernier_output::filter_memory::FilterMemory;
 use vernier_output::insights::Insights;
 use vernier_reconcile::process::Process;
-use vernier_stream::{Committing, EntryMemory, Record, Settings};
-use vernier_tests::memory::{entry_memory, proxy_event};
+use vernier_stream::{Committing, ProcessMemory, Record, Settings};
+use vernier_tests::memory::{proxy_event, stream_memory};
 use vernier_tests::orchestra::turn_of;
 use vernier_tests::world::{Call, issue_token};
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
@@ -106,7 +106,7 @@ type Stores = StoreSet<MemoryTable, Far>;
 struct Live {
     stores: Written,
     process: Process<MemoryTable>,
-    entries: EntryMemory,
+    memory: ProcessMemory,
     context: Context<Stores>,
     tenant: TenantId,
     secret: String,
@@ -180,7 +180,7 @@ impl Live {
         Self {
             stores,
             process: process::process(table, 86_400),
-            entries: entry_memory(15, 300),
+            memory: stream_memory(15, 300),
             context,
             tenant,
             secret: member.secret,
@@ -250,7 +250,7 @@ impl Live {
         for (number, records) in (0..).zip(shards) {
             let committing = Committing {
                 settings: Settings::keeping(30),
-                entries: &self.entries,
+                memory: &self.memory,
             };
             let shard = shard(number);
             let done =

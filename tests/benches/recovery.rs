@@ -35,7 +35,7 @@ use vernier_ledger::time::Millis;
 use vernier_ledger::work::{Nonce, Owner};
 use vernier_reconcile::process::Process;
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 use vernier_tests::orchestra::{begin_lists, turn_of};
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
@@ -135,13 +135,13 @@ impl Ledger {
 
     /// The stream function takes some records at an instant.
     async fn take(&self, shard: &Shard, records: Vec<(Sequence, NewRecord)>, at: Millis) -> u64 {
-        let entries = entry_memory(WINDOW_MINUTES, GRACE_SECONDS);
+        let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            entries: &entries,
+            memory: &memory,
         };
         let record = |(sequence, record): (_, NewRecord)| vernier_stream::Record {
             sequence,

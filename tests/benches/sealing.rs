@@ -42,7 +42,7 @@ use vernier_reconcile::compaction::Compacting;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
-use vernier_tests::memory::{entry_memory, open_windows};
+use vernier_tests::memory::{open_windows, stream_memory};
 use vernier_tests::orchestra::turn_of;
 
 const BEGINNING: Millis = Millis(1_795_000_500_000);
@@ -175,13 +175,13 @@ impl World {
     /// Lets the stream function take all that was sent, at the end of a window.
     async fn deliver(&self, window: i64) {
         let stores = self.stores(self.bucket.clone());
-        let entries = entry_memory(15, 300);
+        let memory = stream_memory(15, 300);
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            entries: &entries,
+            memory: &memory,
         };
         let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);
         for (shard, records) in self.stream.records() {

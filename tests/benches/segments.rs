@@ -24,7 +24,7 @@ use vernier_ledger::segment::{self, SegmentRange};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_stream::{Committing, Record, Settings};
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 use vernier_validation::{Mode, Policy, Profile, read_envelope};
 
 const RECEIVED_AT: Millis = Millis(1_795_000_000_000);
@@ -98,10 +98,10 @@ async fn process(records: Vec<Record>) {
         MemoryTable::new(Faults::default()),
         MemoryBucket::new(Faults::default()),
     );
-    let entries = entry_memory(15, 300);
+    let memory = stream_memory(15, 300);
     let committing = Committing {
         settings: Settings::keeping(30),
-        entries: &entries,
+        memory: &memory,
     };
     let clock = || RECEIVED_AT.plus_seconds(5);
     let budget = Duration::from_secs(60);

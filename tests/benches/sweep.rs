@@ -42,7 +42,7 @@ use vernier_reconcile::process::Process;
 use vernier_reconcile::scratch::{SCRATCH_BYTES_MAX, ScratchDisk};
 use vernier_reconcile::sweeping::sweep_segments;
 use vernier_tests::envelopes::{bytes, event, events};
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 use vernier_tests::orchestra::turn_of;
 
 /// The bench's clock begins at 2026-09-01T00:00:00Z.
@@ -119,13 +119,13 @@ impl World {
 
     /// Lets the stream function take what was sent since the last time, as one commit.
     async fn commit(&self, taken: &mut usize, at: Millis) {
-        let entries = entry_memory(WINDOW_MINUTES, GRACE_SECONDS);
+        let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
             settings: vernier_stream::Settings {
                 receipt_days: RECEIPT_DAYS,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            entries: &entries,
+            memory: &memory,
         };
         for (shard, records) in self.stores.stream.records() {
             let all = records.len();

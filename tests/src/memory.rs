@@ -32,7 +32,7 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::worker::Turn;
-pub use vernier_sim::orchestra::{entry_memory, open_windows, trigger_event};
+pub use vernier_sim::orchestra::{open_windows, stream_memory, trigger_event};
 use vernier_validation::{Mode, Profile};
 use vernier_web::AllowedOrigins;
 
@@ -204,7 +204,7 @@ impl MemoryWorld {
             streaming: vernier_stream::context::Context {
                 stores: stores.clone(),
                 settings: vernier_stream::Settings::keeping(90),
-                entries: entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+                memory: stream_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
                 metrics: kept(&measured),
             },
             output: vernier_output::context::Context {

@@ -1,6 +1,6 @@
 //! The only reader of the environment and builder of clients.
 
-use crate::{EntryMemory, Settings};
+use crate::{ProcessMemory, Settings};
 use vernier_aws::environment::{number, text, text_or, window_times};
 use vernier_aws::{Bucket, Table};
 use vernier_ledger::metrics::Metrics;
@@ -17,8 +17,8 @@ pub struct Context<S: Stores = AwsStores> {
     pub stores: S,
     /// How long receipts are kept, and how large blocks are cut.
     pub settings: Settings,
-    /// The entries that this process has put into work lists.
-    pub entries: EntryMemory,
+    /// What this process knows of what it did.
+    pub memory: ProcessMemory,
     /// What was done, counted.
     pub metrics: Metrics,
 }
@@ -32,14 +32,14 @@ impl Context {
     pub async fn from_env() -> Result<Self, String> {
         let (table, bucket) = (text("VERNIER_TABLE")?, text("VERNIER_BUCKET")?);
         let settings = Settings::keeping(number("VERNIER_RECEIPT_DAYS")?);
-        let entries = EntryMemory::new(window_times()?, Nonce::random);
+        let memory = ProcessMemory::new(window_times()?, Nonce::random);
         let config = vernier_aws::config().await.map_err(|e| e.to_string())?;
         let stores = StoreSet::new(Table::new(&config, table), Bucket::new(&config, bucket));
         let metrics = Metrics::to_log(text_or("VERNIER_METRICS", Metrics::NAMESPACE));
         Ok(Self {
             stores,
             settings,
-            entries,
+            memory,
             metrics,
         })
     }

@@ -34,7 +34,7 @@ type EntryPlace = (Owner, WorkKey);
 
 /// What a process knows of the entries that it put.
 #[derive(Debug)]
-pub struct EntryMemory {
+pub(crate) struct EntryMemory {
     times: WindowTimes,
     new_nonce: fn() -> Nonce,
     /// Until when each entry is good for what is committed.
@@ -43,8 +43,7 @@ pub struct EntryMemory {
 
 impl EntryMemory {
     /// Makes the memory of a process that has put nothing.
-    #[must_use]
-    pub fn new(times: WindowTimes, new_nonce: fn() -> Nonce) -> Self {
+    pub(crate) fn new(times: WindowTimes, new_nonce: fn() -> Nonce) -> Self {
         Self {
             times,
             new_nonce,

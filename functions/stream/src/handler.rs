@@ -37,7 +37,7 @@ pub async fn handle<S: Stores>(
         let budget = left.saturating_sub(ANSWER_RESERVE);
         let committing = Committing {
             settings: context.settings,
-            entries: &context.entries,
+            memory: &context.memory,
         };
         let stores = &context.stores;
         failed = take(

@@ -16,9 +16,11 @@
 pub mod context;
 mod entries;
 pub mod handler;
+mod memory;
+mod results;
 mod step;
 
-pub use entries::EntryMemory;
+pub use memory::ProcessMemory;
 
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,8 +58,8 @@ impl Settings {
 pub struct Committing<'a> {
     /// What is the same for all of them.
     pub settings: Settings,
-    /// The entries that the process has put into work lists.
-    pub entries: &'a EntryMemory,
+    /// What the process knows of what it did.
+    pub memory: &'a ProcessMemory,
 }
 
 /// One record of the stream.
@@ -229,10 +231,13 @@ async fn advance<S: Stores, C: Fn() -> Millis>(
     let built = step::build(shard, &steps, &claimed, settings.chunk_bytes, clock())?;
     let mut written = step::write(objects, built).await?;
     let left = batch.deadline.saturating_duration_since(Instant::now());
-    let merged = step::merge_results(table, &claimed.concat(), left).await?;
+    let memory = batch.committing.memory;
+    let merged = { &memory.results }
+        .merge(table, &claimed.concat(), left)
+        .await?;
     outcome.results += merged.results;
     outcome.results_unreadable += merged.unreadable;
-    let (entries, mut committed) = (batch.committing.entries, Vec::new());
+    let (entries, mut committed) = (&memory.entries, Vec::new());
     for (nth, (step, claimed)) in steps.iter().zip(&claimed).enumerate() {
         entries.put_late(table, claimed, clock()).await?;
         let step::StepCommit { record, items } =

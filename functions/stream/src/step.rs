@@ -3,16 +3,13 @@
 use crate::{Record, Undecodable};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
-use std::time::Duration;
 use vernier_ledger::block_item::BlockItem;
 use vernier_ledger::frame::{self, Frame};
 use vernier_ledger::ids::{Sequence, Shard};
 use vernier_ledger::limits;
-use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts, Results};
+use vernier_ledger::ports::{Cursor, Objects, PortError, Receipts};
 use vernier_ledger::quarantine::keep_record;
 use vernier_ledger::receipt::{ClaimOutcome, ClaimRequest, Origin};
-use vernier_ledger::results::Changes;
-use vernier_ledger::retry::retry;
 use vernier_ledger::segment::{
     self, Block, SEGMENT_VERSION, SegmentObject, SegmentRange, SegmentRecord,
 };
@@ -185,43 +182,6 @@ pub(crate) async fn write<O: Objects>(
         object: Some(built.key),
         blocks: built.blocks,
     })
-}
-
-/// What the events of some steps changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Merged {
-    /// Results, however many events spoke of each.
-    pub(crate) results: u64,
-    /// Lines whose result could not be read.
-    pub(crate) unreadable: u64,
-}
-
-/// Merges what the claimed frames say of results, one write for each result. A write that is
-/// throttled is tried again by itself, as long as the budget lasts: the others go on.
-///
-/// This comes before the commit: a retry merges the same events again, which changes nothing.
-pub(crate) async fn merge_results<R: Results>(
-    results: &R,
-    claimed: &[&Frame],
-    budget: Duration,
-) -> Result<Merged, PortError> {
-    let mut changes = Changes::default();
-    let mut merged = Merged::default();
-    for frame in claimed {
-        merged.unreadable += changes.add_lines(&frame.header.tenant, &frame.lines);
-    }
-    let writes = changes.into_writes();
-    merged.results = writes.len() as u64;
-    stream::iter(&writes)
-        .map(|w| {
-            retry(budget, async || {
-                results.merge(&w.tenant, &w.key, &w.registers).await
-            })
-        })
-        .buffer_unordered(limits::RESULTS_IN_FLIGHT_MAX)
-        .try_collect::<()>()
-        .await?;
-    Ok(merged)
 }
 
 /// What will commit a step.

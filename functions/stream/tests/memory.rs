@@ -13,7 +13,7 @@ use vernier_ledger::ports::{Objects, PortError, PutOutcome};
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::Millis;
 use vernier_ledger::work::Nonce;
-use vernier_stream::{Committing, EntryMemory, Record, Settings, process};
+use vernier_stream::{Committing, ProcessMemory, Record, Settings, process};
 
 /// What the issue of memory allows the function.
 const MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -76,13 +76,13 @@ fn frames_of(tenant: &TenantId, fill: impl Fn(usize) -> String) -> impl Iterator
 async fn take(records: Vec<Record>) -> u64 {
     let stores = StoreSet::new(MemoryTable::new(Faults::default()), Sink);
     let shard = Shard::new("frames", "shardId-000000000000").expect("a shard");
-    let entries = EntryMemory::new(WindowTimes::new(15, 300), Nonce::random);
+    let memory = ProcessMemory::new(WindowTimes::new(15, 300), Nonce::random);
     let committing = Committing {
         settings: Settings {
             receipt_days: 30,
             chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
         },
-        entries: &entries,
+        memory: &memory,
     };
     let budget = Duration::from_secs(60);
     let outcome = process(&stores, committing, &shard, records, || NOW, budget).await;

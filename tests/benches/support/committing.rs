@@ -5,7 +5,7 @@ use vernier_ledger::ids::Shard;
 use vernier_ledger::stores::IntakeStores;
 use vernier_ledger::time::Millis;
 use vernier_stream::Settings;
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 use vernier_tests::stub::Stub;
 
 /// What a batch may take.
@@ -26,10 +26,10 @@ pub(crate) async fn commit<S: IntakeStores>(
         data: record.data,
         arrived_at: None,
     });
-    let entries = entry_memory(15, 300);
+    let memory = stream_memory(15, 300);
     let committing = vernier_stream::Committing {
         settings,
-        entries: &entries,
+        memory: &memory,
     };
     let clock = || at.plus_seconds(1);
     let records = records.collect();

@@ -16,7 +16,7 @@ use vernier_ledger::ports::PortError;
 use vernier_ledger::recovery::BroughtBack;
 use vernier_ledger::time::Millis;
 use vernier_reconcile::worker::Turn;
-use vernier_stream::EntryMemory;
+use vernier_stream::ProcessMemory;
 
 /// The functions' stores over one world.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) struct Functions {
     pub(super) working: Planted,
     /// Windows that input has opened.
     pub(super) windows: OpenWindows,
-    /// The entries that the stream function has put into work lists.
-    pub(super) entries: EntryMemory,
+    /// What the stream function knows of what it did.
+    pub(super) memory: ProcessMemory,
 }
 
 /// What a process knows that has opened no window yet.
@@ -55,7 +55,7 @@ impl Functions {
             general: of_role(planted, Role::General),
             working: of_role(planted, Role::Working),
             windows: open_windows(),
-            entries: EntryMemory::new(times(), new_nonce),
+            memory: ProcessMemory::new(times(), new_nonce),
         }
     }
 }

@@ -256,7 +256,7 @@ impl World {
             let budget = TICK * PAUSES;
             let committing = vernier_stream::Committing {
                 settings,
-                entries: &functions.entries,
+                memory: &functions.memory,
             };
             Ending::Delivered(
                 vernier_stream::process(stores, committing, &of, records, clock, budget).await,

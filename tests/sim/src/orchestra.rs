@@ -18,7 +18,7 @@ use vernier_ledger::work::{
 use vernier_reconcile::planner::plan;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::worker::{Turn, turn};
-use vernier_stream::EntryMemory;
+use vernier_stream::ProcessMemory;
 
 /// A process of input's memory: none yet, of windows of so many minutes.
 #[must_use]
@@ -29,9 +29,9 @@ pub fn open_windows(window_minutes: u32, grace_seconds: i64) -> OpenWindows {
 
 /// A process of the stream function's memory: it has put no late entry.
 #[must_use]
-pub fn entry_memory(window_minutes: u32, grace_seconds: i64) -> EntryMemory {
+pub fn stream_memory(window_minutes: u32, grace_seconds: i64) -> ProcessMemory {
     let times = WindowTimes::new(window_minutes, grace_seconds);
-    EntryMemory::new(times, Nonce::random)
+    ProcessMemory::new(times, Nonce::random)
 }
 
 /// Puts the ledger's own entries as they are at an instant on a stack that has been running for days: nothing is left of an

@@ -2,7 +2,7 @@
 
 use super::event::kinesis_event;
 use super::{Answer, Invocation};
-use crate::memory::entry_memory;
+use crate::memory::stream_memory;
 use lambda_runtime::{Context as Invoked, LambdaEvent};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ pub fn context<T: LedgerTable, O: Objects>(table: T, objects: O) -> Context<Stor
             receipt_days: 90,
             chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
         },
-        entries: entry_memory(15, 300),
+        memory: stream_memory(15, 300),
         metrics: Metrics::to(Metrics::NAMESPACE.to_owned(), |_| {}),
     }
 }

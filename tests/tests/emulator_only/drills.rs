@@ -23,7 +23,7 @@ use vernier_tests::bodies::sealing::sealed;
 use vernier_tests::bodies::{post, settled};
 use vernier_tests::deployed::{DeployedWorld, variable};
 use vernier_tests::envelopes::{bytes, events};
-use vernier_tests::memory::{entry_memory, trigger_event};
+use vernier_tests::memory::{stream_memory, trigger_event};
 use vernier_tests::trigger::runtime::{Program, Sandbox};
 use vernier_tests::world::eventually;
 use vernier_tests::{Call, Member, World};
@@ -210,13 +210,13 @@ async fn a_segment_that_is_gone_holds_its_window() {
     let mut drill = Drill::new().await;
     let sent = drill.strand(5).await;
     let stores = StoreSet::new(drill.table.clone(), drill.bucket.clone());
-    let entries = entry_memory(1, 0);
+    let memory = stream_memory(1, 0);
     let committing = vernier_stream::Committing {
         settings: vernier_stream::Settings {
             receipt_days: 1,
             chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
         },
-        entries: &entries,
+        memory: &memory,
     };
     let record = vernier_stream::Record {
         sequence: sent.sequence,

@@ -37,7 +37,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes: 1_024,
             },
-            entries: &self.entries,
+            memory: &self.memory,
         };
         let (shard, records) = self.stream.records().pop_first().expect("a shard");
         let record = |(sequence, record): (_, NewRecord)| Record {

@@ -8,14 +8,14 @@ use vernier_ledger::closing::{LATE_SECONDS, WindowTimes};
 use vernier_ledger::ports::PortError;
 use vernier_ledger::time::{Millis, Window};
 use vernier_ledger::work::{Cause, Owner, WorkEntry};
-use vernier_stream::{Committing, EntryMemory, Outcome, Record, Settings, process};
+use vernier_stream::{Committing, Outcome, ProcessMemory, Record, Settings, process};
 use vernier_tests::envelopes::events;
-use vernier_tests::memory::entry_memory;
+use vernier_tests::memory::stream_memory;
 
 const BUDGET: Duration = Duration::from_secs(5);
 
-fn a_process() -> EntryMemory {
-    entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds)
+fn a_process() -> ProcessMemory {
+    stream_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds)
 }
 
 fn times() -> WindowTimes {
@@ -39,14 +39,14 @@ fn late(school: &School) -> Vec<WorkEntry> {
 }
 
 /// Takes the stream's frames, all in one batch, by a process with this memory.
-async fn take(school: &School, entries: &EntryMemory) -> Result<Outcome, PortError> {
-    take_arrived(school, entries, None).await
+async fn take(school: &School, memory: &ProcessMemory) -> Result<Outcome, PortError> {
+    take_arrived(school, memory, None).await
 }
 
 /// The same of frames that arrived at an instant.
 async fn take_arrived(
     school: &School,
-    entries: &EntryMemory,
+    memory: &ProcessMemory,
     arrived_at: Option<Millis>,
 ) -> Result<Outcome, PortError> {
     let committing = Committing {
@@ -54,7 +54,7 @@ async fn take_arrived(
             receipt_days: 30,
             chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
         },
-        entries,
+        memory,
     };
     let (shard, records) = school.stream.records().pop_first().expect("a shard");
     let records = records.into_iter().map(|(sequence, record)| Record {

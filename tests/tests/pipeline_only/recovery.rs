@@ -105,7 +105,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
             },
-            entries: &self.entries,
+            memory: &self.memory,
         };
         let record = |(sequence, data)| vernier_stream::Record {
             sequence,

@@ -18,7 +18,7 @@ use vernier_ledger::work::Nonce;
 use vernier_reconcile::playbacks::begin;
 use vernier_reconcile::process::Process;
 use vernier_tests::bodies::post;
-use vernier_tests::envelopes::{bytes, event, events, invalid_event};
+use vernier_tests::envelopes::{bytes, event, events, graded, invalid_event};
 use vernier_tests::memory::{MemoryWorld, open_windows, trigger_event};
 use vernier_tests::orchestra::{play_open, work_until_rest};
 use vernier_tests::{Call, Member, World};
@@ -165,6 +165,24 @@ async fn an_archive_plays_back_into_results_and_onto_the_stream() {
         rejected,
     ];
     assert_eq!(after, twice);
+    assert_eq!(school.world.table.all_results(), live);
+}
+
+/// What the table has lost comes back from the stream as well, though the process that takes it has merged it before.
+#[tokio::test]
+async fn results_that_were_lost_come_back_over_the_stream() {
+    let school = School::new().await;
+    for (score, hour) in [(7.0, 9), (8.0, 8)] {
+        let at = format!("2026-11-20T{hour:02}:00:00.000Z");
+        school.send(&[graded("l1", "quiz", score, &at)]).await;
+    }
+    assert_eq!(school.sealed().await, [2, 2, 0, 0, 0]);
+    let live = school.world.table.all_results();
+    assert_eq!(live.len(), 1);
+    school.world.table.wipe_results();
+    school.begin(json!({})).await;
+    assert_eq!(school.run().await, 0);
+    assert_eq!(school.sealed().await, [4, 2, 2, 0, 0]);
     assert_eq!(school.world.table.all_results(), live);
 }
 

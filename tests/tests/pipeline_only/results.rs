@@ -19,7 +19,7 @@ use vernier_ledger::time::Millis;
 use vernier_stream::{Committing, Record, Settings, process};
 use vernier_tests::bodies::post;
 use vernier_tests::envelopes::{assessed, bytes, graded};
-use vernier_tests::memory::{MemoryWorld, entry_memory, trigger_event};
+use vernier_tests::memory::{MemoryWorld, stream_memory, trigger_event};
 use vernier_tests::{Call, Member, World};
 use vernier_validation::{Mode, Profile};
 
@@ -246,13 +246,13 @@ async fn a_crowd_at_one_assignment_costs_a_write_each() {
         })
         .collect();
     let stores = &world.reconcile.stores;
-    let entries = entry_memory(15, 300);
+    let memory = stream_memory(15, 300);
     let committing = Committing {
         settings: Settings {
             receipt_days: 90,
             chunk_bytes: 1_024,
         },
-        entries: &entries,
+        memory: &memory,
     };
     let (shard, _) = shard_of(&world);
     let budget = Duration::from_secs(600);

@@ -31,9 +31,9 @@ use vernier_reconcile::ReceiptDays;
 use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealSummary, SealingTimes, Workshop};
 use vernier_reconcile::worker::Turn;
-use vernier_stream::EntryMemory;
+use vernier_stream::ProcessMemory;
 use vernier_tests::envelopes::{bytes, event, event_with_id, events, invalid_event};
-use vernier_tests::memory::{entry_memory, open_windows};
+use vernier_tests::memory::{open_windows, stream_memory};
 use vernier_tests::orchestra::{turn_of, work_until_rest};
 
 pub(super) const BEGINNING: Millis = Millis(1_788_254_100_000);
@@ -58,7 +58,7 @@ pub(super) struct School {
     pub(super) clock: Cell<Millis>,
     receipts: Cell<u8>,
     pub(super) windows: OpenWindows,
-    pub(super) entries: EntryMemory,
+    pub(super) memory: ProcessMemory,
 }
 
 impl School {
@@ -99,7 +99,7 @@ impl School {
             clock: Cell::new(beginning),
             receipts: Cell::new(0),
             windows: open_windows(SETTINGS.window_minutes, SETTINGS.grace_seconds),
-            entries: entry_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
+            memory: stream_memory(SETTINGS.window_minutes, SETTINGS.grace_seconds),
         }
     }
 
@@ -198,7 +198,7 @@ impl School {
                 receipt_days: 30,
                 chunk_bytes,
             },
-            entries: &self.entries,
+            memory: &self.memory,
         };
         for (shard, records) in self.stream.records() {
             let left = records.into_iter().enumerate();

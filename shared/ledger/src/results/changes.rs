@@ -37,6 +37,8 @@ pub struct Change {
     pub key: ResultKey,
     /// The registers that the event speaks of, with itself as their cause.
     pub registers: Registers,
+    /// Whether a playback sends the event again.
+    pub is_played_back: bool,
 }
 
 impl Change {
@@ -71,6 +73,7 @@ impl ResultHead {
         };
         let at = Millis::of_line(time)?;
         // A playback decides as the live path did.
+        let is_played_back = self.first.is_some();
         let (first_receipt, _) = self.first.unwrap_or((self.receipt, 0));
         let columns = ResultColumns {
             kind: &self.kind,
@@ -82,7 +85,11 @@ impl ResultHead {
             fingerprint: Fingerprint::from_hex(&self.fingerprint)
                 .ok_or_else(|| BadLine("fingerprint".into()))?,
         };
-        Ok(columns.change(result))
+        let change = columns.change(result);
+        Ok(change.map(|change| Change {
+            is_played_back,
+            ..change
+        }))
     }
 }
 
@@ -137,7 +144,11 @@ impl ResultColumns<'_> {
             assignment: text(&result.assignment),
             attempt: text(&result.attempt),
         };
-        Some(Change { key, registers })
+        Some(Change {
+            key,
+            registers,
+            is_played_back: false,
+        })
     }
 }
 
@@ -188,12 +199,21 @@ pub struct ResultWrite {
     pub key: ResultKey,
     /// What the batch says of it.
     pub registers: Registers,
+    /// Whether some of it is sent again by a playback.
+    pub is_played_back: bool,
+}
+
+/// What a batch says of one result.
+#[derive(Debug, Clone, Default)]
+struct Said {
+    registers: Registers,
+    is_played_back: bool,
 }
 
 /// A batch's changes, one entry for each result however many events speak of it.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    by_key: BTreeMap<TenantId, BTreeMap<ResultKey, Registers>>,
+    by_key: BTreeMap<TenantId, BTreeMap<ResultKey, Said>>,
 }
 
 impl Changes {
@@ -206,10 +226,9 @@ impl Changes {
             self.by_key.insert(tenant.clone(), BTreeMap::new());
         }
         if let Some(results) = self.by_key.get_mut(tenant) {
-            results
-                .entry(change.key)
-                .or_default()
-                .merge(change.registers);
+            let said = results.entry(change.key).or_default();
+            said.registers.merge(change.registers);
+            said.is_played_back |= change.is_played_back;
         }
     }
 
@@ -225,6 +244,7 @@ impl Changes {
             let change = Change {
                 key: write.key.clone(),
                 registers: write.registers.clone(),
+                is_played_back: write.is_played_back,
             };
             self.add(&write.tenant, change);
         }
@@ -251,7 +271,7 @@ impl Changes {
     pub fn into_writes(self) -> Vec<ResultWrite> {
         let mut partitions: BTreeMap<String, VecDeque<ResultWrite>> = BTreeMap::new();
         for (tenant, results) in self.by_key {
-            for (key, registers) in results {
+            for (key, said) in results {
                 let slot = ResultKey::slot_of(&key.learner);
                 let partition = ResultKey::partition(&tenant, key.section.as_deref(), slot);
                 let tenant = tenant.clone();
@@ -261,7 +281,8 @@ impl Changes {
                     .push_back(ResultWrite {
                         tenant,
                         key,
-                        registers,
+                        registers: said.registers,
+                        is_played_back: said.is_played_back,
                     });
             }
         }

@@ -331,7 +331,12 @@ fn partitions_take_turns() {
                 attempt: None,
             };
             let registers = registers.clone();
-            changes.add(&tenant, Change { key, registers });
+            let change = Change {
+                key,
+                registers,
+                is_played_back: false,
+            };
+            changes.add(&tenant, change);
         }
     }
     let writes = changes.into_writes();

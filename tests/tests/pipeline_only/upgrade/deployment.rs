@@ -32,7 +32,7 @@ use vernier_reconcile::process::{Process, WorkSettings};
 use vernier_reconcile::sealing::{SealingTimes, Workshop};
 use vernier_reconcile::sweeping::Sweeping;
 use vernier_reconcile::{ReceiptDays, Settings};
-use vernier_stream::EntryMemory;
+use vernier_stream::ProcessMemory;
 use vernier_tests::envelopes::bytes;
 use vernier_tests::orchestra::work_until_rest;
 use vernier_tests::stub::{Stub, config_of};
@@ -89,7 +89,7 @@ pub(super) struct Deployment {
     stores: UpgradeStores,
     process: Process<Table>,
     windows: OpenWindows,
-    entries: EntryMemory,
+    memory: ProcessMemory,
 }
 
 /// Nonces in their order, so that two runs write the same.
@@ -145,7 +145,7 @@ impl Deployment {
             stores,
             process,
             windows: OpenWindows::new(times(), next_nonce),
-            entries: EntryMemory::new(times(), next_nonce),
+            memory: ProcessMemory::new(times(), next_nonce),
         };
         deployment.set_clock(now);
         deployment
@@ -232,7 +232,7 @@ impl Deployment {
                 receipt_days: RECEIPT_DAYS,
                 chunk_bytes: 1_024,
             },
-            entries: &self.entries,
+            memory: &self.memory,
         };
         for (shard, records) in self.stream.records() {
             let record = |(sequence, record): (_, NewRecord)| vernier_stream::Record {
