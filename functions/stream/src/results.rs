@@ -15,7 +15,7 @@ use vernier_ledger::ports::{PortError, Results};
 use vernier_ledger::results::{Changes, Registers, ResultKey, ResultWrite};
 use vernier_ledger::retry::retry;
 
-/// Results that a process remembers, about 1 KB each and 23 KB at most: 8 MB, 190 MB at most.
+/// Results that a process remembers, about 1 KB each and 9 KB with the longest ids: 8 MB, and 74 MB at most.
 const RESULTS_MAX: NonZeroUsize = NonZeroUsize::new(8_192).expect("more than none");
 
 /// What the events of some steps changed.
