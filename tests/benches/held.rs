@@ -120,10 +120,7 @@ impl Ledger {
     async fn take(&self, at: Millis) {
         let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: RECEIPT_DAYS,
-                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-            },
+            settings: vernier_stream::Settings::keeping(RECEIPT_DAYS),
             memory: &memory,
         };
         let (shard, records) = self.stores.stream.records().pop_first().expect("a shard");

@@ -137,10 +137,7 @@ impl Ledger {
     async fn take(&self, shard: &Shard, records: Vec<(Sequence, NewRecord)>, at: Millis) -> u64 {
         let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: RECEIPT_DAYS,
-                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-            },
+            settings: vernier_stream::Settings::keeping(RECEIPT_DAYS),
             memory: &memory,
         };
         let record = |(sequence, record): (_, NewRecord)| vernier_stream::Record {

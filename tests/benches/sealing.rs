@@ -177,10 +177,7 @@ impl World {
         let stores = self.stores(self.bucket.clone());
         let memory = stream_memory(15, 300);
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: RECEIPT_DAYS,
-                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-            },
+            settings: vernier_stream::Settings::keeping(RECEIPT_DAYS),
             memory: &memory,
         };
         let clock = || Millis(BEGINNING.0 + (window + 1) * WINDOW_MILLIS);

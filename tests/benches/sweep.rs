@@ -121,10 +121,7 @@ impl World {
     async fn commit(&self, taken: &mut usize, at: Millis) {
         let memory = stream_memory(WINDOW_MINUTES, GRACE_SECONDS);
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: RECEIPT_DAYS,
-                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-            },
+            settings: vernier_stream::Settings::keeping(RECEIPT_DAYS),
             memory: &memory,
         };
         for (shard, records) in self.stores.stream.records() {

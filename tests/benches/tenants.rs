@@ -26,7 +26,6 @@ use vernier_fakes::{Faults, MemoryKey, MemoryQueue, MemoryTopic};
 use vernier_ledger::access::Tenant;
 use vernier_ledger::block_item::{Listing as _, ListingMark};
 use vernier_ledger::ids::{ReceiptId, Shard, TenantId};
-use vernier_ledger::limits::CHUNK_LINES_BYTES;
 use vernier_ledger::ports::Administration as _;
 use vernier_ledger::stores::StoreSet;
 use vernier_ledger::time::{Millis, TimeRange};
@@ -58,10 +57,7 @@ const SENDS_IN_FLIGHT: f64 = 16.0;
 const BESIDE_SECONDS: i64 = 90;
 
 /// Of receipts and blocks as they are deployed.
-const SETTINGS: vernier_stream::Settings = vernier_stream::Settings {
-    receipt_days: RECEIPT_DAYS,
-    chunk_bytes: CHUNK_LINES_BYTES,
-};
+const SETTINGS: vernier_stream::Settings = vernier_stream::Settings::keeping(RECEIPT_DAYS);
 
 /// How many ledgers there were.
 static LEDGERS: AtomicU64 = AtomicU64::new(0);

@@ -5,8 +5,8 @@ use crate::results::ResultMemory;
 use vernier_ledger::closing::WindowTimes;
 use vernier_ledger::work::Nonce;
 
-/// What a process knows of what it did, so that it need not do it again. What is lost with the process is done once more,
-/// which changes nothing.
+/// What a process knows of what it did, so that it need not do it again. A new process begins with nothing, and does once
+/// more what others have done: the stores stay as they are.
 #[derive(Debug)]
 pub struct ProcessMemory {
     /// Entries that it has put into work lists.

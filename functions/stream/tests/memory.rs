@@ -78,10 +78,7 @@ async fn take(records: Vec<Record>) -> u64 {
     let shard = Shard::new("frames", "shardId-000000000000").expect("a shard");
     let memory = ProcessMemory::new(WindowTimes::new(15, 300), Nonce::random);
     let committing = Committing {
-        settings: Settings {
-            receipt_days: 30,
-            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-        },
+        settings: Settings::keeping(30),
         memory: &memory,
     };
     let budget = Duration::from_secs(60);

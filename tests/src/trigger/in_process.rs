@@ -16,10 +16,7 @@ use vernier_stream::{Settings, handler};
 pub fn context<T: LedgerTable, O: Objects>(table: T, objects: O) -> Context<StoreSet<T, O>> {
     Context {
         stores: StoreSet::new(table, objects),
-        settings: Settings {
-            receipt_days: 90,
-            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-        },
+        settings: Settings::keeping(90),
         memory: stream_memory(15, 300),
         metrics: Metrics::to(Metrics::NAMESPACE.to_owned(), |_| {}),
     }

@@ -212,10 +212,7 @@ async fn a_segment_that_is_gone_holds_its_window() {
     let stores = StoreSet::new(drill.table.clone(), drill.bucket.clone());
     let memory = stream_memory(1, 0);
     let committing = vernier_stream::Committing {
-        settings: vernier_stream::Settings {
-            receipt_days: 1,
-            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-        },
+        settings: vernier_stream::Settings::keeping(1),
         memory: &memory,
     };
     let record = vernier_stream::Record {

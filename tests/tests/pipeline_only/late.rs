@@ -50,10 +50,7 @@ async fn take_arrived(
     arrived_at: Option<Millis>,
 ) -> Result<Outcome, PortError> {
     let committing = Committing {
-        settings: Settings {
-            receipt_days: 30,
-            chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-        },
+        settings: Settings::keeping(30),
         memory,
     };
     let (shard, records) = school.stream.records().pop_first().expect("a shard");

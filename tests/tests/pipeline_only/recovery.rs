@@ -101,10 +101,7 @@ impl School {
     /// The stream function takes records as they are handed in.
     async fn take(&self, records: Vec<(Sequence, Vec<u8>)>) {
         let committing = vernier_stream::Committing {
-            settings: vernier_stream::Settings {
-                receipt_days: 30,
-                chunk_bytes: vernier_ledger::limits::CHUNK_LINES_BYTES,
-            },
+            settings: vernier_stream::Settings::keeping(30),
             memory: &self.memory,
         };
         let record = |(sequence, data)| vernier_stream::Record {
